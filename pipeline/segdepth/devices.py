@@ -1,0 +1,22 @@
+"""``device: auto``: a GPU where there is one, else the CPU. Knows nothing of what runs there."""
+
+from __future__ import annotations
+
+import torch
+
+from segdepth.config import ConfigError
+
+
+def torch_device(device: str) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` as a torch device.
+
+    Raises
+    ------
+    ConfigError
+        ``cuda`` was asked for and there is none.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: got 'cuda', but no CUDA device is there; allowed here: auto, cpu")
+    return torch.device(device)

@@ -1,0 +1,48 @@
+"""Counts as projected: how many atoms of the owning column cover each pixel (SegDepth III-B4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from segdepth.labels.ownership import pixel_centres_pm
+from segdepth.specimen.lattice import ATOMIC_NUMBER
+
+
+def project_counts(
+    atom_x_pm: np.ndarray,
+    atom_y_pm: np.ndarray,
+    atom_row: np.ndarray,
+    atom_radius_pm: np.ndarray,
+    owner: np.ndarray,
+    pixel_pm: float,
+) -> np.ndarray:
+    """Number of atoms that cover each pixel and belong to the column that owns it, uint8 [y, x].
+
+    Parameters
+    ----------
+    atom_x_pm, atom_y_pm : projected atoms in the field's coordinates.
+    atom_row : row of each atom's column in the column table.
+    atom_radius_pm : radius of the disc that each atom covers.
+    owner : row of the owning column for each pixel, [y, x].
+    """
+    pixels = owner.shape[0]
+    counts = np.zeros(owner.shape, dtype=np.uint8)
+    centres = pixel_centres_pm(pixels, pixel_pm)
+    for x, y, row, radius in zip(atom_x_pm, atom_y_pm, atom_row, atom_radius_pm):
+        x0, x1 = max(int((x - radius) / pixel_pm), 0), min(int((x + radius) / pixel_pm) + 1, pixels)
+        y0, y1 = max(int((y - radius) / pixel_pm), 0), min(int((y + radius) / pixel_pm) + 1, pixels)
+        if x0 >= x1 or y0 >= y1:
+            continue
+        inside = (centres[y0:y1, None] - y) ** 2 + (centres[None, x0:x1] - x) ** 2 <= radius**2
+        counts[y0:y1, x0:x1] += inside & (owner[y0:y1, x0:x1] == row)
+    return counts
+
+
+def by_element(values: Mapping[str, float], atomic_number: np.ndarray) -> np.ndarray:
+    """A block's per-element values (``{"Ce": …, "O": …}``) for each atomic number."""
+    table = np.full(128, np.nan)
+    for element, value in values.items():
+        table[ATOMIC_NUMBER[element]] = value
+    return table[np.asarray(atomic_number, dtype=int)]

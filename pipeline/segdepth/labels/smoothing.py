@@ -1,0 +1,14 @@
+"""Spatial label smoothing: concentric rings that fall from a column's count to 0 (SegDepth III-C, Fig. 4)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def ring_depth(atoms: np.ndarray, distance_pm: np.ndarray, core_pm: np.ndarray, outer_pm: np.ndarray) -> np.ndarray:
+    """Smoothed depth at a distance from a column of ``atoms`` atoms (DESIGN §6.2), uint8.
+
+    n within the core r0, then ceil(n (R - r)/(R - r0)), and 0 from R on. Arguments broadcast.
+    """
+    share = np.clip((outer_pm - distance_pm) / (outer_pm - core_pm), 0, 1)
+    return np.ceil(atoms * share - 1e-9).astype(np.uint8)

@@ -1,0 +1,67 @@
+"""A trained network on disk: ``weights.safetensors`` (data only), ``network.json`` (what rebuilds it and where it applies).
+
+``network.json`` holds ``variant``, ``base_channels``, ``classes``, ``input_pixel_pm``, ``label_pixel_pm``,
+``field_pm``, ``dose_lambda`` (of its training) and ``labels`` (the labels block).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from segdepth.config import CLASSES
+from segdepth.learning.unet import UNet
+from segdepth.store.manifest import StoreError
+
+WEIGHTS, CARD = "weights.safetensors", "network.json"
+
+
+@dataclass(frozen=True)
+class NetworkCard:
+    """What a network is and where it applies."""
+
+    variant: str
+    base_channels: int
+    classes: int
+    input_pixel_pm: float
+    label_pixel_pm: float
+    field_pm: float
+    dose_lambda: float
+    labels: dict[str, Any]
+
+
+def save_network(network: UNet, card: NetworkCard, folder: Path) -> None:
+    """Write both files into an existing folder."""
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS)
+    (folder / CARD).write_text(json.dumps(asdict(card), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, NetworkCard]:
+    """The network in evaluation mode, ``channels_last``, and its card.
+
+    Raises
+    ------
+    StoreError
+        A file is missing, damaged, or of another architecture.
+    """
+    folder = Path(folder)
+    try:
+        card = NetworkCard(**json.loads((folder / CARD).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as failure:
+        raise StoreError(f"{folder / CARD}: is not the card of a trained network ({failure})") from None
+    if card.classes != CLASSES:
+        raise StoreError(f"{folder / CARD}: classes: got {card.classes}; this version has {CLASSES}")
+    try:
+        network = UNet(card.base_channels, card.variant)
+        network.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, ValueError, RuntimeError, SafetensorError) as failure:
+        first = str(failure).splitlines()[0]
+        raise StoreError(f"{folder / WEIGHTS}: does not fit its card ({first})") from None
+    return network.to(device, memory_format=torch.channels_last).eval(), card

@@ -1,0 +1,83 @@
+"""The job ``form-images``: a shard of exit waves in, a store of noise-free images out.
+
+``intensity(structure, defocus, y, x)`` float32, vacuum = 1; the lens values of each image as coordinates of
+(structure, defocus): ``defocus_nm``, ``c3_um``, ``c5_mm``, ``focal_spread_nm``, ``convergence_mrad``, ``vibration_pm``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from tqdm import tqdm
+
+from segdepth.config import Imaging
+from segdepth.devices import torch_device
+from segdepth.seeds import structure_rng
+from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
+from segdepth.simulation.optics import Lens
+from segdepth.store.manifest import writing
+from segdepth.store.zarr_store import open_zarr, write_zarr
+
+LONG_NAMES = {
+    "defocus_nm": ("nm", "defocus C1, positive is overfocus"),
+    "c3_um": ("um", "spherical aberration C3"),
+    "c5_mm": ("mm", "fifth-order spherical aberration C5"),
+    "focal_spread_nm": ("nm", "focal spread, 1/e half-width"),
+    "convergence_mrad": ("mrad", "beam convergence, 1/e half-width"),
+    "vibration_pm": ("pm", "image spread, rms"),
+}
+
+
+def form_images(
+    imaging: Imaging, specimen_name: str, root_seed: int, waves: Path, out: Path, code: str, device: str = "auto"
+) -> None:
+    """Images of every structure in a waves shard at every defocus of the imaging block."""
+    where = torch_device(device)
+    with open_zarr(waves) as store:
+        attrs, indices = store.attrs, store["structure"].values
+        former = image_former(imaging, attrs, store.sizes["kx"] // 2, where)
+        defocus = imaging.defocus_values_nm
+        images, drawn = [], []
+        for position, index in enumerate(tqdm(indices, desc=f"images of {waves}", unit="structure")):
+            values = draw_lens_values(imaging, defocus, structure_rng(root_seed, specimen_name, int(index), "lens"))
+            wave = torch.as_tensor(store["wave"][position].values)
+            lens = Lens.from_columns(lens_columns(values), where)
+            images.append(former.form(wave.expand(len(defocus), -1, -1), lens).cpu().numpy())
+            drawn.append(values)
+    pixel = imaging.pixel_pm
+    side = images[0].shape[-1]
+    centres = (np.arange(side) + 0.5) * pixel
+    coordinates = {
+        name: (("structure", "defocus"), np.stack([values[name] for values in drawn]), {"units": unit, "long_name": text})
+        for name, (unit, text) in LONG_NAMES.items()
+    }
+    dataset = xr.Dataset(
+        {
+            "intensity": (
+                ("structure", "defocus", "y", "x"),
+                np.stack(images).astype(np.float32),
+                {"units": "1", "long_name": "image intensity, vacuum = 1"},
+            )
+        },
+        coords={
+            "structure": ("structure", indices, {"units": "1", "long_name": "index in the plan"}),
+            "y": ("y", centres, {"units": "pm", "long_name": "pixel centre along y, vacuum at large y"}),
+            "x": ("x", centres, {"units": "pm", "long_name": "pixel centre along x, [001]"}),
+            **coordinates,
+        },
+        attrs={"title": "noise-free TEM images", "pixel_pm": pixel, "field_pm": side * pixel},
+    )
+    parameters = {"imaging": imaging.model_dump(mode="json")}
+    with writing(
+        out,
+        command="form-images",
+        code=code,
+        inputs=[waves],
+        parameters=parameters,
+        seeds={"root_seed": root_seed, "specimen": specimen_name},
+        notes={"device": str(where)},
+    ) as partial:
+        write_zarr(dataset, partial, leading=("structure", "defocus"), parameters=parameters)

@@ -1,0 +1,59 @@
+"""The job ``simulate-waves``: a shard of atoms in, a store of exit waves out.
+
+``wave(structure, ky, kx)`` complex64, dimensionless (vacuum F00 = 1); coordinates ``structure`` (index in the plan),
+``ky``, ``kx`` (orders, in units of 1/cell). Attributes ``cell_pm``, ``margin_pm``, ``energy_kev``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from segdepth.config import Beam
+from segdepth.simulation.electron import wavelength_pm
+from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_wave, grid_points
+from segdepth.specimen.files import read_atoms
+from segdepth.store.manifest import read_manifest, writing
+from segdepth.store.zarr_store import write_zarr
+
+
+def simulate_waves(beam: Beam, atoms: Path, out: Path, code: str, device: str = "auto") -> None:
+    """Multislice of every structure in an atoms shard."""
+    backend = abtem_device(device)
+    configure_abtem(backend)
+    frames = read_atoms(atoms)
+    specimen = read_manifest(atoms)["parameters"]["specimen"]
+    waves = np.stack([exit_wave(frame, beam) for frame in tqdm(frames, desc=f"multislice of {atoms}", unit="structure")])
+    orders = waves.shape[-1] // 2
+    k = np.r_[0 : orders + 1, -orders:0]
+    cell_pm = 100 * float(frames[0].cell[0, 0])
+    dataset = xr.Dataset(
+        {"wave": (("structure", "ky", "kx"), waves, {"units": "1", "long_name": "Fourier coefficients of the exit wave"})},
+        coords={
+            "structure": ("structure", [f.info["index"] for f in frames], {"units": "1", "long_name": "index in the plan"}),
+            "ky": ("ky", k, {"units": "1/cell", "long_name": "Fourier order along y"}),
+            "kx": ("kx", k, {"units": "1/cell", "long_name": "Fourier order along x"}),
+        },
+        attrs={
+            "title": "exit waves of CeO2 wedges",
+            "cell_pm": cell_pm,
+            "margin_pm": specimen["margin_pm"],
+            "energy_kev": beam.energy_kev,
+            "wavelength_pm": wavelength_pm(beam.energy_kev),
+            "grid_points": grid_points(cell_pm, beam.pixel_pm),
+        },
+    )
+    parameters = {"beam": beam.model_dump(mode="json")}
+    with writing(
+        out,
+        command="simulate-waves",
+        code=code,
+        inputs=[atoms],
+        parameters=parameters,
+        seeds={"structures": {f.info["id"]: int(f.info["seed"]) for f in frames}},
+        notes={"device": backend},
+    ) as partial:
+        write_zarr(dataset, partial, parameters=parameters)

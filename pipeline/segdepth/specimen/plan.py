@@ -1,0 +1,105 @@
+"""The plan: one row a structure, with everything about it that is a number or a word.
+
+Columns of ``plan.csv``: ``id`` (``<specimen>-NNNNN``), ``index``, ``seed``, ``shard``, ``split_position`` (compared
+with a data set's shares, see ``segdepth.splits``), ``surface``, ``bulk_atoms``, ``surface_atoms`` (thickness in atoms a
+column), ``decay_pm``, ``exit_fraction``, ``vacuum_fraction``, ``origin_x_pm``, ``origin_y_pm`` (a Ce column),
+``entrance_phase`` (height of the first plane in periods).
+"""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+
+from segdepth.config import Specimen
+from segdepth.seeds import structure_rng, structure_seed
+from segdepth.specimen.lattice import periods_pm
+from segdepth.splits import split_position
+from segdepth.store.manifest import StoreError, check_whole, remove, writing
+
+
+def plan_row(block: Specimen, name: str, index: int, root_seed: int) -> dict:
+    """What is drawn for structure ``index`` of the specimen block called ``name``."""
+    rng = structure_rng(root_seed, name, index, "plan")
+    period_x, period_y, _ = periods_pm(block.lattice_pm)
+    bulk = rng.uniform(*block.bulk_atoms)
+    surface = min(rng.uniform(*block.surface_atoms), bulk)
+    return {
+        "id": f"{name}-{index:05d}",
+        "index": index,
+        "seed": structure_seed(root_seed, name, index),
+        "shard": index // block.shard_size,
+        "split_position": round(split_position(index), 6),
+        "surface": block.surfaces[index % len(block.surfaces)],
+        "bulk_atoms": round(bulk, 4),
+        "surface_atoms": round(surface, 4),
+        "decay_pm": round(1000 * rng.uniform(*block.decay_nm), 2),
+        "exit_fraction": round(rng.uniform(*block.exit_fraction), 4),
+        "vacuum_fraction": round(rng.uniform(*block.vacuum_fraction), 4),
+        "origin_x_pm": round(rng.uniform(0, period_x), 3),
+        "origin_y_pm": round(rng.uniform(0, period_y), 3),
+        "entrance_phase": round(rng.uniform(0, 1), 4),
+    }
+
+
+def plan_table(block: Specimen, name: str, root_seed: int) -> pd.DataFrame:
+    return pd.DataFrame([plan_row(block, name, index, root_seed) for index in range(block.structures)])
+
+
+def read_plan(path: str | Path) -> pd.DataFrame:
+    """A finished plan.
+
+    Raises
+    ------
+    StoreError
+        It is missing or was not finished.
+    """
+    check_whole(path)
+    return pd.read_csv(path)
+
+
+def shard_rows(plan: pd.DataFrame, shard: int) -> pd.DataFrame:
+    rows = plan[plan["shard"] == shard]
+    if rows.empty:
+        raise StoreError(f"the plan has no shard {shard}; it has 0 to {plan['shard'].max()}")
+    return rows
+
+
+def stale_shards(root: Path, name: str, shards: int) -> list[Path]:
+    """Shards (and their manifests) of a specimen that the present number of shards does not have."""
+    folders = [root / "specimens" / name, root / "depth" / name, root / "waves" / name, root / "images" / name]
+    pattern = re.compile(r"shard-(\d+)\.(extxyz|zarr)(\.manifest\.json)?$")
+    found = []
+    for folder in folders:
+        for path in folder.rglob("shard-*") if folder.is_dir() else ():
+            match = pattern.fullmatch(path.name)
+            if match and int(match[1]) >= shards:
+                found.append(path)
+    return sorted(found)
+
+
+def plan_specimens(block: Specimen, name: str, root_seed: int, out: Path, code: str) -> list[Path]:
+    """Write ``plan.csv`` and remove the shards that another shard size left over; returns what was removed.
+
+    ``out`` is ``<data>/specimens/<name>/plan.csv``; the data folder is found from it.
+    """
+    table = plan_table(block, name, root_seed)
+    text = StringIO()
+    table.to_csv(text, index=False, lineterminator="\n")
+    with writing(
+        out,
+        command="plan-specimens",
+        code=code,
+        parameters={"specimen": block.model_dump(mode="json"), "name": name},
+        seeds={"root_seed": root_seed},
+    ) as partial:
+        partial.write_text(text.getvalue(), encoding="utf-8")
+    removed = []
+    if out.parent.parent.name == "specimens" and out.parent.name == name:
+        removed = stale_shards(out.parent.parent.parent, name, block.shards)
+        for path in removed:
+            remove(path)
+    return removed

@@ -1,0 +1,193 @@
+"""Atomic artefacts and the manifests beside them.
+
+An artefact (a file or a directory) is written under a temporary name and renamed when whole; then its manifest,
+``<name>.manifest.json``, is written: content hash, inputs with their hashes, parameters, seeds, versions, commit.
+An artefact without its manifest is not whole. This module must not know what an artefact holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from segdepth.config import ConfigError
+
+SUFFIX = ".manifest.json"
+PACKAGES = ("segdepth", "numpy", "scipy", "ase", "abtem", "torch", "lightning", "xarray", "zarr", "matplotlib", "snakemake")
+
+
+class StoreError(ConfigError):
+    """An artefact is missing, half-written or not what its manifest says; told in one line."""
+
+
+def manifest_path(artefact: str | Path) -> Path:
+    artefact = Path(artefact)
+    return artefact.with_name(artefact.name + SUFFIX)
+
+
+def content_hash(artefact: str | Path) -> str:
+    """SHA-256 of a file's bytes, or of a directory's sorted relative paths and bytes.
+
+    Snakemake's own time stamp inside a directory output does not count.
+    """
+    artefact = Path(artefact)
+    if artefact.is_file():
+        with artefact.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for path in sorted(p for p in artefact.rglob("*") if p.is_file() and p.name != ".snakemake_timestamp"):
+        with path.open("rb") as stream:
+            inner = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(artefact).as_posix()} {inner}\n".encode())
+    return digest.hexdigest()
+
+
+def read_manifest(artefact: str | Path) -> dict[str, Any]:
+    """The manifest of an artefact.
+
+    Raises
+    ------
+    StoreError
+        There is none (the artefact is not whole), or it cannot be read.
+    """
+    path = manifest_path(artefact)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        what = "has no manifest: it was not finished" if Path(artefact).exists() else "does not exist"
+        raise StoreError(f"{artefact}: {what}; make it again with its rule") from None
+    except (OSError, ValueError) as failure:
+        raise StoreError(f"{path}: cannot be read ({failure})") from None
+
+
+def check_whole(artefact: str | Path) -> dict[str, Any]:
+    """The manifest of an artefact that must exist and be finished."""
+    manifest = read_manifest(artefact)
+    if not Path(artefact).exists():
+        raise StoreError(f"{artefact}: does not exist, though its manifest does; make it again with its rule")
+    return manifest
+
+
+def commit_of(folder: Path) -> str:
+    """The git commit of the code, with ``+changes`` where the work tree differs; ``unknown`` outside of git."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        if not commit:
+            return "unknown"
+        return commit + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+
+
+def _describe_input(path: Path, folder: Path) -> dict[str, Any]:
+    if manifest_path(path).exists():
+        return {"path": _relative(path, folder), "content": read_manifest(path)["content"]}
+    return {"path": _relative(path, folder), "content": content_hash(path), "external": True}
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Delete what killed writers of this artefact left on this machine."""
+    prefix, host = f".{target.name}.", socket.gethostname()
+    for path in target.parent.glob(f"{prefix}*.partial"):
+        owner, _, pid = path.name[len(prefix) : -len(".partial")].rpartition("-")
+        if owner == host and pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            remove(path)
+
+
+@contextmanager
+def writing(
+    artefact: str | Path,
+    *,
+    command: str,
+    code: str,
+    parameters: Mapping[str, Any],
+    inputs: Iterable[str | Path] = (),
+    seeds: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
+) -> Iterator[Path]:
+    """Write an artefact so that it appears whole, with its manifest, or not at all.
+
+    Yields the temporary path to write to (with the artefact's own suffix); a directory must be created by the
+    caller. On an exception nothing remains.
+
+    Parameters
+    ----------
+    command : the verb that makes the artefact.
+    code : hash of the code, see ``segdepth.store.code.code_hash``.
+    parameters : what determines the content besides inputs and code.
+    inputs : artefacts (or files from outside) that were read.
+    seeds, notes : further facts for the manifest; ``notes`` do not determine anything.
+    """
+    target = Path(artefact)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(target)
+    token = f"{socket.gethostname()}-{os.getpid()}"
+    holder = target.parent / f".{target.name}.{token}.partial"
+    remove(holder)
+    holder.mkdir()
+    partial = holder / target.name
+    try:
+        yield partial
+        if not partial.exists():
+            raise StoreError(f"{target}: nothing was written")
+        manifest = {
+            "artefact": target.name,
+            "command": command,
+            "code": code,
+            "content": content_hash(partial),
+            "inputs": [_describe_input(Path(path), target.parent) for path in inputs],
+            "parameters": dict(parameters),
+            "seeds": dict(seeds or {}),
+            "notes": dict(notes or {}),
+            "versions": versions(),
+            "commit": commit_of(Path(__file__).parent),
+        }
+        manifest_path(target).unlink(missing_ok=True)
+        if target.exists() and (target.is_dir() or partial.is_dir()):
+            os.rename(target, holder / "previous")
+        os.replace(partial, target)
+        _write_text(manifest_path(target), json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    finally:
+        remove(holder)
