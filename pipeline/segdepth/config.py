@@ -30,6 +30,9 @@ NETWORK_STRIDE = 64
 class ConfigError(ValueError):
     """A mistake in the user's input, told in one line."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(str(message).split()))
+
 
 def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] > pair[1]:
@@ -490,7 +493,54 @@ def validate(model: type[Block], data: Any, source: str = "config") -> Any:
         errors.sort(key=lambda e: (e["type"] != "extra_forbidden", -len(e["loc"])))
         keys = {_where(e["loc"]) for e in errors}
         more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
-        raise ConfigError(f"{source}: {_describe(errors[0], model)}{more}".replace("\n", " ")) from None
+        raise ConfigError(f"{source}: {_describe(errors[0], model)}{more}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as data only; a key given twice is refused, where YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.value in seen:
+                raise _Refused(f"line {key.start_mark.line + 1}: the key {key.value!r} is given twice in one block")
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+class _Refused(ValueError):
+    """Valid YAML that a configuration must not hold."""
+
+
+NODES = 100_000
+"""Values that a configuration may hold once its aliases are written out: few bytes of aliases can stand for billions."""
+
+
+def _expanded(node: yaml.Node, known: dict[int, int], above: frozenset[int] = frozenset()) -> int:
+    """Number of nodes under a node, its aliases written out."""
+    if id(node) in above:
+        raise _Refused(f"line {node.start_mark.line + 1}: an alias lies within its own anchor")
+    if id(node) not in known:
+        inner = above | {id(node)}
+        parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+        children = [child for part in parts for child in (part if isinstance(part, tuple) else (part,))]
+        known[id(node)] = 1 + sum(_expanded(child, known, inner) for child in children)
+        if known[id(node)] > NODES:
+            raise _Refused(f"holds more than {NODES} values; what has so many aliases is no configuration")
+    return known[id(node)]
+
+
+def _read_yaml(text: str) -> Any:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _expanded(node, {})
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def load_config(path: str | Path) -> Config:
@@ -503,13 +553,19 @@ def load_config(path: str | Path) -> Config:
     """
     path = Path(path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = _read_yaml(path.read_text(encoding="utf-8"))
     except OSError as failure:
         raise ConfigError(f"{path}: cannot be read ({failure.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as failure:
         where = getattr(failure, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
         raise ConfigError(f"{path}: is not valid YAML{line}") from None
+    except _Refused as failure:
+        raise ConfigError(f"{path}: {failure}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply to be a configuration") from None
+    except ValueError as failure:  # a date or number that YAML's own grammar lets through, 2024-13-45
+        raise ConfigError(f"{path}: is not valid YAML ({failure})") from None
     return validate(Config, data, str(path))
 
 

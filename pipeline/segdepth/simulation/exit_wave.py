@@ -15,6 +15,7 @@ from ase import Atoms
 
 from segdepth.config import Beam, ConfigError
 from segdepth.simulation.electron import stored_orders, wavelength_pm
+from segdepth.simulation.potential import projected_potential
 
 
 def grid_points(cell_pm: float, pixel_pm: float) -> int:
@@ -121,13 +122,16 @@ def exit_wave(atoms: Atoms, beam: Beam) -> np.ndarray:
             f"beams.pixel_pm: got {beam.pixel_pm:g}, too coarse for stored_angle_mrad ({beam.stored_angle_mrad:g}): "
             f"abTEM's antialiasing keeps 2/3 of the band; at most {cell_pm / (3 * orders):.2f} is allowed"
         )
-    potential = abtem.Potential(
-        atoms,
-        gpts=(points, points),
-        slice_thickness=beam.slice_pm / 100,
-        parametrization=_parametrization(beam),
-        projection=beam.projection,
-    )
+    if beam.projection == "infinite":
+        potential = projected_potential(atoms, points, beam.slice_pm / 100, _parametrization(beam))
+    else:
+        potential = abtem.Potential(
+            atoms,
+            gpts=(points, points),
+            slice_thickness=beam.slice_pm / 100,
+            parametrization=_parametrization(beam),
+            projection="finite",
+        )
     plane = abtem.PlaneWave(energy=1000 * beam.energy_kev, tilt=tuple(beam.tilt_mrad))
     wave = plane.multislice(potential, lazy=True).compute(scheduler="synchronous", progress_bar=False)
     wave = np.asarray(wave.to_cpu().array).reshape(points, points)

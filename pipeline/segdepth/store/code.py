@@ -28,12 +28,17 @@ def _path(module: str) -> Path | None:
 
 
 def _strip_docstrings(tree: ast.AST) -> None:
+    """Remove every string that stands alone: docstrings, also those below a constant."""
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            value = body[0].value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                body[0] = ast.Pass()
+        for field in ("body", "orelse", "finalbody"):
+            body = getattr(node, field, None)
+            if isinstance(body, list):
+                code = [line for line in body if not _is_text(line)]
+                setattr(node, field, code if code or not body else [ast.Pass()])
+
+
+def _is_text(line: ast.AST) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
 @cache

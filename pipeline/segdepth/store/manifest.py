@@ -111,13 +111,9 @@ def _relative(path: Path, folder: Path) -> str:
 def _describe_input(path: Path, folder: Path) -> dict[str, Any]:
     if manifest_path(path).exists():
         return {"path": _relative(path, folder), "content": read_manifest(path)["content"]}
+    if not path.exists():
+        raise StoreError(f"{path}: does not exist, but was to be recorded as an input")
     return {"path": _relative(path, folder), "content": content_hash(path), "external": True}
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def remove(path: Path) -> None:
@@ -132,8 +128,18 @@ def _remove_abandoned(target: Path) -> None:
     prefix, host = f".{target.name}.", socket.gethostname()
     for path in target.parent.glob(f"{prefix}*.partial"):
         owner, _, pid = path.name[len(prefix) : -len(".partial")].rpartition("-")
-        if owner == host and pid.isdigit() and not Path(f"/proc/{pid}").exists():
+        if owner == host and pid.isdigit() and not _lives(int(pid)):
             remove(path)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextmanager
@@ -184,10 +190,12 @@ def writing(
             "versions": versions(),
             "commit": commit_of(Path(__file__).parent),
         }
+        written = holder / manifest_path(target).name
+        written.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         manifest_path(target).unlink(missing_ok=True)
         if target.exists() and (target.is_dir() or partial.is_dir()):
             os.rename(target, holder / "previous")
         os.replace(partial, target)
-        _write_text(manifest_path(target), json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        os.replace(written, manifest_path(target))
     finally:
         remove(holder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,3 +74,83 @@ def _trace(path: Path, expected: str | None, seen: dict[Path, Link]) -> Link:
     for given in link.manifest["inputs"]:
         link.inputs.append(_trace(path.parent / given["path"], given["content"], seen))
     return link
+
+
+def describe(chain: Link, *, full: bool = False) -> str:
+    """The chain as text: a tree of artefacts, then what they have in common, then where it is broken.
+
+    Each artefact is told once; shards of the same kind that stand side by side are told by their first.
+    """
+    lines: list[str] = []
+    told: set[Path] = set()
+    _tell(chain, "", "", lines, told, full)
+    problems = [f"  {_short(link.path)} {problem}" for link in _all(chain) for problem in link.problems]
+    lines.append("")
+    if problems:
+        lines += [f"BROKEN in {len(problems)} place{'s' if len(problems) > 1 else ''}:", *problems]
+    else:
+        lines.append(f"whole: {len(_all(chain))} artefacts, each as its manifest says")
+    return "\n".join(lines)
+
+
+def _short(path: Path) -> str:
+    try:
+        return path.relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def _all(chain: Link) -> list[Link]:
+    found: dict[Path, Link] = {}
+    waiting = [chain]
+    while waiting:
+        link = waiting.pop()
+        if link.path not in found:
+            found[link.path] = link
+            waiting.extend(link.inputs)
+    return list(found.values())
+
+
+def _tell(link: Link, lead: str, branch: str, lines: list[str], told: set[Path], full: bool) -> None:
+    mark = "".join(f"  << {problem}" for problem in link.problems)
+    if link.path in told:
+        lines.append(f"{lead}{branch}{_short(link.path)} (see above){mark}")
+        return
+    told.add(link.path)
+    lines.append(f"{lead}{branch}{_short(link.path)}{mark}")
+    below = lead + ("" if not branch else "   " if branch.startswith("└") else "│  ")
+    stem = below + ("│  " if link.inputs else "   ")
+    if link.external:
+        lines.append(f"{stem}from outside of the workflow")
+    if link.manifest:
+        lines += [stem + line for line in _facts(link.manifest, full)]
+    groups: dict[tuple, list[Link]] = {}
+    for item in link.inputs:
+        command = item.manifest["command"] if item.manifest else str(item.path)
+        groups.setdefault((item.path.parent, command), []).append(item)
+    shown = [group if full or len(group) < 3 else group[:1] for group in groups.values()]
+    for number, (some, group) in enumerate(zip(shown, groups.values())):
+        for position, item in enumerate(some):
+            last = number == len(shown) - 1 and position == len(some) - 1 and len(some) == len(group)
+            _tell(item, below, "└─ " if last else "├─ ", lines, told, full)
+        if len(some) < len(group):
+            last = number == len(shown) - 1
+            broken = sum(item.broken for item in group[len(some) :])
+            note = f", {broken} of them broken" if broken else ""
+            lines.append(f"{below}{'└─ ' if last else '├─ '}and {len(group) - len(some)} more like it{note}")
+
+
+def _facts(manifest: dict[str, Any], full: bool) -> list[str]:
+    made = f"made by segdepth {manifest['command']}, code {manifest['code']}, commit {manifest['commit'][:12]}"
+    made += "+changes" if manifest["commit"].endswith("+changes") else ""
+    versions = ", ".join(f"{name} {number}" for name, number in sorted(manifest["versions"].items()))
+    facts = [made, f"content {manifest['content'][:16]}"]
+    for kind in ("parameters", "seeds"):
+        for name, value in sorted(manifest[kind].items()):
+            facts.append(f"{kind[:-1]} {name}: {_shown(value, full)}")
+    return [*facts, f"versions {versions}"] if full or not manifest["inputs"] else facts
+
+
+def _shown(value: Any, full: bool, room: int = 150) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return text if full or len(text) <= room else f"{text[: room - 4]} ..."

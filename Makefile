@@ -1,0 +1,44 @@
+# Two commands: `make run` builds every figure and table, `make test` runs the tests. Both make .venv first.
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test install report lint lock schema clean help
+
+help:            ## what there is to type
+	@grep -E '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+install: $(VENV)/.installed  ## make .venv with the locked versions
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("SegDepth needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,report]'
+	@touch $@
+
+run: install     ## the whole workflow with config.yaml, on all cores
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES)
+
+report: run      ## results/report.html with every figure and its caption
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores 1 --report results/report.html
+
+test: install    ## all tests
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
+
+lint: install    ## style, and Snakemake's own lint
+	$(BIN)/ruff check pipeline tests benchmarks
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
+
+schema: install  ## write workflow/config.schema.json anew after a change of config.py
+	$(BIN)/segdepth schema > workflow/config.schema.json
+
+lock:            ## write constraints.txt anew from the newest versions that resolve
+	$(PYTHON) -m venv .lock && .lock/bin/python -m pip install --quiet '.[test,report]'
+	( echo "# Versions that work together; written by 'make lock'."; \
+	  .lock/bin/python -m pip freeze --exclude segdepth | sed 's/+cpu$$//' | grep -v ' @ ' ) > constraints.txt
+	rm -rf .lock
+
+clean:           ## remove everything that the workflow made (data, results, logs), not the environment
+	rm -rf logs .snakemake $(filter-out data/README.md,$(wildcard data/*)) $(filter-out results/README.md,$(wildcard results/*))

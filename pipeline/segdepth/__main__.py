@@ -1,0 +1,5 @@
+"""``python -m segdepth`` is the command ``segdepth``."""
+
+from segdepth.cli import main
+
+main()

@@ -1,0 +1,39 @@
+"""Reliability of the confidence score (SegDepth IV-C, Fig. 7): sums by bins of confidence, and what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+
+BINS = 20
+POPULATIONS = ("all", "atomic columns")
+"""Every pixel, and the pixels whose true depth is above 0."""
+
+
+def reliability_sums(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """Pixels, sum of confidence and right pixels of each bin, float64 (bin, 3); sums of images add.
+
+    Bin b holds b/bins ≤ confidence < (b + 1)/bins, the last one also 1.
+    """
+    confidence = np.asarray(confidence, dtype=np.float64).ravel()
+    place = np.clip((confidence * bins).astype(np.int64), 0, bins - 1)
+    weights = (np.ones_like(confidence), confidence, right.ravel().astype(np.float64))
+    return np.stack([np.bincount(place, weights=w, minlength=bins) for w in weights], axis=1)
+
+
+def reliability_curve(sums: np.ndarray) -> dict[str, np.ndarray]:
+    """``confidence_low``, ``confidence_high``, ``pixels``, ``mean_confidence``, ``accuracy``; NaN in empty bins."""
+    edges = np.linspace(0, 1, len(sums) + 1)
+    pixels = np.where(sums[:, 0], sums[:, 0], np.nan)
+    return {
+        "confidence_low": edges[:-1],
+        "confidence_high": edges[1:],
+        "pixels": sums[:, 0].astype(np.int64),
+        "mean_confidence": sums[:, 1] / pixels,
+        "accuracy": sums[:, 2] / pixels,
+    }
+
+
+def expected_calibration_error(sums: np.ndarray) -> float | None:
+    """Σ share of bin · |accuracy − mean confidence|; None without pixels."""
+    total = sums[:, 0].sum()
+    return float(np.abs(sums[:, 2] - sums[:, 1]).sum() / total) if total else None

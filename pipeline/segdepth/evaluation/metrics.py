@@ -1,0 +1,123 @@
+"""Metrics of depth maps, as sums that add over images (SegDepth IV-A; DESIGN §8). Arrays in, arrays out, no files.
+
+Every metric is a ratio of two sums, so images of different structures may be tallied one by one and added. Arrays of
+tallies may have any leading axes, say (structure, defocus); the last ones are
+
+- ``confusion`` (…, group, true, estimate): pixels; group 0 and 1 are the pixels whose nearest column is Ce and O,
+  group 2 those of an image without any column.
+- ``centre`` (…, group, 2): pixels within the centre radius of their column, right ones and all.
+- ``columns`` (…, element, 5): columns; exact, within one, sum of errors, sum of absolute errors, all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from segdepth.config import CLASSES, ELEMENTS
+
+GROUPS = len(ELEMENTS) + 1
+NO_COLUMN = len(ELEMENTS)
+COLUMN_SUMS = ("exact", "within_one", "error", "absolute_error", "all")
+NAMES = (
+    "pixelwise_accuracy",
+    "centre_accuracy",
+    "detection_rate",
+    "hallucinated_rate",
+    "columns_exact",
+    "columns_within_one",
+    "columns_mean_error",
+    "columns_mean_absolute_error",
+)
+"""Metrics over both elements; each is also given with ``_Ce`` and ``_O`` at its end."""
+
+
+def confusion_matrix(true: np.ndarray, estimate: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Pixels by (group, true, estimate), int64; the three maps have one shape."""
+    flat = (group.ravel().astype(np.int64) * CLASSES + true.ravel()) * CLASSES + estimate.ravel()
+    return np.bincount(flat, minlength=GROUPS * CLASSES**2).reshape(GROUPS, CLASSES, CLASSES)
+
+
+def centre_tally(true: np.ndarray, estimate: np.ndarray, group: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Right pixels and all pixels of each group where ``centre`` is true, int64 (group, 2)."""
+    inside = group[centre]
+    right = inside[true[centre] == estimate[centre]]
+    return np.stack([np.bincount(right, minlength=GROUPS), np.bincount(inside, minlength=GROUPS)], axis=1)
+
+
+def pool_columns(probabilities: np.ndarray, owner: np.ndarray, core: np.ndarray, columns: int) -> np.ndarray:
+    """Mean probability vector of each column over the pixels that it owns within its core, (column, class).
+
+    Parameters
+    ----------
+    probabilities : (class, y, x).
+    owner : row of the owning column, [y, x].
+    core : whether the pixel lies within its column's core radius, bool [y, x].
+    columns : number of columns; one that has no such pixel gets NaN.
+    """
+    rows = owner[core]
+    sums = [np.bincount(rows, weights=one[core], minlength=columns) for one in probabilities]
+    pixels = np.bincount(rows, minlength=columns)
+    return np.stack(sums, axis=1) / np.where(pixels, pixels, np.nan)[:, None]
+
+
+def column_tally(atoms: np.ndarray, depth: np.ndarray, element: np.ndarray) -> np.ndarray:
+    """``COLUMN_SUMS`` of each element, float64 (element, 5).
+
+    ``atoms`` and ``depth`` are the true and the estimated counts of the columns, ``element`` is 0 for Ce and 1 for O;
+    errors are estimate minus truth.
+    """
+    error = depth.astype(np.int64) - atoms.astype(np.int64)
+    values = (error == 0, np.abs(error) <= 1, error, np.abs(error), np.ones_like(error))
+    return np.stack([np.bincount(element, weights=v, minlength=len(ELEMENTS)) for v in values], axis=1)
+
+
+def fractions(
+    confusion: np.ndarray, centre: np.ndarray, columns: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Numerator and denominator of each metric, over both elements and for each; leading axes are kept."""
+    found = {}
+    for suffix, groups in (("", slice(None)), *((f"_{e}", slice(i, i + 1)) for i, e in enumerate(ELEMENTS))):
+        pixels = confusion[..., groups, :, :].sum(-3)
+        inside = centre[..., groups, :].sum(-2)
+        counted = dict(zip(COLUMN_SUMS, np.moveaxis(columns[..., groups, :].sum(-2), -1, 0)))
+        real, said = pixels[..., 1:, :].sum((-1, -2)), pixels[..., :, 1:].sum((-1, -2))
+        found |= {
+            f"pixelwise_accuracy{suffix}": (np.trace(pixels, axis1=-2, axis2=-1), pixels.sum((-1, -2))),
+            f"centre_accuracy{suffix}": (inside[..., 0], inside[..., 1]),
+            f"detection_rate{suffix}": (pixels[..., 1:, 1:].sum((-1, -2)), real),
+            f"hallucinated_rate{suffix}": (pixels[..., 0, 1:].sum(-1), said),
+            f"columns_exact{suffix}": (counted["exact"], counted["all"]),
+            f"columns_within_one{suffix}": (counted["within_one"], counted["all"]),
+            f"columns_mean_error{suffix}": (counted["error"], counted["all"]),
+            f"columns_mean_absolute_error{suffix}": (counted["absolute_error"], counted["all"]),
+        }
+    return found
+
+
+def ratio(numerator: float, denominator: float) -> float | None:
+    """The quotient, or None where there is nothing to count."""
+    return float(numerator) / float(denominator) if denominator else None
+
+
+def bootstrap_intervals(
+    parts: Mapping[str, tuple[np.ndarray, np.ndarray]], rng: np.random.Generator, draws: int = 2000
+) -> dict[str, list[float] | None]:
+    """95 % percentile intervals of each ratio of sums, structures drawn with replacement.
+
+    Parameters
+    ----------
+    parts : numerator and denominator of each structure, both (structure,). All metrics share the draws.
+
+    A metric gets None with fewer than two structures, or where a draw has nothing to count.
+    """
+    structures = len(next(iter(parts.values()))[0])
+    if structures < 2:
+        return dict.fromkeys(parts)
+    weights = rng.multinomial(structures, np.full(structures, 1 / structures), size=draws).astype(float)
+    found: dict[str, list[float] | None] = {}
+    for name, (numerator, denominator) in parts.items():
+        below = weights @ denominator
+        found[name] = np.quantile(weights @ numerator / below, [0.025, 0.975]).tolist() if below.all() else None
+    return found

@@ -1,0 +1,50 @@
+"""Reading an evaluation directory back; for figures and tables, which compute nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from segdepth.store.manifest import StoreError, check_whole
+
+METRICS, EXAMPLES = "metrics.json", "examples.zarr"
+
+
+def read_metrics(evaluation: str | Path) -> dict[str, Any]:
+    """``metrics.json`` of a finished evaluation; its keys are told in ``segdepth.evaluation.evaluate``.
+
+    Raises
+    ------
+    StoreError
+        The evaluation is missing, unfinished or damaged.
+    """
+    path = Path(evaluation) / METRICS
+    check_whole(evaluation)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as failure:
+        raise StoreError(f"{path}: cannot be read ({failure})") from None
+
+
+def read_table(evaluation: str | Path, name: str) -> pd.DataFrame:
+    """``by_defocus``, ``confusion`` (index: true depth), ``calibration`` or ``columns``."""
+    path = Path(evaluation) / f"{name}.csv"
+    check_whole(evaluation)
+    try:
+        return pd.read_csv(path, index_col=0 if name == "confusion" else None)
+    except (OSError, ValueError) as failure:
+        raise StoreError(f"{path}: cannot be read ({failure})") from None
+
+
+def read_examples(evaluation: str | Path) -> xr.Dataset:
+    """``examples.zarr``, lazily; see ``segdepth.evaluation.examples`` for what it holds."""
+    path = Path(evaluation) / EXAMPLES
+    check_whole(evaluation)
+    try:
+        return xr.open_zarr(path, consolidated=False, chunks=None)
+    except Exception as failure:  # zarr and xarray raise many kinds; the reader needs one line
+        raise StoreError(f"{path}: cannot be read as a Zarr store ({failure})") from failure

@@ -1,0 +1,71 @@
+"""What the trainer reports while it works: one progress bar over the whole training, and the curve."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from tqdm import tqdm
+
+from segdepth.learning.module import METRICS
+
+CURVE_FIELDS = ("epoch", "step", "train_loss", "validation_loss", *METRICS, "learning_rate")
+
+
+class Progress(Callback):
+    """Steps done and left, time left, loss and validation metrics on one line."""
+
+    def __init__(self, name: str, total_steps: int) -> None:
+        self._name, self._total, self._bar = name, total_steps, None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._bar = tqdm(total=self._total, initial=trainer.global_step, desc=f"training {self._name}", unit="step", mininterval=2)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
+        self._bar.update(trainer.global_step - self._bar.n)
+        shown = {"loss": f"{float(outputs['loss']):.3f}"}
+        for label, key in (("validation", "validation_loss"), ("centre", "centre_accuracy")):
+            if key in trainer.callback_metrics:
+                shown[label] = f"{float(trainer.callback_metrics[key]):.3f}"
+        self._bar.set_postfix(shown, refresh=False)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.on_fit_end(trainer, pl_module)
+
+
+class Curve(Callback):
+    """One row an epoch; kept in checkpoints, so that a resumed training has the whole curve."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.train_dataloader.dataset.epoch = trainer.current_epoch
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.train_dataloader.dataset.epoch = trainer.current_epoch + 1  # before its samples are drawn
+        if self.rows and self.rows[-1]["epoch"] >= trainer.current_epoch:
+            return
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        self.rows.append(row | {name: metrics[name] for name in CURVE_FIELDS if name in metrics})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
+    def write(self, path: Path) -> None:
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, CURVE_FIELDS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)

@@ -1,0 +1,63 @@
+"""The network as Lightning trains it: loss, validation metrics, optimizer and schedule."""
+
+from __future__ import annotations
+
+import lightning
+import torch
+from torch import Tensor
+
+from segdepth.config import ConfigError, Training
+from segdepth.learning.loss import weighted_cross_entropy
+from segdepth.learning.samples import Batch
+from segdepth.learning.unet import UNet
+from segdepth.specimen.lattice import ATOMIC_NUMBER
+
+METRICS = ("centre_accuracy", "centre_accuracy_Ce", "centre_accuracy_O")
+
+
+class DepthModule(lightning.LightningModule):
+    """A ``UNet`` with Adam and a one-cycle learning rate over ``total_steps``."""
+
+    def __init__(self, network: UNet, training: Training, total_steps: int) -> None:
+        super().__init__()
+        self.network, self.training_block, self.total_steps = network, training, total_steps
+        self._hits: Tensor | None = None
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        return self.network(noisy.contiguous(memory_format=torch.channels_last))
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        loss = weighted_cross_entropy(self(batch.noisy), batch.depth, batch.weight)
+        if not torch.isfinite(loss):
+            raise ConfigError(
+                f"the loss became {float(loss)} at step {self.global_step}; lower training.learning_rate "
+                f"(got {self.training_block.learning_rate:g}); the last good checkpoint stays"
+            )
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.noisy))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self._hits = torch.zeros(2, 2, device=self.device)  # element (Ce, O) by (right, all)
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        logits = self(batch.noisy)
+        loss = weighted_cross_entropy(logits, batch.depth, batch.weight)
+        self.log("validation_loss", loss, batch_size=len(batch.noisy))
+        right = logits.argmax(1) == batch.depth
+        for row, element in enumerate(("Ce", "O")):
+            inside = batch.regions == ATOMIC_NUMBER[element]
+            self._hits[row] += torch.stack([(right & inside).sum(), inside.sum()])
+
+    def on_validation_epoch_end(self) -> None:
+        right, all_ = self._hits.T
+        values = [right.sum() / all_.sum(), *(right / all_.clamp_min(1))]
+        self.log_dict(dict(zip(METRICS, values)))
+
+    def configure_optimizers(self) -> dict:
+        block = self.training_block
+        kind = torch.optim.AdamW if block.weight_decay else torch.optim.Adam
+        optimizer = kind(self.network.parameters(), lr=block.learning_rate, weight_decay=block.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=block.learning_rate, total_steps=self.total_steps, pct_start=0.15
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

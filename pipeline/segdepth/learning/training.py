@@ -1,0 +1,189 @@
+"""The job ``train-model``: waves and depth maps in, a trained network out.
+
+``results/models/<model>/`` holds ``weights.safetensors``, ``network.json``, ``curve.csv`` and ``environment.json``.
+Checkpoints lie in ``results/checkpoints/<model>/<fingerprint>/`` until the training is done; a training that was
+stopped goes on from its last epoch if nothing that determines it has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+import shutil
+import time
+import warnings
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from torch.utils.data import DataLoader
+
+from segdepth.config import CLASSES, Architecture, Dataset, Imaging, Labels, Model, Specimen, Training
+from segdepth.devices import torch_device
+from segdepth.learning.callbacks import Curve, Progress
+from segdepth.learning.module import METRICS, DepthModule
+from segdepth.learning.network_files import NetworkCard, save_network
+from segdepth.learning.samples import TrainingSamples, fixed_batches, load_structures
+from segdepth.learning.unet import UNet, count_parameters
+from segdepth.store.manifest import StoreError, read_manifest, writing
+
+log = logging.getLogger(__name__)
+
+
+def lightning_precision(precision: str, device: torch.device) -> str:
+    """Lightning's name; ``auto`` is bfloat16 on GPUs and on CPUs that multiply it in hardware."""
+    if precision == "auto":
+        fast = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        precision = "bfloat16" if fast else "float32"
+    return {"bfloat16": "bf16-mixed", "float32": "32-true"}[precision]
+
+
+def _fingerprint(model: Model, imaging: Imaging, inputs: list[Path], code: str) -> str:
+    contents = [read_manifest(path)["content"] for path in inputs]
+    return hashlib.sha256(json.dumps([model.as_json(), imaging.as_json(), contents, code]).encode()).hexdigest()[:16]
+
+
+def build_network(architecture: Architecture, seed: int) -> UNet:
+    """A freshly initialised network; the seed decides its weights."""
+    lightning.seed_everything(seed, verbose=False)
+    return UNet(architecture.base_channels, architecture.variant)
+
+
+def train_model(
+    *,
+    name: str,
+    model: Model,
+    dataset: Dataset,
+    specimen: Specimen,
+    imaging: Imaging,
+    labels: Labels,
+    root_seed: int,
+    waves: list[Path],
+    depth: list[Path],
+    out: Path,
+    checkpoints: Path,
+    code: str,
+    device: str = "auto",
+    threads: int | None = None,
+) -> None:
+    """Train one network.
+
+    Parameters
+    ----------
+    name : the model block's name; specimen's name is in ``dataset``.
+    waves, depth : shards in the same order.
+    out, checkpoints : result folder, and the folder under which checkpoints are kept.
+    """
+    where = torch_device(device)
+    if threads:
+        torch.set_num_threads(threads)
+    inputs = [*waves, *depth]
+    train_indices, validation_indices = (dataset.structures_of(part, specimen) for part in ("train", "validation"))
+    block: Training = model.training
+    network = build_network(model.architecture, block.seed)
+    train = TrainingSamples(
+        load_structures(waves, depth, train_indices), imaging, block, dataset.dose_lambda, where
+    )
+    validation = fixed_batches(
+        load_structures(waves, depth, validation_indices),
+        imaging, dataset.dose_lambda, dataset.specimen, root_seed, block.batch_size, where,
+    )  # fmt: skip
+    steps = len(train) * block.epochs
+    module = DepthModule(network.to(memory_format=torch.channels_last), block, steps)
+
+    folder = checkpoints / _fingerprint(model, imaging, inputs, code)
+    for other in checkpoints.glob("*") if checkpoints.is_dir() else ():
+        if other != folder:
+            shutil.rmtree(other)  # of a training that differs
+    best = ModelCheckpoint(
+        folder, "best", monitor="validation_loss", mode="min", save_last=True, enable_version_counter=False
+    )
+    curve = Curve()
+    trainer = lightning.Trainer(
+        accelerator="gpu" if where.type == "cuda" else "cpu",
+        devices=1,
+        precision=lightning_precision(block.precision, where),
+        max_epochs=block.epochs,
+        logger=False,
+        callbacks=[
+            Progress(name, steps),
+            curve,
+            EarlyStopping("validation_loss", patience=block.patience_epochs, mode="min"),
+            best,
+        ],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        plugins=[LightningEnvironment()],  # one process, also inside a cluster's job
+    )
+    last = folder / "last.ckpt"
+    if last.exists():
+        log.warning("resuming from %s", last)
+    started = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*IterableDataset.*__len__.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
+        trainer.fit(
+            module,
+            DataLoader(train, batch_size=None),
+            DataLoader(validation, batch_size=None),
+            ckpt_path=last if last.exists() else None,
+            weights_only=True,
+        )
+    if trainer.interrupted:
+        raise StoreError(f"training of {name} was interrupted; run it again to go on from {last}")
+    seconds = time.monotonic() - started
+
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    module.load_state_dict(state)
+    card = NetworkCard(
+        variant=model.architecture.variant,
+        base_channels=model.architecture.base_channels,
+        classes=CLASSES,
+        input_pixel_pm=imaging.pixel_pm,
+        label_pixel_pm=labels.pixel_pm,
+        field_pm=specimen.field_pm,
+        dose_lambda=dataset.dose_lambda,
+        labels=labels.model_dump(mode="json"),
+    )
+    chosen = min(curve.rows, key=lambda row: row["validation_loss"])
+    environment = {
+        "device": str(where) if where.type == "cpu" else torch.cuda.get_device_name(where),
+        "processor": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "precision": lightning_precision(block.precision, where),
+        "seconds_of_last_run": round(seconds, 1),
+        "epochs": len(curve.rows),
+        "parameters": count_parameters(network),
+        "best": {key: chosen[key] for key in ("epoch", "validation_loss", *METRICS)},
+    }
+    with writing(
+        out,
+        command="train-model",
+        code=code,
+        inputs=inputs,
+        parameters={
+            "model": model.model_dump(mode="json"),
+            "dataset": dataset.model_dump(mode="json"),
+            "imaging": imaging.model_dump(mode="json"),
+            "labels": labels.model_dump(mode="json"),
+        },
+        seeds={"root_seed": root_seed, "training": block.seed},
+        notes={
+            "training_structures": {
+                "specimen": dataset.specimen,
+                "root_seed": root_seed,
+                "indices": sorted(train_indices + validation_indices),
+            }
+        },
+    ) as partial:
+        partial.mkdir()
+        save_network(module.network, card, partial)
+        curve.write(partial / "curve.csv")
+        (partial / "environment.json").write_text(json.dumps(environment, indent=1, sort_keys=True) + "\n")
+    shutil.rmtree(folder)

@@ -1,0 +1,29 @@
+"""Micrographs in, depth maps and columns out."""
+
+
+rule predict_micrograph:
+    input:
+        micrograph=lambda w: prediction_input(w.prediction),
+        network=lambda w: ancient(f"results/models/{cfg.predictions[w.prediction].model}"),
+        manifest=lambda w: f"results/models/{cfg.predictions[w.prediction].model}.manifest.json",
+    output:
+        folder=directory("results/predictions/{prediction}"),
+        manifest="results/predictions/{prediction}.manifest.json",
+    params:
+        options=lambda w: prediction_options(w.prediction),
+        code=code_hash("segdepth.inference.predict"),
+        drawing=code_hash("segdepth.figures.prediction"),
+    log:
+        "logs/predict_micrograph/{prediction}.log",
+    benchmark:
+        "logs/benchmarks/predict_micrograph/{prediction}.tsv"
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        device=cfg.device,
+    shell:
+        "OMP_NUM_THREADS={threads} segdepth predict {input.micrograph:q} --model {input.network} {params.options}"
+        " --device {resources.device} --out {output.folder} > {log} 2>&1"

@@ -1,0 +1,23 @@
+"""Depth maps."""
+
+
+rule project_depth:
+    input:
+        atoms=ancient("data/specimens/{specimen}/shard-{shard}.extxyz"),
+        manifest="data/specimens/{specimen}/shard-{shard}.extxyz.manifest.json",
+    output:
+        store=directory("data/depth/{specimen}/{labels}/shard-{shard}.zarr"),
+        manifest="data/depth/{specimen}/{labels}/shard-{shard}.zarr.manifest.json",
+    params:
+        block=lambda w: cfg.labels[w.labels].as_json(),
+        code=code_hash("segdepth.labels.depth"),
+    log:
+        "logs/project_depth/{specimen}/{labels}/shard-{shard}.log",
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=20,
+    shell:
+        "segdepth project-depth --atoms {input.atoms} --labels {params.block:q} --out {output.store} > {log} 2>&1"

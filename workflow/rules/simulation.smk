@@ -1,0 +1,83 @@
+"""Exit waves, images, and simulated recordings."""
+
+
+rule simulate_waves:
+    input:
+        atoms=ancient("data/specimens/{specimen}/shard-{shard}.extxyz"),
+        manifest="data/specimens/{specimen}/shard-{shard}.extxyz.manifest.json",
+    output:
+        store=directory("data/waves/{specimen}/{beam}/shard-{shard}.zarr"),
+        manifest="data/waves/{specimen}/{beam}/shard-{shard}.zarr.manifest.json",
+    params:
+        block=lambda w: cfg.beams[w.beam].as_json(),
+        code=code_hash("segdepth.simulation.waves"),
+    log:
+        "logs/simulate_waves/{specimen}/{beam}/shard-{shard}.log",
+    benchmark:
+        "logs/benchmarks/simulate_waves/{specimen}/{beam}/shard-{shard}.tsv"
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=120,
+        device=cfg.device,
+        gpu=GPU,
+    shell:
+        "segdepth simulate-waves --atoms {input.atoms} --beam {params.block:q}"
+        " --device {resources.device} --out {output.store} > {log} 2>&1"
+
+
+rule form_images:
+    input:
+        waves=ancient("data/waves/{specimen}/{beam}/shard-{shard}.zarr"),
+        manifest="data/waves/{specimen}/{beam}/shard-{shard}.zarr.manifest.json",
+    output:
+        store=directory("data/images/{specimen}/{beam}/{imaging}/shard-{shard}.zarr"),
+        manifest="data/images/{specimen}/{beam}/{imaging}/shard-{shard}.zarr.manifest.json",
+    params:
+        block=lambda w: cfg.imaging[w.imaging].as_json(),
+        root_seed=cfg.root_seed,
+        code=code_hash("segdepth.simulation.images"),
+    log:
+        "logs/form_images/{specimen}/{beam}/{imaging}/shard-{shard}.log",
+    benchmark:
+        "logs/benchmarks/form_images/{specimen}/{beam}/{imaging}/shard-{shard}.tsv"
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=60,
+        device=cfg.device,
+    shell:
+        "segdepth form-images --waves {input.waves} --imaging {params.block:q} --specimen-name {wildcards.specimen}"
+        " --root-seed {params.root_seed} --device {resources.device} --out {output.store} > {log} 2>&1"
+
+
+rule record_micrograph:
+    input:
+        waves=lambda w: ancient(micrograph_waves(w.micrograph)),
+        manifest=lambda w: manifests([micrograph_waves(w.micrograph)]),
+    output:
+        counts="data/micrographs/{micrograph}.npz",
+        manifest="data/micrographs/{micrograph}.npz.manifest.json",
+    params:
+        micrograph=lambda w: cfg.micrographs[w.micrograph].as_json(),
+        dataset=lambda w: cfg.datasets[cfg.micrographs[w.micrograph].dataset].as_json(),
+        imaging=lambda w: blocks_of(cfg.micrographs[w.micrograph].dataset)["imaging"].as_json(),
+        structure=lambda w: micrograph_structure(w.micrograph),
+        root_seed=cfg.root_seed,
+        code=code_hash("segdepth.simulation.micrograph"),
+    log:
+        "logs/record_micrograph/{micrograph}.log",
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        "segdepth record-micrograph --waves {input.waves} --micrograph {params.micrograph:q}"
+        " --imaging {params.imaging:q} --dataset {params.dataset:q} --structure {params.structure}"
+        " --root-seed {params.root_seed} --out {output.counts} > {log} 2>&1"
