@@ -83,7 +83,9 @@ class Specimen(Block):
     margin_pm: Annotated[Number, Field(ge=300, le=5000)] = Field(
         676.375, description="crystal simulated beyond each side of the field and cropped away"
     )
-    bulk_atoms: _range_of(ge=1, le=CLASSES - 1) = Field((3, 10), description="atoms a column holds far from the surface")
+    bulk_atoms: _range_of(ge=1, le=CLASSES - 1) = Field(
+        (3, 10), description="atoms a column holds far from the surface"
+    )
     surface_atoms: _range_of(ge=1, le=CLASSES - 1) = Field((1, 3), description="atoms a column holds at the surface")
     decay_nm: _range_of(ge=0.1, le=50) = Field((0.5, 4.0), description="1/e length of the approach to the bulk")
     exit_fraction: _range_of(ge=0, le=1) = Field(
@@ -130,7 +132,9 @@ class Beam(Block):
     def _elements(self) -> Beam:
         missing = set(ELEMENTS) - set(self.debye_waller_pm)
         if missing:
-            raise ValueError(f"debye_waller_pm needs a value for each of {', '.join(ELEMENTS)}, lacks {sorted(missing)}")
+            raise ValueError(
+                f"debye_waller_pm needs a value for each of {', '.join(ELEMENTS)}, lacks {sorted(missing)}"
+            )
         return self
 
 
@@ -157,12 +161,17 @@ class Imaging(Block):
     """The lens and the pixel (DESIGN §5). A value in brackets is a range from which each image draws."""
 
     defocus_nm: DefocusSteps | Annotated[tuple[Annotated[Number, Field(ge=-100, le=100)], ...], Field(min_length=1)] = (
-        Field(DefocusSteps(start=1, stop=9, step=1), description="C1 of the stored images; training draws between the ends")
+        Field(
+            DefocusSteps(start=1, stop=9, step=1),
+            description="C1 of the stored images; training draws between the ends",
+        )
     )
     c3_um: _value_or_range(ge=-5000, le=5000) = -9.0
     c5_mm: _value_or_range(ge=-100, le=100) = 5.0
     focal_spread_nm: _value_or_range(ge=0, le=20) = Field(4.0, description="1/e half-width, averaged explicitly")
-    focal_samples: Annotated[Count, Field(ge=1, le=201)] = Field(17, description="equal focal steps over ±2 half-widths")
+    focal_samples: Annotated[Count, Field(ge=1, le=201)] = Field(
+        17, description="equal focal steps over ±2 half-widths"
+    )
     convergence_mrad: _value_or_range(ge=0, le=5) = Field(0.2, description="1/e half-width, envelope on the wave")
     aperture_mrad: Annotated[Number, Field(ge=5, le=100)] = Field(40.0, description="hard objective aperture")
     vibration_pm: _value_or_range(ge=0, le=100) = Field(20.0, description="rms image spread, isotropic")
@@ -193,7 +202,9 @@ class Labels(Block):
     outer_radius_pm: dict[Literal["Ce", "O"], Annotated[Number, Field(gt=0, le=300)]] = Field(
         {"Ce": 120.0, "O": 90.0}, description="where the rings have fallen to 0"
     )
-    weight_width_pm: Annotated[Number, Field(gt=0, le=500)] = Field(90.0, description="Gaussian fall-off of the loss weight")
+    weight_width_pm: Annotated[Number, Field(gt=0, le=500)] = Field(
+        90.0, description="Gaussian fall-off of the loss weight"
+    )
     weight_floor: Annotated[Number, Field(ge=0, le=1)] = Field(0.2, description="loss weight of the background")
 
     @model_validator(mode="after")
@@ -253,7 +264,9 @@ class Dataset(Block):
 class Architecture(Block):
     """The network (DESIGN §7)."""
 
-    variant: Literal["binned", "full"] = Field("binned", description="binned: 21 pm in and out; full: 5.3 pm in, 21 pm out")
+    variant: Literal["binned", "full"] = Field(
+        "binned", description="binned: 21 pm in and out; full: 5.3 pm in, 21 pm out"
+    )
     base_channels: Annotated[Count, Field(ge=2, le=256, multiple_of=2)] = 16
 
 
@@ -261,7 +274,9 @@ class Training(Block):
     """How a network is trained."""
 
     seed: Annotated[Count, Field(ge=0, lt=2**32)] = 0
-    fresh_optics: bool = Field(True, description="draw a new lens for each sample; false: only the stored defocus values")
+    fresh_optics: bool = Field(
+        True, description="draw a new lens for each sample; false: only the stored defocus values"
+    )
     optics_repeats: Annotated[Count, Field(ge=1, le=64)] = Field(
         2, description="times an image is used, each with new noise, before its lens is drawn anew"
     )
@@ -433,7 +448,9 @@ def _whole(key: str, pixel_pm: float, specimen: Specimen) -> None:
 
 def _where(location: tuple) -> str:
     """Pydantic's location as a dotted key; names of union branches are left out."""
-    parts = [str(p) for p in location if not (isinstance(p, str) and re.search(r"[\[\(]|^(DefocusSteps|float|int)$", p))]
+    parts = [
+        str(p) for p in location if not (isinstance(p, str) and re.search(r"[\[\(]|^(DefocusSteps|float|int)$", p))
+    ]
     return ".".join(parts)
 
 

@@ -119,7 +119,8 @@ def test_bad_files_are_told_in_one_line(tmp_path, name):
 def test_missing_files_folders_and_needless_keys(tmp_path):
     (tmp_path / "folder.npy").mkdir()
     np.save(tmp_path / "a.npy", COUNTS)
-    for path, key, expected in (("none.npy", None, "does not exist"), ("folder.npy", None, "not a file"), ("a.npy", "k", "--key")):
+    cases = (("none.npy", None, "does not exist"), ("folder.npy", None, "not a file"), ("a.npy", "k", "--key"))
+    for path, key, expected in cases:
         with pytest.raises(ConfigError) as failure:
             read_micrograph(tmp_path / path, key)
         assert expected in one_line(failure)

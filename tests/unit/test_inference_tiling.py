@@ -14,7 +14,7 @@ def blur(tile):
 
 def shrinking(tile):
     rows, columns = tile.shape
-    return blur(tile)[:, : rows // 4 * 4, : columns // 4 * 4].reshape(2, rows // 4, 4, columns // 4, 4).mean(axis=(2, 4))
+    return blur(tile).reshape(2, rows // 4, 4, columns // 4, 4).mean(axis=(2, 4))
 
 
 @pytest.mark.parametrize("shape", [(130, 300), (64, 64), (257, 129), (320, 70), (5, 9)])
@@ -42,7 +42,7 @@ def test_seams_fade():
     assert np.abs(np.diff(result, axis=1)).max() < 0.04
 
 
-@pytest.mark.parametrize("length, tile", [(64, 256), (256, 256), (320, 256), (512, 256), (1216, 256), (640, 128), (448, 192)])
+@pytest.mark.parametrize("length, tile", [(64, 256), (256, 256), (320, 256), (512, 256), (1216, 256), (448, 192)])
 def test_tiles_cover_everything_with_weight(length, tile):
     side = min(tile, length)
     starts = tile_starts(length, side, 64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segdepth.evaluation.stored import read_examples
+from segdepth.evaluation.stored import read_examples, read_metrics
 from segdepth.figures import style
 
 COMMAND = "plot-fig1"
@@ -29,5 +29,5 @@ def plot(evaluation: Path, out: Path, code: str, example: int | None = None) -> 
         for ax, title in zip(axes.flat, titles):
             ax.set_title(title)
             style.scale_bar(ax)
-        fig.suptitle(f"{style.example_text(store, place)}, {style.dose_text(attrs['dose_lambda'])}")
+        fig.suptitle(f"{style.example_text(store, place)}, {style.dose_text(read_metrics(evaluation))}")
         style.save(fig, out, command=COMMAND, code=code, inputs=[evaluation], parameters={"example": place})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segdepth.evaluation.stored import read_examples
+from segdepth.evaluation.stored import read_examples, read_metrics
 from segdepth.figures import style
 
 COMMAND = "plot-fig3"
@@ -40,5 +40,5 @@ def plot(evaluation: Path, out: Path, code: str) -> None:
         style.depth_bar(fig, depth, axes[:, 0], location="left", shrink=min(1.0, 2 / len(rows)))
         for ax, title in zip(axes[0], ("depth", "image", "image with noise")):
             ax.set_title(title)
-        fig.suptitle(style.dose_text(attrs["dose_lambda"]))
+        fig.suptitle(style.dose_text(read_metrics(evaluation)))
         style.save(fig, out, command=COMMAND, code=code, inputs=[evaluation], parameters={"examples": rows})

@@ -33,8 +33,6 @@ def plot(evaluation: Path, out: Path, code: str) -> None:
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         fig.colorbar(image, ax=ax).set_label("share of the pixels of one true depth")
-        ax.set_title(
-            f"{facts['model']} ({facts['variant']}, c = {facts['base_channels']}) on {facts['dataset']}\n"
-            f"{style.dose_text(facts['dose_lambda'])}, {facts['images']} images of {facts['structures']} structures"
-        )
+        sample = f"images: {facts['images']}, structures: {facts['structures']}"
+        fig.suptitle(f"{style.evaluation_text(facts)}, {sample}")
         style.save(fig, out, command=COMMAND, code=code, inputs=[evaluation])

@@ -35,8 +35,5 @@ def plot(evaluation: Path, out: Path, code: str) -> None:
         fig.legend(handles=upper.get_lines(), loc="outside lower center", frameon=False)
         lower.set(yscale="log", xlabel="confidence (probability of the estimated depth)", ylabel="pixels in bin")
         lower.set_ylim(bottom=0.8)
-        upper.set_title(
-            f"{facts['model']} ({facts['variant']}, c = {facts['base_channels']}) on {facts['dataset']}\n"
-            f"{style.dose_text(facts['dose_lambda'])}"
-        )
+        fig.suptitle(style.evaluation_text(facts))
         style.save(fig, out, command=COMMAND, code=code, inputs=[evaluation])

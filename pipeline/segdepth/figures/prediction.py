@@ -25,8 +25,8 @@ MARKERS = {"Ce": "o", "O": "^"}
 def draw_prediction(folder: Path) -> None:
     """Draw ``prediction.png`` of the first frame from ``prediction.zarr`` and ``columns.csv`` in ``folder``.
 
-    The store has ``counts`` (frame, y, x; vacuum = 1), ``depth``, ``confidence``, ``valid`` and the attribute
-    ``pixel_pm``; ``counts`` may lie on a finer grid of the same field. No manifest: that is the caller's.
+    The store has ``counts`` (vacuum = 1), ``depth``, ``confidence``, ``valid``, all (frame, y, x), and the attribute
+    ``pixel_pm``. No manifest: that is the caller's.
     """
     folder = Path(folder)
     try:
@@ -37,19 +37,18 @@ def draw_prediction(folder: Path) -> None:
     except (OSError, ValueError, KeyError) as failure:
         raise StoreError(f"{folder}: is not a prediction ({failure})") from None
     with style.styled():
-        _draw(folder, maps, columns[columns["frame"] == columns["frame"].min()], pixel, frames)
+        _draw(folder, maps, columns[columns["frame"] == 0], pixel, frames)
 
 
 def _draw(folder: Path, maps: dict[str, np.ndarray], columns: pd.DataFrame, pixel_pm: float, frames: int) -> None:
     valid = maps["valid"].astype(bool)
     height, width = valid.shape
-    finer = maps["counts"].shape[0] / height
-    counts = np.where(np.kron(valid, np.ones((round(finer), round(finer)))) > 0, maps["counts"], np.nan)
+    counts = np.where(valid, maps["counts"], np.nan)
     fig = style.new_figure(8.6, 0.9 + 2 * min(max(3.4 * height / width, 2.2), 7.0))
     axes = fig.subplots(2, 2)
     limits = style.image_limits(counts) if np.isfinite(counts).any() else (0.0, 1.0)
-    image = style.show_image(axes[0, 0], counts, pixel_pm / finer, limits)
-    style.show_image(axes[1, 1], counts, pixel_pm / finer, limits)
+    image = style.show_image(axes[0, 0], counts, pixel_pm, limits)
+    style.show_image(axes[1, 1], counts, pixel_pm, limits)
     style.intensity_bar(fig, image, axes[0, 0])
     depth = style.show_depth(axes[0, 1], np.ma.array(maps["depth"], mask=~valid), pixel_pm)
     confidence = style.show_probability(axes[1, 0], np.ma.array(maps["confidence"], mask=~valid), pixel_pm)

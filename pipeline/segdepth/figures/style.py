@@ -15,7 +15,6 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from segdepth.config import CLASSES, ConfigError
-from segdepth.simulation.detector import electrons_per_square_angstrom
 from segdepth.store.manifest import writing
 
 STYLE = {
@@ -57,7 +56,10 @@ def styled() -> Any:
 
 
 def show_map(ax: Axes, values: np.ndarray, pixel_pm: float, **options: Any) -> AxesImage:
-    """A map [y, x] in nm, row 0 at the bottom, so that the vacuum (large y) is up; without ticks."""
+    """A map [y, x] in nm, row 0 at the bottom, so that the vacuum (large y) is up; without ticks.
+
+    Pixels are drawn as they are, since depths must not be mixed; intensities alone are averaged when they are shrunk.
+    """
     height, width = (n * pixel_pm / 1000 for n in values.shape[:2])
     image = ax.imshow(values, origin="lower", extent=(0, width, 0, height), **options)
     ax.set(xticks=[], yticks=[])
@@ -71,7 +73,8 @@ def show_depth(ax: Axes, values: np.ndarray, pixel_pm: float) -> AxesImage:
 
 
 def show_image(ax: Axes, values: np.ndarray, pixel_pm: float, limits: tuple[float, float]) -> AxesImage:
-    return show_map(ax, values, pixel_pm, cmap=IMAGE_COLOURS, vmin=limits[0], vmax=limits[1])
+    limited = {"vmin": limits[0], "vmax": limits[1]}
+    return show_map(ax, values, pixel_pm, cmap=IMAGE_COLOURS, interpolation="antialiased", **limited)
 
 
 def show_probability(ax: Axes, values: np.ndarray, pixel_pm: float) -> AxesImage:
@@ -132,8 +135,17 @@ def zoom(ax: Axes, depth: np.ndarray, pixel_pm: float, side_nm: float = 1.6) -> 
     ax.set(xlim=(left, left + side), ylim=(bottom, bottom + side))
 
 
-def dose_text(dose_lambda: float) -> str:
-    return f"λ = {dose_lambda:g} ({electrons_per_square_angstrom(dose_lambda):.0f} e⁻/Å²)"
+def dose_text(facts: Mapping[str, Any]) -> str:
+    """The dose of an evaluation, from its ``metrics.json``."""
+    return f"λ = {facts['dose_lambda']:g} ({facts['electrons_per_square_angstrom']:.0f} e⁻/Å²)"
+
+
+def evaluation_text(facts: Mapping[str, Any]) -> str:
+    """Network, data set and dose of an evaluation in two or three lines, for titles; names may be 64 letters long."""
+    network = f"{facts['variant']}, c = {facts['base_channels']}"
+    if len(facts["model"]) + len(facts["dataset"]) <= 32:
+        return f"{facts['model']} ({network}) on {facts['dataset']}\n{dose_text(facts)}"
+    return f"{facts['model']}\non {facts['dataset']}\n{network}, {dose_text(facts)}"
 
 
 def example_text(examples: Any, example: int) -> str:

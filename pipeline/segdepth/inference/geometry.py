@@ -38,7 +38,7 @@ class FrameTransform:
         return self.shape[0] * self.pixel_pm, self.shape[1] * self.pixel_pm
 
     @property
-    def _turn(self) -> tuple[float, float]:
+    def turn(self) -> tuple[float, float]:
         """Cosine and sine, exact for quarter turns."""
         angle = math.radians(self.rotation_deg)
         return tuple(round(v) if abs(v - round(v)) < 1e-12 else v for v in (math.cos(angle), math.sin(angle)))
@@ -46,7 +46,7 @@ class FrameTransform:
     @property
     def box_pm(self) -> tuple[float, float]:
         """Height and width of the turned frame's bounding box."""
-        (height, width), (c, s) = self.size_pm, self._turn
+        (height, width), (c, s) = self.size_pm, self.turn
         return abs(s) * width + abs(c) * height, abs(c) * width + abs(s) * height
 
     @property
@@ -56,14 +56,14 @@ class FrameTransform:
 
     def forward(self, x_pm: np.ndarray, y_pm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(x, y) of the input to (x, y) of the network's frame, pm."""
-        (height, width), (c, s), (box_y, box_x) = self.size_pm, self._turn, self.box_pm
+        (height, width), (c, s), (box_y, box_x) = self.size_pm, self.turn, self.box_pm
         x = (width / 2 - x_pm) if self.flip else (x_pm - width / 2)
         y = y_pm - height / 2
         return c * x - s * y + box_x / 2, s * x + c * y + box_y / 2
 
     def inverse(self, x_pm: np.ndarray, y_pm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(x, y) of the network's frame to (x, y) of the input, pm."""
-        (height, width), (c, s), (box_y, box_x) = self.size_pm, self._turn, self.box_pm
+        (height, width), (c, s), (box_y, box_x) = self.size_pm, self.turn, self.box_pm
         u, v = x_pm - box_x / 2, y_pm - box_y / 2
         x, y = c * u + s * v, -s * u + c * v
         return (width / 2 - x) if self.flip else (x + width / 2), y + height / 2

@@ -1,6 +1,6 @@
 """The job ``predict-micrograph``: a micrograph and a network in, a folder with maps and columns out.
 
-``prediction.zarr``, on the input's own pixels:
+``prediction.zarr``, on the input's own pixels (chunks of one frame and class):
 
 =============== ======= ================== =====================================================================
 variable        type    dimensions         meaning

@@ -17,32 +17,68 @@ import numpy as np
 from segdepth.inference.geometry import FrameTransform
 
 BATCH = 2**21
-"""Electrons (or sample points) worked on at a time."""
+"""Electrons, cells or sample points worked on at a time, about."""
 
-SUBPIXELS = 8
-MANY = 64
-"""Above this mean count per pixel, electrons are sent in groups from 8 × 8 random subpixels instead of one by one."""
+FEW = 4
+"""Cells with so few electrons send them one by one."""
+
+DEEPEST = 12
+"""Halvings after which electrons are sent one by one however many they are."""
 
 
 def _deposit(
-    grid: np.ndarray, transform: FrameTransform, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+    grid: np.ndarray, transform: FrameTransform, u: np.ndarray, v: np.ndarray, number: np.ndarray | None = None
 ) -> None:
-    """Add points (in input pixels) to the flat network grid."""
+    """Add electrons at (u, v), in network pixels, to the flat grid."""
     rows, columns = transform.grid_shape
-    u, v = transform.forward(x * transform.pixel_pm, y * transform.pixel_pm)
-    column = np.clip(np.floor(u / transform.grid_pixel_pm).astype(np.int64), 0, columns - 1)
-    row = np.clip(np.floor(v / transform.grid_pixel_pm).astype(np.int64), 0, rows - 1)
-    grid += np.bincount(row * columns + column, weights, minlength=grid.size).astype(np.int64)
+    column = np.clip(np.floor(u).astype(np.int64), 0, columns - 1)
+    row = np.clip(np.floor(v).astype(np.int64), 0, rows - 1)
+    grid += np.bincount(row * columns + column, number, minlength=grid.size).astype(np.int64)
 
 
-def _split(counts: np.ndarray, parts: int, rng: np.random.Generator):
-    """Binomial shares of the counts in ``parts`` equal parts, one after the other."""
-    left = counts
-    for rest in range(parts, 1, -1):
-        share = rng.binomial(left, 1 / rest)
-        left = left - share
-        yield share
-    yield left
+def _scatter(
+    grid: np.ndarray,
+    transform: FrameTransform,
+    x: np.ndarray,
+    y: np.ndarray,
+    number: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
+    """Send the electrons of input pixels with centres (x, y), in input pixels, to the flat grid.
+
+    A cell that lies in one network pixel hands over all it has, wherever its electrons are; one that does not is split
+    into quarters, its electrons binomially, until few are left, which get a random place each. The outcome has exactly
+    the distribution of a random place for every electron, at a cost that grows with the root of the counts.
+    """
+    scale = transform.pixel_pm / transform.grid_pixel_pm
+    reach = sum(abs(part) for part in transform.turn) * scale * (1 - 1e-9)
+
+    def place(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        u, v = transform.forward(x * transform.pixel_pm, y * transform.pixel_pm)
+        return u / transform.grid_pixel_pm, v / transform.grid_pixel_pm
+
+    half = 0.5
+    for level in range(DEEPEST + 1):
+        u, v = place(x, y)
+        h = half * reach
+        whole = (np.floor(u - h) == np.floor(u + h)) & (np.floor(v - h) == np.floor(v + h))
+        _deposit(grid, transform, u[whole], v[whole], number[whole])
+        few = ~whole & ((number <= FEW) | (level == DEEPEST))
+        one = np.repeat(np.flatnonzero(few), number[few])
+        offsets = (2 * rng.random((2, one.size)) - 1) * half
+        _deposit(grid, transform, *place(x[one] + offsets[0], y[one] + offsets[1]))
+        split = ~whole & ~few
+        if not split.any():
+            return
+        x, y, number, half = x[split], y[split], number[split], half / 2
+        low = rng.binomial(number, 0.5)
+        quarters = []
+        for side, share in ((-half, low), (half, number - low)):
+            left = rng.binomial(share, 0.5)
+            quarters += [(x - half, y + side, left), (x + half, y + side, share - left)]
+        x, y, number = (np.concatenate(parts) for parts in zip(*quarters))
+        kept = number > 0
+        x, y, number = x[kept], y[kept], number[kept]
 
 
 def rebin_electrons(counts: np.ndarray, transform: FrameTransform, rng: np.random.Generator) -> np.ndarray:
@@ -56,21 +92,10 @@ def rebin_electrons(counts: np.ndarray, transform: FrameTransform, rng: np.rando
     if counts.shape != transform.shape:
         raise ValueError(f"counts have shape {counts.shape}, the transform is for {transform.shape}")
     grid = np.zeros(int(np.prod(transform.grid_shape)), dtype=np.int64)
-    if counts.mean() > MANY:
-        y, x = np.indices(counts.shape).reshape(2, -1)
-        for part, share in enumerate(_split(counts.ravel(), SUBPIXELS**2, rng)):
-            i, j = divmod(part, SUBPIXELS)
-            _deposit(grid, transform, x + (j + 0.5) / SUBPIXELS, y + (i + 0.5) / SUBPIXELS, share)
-    else:
-        ends = np.cumsum(counts.sum(axis=1))
-        start = 0
-        while start < len(ends):
-            before = ends[start - 1] if start else 0
-            stop = max(start + 1, int(np.searchsorted(ends, before + BATCH, side="right")))
-            pixel = np.repeat(np.arange(start * counts.shape[1], stop * counts.shape[1]), counts[start:stop].ravel())
-            y, x = np.divmod(pixel, counts.shape[1])
-            _deposit(grid, transform, x + rng.random(x.size), y + rng.random(y.size), None)
-            start = stop
+    step = max(1, BATCH // 8 // counts.shape[1])
+    for top in range(0, counts.shape[0], step):
+        i, j = np.nonzero(counts[top : top + step])
+        _scatter(grid, transform, j + 0.5, i + top + 0.5, counts[top : top + step][i, j], rng)
     return grid.reshape(transform.grid_shape)
 
 

@@ -25,7 +25,9 @@ from segdepth.store.manifest import StoreError, read_manifest, writing
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
 
-def depth_maps(atoms: Atoms, labels: Labels, margin_pm: float, field_pm: float) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+def depth_maps(
+    atoms: Atoms, labels: Labels, margin_pm: float, field_pm: float
+) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
     """``counts``, ``depth``, ``weight`` [y, x] of one structure, and its columns in and near the field.
 
     Raises
@@ -75,18 +77,44 @@ def project_depth(labels: Labels, atoms: Path, out: Path, code: str) -> None:
     dataset = xr.Dataset(
         {
             **{
-                name: (("structure", "y", "x"), np.stack([m[name] for m in maps]).astype(kind), {"units": unit, "long_name": text})
+                name: (
+                    ("structure", "y", "x"),
+                    np.stack([m[name] for m in maps]).astype(kind),
+                    {"units": unit, "long_name": text},
+                )
                 for name, (unit, text, kind) in texts.items()
             },
-            "column_structure": ("column", table["structure"].to_numpy(np.int64), {"units": "1", "long_name": "index in the plan"}),
-            "column_x_pm": ("column", table["x_pm"].to_numpy(float), {"units": "pm", "long_name": "column position along x"}),
-            "column_y_pm": ("column", table["y_pm"].to_numpy(float), {"units": "pm", "long_name": "column position along y"}),
-            "column_element": ("column", table["element"].to_numpy(np.uint8), {"units": "1", "long_name": "atomic number"}),
-            "column_atoms": ("column", table["atoms"].to_numpy(np.uint8), {"units": "atoms", "long_name": "atoms in the column"}),
+            "column_structure": (
+                "column",
+                table["structure"].to_numpy(np.int64),
+                {"units": "1", "long_name": "index in the plan"},
+            ),
+            "column_x_pm": (
+                "column",
+                table["x_pm"].to_numpy(float),
+                {"units": "pm", "long_name": "column position along x"},
+            ),
+            "column_y_pm": (
+                "column",
+                table["y_pm"].to_numpy(float),
+                {"units": "pm", "long_name": "column position along y"},
+            ),
+            "column_element": (
+                "column",
+                table["element"].to_numpy(np.uint8),
+                {"units": "1", "long_name": "atomic number"},
+            ),
+            "column_atoms": (
+                "column",
+                table["atoms"].to_numpy(np.uint8),
+                {"units": "atoms", "long_name": "atoms in the column"},
+            ),
         },
         coords={
             "structure": (
-                "structure", [f.info["index"] for f in frames], {"units": "1", "long_name": "index in the plan"}
+                "structure",
+                [f.info["index"] for f in frames],
+                {"units": "1", "long_name": "index in the plan"},
             ),
             "y": ("y", centres, {"units": "pm", "long_name": "pixel centre along y, vacuum at large y"}),
             "x": ("x", centres, {"units": "pm", "long_name": "pixel centre along x, [001]"}),

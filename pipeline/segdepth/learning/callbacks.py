@@ -22,7 +22,9 @@ class Progress(Callback):
         self._name, self._total, self._bar = name, total_steps, None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._bar = tqdm(total=self._total, initial=trainer.global_step, desc=f"training {self._name}", unit="step", mininterval=2)
+        self._bar = tqdm(
+            total=self._total, initial=trainer.global_step, desc=f"training {self._name}", unit="step", mininterval=2
+        )
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         self._bar.update(trainer.global_step - self._bar.n)

@@ -39,7 +39,9 @@ class NetworkCard:
 
 def save_network(network: UNet, card: NetworkCard, folder: Path) -> None:
     """Write both files into an existing folder."""
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS)
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS
+    )
     (folder / CARD).write_text(json.dumps(asdict(card), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 

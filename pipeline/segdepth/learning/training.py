@@ -85,9 +85,7 @@ def train_model(
     train_indices, validation_indices = (dataset.structures_of(part, specimen) for part in ("train", "validation"))
     block: Training = model.training
     network = build_network(model.architecture, block.seed)
-    train = TrainingSamples(
-        load_structures(waves, depth, train_indices), imaging, block, dataset.dose_lambda, where
-    )
+    train = TrainingSamples(load_structures(waves, depth, train_indices), imaging, block, dataset.dose_lambda, where)
     validation = fixed_batches(
         load_structures(waves, depth, validation_indices),
         imaging, dataset.dose_lambda, dataset.specimen, root_seed, block.batch_size, where,

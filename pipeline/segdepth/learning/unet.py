@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segdepth.config import CLASSES, NETWORK_STRIDE
+from segdepth.learning.padding import ReplicateConv2d
 
 ENCODER = (1, 1, 1, 2, 4, 8, 8)
 DECODER = (4, 2, 1, 1, 1, 1)
@@ -24,7 +25,7 @@ class DoubleConvolution(nn.Sequential):
         layers: list[nn.Module] = []
         for given, wanted in ((inputs, middle), (middle, outputs)):
             layers += [
-                nn.Conv2d(given, wanted, 3, padding=1, padding_mode="replicate"),
+                ReplicateConv2d(given, wanted),
                 nn.BatchNorm2d(wanted),
                 nn.ReLU(inplace=True),
             ]

@@ -51,7 +51,11 @@ def form_images(
     side = images[0].shape[-1]
     centres = (np.arange(side) + 0.5) * pixel
     coordinates = {
-        name: (("structure", "defocus"), np.stack([values[name] for values in drawn]), {"units": unit, "long_name": text})
+        name: (
+            ("structure", "defocus"),
+            np.stack([values[name] for values in drawn]),
+            {"units": unit, "long_name": text},
+        )
         for name, (unit, text) in LONG_NAMES.items()
     }
     dataset = xr.Dataset(

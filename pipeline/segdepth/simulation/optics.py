@@ -29,7 +29,9 @@ class Lens:
     vibration_pm: Tensor
 
     @classmethod
-    def from_columns(cls, columns: dict, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64) -> Self:
+    def from_columns(
+        cls, columns: dict, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64
+    ) -> Self:
         """From ``{field: sequence of length batch}``."""
         return cls(**{f.name: torch.as_tensor(columns[f.name], device=device, dtype=dtype) for f in fields(cls)})
 
@@ -158,7 +160,9 @@ class ImageFormer:
                 ratio = ratio * growth
             psi = torch.fft.ifft(wave, n=self.grid, dim=-1, norm="forward")
             psi = torch.fft.ifft(psi, n=self.grid, dim=-2, norm="forward")
-            parts = torch.view_as_real(psi)  # the sum over real and imaginary part waits for the end: one fused pass a step
+            parts = torch.view_as_real(
+                psi
+            )  # the sum over real and imaginary part waits for the end: one fused pass a step
             total = parts.square().mul_(weight) if total is None else total.addcmul_(parts, parts, value=weight)
         return total[..., 0] + total[..., 1]
 

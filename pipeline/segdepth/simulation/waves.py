@@ -26,14 +26,26 @@ def simulate_waves(beam: Beam, atoms: Path, out: Path, code: str, device: str = 
     configure_abtem(backend)
     frames = read_atoms(atoms)
     specimen = read_manifest(atoms)["parameters"]["specimen"]
-    waves = np.stack([exit_wave(frame, beam) for frame in tqdm(frames, desc=f"multislice of {atoms}", unit="structure")])
+    waves = np.stack(
+        [exit_wave(frame, beam) for frame in tqdm(frames, desc=f"multislice of {atoms}", unit="structure")]
+    )
     orders = waves.shape[-1] // 2
     k = np.r_[0 : orders + 1, -orders:0]
     cell_pm = 100 * float(frames[0].cell[0, 0])
     dataset = xr.Dataset(
-        {"wave": (("structure", "ky", "kx"), waves, {"units": "1", "long_name": "Fourier coefficients of the exit wave"})},
+        {
+            "wave": (
+                ("structure", "ky", "kx"),
+                waves,
+                {"units": "1", "long_name": "Fourier coefficients of the exit wave"},
+            )
+        },
         coords={
-            "structure": ("structure", [f.info["index"] for f in frames], {"units": "1", "long_name": "index in the plan"}),
+            "structure": (
+                "structure",
+                [f.info["index"] for f in frames],
+                {"units": "1", "long_name": "index in the plan"},
+            ),
             "ky": ("ky", k, {"units": "1/cell", "long_name": "Fourier order along y"}),
             "kx": ("kx", k, {"units": "1/cell", "long_name": "Fourier order along x"}),
         },

@@ -44,9 +44,7 @@ def sawtooth(x_pm: np.ndarray, block: Specimen, rng: np.random.Generator) -> np.
     return FACET_SLOPE * rise
 
 
-def surface_line(
-    kind: str, x_pm: np.ndarray, width_pm: float, block: Specimen, rng: np.random.Generator
-) -> np.ndarray:
+def surface_line(kind: str, x_pm: np.ndarray, width_pm: float, block: Specimen, rng: np.random.Generator) -> np.ndarray:
     """Height of the surface at each x, pm from its mean line; ``kind`` is one of the block's surfaces."""
     if kind == "flat":
         return flat(x_pm)

@@ -67,7 +67,9 @@ def build_wedge(row: Mapping, block: Specimen, name: str, root_seed: int) -> Ato
     positions = np.stack([columns.x_pm[column], columns.y_pm[column], z], axis=1)
     height = 2 * PAD_PM + bulk * period_z
     atoms = Atoms(
-        numbers=columns.atomic_number[column], positions=positions / 100, cell=np.array([side, side, height]) / 100,
+        numbers=columns.atomic_number[column],
+        positions=positions / 100,
+        cell=np.array([side, side, height]) / 100,
         pbc=(True, True, False),
     )
     atoms.set_array("column", column)

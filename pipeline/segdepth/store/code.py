@@ -14,7 +14,9 @@ from pathlib import Path
 
 PACKAGE = __package__.split(".")[0]
 
-PLUMBING = frozenset(f"{PACKAGE}.{name}" for name in ("config", "devices", "store.code", "store.manifest", "store.trace"))
+PLUMBING = frozenset(
+    f"{PACKAGE}.{name}" for name in ("config", "devices", "store.code", "store.manifest", "store.trace")
+)
 """Modules that only carry values from one place to another: what they carry is in the rule's parameters, and a new
 key for the lens must not rerun the multislice."""
 

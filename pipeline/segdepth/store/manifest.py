@@ -23,7 +23,19 @@ from typing import Any
 from segdepth.config import ConfigError
 
 SUFFIX = ".manifest.json"
-PACKAGES = ("segdepth", "numpy", "scipy", "ase", "abtem", "torch", "lightning", "xarray", "zarr", "matplotlib", "snakemake")
+PACKAGES = (
+    "segdepth",
+    "numpy",
+    "scipy",
+    "ase",
+    "abtem",
+    "torch",
+    "lightning",
+    "xarray",
+    "zarr",
+    "matplotlib",
+    "snakemake",
+)
 
 
 class StoreError(ConfigError):

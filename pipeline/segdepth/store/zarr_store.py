@@ -15,7 +15,9 @@ from segdepth.store.manifest import StoreError, check_whole
 CODECS = (zarr.codecs.ZstdCodec(level=3), zarr.codecs.Crc32cCodec())
 
 
-def write_zarr(dataset: xr.Dataset, path: Path, *, leading: Sequence[str] = ("structure",), parameters: Mapping[str, Any]) -> None:
+def write_zarr(
+    dataset: xr.Dataset, path: Path, *, leading: Sequence[str] = ("structure",), parameters: Mapping[str, Any]
+) -> None:
     """Write a data set as a Zarr v3 store.
 
     Parameters

@@ -1,0 +1,91 @@
+"""Tiny stores and networks for the tests of evaluation and figures: images are made up, labels are not."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+
+from segdepth.config import Dataset, Labels, Specimen
+from segdepth.evaluation import evaluate
+from segdepth.labels.depth import project_depth
+from segdepth.learning.network_files import NetworkCard, save_network
+from segdepth.learning.unet import UNet
+from segdepth.specimen.build import build_specimens
+from segdepth.specimen.plan import plan_specimens
+from segdepth.store.manifest import writing
+from segdepth.store.zarr_store import open_zarr, write_zarr
+
+PIXEL = 5411 / 256
+SPECIMEN = Specimen(structures=6, shard_size=2, field_pm=64 * PIXEL, margin_pm=16 * PIXEL)
+DATASET = Dataset(specimen="w", beam="b", imaging="i", labels="l", dose_lambda=2.5)
+DEFOCI = (1.0, 5.0, 9.0, 3.0)
+
+
+def build_images(depth: Path, out: Path, defoci=DEFOCI, finer: int = 1) -> None:
+    """Images that are a made-up function of depth and defocus; ``finer`` pixels along a side of each label pixel."""
+    with open_zarr(depth) as store:
+        truth, indices = store["depth"].values.astype(float), store["structure"].values
+    truth = truth.repeat(finer, axis=1).repeat(finer, axis=2)
+    intensity = 1 + truth[:, None] * 0.03 * np.reshape(defoci, (-1, 1, 1))
+    shape = ("structure", "defocus")
+    plain = {"units": "1", "long_name": "index"}
+    dataset = xr.Dataset(
+        {"intensity": ((*shape, "y", "x"), intensity.astype(np.float32), {"units": "1", "long_name": "intensity"})},
+        coords={
+            "structure": ("structure", indices, plain),
+            "defocus_nm": (shape, np.tile(defoci, (len(indices), 1)), {"units": "nm", "long_name": "C1"}),
+        },
+        attrs={"pixel_pm": PIXEL / finer, "field_pm": 64 * PIXEL},
+    )
+    with writing(out, command="form-images", code="c", parameters={}) as partial:
+        write_zarr(dataset, partial, leading=shape, parameters={})
+
+
+def build_model(out: Path, trained_on=(), specimen="w", **changes) -> Path:
+    """A network with random weights and its card."""
+    labels = Labels()
+    card = {
+        "variant": "binned", "base_channels": 2, "classes": 11, "input_pixel_pm": PIXEL, "label_pixel_pm": PIXEL,
+        "field_pm": 64 * PIXEL, "dose_lambda": 2.5, "labels": labels.model_dump(mode="json"),
+    } | changes  # fmt: skip
+    torch.manual_seed(0)
+    notes = {"training_structures": {"specimen": specimen, "root_seed": 0, "indices": list(trained_on)}}
+    with writing(out, command="train-model", code="c", parameters={}, notes=notes) as partial:
+        partial.mkdir()
+        save_network(UNet(card["base_channels"], card["variant"]), NetworkCard(**card), partial)
+    return out
+
+
+def build_data(root: Path, specimen: Specimen = SPECIMEN) -> dict[str, list[Path]]:
+    """Shards of images and depth."""
+    folder = root / "specimens" / "w"
+    plan_specimens(specimen, "w", 0, folder / "plan.csv", "c")
+    found = {"images": [], "depth": []}
+    for shard in range(specimen.shards):
+        atoms = folder / f"shard-{shard:03d}.extxyz"
+        build_specimens(specimen, "w", 0, shard, folder / "plan.csv", atoms, "c")
+        for kind in found:
+            found[kind].append(root / kind / f"shard-{shard:03d}.zarr")
+        project_depth(Labels(), atoms, found["depth"][-1], "c")
+        build_images(found["depth"][-1], found["images"][-1])
+    return found
+
+
+def run(data, model: Path, out: Path, **changes) -> Path:
+    """``evaluate_model`` on structures 1, 2 and 4."""
+    options = {
+        "model": model, **data, "structures": [1, 2, 4], "dataset": DATASET, "dataset_name": "d", "specimen_name": "w",
+        "root_seed": 0, "out": out, "code": "c", "device": "cpu", "batch_size": 5,
+    }  # fmt: skip
+    evaluate.evaluate_model(**options | changes)
+    return out
+
+
+def oracle(network, batch, device, right: float = 0.9):
+    """Stands in for the network: the truth with probability ``right``, the rest on the next class."""
+    depth = np.stack([sample.scene.depth for sample in batch])
+    probabilities = np.full((len(batch), 11, *depth.shape[1:]), 0.0, np.float32)
+    np.put_along_axis(probabilities, depth[:, None].astype(int), right, axis=1)
+    np.put_along_axis(probabilities, (depth[:, None].astype(int) + 1) % 11, 1 - right, axis=1)
+    return probabilities

@@ -1,0 +1,127 @@
+"""Metrics and calibration against hand-computed numbers (SegDepth IV-A, IV-C)."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segdepth.evaluation import calibration, metrics
+from segdepth.evaluation.scenes import make_scene
+
+CORES = {"Ce": 85.0, "O": 64.0}
+
+
+def values(confusion, centre=None, columns=None):
+    """Every metric of single tallies."""
+    centre = np.zeros((3, 2)) if centre is None else centre
+    columns = np.zeros((2, 5)) if columns is None else columns
+    return {name: metrics.ratio(*parts) for name, parts in metrics.fractions(confusion, centre, columns).items()}
+
+
+def test_four_by_four_by_hand():
+    true = np.array([[0, 0, 1, 1], [0, 0, 2, 2], [0, 0, 3, 3], [0, 0, 0, 0]])
+    estimate = np.array([[0, 1, 1, 0], [0, 0, 2, 3], [0, 0, 3, 3], [0, 0, 0, 4]])
+    group = np.zeros((4, 4), int)
+    group[:, :2] = 1  # the left half belongs to O
+    centre = true > 1
+    found = values(metrics.confusion_matrix(true, estimate, group), metrics.centre_tally(true, estimate, group, centre))
+    assert found["pixelwise_accuracy"] == 12 / 16
+    assert found["centre_accuracy"] == 3 / 4
+    assert found["detection_rate"] == 5 / 6
+    assert found["hallucinated_rate"] == 2 / 7
+    assert found["pixelwise_accuracy_Ce"] == 5 / 8
+    assert found["hallucinated_rate_Ce"] == 1 / 6
+    assert found["hallucinated_rate_O"] == 1
+    assert found["detection_rate_O"] is None  # no oxygen pixel is real
+    assert found["centre_accuracy_O"] is None
+
+
+def test_a_perfect_estimate():
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 11, (7, 9))
+    group = rng.integers(0, 2, true.shape)
+    found = values(metrics.confusion_matrix(true, true, group), metrics.centre_tally(true, true, group, true > 3))
+    for suffix in ("", "_Ce", "_O"):
+        assert [found[n + suffix] for n in metrics.NAMES[:4]] == [1, 1, 1, 0]
+
+
+def test_tallies_add_over_leading_axes():
+    rng = np.random.default_rng(1)
+    maps = rng.integers(0, 11, (2, 3, 5, 4, 4))  # true and estimate of 3 structures x 5 images
+    group = rng.integers(0, 3, (3, 5, 4, 4))
+    confusion = np.array(
+        [[metrics.confusion_matrix(maps[0, s, d], maps[1, s, d], group[s, d]) for d in range(5)] for s in range(3)]
+    )
+    whole = metrics.confusion_matrix(maps[0], maps[1], group)
+    assert (confusion.sum((0, 1)) == whole).all()
+    centre, columns = np.zeros((3, 5, 3, 2)), np.zeros((3, 5, 2, 5))
+    above, below = metrics.fractions(confusion, centre, columns)["pixelwise_accuracy"]
+    assert above.shape == below.shape == (3, 5)
+    assert above[1, 2] == (maps[0, 1, 2] == maps[1, 1, 2]).sum() and below[1, 2] == 16
+
+
+def test_columns_pool_their_own_core_pixels_only():
+    probabilities = np.zeros((11, 1, 6))
+    probabilities[2, 0, :2], probabilities[5, 0, 2] = 1, 1  # the third pixel belongs to no core
+    probabilities[3, 0, 3:5], probabilities[4, 0, 5] = 0.5, 1
+    probabilities[4, 0, 3:5] = 0.5
+    owner = np.array([[0, 0, 0, 1, 1, 1]])
+    core = np.array([[True, True, False, True, True, True]])
+    pooled = metrics.pool_columns(probabilities, owner, core, 3)
+    assert pooled[0, 2] == 1 and pooled[0].sum() == 1
+    assert pooled[1, 3] == pytest.approx(1 / 3) and pooled[1, 4] == pytest.approx(2 / 3)
+    assert np.isnan(pooled[2]).all()
+
+
+def test_column_tally_by_hand():
+    tally = metrics.column_tally(np.array([3, 4, 5, 6], np.uint8), np.array([3, 3, 8, 6]), np.array([0, 0, 1, 1]))
+    found = values(np.zeros((3, 11, 11)), columns=tally)
+    assert found["columns_exact"] == 0.5 and found["columns_within_one"] == 0.75
+    assert found["columns_mean_error"] == 0.5 and found["columns_mean_absolute_error"] == 1
+    assert found["columns_mean_error_Ce"] == -0.5 and found["columns_mean_error_O"] == 1.5
+
+
+def test_nearest_column_owns_the_pixel_where_radii_overlap():
+    columns = pd.DataFrame({"x_pm": [70.0, 205.0], "y_pm": [100.0, 100.0], "element": [58, 8], "atoms": [4, 3]})
+    scene = make_scene(np.zeros((20, 20), np.uint8), columns, 20.0, CORES)
+    row = 4  # y = 90 pm
+    centres = (np.arange(20) + 0.5) * 20
+    assert (scene.group[row] == (centres > 137.5)).all()
+    distance = np.hypot(centres - np.where(centres > 137.5, 205, 70), 10)
+    assert (scene.centre[row] == (distance <= np.where(centres > 137.5, 64, 85))).all()
+    assert scene.columns["whole"].tolist() == [False, True]  # 70 pm from the edge: the core of Ce is cut
+
+
+def test_a_scene_without_columns():
+    columns = pd.DataFrame({name: [] for name in ("x_pm", "y_pm", "element", "atoms")})
+    scene = make_scene(np.zeros((4, 4), np.uint8), columns, 20.0, CORES)
+    assert (scene.group == metrics.NO_COLUMN).all() and not scene.centre.any()
+    confusion = metrics.confusion_matrix(scene.depth, scene.depth, scene.group)
+    assert values(confusion)["pixelwise_accuracy"] == 1 and values(confusion)["pixelwise_accuracy_O"] is None
+
+
+def test_bootstrap_over_structures():
+    rng = np.random.default_rng(0)
+    constant = (np.full(6, 3.0), np.full(6, 4.0))
+    spread = (np.array([0.0, 1, 0, 1, 0, 1]), np.ones(6))
+    rare = (np.array([0.0, 0, 0, 0, 0, 1]), np.array([0.0, 0, 0, 0, 0, 1]))
+    found = metrics.bootstrap_intervals({"a": constant, "b": spread, "c": rare}, rng)
+    assert found["a"] == [0.75, 0.75] and found["c"] is None
+    low, high = found["b"]
+    assert 0 <= low < 0.25 and 0.75 < high <= 1
+    again = metrics.bootstrap_intervals({"b": spread}, np.random.default_rng(0))
+    assert again["b"] == found["b"]
+    assert metrics.bootstrap_intervals({"a": (np.ones(1), np.ones(1))}, rng) == {"a": None}
+
+
+def test_known_calibration():
+    confidence = np.r_[np.full(100, 0.83), np.full(50, 0.42), 1.0]
+    right = np.r_[np.arange(100) < 83, np.arange(50) < 11, True].astype(bool)
+    sums = calibration.reliability_sums(confidence, right)
+    curve = calibration.reliability_curve(sums)
+    assert curve["pixels"][16] == 100 and curve["pixels"][8] == 50 and curve["pixels"][19] == 1
+    assert curve["accuracy"][16] == pytest.approx(0.83) and curve["mean_confidence"][8] == pytest.approx(0.42)
+    assert np.isnan(curve["accuracy"][0])
+    assert calibration.expected_calibration_error(sums) == pytest.approx(50 * (0.42 - 0.22) / 151)
+    assert calibration.expected_calibration_error(np.zeros((20, 3))) is None
+    halves = [calibration.reliability_sums(confidence[s], right[s]) for s in (slice(40), slice(40, None))]
+    assert np.allclose(sum(halves), sums)

@@ -1,0 +1,295 @@
+"""The image former against abTEM's optics, Dr. Probe's wavimg, and closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_wave
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segdepth.simulation.electron import stored_orders, wavelength_pm
+from segdepth.simulation.optics import ImageFormer, Lens, focal_quadrature, smooth_size
+
+WAVELENGTH = wavelength_pm(300)
+CELL = 1200.0
+
+
+def lens(c1=1000.0, c3=-9e6, c5=5e9, spread=4000.0, convergence=0.2e-3, vibration=0.0) -> Lens:
+    """Every value a number or a sequence; a batch as long as the longest."""
+    values = np.broadcast_arrays(*np.atleast_1d(c1, c3, c5, spread, convergence, vibration))
+    names = ("c1_pm", "c3_pm", "c5_pm", "focal_spread_pm", "convergence_rad", "vibration_pm")
+    return Lens.from_columns({name: value.copy() for name, value in zip(names, values)})
+
+
+def former(orders: int, *, cell=CELL, pixel=CELL / 60, margin=0.0, aperture=0.04, samples=17, dtype=torch.float64):
+    return ImageFormer(
+        cell_pm=cell, margin_pm=margin, pixel_pm=pixel, orders=orders, wavelength_pm=WAVELENGTH,
+        aperture_rad=aperture, focal_samples=samples, dtype=dtype,
+    )  # fmt: skip
+
+
+def form(which: ImageFormer, wave: np.ndarray, values: Lens) -> np.ndarray:
+    batch = len(values.c1_pm)
+    return which.form(torch.as_tensor(wave).expand(batch, -1, -1), values).numpy()
+
+
+ORDERS = stored_orders(CELL, 300, 40)
+WAVE = random_wave(ORDERS, CELL, 0.04, WAVELENGTH, seed=1)
+
+
+def abtem_intensity(abtem, wave, grid, cell, c1, c3, c5, spread, convergence, aperture, precision):
+    """Explicit focal averaging by abTEM itself, on the same grid, as [y, x]."""
+    from abtem import distributions
+
+    steps, weights = focal_quadrature(17)
+    orders = wave.shape[0] // 2
+    k = np.r_[0 : orders + 1, -orders:0]
+    spectrum = np.zeros((grid, grid), complex)
+    spectrum[np.ix_(k, k)] = wave
+    with abtem.config.set({"precision": precision}):
+        kind = np.complex64 if precision == "float32" else np.complex128
+        psi = (np.fft.ifft2(spectrum) * grid**2).T.astype(kind)  # abTEM's arrays are [x, y]
+        waves = abtem.Waves(psi, energy=300e3, extent=(cell / 100, cell / 100))
+        if spread:
+            focus = distributions.from_values(
+                (c1 + spread * np.array(steps)) / 100, np.array(weights), ensemble_mean=True
+            )
+        else:
+            focus = c1 / 100
+        ctf = abtem.CTF(
+            energy=300e3, C10=focus, C30=c3 / 100, C50=c5 / 100, angular_spread=1000 * convergence,
+            semiangle_cutoff=1000 * aperture, soft=False,
+        )  # fmt: skip
+        found = waves.apply_ctf(ctf).intensity().reduce_ensemble()
+        return np.asarray(found.compute(progress_bar=False).array if found.is_lazy else found.array).T
+
+
+def on_grid(which: ImageFormer, wave: np.ndarray, values: Lens) -> np.ndarray:
+    """The focal average on the alias-free grid, before vibration and pixels."""
+    shifted = torch.fft.fftshift(torch.as_tensor(wave)[None].to(which.complex_dtype), dim=(-2, -1))
+    return which._grid_intensity(shifted * which.aperture, values)[0].numpy()
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("float64", 1e-5), ("float32", 1e-4)])
+def test_matches_abtem_for_any_lens(abtem, precision, bound):
+    @settings(max_examples=6)
+    @given(
+        seed=st.integers(0, 99),
+        c1=st.floats(-12e3, 12e3),
+        c3=st.floats(-20e6, 20e6),
+        c5=st.floats(-10e9, 10e9),
+        spread=st.sampled_from([0.0, 1500.0, 4000.0, 6000.0]),
+        convergence=st.floats(0, 0.8e-3),
+        aperture=st.sampled_from([0.0173, 0.0251, 0.0397]),
+    )
+    def check(seed, c1, c3, c5, spread, convergence, aperture):
+        wave = random_wave(ORDERS, CELL, 0.04, WAVELENGTH, seed)
+        which = former(ORDERS, aperture=aperture, dtype=getattr(torch, precision))
+        ours = on_grid(which, wave, lens(c1, c3, c5, spread, convergence))
+        theirs = abtem_intensity(abtem, wave, which.grid, CELL, c1, c3, c5, spread, convergence, aperture, precision)
+        assert np.linalg.norm(ours - theirs) / np.linalg.norm(theirs) < bound
+
+    check()
+
+
+def test_abtem_comparison_tells_signs_and_axes(abtem):
+    """The comparison above would see a wrong sign of C1 and swapped axes."""
+    which = former(ORDERS)
+    theirs = abtem_intensity(abtem, WAVE, which.grid, CELL, 3000, -9e6, 5e9, 4000, 2e-4, 0.0397, "float64")
+    for wrong in (on_grid(which, WAVE, lens(-3000)), on_grid(which, WAVE.T, lens(3000))):
+        assert np.linalg.norm(wrong - theirs) / np.linalg.norm(theirs) > 1e-2
+
+
+def test_pixels_are_box_integrals_of_the_grid_intensity():
+    """Against numerical integration of the trigonometric polynomial over each pixel."""
+    which, values = former(ORDERS, pixel=CELL / 12), lens(2000)
+    fine = on_grid(which, WAVE, values)
+    spectrum = np.fft.fft2(fine) / fine.size
+    k = np.fft.fftfreq(which.grid, 1 / which.grid)
+    points = (np.arange(12 * 200) + 0.5) / (12 * 200)
+    row = np.exp(2j * np.pi * np.outer(points, k))
+    averaged = row.reshape(12, 200, -1).mean(1)  # midpoint rule over each pixel
+    expected = (averaged @ spectrum @ averaged.T).real
+    assert np.allclose(form(which, WAVE, values)[0], expected, atol=2e-5 * np.ptp(expected))
+
+
+def test_vacuum_is_one():
+    wave = np.zeros((2 * ORDERS + 1,) * 2, complex)
+    wave[0, 0] = 1
+    assert np.abs(form(former(ORDERS, dtype=torch.float32), wave, lens([1e3, 9e3], vibration=20)) - 1).max() < 1e-6
+    assert np.abs(form(former(ORDERS), wave, lens([1e3, 9e3], vibration=20)) - 1).max() < 1e-13
+
+
+def test_electrons_are_conserved():
+    image = form(former(ORDERS, aperture=0.041), WAVE, lens([500, 5000], convergence=0, vibration=20))
+    assert np.allclose(image.mean((1, 2)), np.sum(np.abs(WAVE) ** 2), rtol=1e-12)
+
+
+def test_aperture_takes_electrons_away():
+    k = np.r_[0 : ORDERS + 1, -ORDERS:0]
+    inside = k[:, None] ** 2 + k[None, :] ** 2 <= (0.015 / WAVELENGTH * CELL) ** 2
+    image = form(former(ORDERS, aperture=0.015), WAVE, lens(500, convergence=0))
+    assert np.isclose(image.mean(), np.sum(np.abs(WAVE[inside]) ** 2), rtol=1e-12)
+
+
+@pytest.mark.parametrize("margin", [0.0, 200.0])
+def test_binned_image_equals_the_directly_formed_one(margin):
+    values = lens([1000, 7000], vibration=15)
+    fine = form(former(ORDERS, pixel=CELL / 240, margin=margin), WAVE, values)
+    coarse = form(former(ORDERS, pixel=CELL / 60, margin=margin), WAVE, values)
+    side = coarse.shape[-1]
+    assert side == round((CELL - 2 * margin) / 20)
+    assert np.abs(fine.reshape(2, side, 4, side, 4).mean((2, 4)) - coarse).max() < 1e-10
+
+
+def test_shifted_wave_gives_shifted_image():
+    k = np.r_[0 : ORDERS + 1, -ORDERS:0]
+    right, down = 7, 3
+    ramp = np.exp(-2j * np.pi * (k[:, None] * down + k[None, :] * right) / 60)
+    values = lens(3000, vibration=20)
+    moved = form(former(ORDERS), WAVE * ramp, values)[0]
+    assert np.allclose(moved, np.roll(form(former(ORDERS), WAVE, values)[0], (down, right), (0, 1)), atol=1e-10)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_mirrored_wave_gives_mirrored_image(axis):
+    mirrored = np.take(WAVE, (-np.arange(2 * ORDERS + 1)) % (2 * ORDERS + 1), axis=axis)  # F(-k), about the cell's edge
+    values = lens(3000, vibration=20)
+    image = form(former(ORDERS), WAVE, values)[0]
+    found = form(former(ORDERS), mirrored, values)[0]
+    assert np.allclose(found, np.flip(image, axis), atol=1e-10)
+    assert not np.allclose(found, image, atol=1e-3)
+
+
+def test_margin_is_cropped_evenly():
+    values = lens(3000)
+    whole = form(former(ORDERS), WAVE, values)[0]
+    part = form(former(ORDERS, margin=100.0), WAVE, values)[0]
+    assert np.allclose(part, whole[5:-5, 5:-5], atol=1e-12)
+
+
+def test_batch_equals_single_images_bit_for_bit():
+    values = lens([1000, 4000, 9000], vibration=[10, 20, 30])
+    which = former(ORDERS, dtype=torch.float32)
+    together = form(which, WAVE, values)
+    alone = np.concatenate([form(which, WAVE, values.part(slice(i, i + 1))) for i in range(3)])
+    assert np.array_equal(together, alone)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert np.array_equal(form(which, WAVE, values), together)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("c1", [-6000.0, 2000.0, 8000.0])
+@pytest.mark.parametrize("order", [3, 9, 17])
+def test_weak_phase_limit(c1, order):
+    """ψ = 1 + iε·2cos(qx): the image is 1 + 2ε sin χ · damping · 2cos(qx), χ = 2π/λ (C1 θ²/2 + C3 θ⁴/4 + C5 θ⁶/6)."""
+    tiny, c3, c5, spread, convergence, vibration = 1e-7, -9e6, 5e9, 4000.0, 0.2e-3, 20.0
+    wave = np.zeros((2 * ORDERS + 1,) * 2, complex)
+    wave[0, 0], wave[0, order], wave[0, -order] = 1, 1j * tiny, 1j * tiny
+    which = former(ORDERS)
+    image = form(which, wave, lens(c1, c3, c5, spread, convergence, vibration))[0] - 1
+    theta = order / CELL * WAVELENGTH
+    steps, weights = focal_quadrature(17)
+    contrast = 0.0
+    for step, weight in zip(steps, weights):
+        focus = c1 + spread * step
+        chi = 2 * math.pi / WAVELENGTH * (focus * theta**2 / 2 + c3 * theta**4 / 4 + c5 * theta**6 / 6)
+        slope = 2 * math.pi / WAVELENGTH * (focus * theta + c3 * theta**3 + c5 * theta**5)
+        contrast += weight * math.sin(chi) * math.exp(-((convergence / 2 * slope) ** 2))
+    q = order / CELL
+    contrast *= math.exp(-2 * (math.pi * vibration * q) ** 2) * np.sinc(q * which.pixel_pm)
+    x = (np.arange(60) + 0.5) * which.pixel_pm
+    expected = 4 * tiny * contrast * np.cos(2 * np.pi * q * x)
+    assert np.abs(image - expected[None, :]).max() < 1e-3 * 4 * tiny
+
+
+def test_focal_average_does_not_damp_beams_of_equal_angle():
+    """Explicit averaging damps q² - q'², so fringes between ±q survive any spread."""
+    wave = np.zeros((2 * ORDERS + 1,) * 2, complex)
+    wave[0, 9] = wave[0, -9] = 0.5
+    image = form(former(ORDERS, pixel=CELL / 240), wave, lens(2000, spread=20000, convergence=0))[0]
+    assert np.isclose(np.ptp(image), 1.0, rtol=0.02)
+
+
+def test_seventeen_steps_are_enough():
+    values = lens([1000, 5000, 9000], vibration=20)
+    few, many = form(former(ORDERS), WAVE, values), form(former(ORDERS, samples=81), WAVE, values)
+    assert np.sqrt(np.mean((few - many) ** 2)) < 0.01 * many.std()
+
+
+def test_matches_drprobe(drprobe):
+    """wavimg: C1 = +1 nm, spread 0.5 nm, 0.4 mrad, 16 pm, aperture 25 mrad (DESIGN §5)."""
+    size, pixel = 40, 9.7525
+    psi = np.fromfile(drprobe / "wav" / "STO_sl002.wav", np.complex64).reshape(size, size)
+    expected = np.fromfile(drprobe / "img" / "STO_sl002.dat", np.float32).reshape(size, size)
+    orders = size // 2 - 1
+    k = np.r_[0 : orders + 1, -orders:0]
+    wave = (np.fft.fft2(psi.astype(complex)) / size**2)[np.ix_(k, k)]
+    which = former(orders, cell=size * pixel, pixel=pixel, aperture=0.025)
+
+    def sampled(c1: float) -> np.ndarray:
+        """Our image at i · pixel: the box and the half pixel taken out again."""
+        image = form(which, wave, lens(c1, 0, 0, 500, 0.4e-3, 16))[0]
+        n = np.fft.fftfreq(size, 1 / size)
+        line = np.sinc(n / size) * np.exp(1j * np.pi * n / size)
+        return np.fft.ifft2(np.fft.fft2(image) / (line[:, None] * line[None, :])).real
+
+    assert np.abs(sampled(1000) - expected).max() < 1e-3
+    assert np.abs(sampled(-1000) - expected).max() > 1e-2
+    assert np.abs(sampled(1000).T - expected).max() > 2e-3
+
+
+def column_values(slab, c1_nm):
+    """Image at the Ce columns' pixels and its mean over the crystal, for each defocus."""
+    wave, atoms, block = slab
+    pixel = block.field_pm / 64
+    which = former(wave.shape[0] // 2, cell=block.cell_pm, pixel=pixel, margin=block.margin_pm, dtype=torch.float32)
+    images = form(which, wave, lens(1000 * np.array(c1_nm, float), vibration=20))
+    x, y = (100 * atoms.positions[:, :2] - block.margin_pm).T
+    top = y.max()
+    ce = (atoms.numbers == 58) & (x > 50) & (x < block.field_pm - 50) & (y > 50) & (y < top - 300)
+    i, j = (y[ce] / pixel).astype(int), (x[ce] / pixel).astype(int)
+    return images[:, i, j].mean(1), images[:, : int((top - 300) / pixel)].mean((1, 2))
+
+
+def test_thin_cerium_is_bright_in_overfocus_and_dark_in_underfocus(slab_waves):
+    """Negative-Cs imaging (DESIGN §5): C1 > 0 with C3 < 0 shows atoms bright."""
+    ce, mean = column_values(slab_waves[2], [5, 7, 9])
+    assert (ce > mean + 0.1).all()
+    ce, mean = column_values(slab_waves[2], [-5, -7, -9])
+    assert (ce < mean - 0.1).all()
+
+
+def test_contrast_falls_and_reverses_with_thickness(slab_waves):
+    """The centre of a Ce column is brightest near 5 atoms, falls from there and ends below the mean."""
+    excess = {}
+    for count in (2, 5, 9, 12):
+        centre, mean = column_values(slab_waves[count], [7])
+        excess[count] = float(centre[0] - mean[0])
+    assert excess[5] > excess[2] > 0.3
+    assert excess[9] < 0.5 * excess[5]
+    assert excess[12] < -0.05
+
+
+@given(st.integers(1, 3000))
+def test_smooth_size(at_least):
+    size = smooth_size(at_least)
+    assert at_least <= size and size % 2 == 0
+    for prime in (2, 3, 5, 7):
+        while size % prime == 0:
+            size //= prime
+    assert size == 1
+
+
+def test_focal_quadrature():
+    steps, weights = focal_quadrature(17)
+    assert steps[0] == -2 and steps[-1] == 2 and np.allclose(np.diff(steps), 0.25)
+    assert np.isclose(sum(weights), 1) and np.allclose(np.array(weights) / weights[8], np.exp(-np.square(steps)))
+    assert focal_quadrature(1) == ([0.0], [1.0])
