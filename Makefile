@@ -25,7 +25,7 @@ report: run      ## results/report.html with every figure and its caption
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores 1 --report results/report.html
 
 test: install    ## all tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 lint: install    ## style, and Snakemake's own lint
 	$(BIN)/ruff check pipeline tests benchmarks

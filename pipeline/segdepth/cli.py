@@ -281,7 +281,7 @@ def predict(
     key: Annotated[str | None, typer.Option(help="array name inside an .npz file")] = None,
     invalid: Annotated[float | None, typer.Option(help="value of masked pixels")] = None,
     rotation_deg: Annotated[
-        float, typer.Option(help="turn the frame by this angle so that [001] runs along x and the vacuum lies at +y")
+        float, typer.Option(help="turn by this angle, counter-clockwise with row 0 at the bottom, so that [001] runs along x, vacuum at +y")
     ] = 0.0,
     flip: Annotated[bool, typer.Option(help="mirror the frame along x before it is turned")] = False,
     dose: Annotated[float | None, typer.Option(help="vacuum level, counts per pixel, where no vacuum is found")] = None,
@@ -291,7 +291,7 @@ def predict(
     from segdepth.figures.prediction import draw_prediction
     from segdepth.inference.predict import predict_micrograph as job
 
-    job(
+    warnings = job(
         input,
         out,
         pixel_pm=pixel_pm,
@@ -305,6 +305,8 @@ def predict(
         code=code_hash("segdepth.inference.predict"),
         draw=draw_prediction,
     )
+    for line in warnings:
+        typer.echo(f"warning: {line}", err=True)
 
 
 @app.command("trace")

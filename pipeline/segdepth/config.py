@@ -318,7 +318,9 @@ class Prediction(Block):
     micrograph: Name | None = None
     key: str | None = Field(None, description="array name inside an .npz file")
     pixel_pm: Annotated[Number, Field(ge=1, le=100)] | None = None
-    invalid: Number | None = Field(None, description="value of masked pixels")
+    invalid: Annotated[float, BeforeValidator(_no_bool)] | None = Field(
+        None, description="value of masked pixels; .nan masks all that is not finite"
+    )
     rotation_deg: Annotated[Number, Field(ge=-360, le=360)] = 0.0
     flip: bool = Field(False, description="mirror the frame before it is turned")
     dose: Annotated[Number, Field(gt=0)] | None = Field(None, description="vacuum level, counts per pixel")

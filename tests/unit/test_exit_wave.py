@@ -101,7 +101,7 @@ def test_weak_potential_is_the_kinematic_limit(abtem):
     q = order / 1600
     ratio = np.abs(waves[1][0, order] / waves[0][0, order])
     assert np.allclose(ratio, np.exp(-2 * (np.pi * 10 * q) ** 2), rtol=0.02)
-    assert np.allclose(np.angle(waves[1][0, order]), np.pi / 2, atol=0.1)
+    assert np.allclose(np.angle(waves[1][0, order]), np.pi / 2, atol=0.2)
 
 
 def test_potential_agrees_with_abtems_finite_projection(abtem):
@@ -201,14 +201,14 @@ def test_rectangular_cell_is_refused(abtem):
 
 
 def test_beam_tilt_moves_the_wave_along_its_own_axis(abtem):
-    """A beam tilted along x moves the image of a deep atom along x, against a surface one, and not along y."""
+    """60 Å behind an atom, a beam tilted by +20 mrad along x has carried its wave 1.2 Å to +x, and not along y."""
     atoms = Atoms("Ce", positions=[(8, 8, 0.5)], cell=(16, 16, 60), pbc=True)
     straight = np.abs(on_grid(exit_wave(atoms, SMALL_BEAM))) ** 2
     tilted = np.abs(on_grid(exit_wave(atoms, SMALL_BEAM.model_copy(update={"tilt_mrad": (20.0, 0.0)})))) ** 2
 
     def centre(image, axis):
         profile = np.abs(image - 1).sum(1 - axis)
-        return np.angle((profile * np.exp(2j * np.pi * np.arange(400) / 400)).sum()) / 2 / np.pi * 16
+        return np.angle((profile * np.exp(2j * np.pi * np.arange(400) / 400)).sum()) / 2 / np.pi * 16 % 16
 
-    assert abs(abs(centre(tilted, 1) - centre(straight, 1)) - 60 * 0.02) < 0.15
+    assert abs(centre(tilted, 1) - centre(straight, 1) - 59.5 * 0.02) < 0.05
     assert abs(centre(tilted, 0) - centre(straight, 0)) < 0.02

@@ -19,7 +19,8 @@ def ideal(surface, index=0):
     block = Specimen()
     row = {
         "id": "t", "index": index, "seed": 1, "surface": surface,
-        "origin_x_pm": 100.0 + 37 * index, "origin_y_pm": 50.0, "vacuum_fraction": 0.3, "bulk_atoms": 8, "surface_atoms": 2, "decay_pm": 1500.0,
+        "origin_x_pm": 100.0 + 37 * index, "origin_y_pm": 50.0,
+        "vacuum_fraction": 0.3, "bulk_atoms": 8, "surface_atoms": 2, "decay_pm": 1500.0,
         "exit_fraction": 0.5, "entrance_phase": 0.2,
     }  # fmt: skip
     maps, columns = depth_maps(build_wedge(row, block, "t", 0), LABELS, block.margin_pm, block.field_pm)
@@ -91,6 +92,14 @@ def test_invalid_ground_holds_no_columns():
 def test_without_a_lattice_there_are_no_columns(depth):
     table = find_columns(one_hot(depth), PIXEL)
     assert table.empty and list(table.columns) == COLUMNS
+
+
+def test_an_oblique_border_is_no_lattice():
+    """Of a plateau that ends along a {111} plane, by itself or by the mask."""
+    y, x = np.indices((160, 200)) * PIXEL
+    below = x / 541.1 + y / 382.6 < 8
+    for depth, valid in ((np.full(below.shape, 5), below), (np.where(below, 5, 0), None)):
+        assert len(find_columns(one_hot(depth), PIXEL, valid=valid)) < 30
 
 
 def test_noise_is_no_lattice():

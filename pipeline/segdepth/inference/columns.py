@@ -54,13 +54,17 @@ def _lattice_vectors(lattice_pm: float) -> np.ndarray:
     return np.array([[1 / a, 1 / b], [1 / a, -1 / b]])
 
 
-def lattice_places(depth: np.ndarray, pixel_pm: float, lattice_pm: float = LATTICE_PM) -> pd.DataFrame:
+def lattice_places(
+    depth: np.ndarray, pixel_pm: float, lattice_pm: float = LATTICE_PM, valid: np.ndarray | None = None
+) -> pd.DataFrame:
     """Where the lattice wants columns: ``x_pm``, ``y_pm``, ``element``; also in the vacuum near the crystal.
 
     Parameters
     ----------
     depth : expected depth (y, x), [001] along x.
+    valid : (y, x); what is not valid does not count.
     """
+    inside = np.ones(depth.shape) if valid is None else valid.astype(np.float64)
     vectors = _lattice_vectors(lattice_pm)
     width = WINDOW_PM / pixel_pm
     rows, columns = depth.shape
@@ -69,13 +73,14 @@ def lattice_places(depth: np.ndarray, pixel_pm: float, lattice_pm: float = LATTI
     def blurred(values: np.ndarray) -> np.ndarray:
         return ndimage.gaussian_filter(values, width, mode="constant", truncate=3.0)
 
-    mean = blurred(depth.astype(np.float64))
-    area = blurred(np.ones(depth.shape))
-    phase, strong = [], mean > LEAST_DEPTH * area
+    mean, area = blurred(depth * inside), blurred(inside)
+    # less its local mean, so that an oblique border does not look like a wave
+    modulation = inside * (depth - mean / np.maximum(area, 1e-9))
+    phase, strong = [], (mean > LEAST_DEPTH * area) & (area > 1e-3)
     for gx, gy in vectors:
         wave = np.exp(2j * np.pi * (gx * x + gy * y))
         # depth ~ cos(2π(g·r - p)): the component of depth · exp(-2πi g·r) is exp(-2πi p)
-        component = depth * wave.conj()
+        component = modulation * wave.conj()
         component = blurred(component.real) + 1j * blurred(component.imag)
         strong &= np.abs(component) > LEAST_AMPLITUDE * mean
         phase.append(np.angle(wave * component) / (2 * np.pi))
@@ -134,7 +139,7 @@ def find_columns(
     core = {**CORE_PM, **dict((labels or {}).get("core_radius_pm", {}))}
     depth = expected_depth(probabilities)
     valid = np.ones(depth.shape, dtype=bool) if valid is None else valid
-    places = lattice_places(np.where(valid, depth, 0), pixel_pm, lattice_pm)
+    places = lattice_places(depth, pixel_pm, lattice_pm, valid)
     if not len(places):
         return pd.DataFrame(columns=COLUMNS)
     rows, columns = depth.shape
@@ -145,6 +150,8 @@ def find_columns(
     inside = np.isfinite(distance) & valid.ravel()
     inside[inside] &= distance[inside] <= radius[owner[inside]]
     owner, flat = owner[inside], np.flatnonzero(inside)
+    if not len(flat):
+        return pd.DataFrame(columns=COLUMNS)
     number = np.bincount(owner, minlength=len(places))
     pooled = np.stack([np.bincount(owner, p.ravel()[flat], minlength=len(places)) for p in probabilities], axis=1)
     weight = depth.ravel()[flat]

@@ -63,7 +63,7 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
     try:
         network = UNet(card.base_channels, card.variant)
         network.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, ValueError, RuntimeError, SafetensorError) as failure:
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as failure:
         first = str(failure).splitlines()[0]
         raise StoreError(f"{folder / WEIGHTS}: does not fit its card ({first})") from None
     return network.to(device, memory_format=torch.channels_last).eval(), card

@@ -179,6 +179,8 @@ def writing(
     seeds, notes : further facts for the manifest; ``notes`` do not determine anything.
     """
     target = Path(artefact)
+    if target.is_dir() and any(target.iterdir()) and not manifest_path(target).exists():
+        raise StoreError(f"{target}: exists and holds something that was not finished or not made here; remove it first")
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
     token = f"{socket.gethostname()}-{os.getpid()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ def open_zarr(path: str | Path) -> xr.Dataset:
     """
     check_whole(path)
     try:
-        return xr.open_zarr(path, consolidated=False, chunks=None)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*snakemake_timestamp.*")  # Snakemake marks its folders
+            return xr.open_zarr(path, consolidated=False, chunks=None)
     except Exception as failure:  # zarr and xarray raise many kinds; the reader needs one line
         raise StoreError(f"{path}: cannot be read as a Zarr store ({failure})") from failure

@@ -1,0 +1,241 @@
+"""The configuration: what is taken, and that every mistake is told in one line with the key, what it got and what is allowed."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+import yaml
+
+from segdepth.config import (
+    Beam,
+    Config,
+    ConfigError,
+    DefocusSteps,
+    Imaging,
+    Labels,
+    Specimen,
+    Splits,
+    json_schema,
+    load_config,
+    validate,
+)
+
+GOOD = {
+    "specimens": {"wedge": {}},
+    "beams": {"beam300": {}},
+    "imaging": {"over": {}},
+    "labels": {"rings": {}},
+    "datasets": {"quick": {"specimen": "wedge", "beam": "beam300", "imaging": "over", "labels": "rings"}},
+    "models": {"small": {"dataset": "quick"}},
+}
+
+
+def changed(path: str, value) -> dict:
+    """GOOD with one value set at a dotted path; ``...`` removes it."""
+    data = copy.deepcopy(GOOD)
+    *above, last = path.split(".")
+    place = data
+    for key in above:
+        place = place.setdefault(key, {})
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return data
+
+
+def refused(tmp_path, text: str) -> str:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as told:
+        load_config(path)
+    message = str(told.value)
+    assert len(message.splitlines()) == 1 and message.startswith(f"{path}: ")
+    assert len(message) < 700
+    return message.removeprefix(f"{path}: ")
+
+
+def test_defaults_are_taken(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(GOOD))
+    config = load_config(path)
+    assert config.imaging["over"].defocus_values_nm == tuple(range(1, 10))
+    assert config.specimens["wedge"].cell_pm == 5411 * 1.25
+
+
+CASES = [
+    # path, value, what the message must hold
+    ("imagin", {}, ["imagin: unknown key", "did you mean imaging?"]),
+    ("imaging.over.defocus", 5, ["imaging.over.defocus: unknown key", "did you mean defocus_nm?", "allowed: "]),
+    ("specimens.wedge.bulk_atom", [3, 9], ["specimens.wedge.bulk_atom: unknown key", "did you mean bulk_atoms?"]),
+    ("datasets.quick.splits", {"tests": 0.1}, ["datasets.quick.splits.tests", "did you mean test?"]),
+    ("imaging.over.defocus_nm", {"start": 1, "stop": 9, "stp": 1}, ["imaging.over.defocus_nm.stp", "did you mean step?"]),
+    ("imaging.over.defocus_nm", {"start": 1, "stop": 9, "step": -1}, ["imaging.over.defocus_nm.step: got -1", "greater than 0"]),
+    ("imaging.over.defocus_nm", {"start": 9, "stop": 1, "step": 1}, ["imaging.over.defocus_nm", "stop (1 nm) lies below start (9 nm)"]),
+    ("imaging.over.defocus_nm", {"start": 1000, "stop": 9000, "step": 1000}, ["imaging.over.defocus_nm.start: got 1000", "100"]),
+    ("imaging.over.defocus_nm", {"start": 1, "stop": 9}, ["imaging.over.defocus_nm.step: missing"]),
+    ("imaging.over.defocus_nm", [1, 2, 2], ["imaging.over", "names a value twice"]),
+    ("imaging.over.defocus_nm", [], ["imaging.over.defocus_nm", "at least 1"]),
+    ("imaging.over.c3_um", -9e6, ["imaging.over.c3_um: got -9000000", "-5000"]),
+    ("imaging.over.c5_mm", 5e6, ["imaging.over.c5_mm", "100"]),
+    ("imaging.over.focal_spread_nm", 40, ["imaging.over.focal_spread_nm: got 40", "20"]),
+    ("imaging.over.vibration_pm", [30, 10], ["imaging.over.vibration_pm", "[30, 10]", "low not above high"]),
+    ("imaging.over.vibration_pm", -1, ["imaging.over.vibration_pm: got -1"]),
+    ("imaging.over.aperture_mrad", 0.04, ["imaging.over.aperture_mrad: got 0.04", "5"]),
+    ("imaging.over.aperture_mrad", 60, ["imaging.over.aperture_mrad: got 60", "stored_angle_mrad (40)"]),
+    ("imaging.over.pixel_pm", 20, ["imaging.over.pixel_pm: got 20", "whole number of pixels"]),
+    ("imaging.over.pixel_pm", 0.0053, ["imaging.over.pixel_pm: got 0.0053", "2"]),
+    ("imaging.over.vibration_pm", float("nan"), ["imaging.over.vibration_pm: got nan", "finite"]),
+    ("imaging.over.c3_um", float("inf"), ["imaging.over.c3_um: got inf"]),
+    ("imaging.over.vibration_pm", "20 pm", ["imaging.over.vibration_pm: got '20 pm'"]),
+    ("imaging.over.vibration_pm", True, ["imaging.over.vibration_pm", "boolean"]),
+    ("specimens.wedge.structures", True, ["specimens.wedge.structures", "boolean"]),
+    ("specimens.wedge.structures", 0, ["specimens.wedge.structures: got 0", "1"]),
+    ("specimens.wedge.structures", 2.5, ["specimens.wedge.structures: got 2.5", "integer"]),
+    ("specimens.wedge.lattice_pm", 5.411, ["specimens.wedge.lattice_pm: got 5.411", "500"]),
+    ("specimens.wedge.bulk_atoms", [3, 12], ["specimens.wedge.bulk_atoms.1: got 12", "10"]),
+    ("specimens.wedge.bulk_atoms", [3], ["specimens.wedge.bulk_atoms"]),
+    ("specimens.wedge.surfaces", ["flat", "round"], ["specimens.wedge.surfaces.1: got 'round'", "'sawtooth'"]),
+    ("specimens.wedge.surfaces", [], ["specimens.wedge.surfaces", "at least 1"]),
+    ("beams.beam300.energy_kev", 300e3, ["beams.beam300.energy_kev: got 300000", "1000"]),
+    ("beams.beam300.pixel_pm", 0.07, ["beams.beam300.pixel_pm: got 0.07", "2"]),
+    ("beams.beam300.debye_waller_pm", {"Ce": 6.6}, ["beams.beam300", "debye_waller_pm", "lacks ['O']"]),
+    ("beams.beam300.debye_waller_pm", {"Ce": 6.6, "O": 8.5, "Zr": 6}, ["beams.beam300.debye_waller_pm", "'Zr'"]),
+    ("labels.rings.outer_radius_pm", {"Ce": 80, "O": 90}, ["labels.rings", "outer_radius_pm of Ce (80) must exceed"]),
+    ("datasets.quick.splits", {"test": 0.5, "validation": 0.3, "train": 0.3}, ["datasets.quick.splits", "is 1.1; at most 1"]),
+    ("datasets.quick.splits", {"test": 1.0, "validation": 0, "train": 0}, ["datasets.quick.splits.train: got 0"]),
+    ("datasets.quick.dose_lambda", 0, ["datasets.quick.dose_lambda: got 0", "greater than 0"]),
+    ("datasets.quick.specimen", "wedges", ["datasets.quick.specimen: no block is called 'wedges'; there are wedge"]),
+    ("datasets.quick.specimen", ..., ["datasets.quick.specimen: missing"]),
+    ("models.small.dataset", "none", ["models.small.dataset: no block is called 'none'; there are quick"]),
+    ("models.small.architecture", {"variant": "big"}, ["models.small.architecture.variant: got 'big'", "'binned' or 'full'"]),
+    ("models.small.architecture", {"variant": "full"}, ["models.small.architecture.variant: got 'full'", "4 times"]),
+    ("models.small.architecture", {"base_channels": 15}, ["models.small.architecture.base_channels: got 15", "multiple of 2"]),
+    ("models.small.training", {"crop_pixels": 100}, ["models.small.training.crop_pixels: got 100", "multiple of 64"]),
+    ("models.small.training", {"crop_pixels": 512}, ["models.small.training.crop_pixels: got 512; the field has 256"]),
+    ("models.small.training", {"learning_rate": 3}, ["models.small.training.learning_rate: got 3"]),
+    ("models", ..., ["models: missing"]),
+    ("specimens", ..., ["specimens: missing"]),
+    ("specimens", 7, ["specimens: got 7", "dictionary"]),
+    ("specimens", None, ["specimens: got None"]),
+    ("specimens.../x", {}, None),
+    ("evaluations", {"small": ["slow"]}, ["evaluations.small: no block is called 'slow'"]),
+    ("figures", {"model": "small", "dataset": "quick", "confusion_dataset": "quick"}, ["figures.dataset: evaluations.small must list 'quick'"]),
+    ("predictions", {"p": {"model": "small"}}, ["predictions.p", "give either input"]),
+    ("predictions", {"p": {"model": "small", "input": "a.dm4"}}, ["predictions.p", "pixel_pm is needed"]),
+    ("device", "gpu", ["device: got 'gpu'", "'cuda'"]),
+    ("root_seed", -1, ["root_seed: got -1"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value", "says"), [case for case in CASES if case[2]], ids=lambda v: v if isinstance(v, str) else "")
+def test_bad_values(tmp_path, path, value, says):
+    message = refused(tmp_path, yaml.safe_dump(changed(path, value)))
+    for part in says:
+        assert part in message, message
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a b", "a;rm -rf x", "$(id)", "", ".hidden", "-flag", "a/b", "x" * 65, "a\nb", "é", "a'b", "a.b", 7, "*"]
+)
+@pytest.mark.parametrize("kind", ["specimens", "imaging", "models"])
+def test_bad_names(tmp_path, name, kind):
+    data = copy.deepcopy(GOOD)
+    block = next(iter(data[kind].values()))
+    data[kind][name] = block
+    message = refused(tmp_path, yaml.safe_dump(data))
+    assert message.startswith(kind) and ("a name has letters" in message or name in (7,))
+
+
+def test_name_ending_with_a_newline(tmp_path):
+    """``$`` would let it through."""
+    data = copy.deepcopy(GOOD)
+    data["specimens"]["wedge\n"] = {}
+    refused(tmp_path, yaml.safe_dump(data))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: [1, 2", "is not valid YAML at line"),
+        ("a: 1\n  b: 2\n", "is not valid YAML at line 2"),
+        ("\ta: 1", "is not valid YAML"),
+        ("a: !!python/object/apply:os.system ['true']", "is not valid YAML"),
+        ("a: 2024-13-45", "is not valid YAML"),
+        ("a: 1\n---\nb: 2\n", "is not valid YAML"),
+        ("", "expected a mapping"),
+        ("- 1\n- 2\n", "expected a mapping of keys to values, got list"),
+        ("only words", "got str"),
+        ("specimens: {a: {}, b: {}, a: {}}", "line 1: the key 'a' is given twice"),
+        ("labels: {}\nbeams:\n  b:\n    pixel_pm: 5\n    pixel_pm: 6\n", "line 5: the key 'pixel_pm' is given twice"),
+        ("labels: {}\nbeams: {}\nlabels: {}\n", "line 3: the key 'labels' is given twice"),
+        ("a: &a [*a]", "within its own anchor"),
+        ("a: &a {b: *a}", "within its own anchor"),
+        ("[" * 20_000, "nested too deeply"),
+        ("a: *nowhere", "is not valid YAML at line 1"),
+    ],
+)
+def test_bad_yaml(tmp_path, text, says):
+    assert says in refused(tmp_path, text)
+
+
+def test_alias_bomb_is_refused_at_once(tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    assert "more than 100000 values" in refused(tmp_path, "\n".join(lines))
+
+
+def test_anchors_and_merge_keys_still_work(tmp_path):
+    """A merged key may be given anew: that is what merging is for."""
+    path = tmp_path / "config.yaml"
+    text = yaml.safe_dump({k: v for k, v in GOOD.items() if k != "datasets"})
+    text += """
+datasets:
+  quick: &quick {specimen: wedge, beam: beam300, imaging: over, labels: rings, dose_lambda: 2.5}
+  darker:
+    <<: *quick
+    dose_lambda: 1
+"""
+    path.write_text(text)
+    config = load_config(path)
+    assert config.datasets["darker"].dose_lambda == 1 and config.datasets["quick"].dose_lambda == 2.5
+
+
+def test_missing_and_binary_files(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01\x80")
+    with pytest.raises(ConfigError, match="is not valid YAML"):
+        load_config(tmp_path / "binary.yaml")
+
+
+def test_several_mistakes_are_counted(tmp_path):
+    data = changed("imaging.over.vibration_pm", -1)
+    data["root_seed"] = -5
+    assert "(and 1 more)" in refused(tmp_path, yaml.safe_dump(data))
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "step", "expected"),
+    [(1, 9, 1, 9), (0, 1, 0.1, 11), (1, 1, 5, 1), (-3, 3, 2.5, 3), (0.1, 0.7, 0.2, 4)],
+)
+def test_defocus_steps(start, stop, step, expected):
+    values = DefocusSteps(start=start, stop=stop, step=step).values
+    assert len(values) == expected and values[0] == start and values[-1] <= stop + 1e-9
+
+
+@pytest.mark.parametrize("block", [Specimen(), Beam(), Imaging(), Labels(), Splits()])
+def test_block_survives_json(block):
+    """What a rule hands to a command is the block itself."""
+    again = validate(type(block), json.loads(block.as_json()))
+    assert again == block and again.as_json() == block.as_json() and "\n" not in block.as_json()
+
+
+def test_schema_names_every_block():
+    schema = json.loads(json_schema())
+    assert set(schema["properties"]) == set(Config.model_fields)
+    assert schema["additionalProperties"] is False

@@ -1,0 +1,197 @@
+"""The real DAG on a tiny config: it runs, it is traceable, it repeats, and it reruns what it must and nothing else."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from segdepth.store.trace import trace
+from segdepth.store.zarr_store import open_zarr
+
+from .conftest import ROOT, TINY, Project
+
+pytestmark = pytest.mark.workflow
+
+FIGURES = ("fig1_depth", "fig3_simulation", "fig4_smoothing", "fig5_weights", "fig6_confusion", "fig7_calibration")
+
+
+def test_every_artefact_is_there_and_whole(finished):
+    results = finished.folder / "results"
+    wanted = [results / "figures" / f"{name}.{kind}" for name in (*FIGURES, "training_net") for kind in ("png", "pdf")]
+    wanted += [results / "tables" / "table1.csv", results / "tables" / "table1.tex"]
+    wanted += [results / "evaluation" / "net" / name for name in ("small", "small_lambda1")]
+    wanted += [results / "predictions" / "camera" / name for name in ("prediction.zarr", "columns.csv", "prediction.png")]
+    for path in wanted:
+        chain = trace(path)
+        assert not chain.broken, path
+    assert json.loads((results / "evaluation/net/small/metrics.json").read_text())["structures"] == 2
+
+
+def test_a_figure_is_traced_to_its_plan_and_seeds(finished):
+    command = [sys.executable, "-m", "segdepth", "trace", "results/figures/fig1_depth.png"]
+    done = subprocess.run(command, cwd=finished.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for word in ("plot-fig1", "evaluate-model", "train-model", "simulate-waves", "build-specimens", "plan.csv"):
+        assert word in done.stdout
+    assert '"tiny-00000"' in done.stdout and "root_seed: 7" in done.stdout and "abtem 1." in done.stdout
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    done = finished.snakemake()
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_a_new_defocus_range_reruns_images_and_no_multislice(finished):
+    project = Project(finished.folder, copy.deepcopy(finished.config))
+    try:
+        project.config["imaging"]["lens"]["defocus_nm"] = [1, 3, 5]
+        project.write()
+        jobs = project.jobs()
+        assert jobs["form_images"] == 3 and jobs["train_model"] == 1 and jobs["evaluate_model"] == 2
+        assert not {"simulate_waves", "build_specimens", "plan_specimens", "project_depth"} & set(jobs)
+    finally:
+        finished.write()
+
+
+def test_a_second_imaging_block_stands_beside_the_first(finished):
+    project = Project(finished.folder, copy.deepcopy(finished.config))
+    try:
+        project.config["imaging"]["far"] = {"defocus_nm": {"start": 10, "stop": 12, "step": 1}, "focal_samples": 5}
+        project.config["datasets"]["far"] = project.config["datasets"]["small"] | {"imaging": "far"}
+        project.config["evaluations"]["net"].append("far")
+        project.write()
+        jobs = project.jobs()
+        assert jobs == {"form_images": 3, "evaluate_model": 1, "tabulate_table1": 1, "all": 1, "total": 6}
+    finally:
+        finished.write()
+
+
+def test_an_edited_chunk_breaks_the_trace(finished, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    chunk = next(path for path in (folder / "data/waves/tiny/coarse/shard-000.zarr/wave").rglob("c/*/*/*"))
+    chunk.write_bytes(chunk.read_bytes()[:-1] + b"\0")
+    command = [sys.executable, "-m", "segdepth", "trace", "results/figures/fig7_calibration.pdf"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "BROKEN" in done.stdout and "shard-000.zarr was edited" in done.stdout
+
+
+def _structures(folder: Path) -> dict[int, dict[str, np.ndarray]]:
+    """Waves, images and depths by structure, wherever their shard."""
+    found: dict[int, dict[str, np.ndarray]] = {}
+    for store, variable in (
+        ("waves/tiny/coarse", "wave"),
+        ("images/tiny/coarse/lens", "intensity"),
+        ("depth/tiny/rings", "depth"),
+        ("depth/tiny/rings", "counts"),
+    ):
+        for path in sorted((folder / "data" / store).glob("*.zarr")):
+            with open_zarr(path) as data:
+                for position, index in enumerate(data["structure"].values):
+                    found.setdefault(int(index), {})[variable] = data[variable][position].values
+    return found
+
+
+def test_bits_do_not_depend_on_cores_or_shard_size(finished, new_project):
+    specimen = yaml.safe_load(TINY)["specimens"]["tiny"] | {"shard_size": 4}
+    other = new_project("one-core", specimens={"tiny": specimen})
+    shards = [f"shard-{number:03d}.zarr" for number in range(2)]
+    folders = ("data/images/tiny/coarse/lens", "data/depth/tiny/rings")
+    done = other.snakemake(*[f"{folder}/{shard}" for folder in folders for shard in shards], cores=1)
+    assert done.returncode == 0, done.stdout + done.stderr
+    one, two = _structures(finished.folder), _structures(other.folder)
+    assert sorted(one) == sorted(two) == list(range(6))
+    for index in one:
+        assert set(one[index]) == {"wave", "intensity", "depth", "counts"}
+        for name, values in one[index].items():
+            assert values.tobytes() == two[index][name].tobytes(), (index, name)
+    assert len({values["wave"].tobytes() for values in one.values()}) == 6
+
+
+def test_shards_of_another_size_are_removed(finished, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    config = copy.deepcopy(finished.config)
+    config["specimens"]["tiny"]["shard_size"] = 6
+    project = Project(folder, config)
+    done = project.snakemake("data/depth/tiny/rings/shard-000.zarr")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not list((folder / "data").rglob("shard-001*")) and not list((folder / "data").rglob("shard-002*"))
+    with open_zarr(folder / "data/depth/tiny/rings/shard-000.zarr") as data:
+        assert data.sizes["structure"] == 6
+
+
+def test_a_killed_job_leaves_nothing_that_passes_for_whole(new_project):
+    project = new_project("killed")
+    target = "data/waves/tiny/coarse/shard-000.zarr"
+    assert project.snakemake("data/specimens/tiny/shard-000.extxyz").returncode == 0
+    beam = json.dumps(project.config["beams"]["coarse"] | {"pixel_pm": 5, "slice_pm": 20})
+    command = [sys.executable, "-m", "segdepth", "simulate-waves", "--atoms", "data/specimens/tiny/shard-000.extxyz"]
+    job = subprocess.Popen([*command, "--beam", beam, "--out", target], cwd=project.folder, stderr=subprocess.DEVNULL)
+    time.sleep(4)
+    os.kill(job.pid, signal.SIGKILL)
+    job.wait()
+    assert not (project.folder / target).exists() and not (project.folder / f"{target}.manifest.json").exists()
+    assert project.jobs(target).get("simulate_waves") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("imaging", "lens", {"defocus_nm": {"start": 1, "stop": 9, "step": -1}}), ["defocus_nm.step", "-1", "greater"]),
+        (("specimens", "tiny", {"bulk_atoms": [3, 12]}), ["bulk_atoms", "12", "10"]),
+        (("datasets", "small", {"splits": {"test": 0.6, "train": 0.6}}), ["splits", "1.35", "at most 1"]),
+        (("beams", "coarse", {"pixel_nm": 0.01}), ["beams.coarse.pixel_nm", "unknown", "pixel_pm"]),
+        (("labels", None, None), ["labels", "missing"]),
+    ],
+)
+def test_a_wrong_config_is_one_line_before_any_job(new_project, change, words):
+    section, block, value = change
+    project = new_project("wrong")
+    if value is None:
+        del project.config[section]
+    elif section == "datasets":
+        project.config[section][block] = project.config[section][block] | value
+    else:
+        project.config[section][block].update(value)
+    project.write()
+    done = project.snakemake()
+    assert done.returncode not in (0, None)
+    text = done.stdout + done.stderr
+    told = [line for line in text.splitlines() if "segdepth: error" in line]
+    assert len(told) == 1 and "Traceback" not in text and "rule plan_specimens" not in text
+    for word in words:
+        assert word in told[0], told[0]
+    assert not (project.folder / "data").exists()
+
+
+def test_lint_is_clean():
+    done = Project.snakemake(type("Here", (), {"folder": ROOT})(), "--lint")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_slurm_profile_passes_a_dry_run(new_project):
+    project = new_project("slurm")
+    done = project.snakemake("-n", "--workflow-profile", str(ROOT / "workflow/profiles/slurm"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "simulate_waves" in done.stdout + done.stderr
+
+
+def test_the_plan_lists_what_the_stores_hold(finished):
+    plan = pd.read_csv(finished.folder / "data/specimens/tiny/plan.csv")
+    assert list(plan["id"]) == [f"tiny-{index:05d}" for index in range(6)]
+    assert list(plan["surface"]) == ["flat", "stepped", "sawtooth"] * 2
+    assert sorted(_structures(finished.folder)) == list(plan["index"])
