@@ -7,11 +7,6 @@ the default specimen's first with a flat surface, a bulk above 9 atoms and no mi
 
 from __future__ import annotations
 
-import os
-
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
-
 import platform
 import time
 from pathlib import Path

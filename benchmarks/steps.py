@@ -1,6 +1,6 @@
 """Seconds and peak memory of the workflow's steps, from what Snakemake measured in the last run.
 
-    make clean run && .venv/bin/python benchmarks/steps.py
+make clean run && .venv/bin/python benchmarks/steps.py
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ def read_steps(folder: Path) -> pd.DataFrame:
     rows = []
     for path in sorted(folder.rglob("*.tsv")):
         one = pd.read_csv(path, sep="\t")
-        rows.append({"rule": path.relative_to(folder).parts[0], "s": one["s"].iloc[0], "max_rss": one["max_rss"].iloc[0]})
+        rows.append(
+            {"rule": path.relative_to(folder).parts[0], "s": one["s"].iloc[0], "max_rss": one["max_rss"].iloc[0]}
+        )
     if not rows:
         raise SystemExit(f"{folder}: no benchmark files; run the workflow first")
     grouped = pd.DataFrame(rows).groupby("rule")

@@ -1,6 +1,6 @@
 """Milliseconds a training sample costs: our padding against PyTorch's, and forming the image beside the step.
 
-    .venv/bin/python benchmarks/training.py [--base-channels 16] [--threads 2]
+.venv/bin/python benchmarks/training.py [--base-channels 16] [--threads 2]
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import time
 
 import numpy as np
 import torch
+from torch import nn
+
 from segdepth.config import Imaging, Specimen
 from segdepth.learning.loss import weighted_cross_entropy
 from segdepth.learning.padding import ReplicateConv2d
@@ -19,7 +21,6 @@ from segdepth.learning.unet import UNet
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
 from segdepth.simulation.optics import Lens
-from torch import nn
 
 BATCH, SIDE, ROUNDS = 8, 256, 7
 
@@ -85,7 +86,9 @@ def main() -> None:
         for name, case in cases.items():
             taken[name].append(case())
     base = statistics.median(taken["step, bfloat16, our padding"])
-    print(f"c = {given.base_channels}, {SIDE}² pixels, batch {BATCH}, {given.threads} threads, torch {torch.__version__}, ")
+    print(
+        f"c = {given.base_channels}, {SIDE}² pixels, batch {BATCH}, {given.threads} threads, torch {torch.__version__},"
+    )
     print(f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}; medians of {ROUNDS}\n")
     print("| what | ms a sample | ratio |\n|---|---|---|")
     for name, values in taken.items():

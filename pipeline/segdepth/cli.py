@@ -1,6 +1,6 @@
 """The command ``segdepth``: one verb a rule. Thin: it reads options, calls one job, and tells errors in one line.
 
-A block of the configuration is given as ``FILE:NAME`` (``config.yaml:wedge``) or as JSON, which is what rules hand over.
+A block of the configuration is given as ``FILE:NAME`` (``config.yaml:wedge``) or as JSON, as rules hand it over.
 """
 
 from __future__ import annotations
@@ -281,7 +281,10 @@ def predict(
     key: Annotated[str | None, typer.Option(help="array name inside an .npz file")] = None,
     invalid: Annotated[float | None, typer.Option(help="value of masked pixels")] = None,
     rotation_deg: Annotated[
-        float, typer.Option(help="turn by this angle, counter-clockwise with row 0 at the bottom, so that [001] runs along x, vacuum at +y")
+        float,
+        typer.Option(
+            help="turn counter-clockwise (row 0 at the bottom), so that [001] runs along x and the vacuum is at +y"
+        ),
     ] = 0.0,
     flip: Annotated[bool, typer.Option(help="mirror the frame along x before it is turned")] = False,
     dose: Annotated[float | None, typer.Option(help="vacuum level, counts per pixel, where no vacuum is found")] = None,
@@ -315,7 +318,8 @@ def trace(
     full: Annotated[bool, typer.Option("--full", help="print whole parameter blocks and all seeds")] = False,
 ) -> None:
     """Print the chain behind a file back to plan, seeds, parameters, versions and commit; exit 1 if it is broken."""
-    from segdepth.store.trace import describe, trace as follow
+    from segdepth.store.trace import describe
+    from segdepth.store.trace import trace as follow
 
     chain = follow(file)
     typer.echo(describe(chain, full=full))
@@ -360,3 +364,12 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         os._exit(0)
+    except ValueError as failure:
+        from segdepth.store.zarr_store import is_damaged_chunk
+
+        if not is_damaged_chunk(failure):
+            raise
+        sys.stderr.write(
+            "segdepth: error: a chunk of a store that is read is damaged; `segdepth trace STORE` finds it\n"
+        )
+        sys.exit(2)

@@ -57,9 +57,18 @@ def _range_of(**limits: float) -> Any:
     return Annotated[tuple[end, end], AfterValidator(_ordered)]
 
 
-def _value_or_range(**limits: float) -> Any:
-    """A fixed value, or a range ``[low, high]`` from which each sample draws uniformly."""
-    return Annotated[Number, Field(**limits)] | _range_of(**limits)
+def _value_or_range(*, smallest: float, **limits: float) -> Any:
+    """A fixed value, or a range ``[low, high]`` from which each sample draws uniformly.
+
+    A fixed value is 0 or at least ``smallest`` in magnitude: what is nearer to 0 was meant in another unit.
+    """
+
+    def not_tiny(value: float) -> float:
+        if 0 < abs(value) < smallest:
+            raise ValueError(f"got {value:g}; allowed: 0, or at least {smallest:g} in magnitude (is the unit right?)")
+        return value
+
+    return Annotated[Number, Field(**limits), AfterValidator(not_tiny)] | _range_of(**limits)
 
 
 class Block(BaseModel):
@@ -114,8 +123,8 @@ class Beam(Block):
     """Illumination and multislice; nothing of the lens (DESIGN §5)."""
 
     energy_kev: Annotated[Number, Field(ge=20, le=1000)] = 300.0
-    pixel_pm: Annotated[Number, Field(ge=2, le=15)] = Field(7.05, description="largest pixel of the multislice grid")
-    slice_pm: Annotated[Number, Field(ge=5, le=400)] = Field(96.0, description="largest slice thickness")
+    pixel_pm: Annotated[Number, Field(ge=2, le=15)] = Field(7.6, description="largest pixel of the multislice grid")
+    slice_pm: Annotated[Number, Field(ge=5, le=400)] = Field(96.0, description="atoms nearer in height share a slice")
     parametrization: Literal["lobato", "kirkland", "peng"] = Field("lobato", description="scattering factors")
     projection: Literal["infinite", "finite"] = Field("infinite", description="how an atom's potential is sliced")
     debye_waller_pm: dict[Literal["Ce", "O"], Annotated[Number, Field(ge=0, le=50)]] = Field(
@@ -166,15 +175,19 @@ class Imaging(Block):
             description="C1 of the stored images; training draws between the ends",
         )
     )
-    c3_um: _value_or_range(ge=-5000, le=5000) = -9.0
-    c5_mm: _value_or_range(ge=-100, le=100) = 5.0
-    focal_spread_nm: _value_or_range(ge=0, le=20) = Field(4.0, description="1/e half-width, averaged explicitly")
+    c3_um: _value_or_range(smallest=0.1, ge=-5000, le=5000) = -9.0
+    c5_mm: _value_or_range(smallest=0.01, ge=-100, le=100) = 5.0
+    focal_spread_nm: _value_or_range(smallest=0.1, ge=0, le=20) = Field(
+        4.0, description="1/e half-width, averaged explicitly"
+    )
     focal_samples: Annotated[Count, Field(ge=1, le=201)] = Field(
         17, description="equal focal steps over ±2 half-widths"
     )
-    convergence_mrad: _value_or_range(ge=0, le=5) = Field(0.2, description="1/e half-width, envelope on the wave")
+    convergence_mrad: _value_or_range(smallest=0.001, ge=0, le=5) = Field(
+        0.2, description="1/e half-width, envelope on the wave"
+    )
     aperture_mrad: Annotated[Number, Field(ge=5, le=100)] = Field(40.0, description="hard objective aperture")
-    vibration_pm: _value_or_range(ge=0, le=100) = Field(20.0, description="rms image spread, isotropic")
+    vibration_pm: _value_or_range(smallest=1, ge=0, le=100) = Field(20.0, description="rms image spread, isotropic")
     pixel_pm: Annotated[Number, Field(ge=2, le=60)] = Field(5411 / 256, description="side of an image pixel")
 
     @property
@@ -433,8 +446,8 @@ class Config(Block):
         for part in ("train", "validation"):
             if not dataset.structures_of(part, specimen):
                 raise ValueError(
-                    f"datasets.{model.dataset}.splits.{part}: got {getattr(dataset.splits, part):g}, which leaves none of "
-                    f"the {specimen.structures} structures; training needs at least one"
+                    f"datasets.{model.dataset}.splits.{part}: got {getattr(dataset.splits, part):g}, which leaves "
+                    f"none of the {specimen.structures} structures; training needs at least one"
                 )
 
 
@@ -508,8 +521,10 @@ def validate(model: type[Block], data: Any, source: str = "config") -> Any:
         return model.model_validate(data)
     except ValidationError as failure:
         errors = failure.errors(include_url=False)
-        # of a union, the branch that got furthest into the value tells most
-        errors.sort(key=lambda e: (e["type"] != "extra_forbidden", -len(e["loc"])))
+        # of a union, the branch that got furthest into the value tells most, then the one whose kind of value it was
+        errors.sort(
+            key=lambda e: (e["type"] != "extra_forbidden", -len(e["loc"]), e["type"].endswith(("_type", "_parsing")))
+        )
         keys = {_where(e["loc"]) for e in errors}
         more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
         raise ConfigError(f"{source}: {_describe(errors[0], model)}{more}") from None
@@ -533,7 +548,7 @@ class _Refused(ValueError):
 
 
 NODES = 100_000
-"""Values that a configuration may hold once its aliases are written out: few bytes of aliases can stand for billions."""
+"""Values that a configuration may hold once its aliases are written out: a few bytes can stand for billions."""
 
 
 def _expanded(node: yaml.Node, known: dict[int, int], above: frozenset[int] = frozenset()) -> int:

@@ -92,11 +92,9 @@ def test_moved_atom_gives_the_moved_wave(abtem, x, y):
 
 
 def test_weak_potential_is_the_kinematic_limit(abtem):
-    """Coefficients of one light atom are iσ V(q) ∝ f(q) exp(-2π²u²q²): the Debye-Waller width is the rms along an axis."""
+    """One light atom gives iσ V(q) ∝ f(q) exp(-2π²u²q²): the Debye-Waller width is the rms along an axis."""
     oxygen = Atoms("O", positions=[(0, 0, 2.0)], cell=(16, 16, 2.0001), pbc=True)
-    waves = [
-        exit_wave(oxygen, Beam(pixel_pm=5, debye_waller_pm={"Ce": 0, "O": u})) for u in (0.0, 10.0)
-    ]
+    waves = [exit_wave(oxygen, Beam(pixel_pm=5, debye_waller_pm={"Ce": 0, "O": u})) for u in (0.0, 10.0)]
     order = np.arange(5, 25)
     q = order / 1600
     ratio = np.abs(waves[1][0, order] / waves[0][0, order])

@@ -70,9 +70,7 @@ def test_flip_mirrors_along_axis_1_before_the_turn():
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.integers(1, 80), st.integers(1, 80), st.floats(2, 40), st.floats(2, 40), st.floats(-360, 360), st.booleans()
-)
+@given(st.integers(1, 80), st.integers(1, 80), st.floats(2, 40), st.floats(2, 40), st.floats(-360, 360), st.booleans())
 def test_forward_and_inverse_undo_each_other_and_stay_inside(rows, columns, pixel, grid, angle, flip):
     transform = FrameTransform((rows, columns), pixel, grid, angle, flip)
     height, width = transform.size_pm

@@ -79,7 +79,9 @@ def test_depth_lies_at_row_y_and_column_x():
     assert table[["x_pm", "y_pm", "atoms", "element", "column"]].values.tolist() == [[500, 900, 4, 58, 7]]
     for name in ("depth", "counts"):
         rows, columns = np.nonzero(maps[name] == 4)
-        assert (rows + 0.5).mean() * PIXEL == pytest.approx(900) and (columns + 0.5).mean() * PIXEL == pytest.approx(500)
+        assert (rows + 0.5).mean() * PIXEL == pytest.approx(900) and (columns + 0.5).mean() * PIXEL == pytest.approx(
+            500
+        )
     assert maps["weight"].argmax() in [90 * 120 + 50, 90 * 120 + 49, 89 * 120 + 50, 89 * 120 + 49]
 
 
@@ -161,7 +163,9 @@ def test_column_far_outside_is_left_out():
 
 def test_atoms_cut_by_the_fields_edge_are_counted_to_the_edge():
     owner = np.zeros((8, 8), int)
-    counts = project_counts(np.array([0.0, 80.0]), np.array([0.0, 80.0]), np.zeros(2, int), np.full(2, 25.0), owner, 10.0)
+    counts = project_counts(
+        np.array([0.0, 80.0]), np.array([0.0, 80.0]), np.zeros(2, int), np.full(2, 25.0), owner, 10.0
+    )
     assert counts[0, 0] == 1 and counts[7, 7] == 1 and counts[0, 7] == 0 and counts[3, 3] == 0
 
 

@@ -12,7 +12,6 @@ from segdepth.config import Dataset, Specimen
 from segdepth.seeds import STREAMS, hash64, structure_rng, structure_seed
 from segdepth.splits import PARTS, split_of, split_position
 
-
 PINNED = (3322684039107280820, 2804776299469058123)
 
 

@@ -55,7 +55,7 @@ def surface_of(atoms, row, block, seed, name):
 def test_motif_is_designs():
     """DESIGN §4: Ce (0,0), (½,½); O (¼,0), (¾,0), (¼,½), (¾,½); Ce (½,½), O (¼,0), (¾,0) half a period higher."""
     assert sorted(MOTIF) == sorted(
-        [("Ce", 0, 0, 0), ("Ce", 0.5, 0.5, 0.5), ("O", 0.25, 0, 0.5), ("O", 0.75, 0, 0.5), ("O", 0.25, 0.5, 0), ("O", 0.75, 0.5, 0)]
+        [("Ce", 0, 0, 0), ("Ce", 0.5, 0.5, 0.5), ("O", 0.25, 0, 0.5), ("O", 0.75, 0, 0.5), ("O", 0.25, 0.5, 0), ("O", 0.75, 0.5, 0)]  # noqa: E501
     )  # fmt: skip
     assert periods_pm(541.1) == pytest.approx((541.1, 382.615, 382.615), abs=1e-3)
 
@@ -124,7 +124,10 @@ def test_ase_fluorite_projected_along_110():
     places[np.isclose(places, 1, atol=1e-6)] = 0
     found = {(s, *np.round(p, 4) + 0.0) for s, p in zip(crystal.get_chemical_symbols(), places)}
     ours = {(s, *np.round((x, y, z), 4) + 0.0) for s, x, y, z in MOTIF}
-    theirs_from = [{(s, *np.round((np.array(p) - origin) % 1 % 1, 4) + 0.0) for s, *p in found} for origin in (p[1:] for p in found if p[0] == "Ce")]
+    theirs_from = [
+        {(s, *np.round((np.array(p) - origin) % 1 % 1, 4) + 0.0) for s, *p in found}
+        for origin in (p[1:] for p in found if p[0] == "Ce")
+    ]
     assert ours in theirs_from
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+
 from segdepth.store.trace import trace
 from segdepth.store.zarr_store import open_zarr
 
@@ -31,7 +32,9 @@ def test_every_artefact_is_there_and_whole(finished):
     wanted = [results / "figures" / f"{name}.{kind}" for name in (*FIGURES, "training_net") for kind in ("png", "pdf")]
     wanted += [results / "tables" / "table1.csv", results / "tables" / "table1.tex"]
     wanted += [results / "evaluation" / "net" / name for name in ("small", "small_lambda1")]
-    wanted += [results / "predictions" / "camera" / name for name in ("prediction.zarr", "columns.csv", "prediction.png")]
+    wanted += [
+        results / "predictions" / "camera" / name for name in ("prediction.zarr", "columns.csv", "prediction.png")
+    ]
     for path in wanted:
         chain = trace(path)
         assert not chain.broken, path
@@ -151,7 +154,10 @@ def test_a_killed_job_leaves_nothing_that_passes_for_whole(new_project):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("imaging", "lens", {"defocus_nm": {"start": 1, "stop": 9, "step": -1}}), ["defocus_nm.step", "-1", "greater"]),
+        (
+            ("imaging", "lens", {"defocus_nm": {"start": 1, "stop": 9, "step": -1}}),
+            ["defocus_nm.step", "-1", "greater"],
+        ),
         (("specimens", "tiny", {"bulk_atoms": [3, 12]}), ["bulk_atoms", "12", "10"]),
         (("datasets", "small", {"splits": {"test": 0.6, "train": 0.6}}), ["splits", "1.35", "at most 1"]),
         (("beams", "coarse", {"pixel_nm": 0.01}), ["beams.coarse.pixel_nm", "unknown", "pixel_pm"]),

@@ -196,11 +196,13 @@ def _empty_store(
             "frame": ("frame", np.arange(number), {"units": "1", "long_name": "frame"}),
             "class": ("class", np.arange(classes), {"units": "atoms", "long_name": "depth"}),
             "y": (
-                "y", (np.arange(height) + 0.5) * transform.pixel_pm,
+                "y",
+                (np.arange(height) + 0.5) * transform.pixel_pm,
                 {"units": "pm", "long_name": "pixel centre along axis 0 of the input"},
             ),
             "x": (
-                "x", (np.arange(width) + 0.5) * transform.pixel_pm,
+                "x",
+                (np.arange(width) + 0.5) * transform.pixel_pm,
                 {"units": "pm", "long_name": "pixel centre along axis 1 of the input"},
             ),
         },
@@ -256,8 +258,12 @@ def predict_micrograph(
     checked = check_frames(recording, transform.pixel_pm, invalid=invalid, dose=dose)
     warnings = [*checked.warnings, *compare_dose(checked.vacuum, transform, card.dose_lambda)]
     parameters = {
-        "pixel_pm": transform.pixel_pm, "key": key, "invalid": None if invalid is None else str(invalid),
-        "rotation_deg": transform.rotation_deg, "flip": transform.flip, "dose": dose,
+        "pixel_pm": transform.pixel_pm,
+        "key": key,
+        "invalid": None if invalid is None else str(invalid),
+        "rotation_deg": transform.rotation_deg,
+        "flip": transform.flip,
+        "dose": dose,
     }
     attrs = {
         "pixel_pm": transform.pixel_pm,

@@ -2,8 +2,8 @@
 
 This is the border to abTEM: Å and [x, y] outside, pm and [y, x] inside. Nothing here knows of the lens.
 
-Grid error (image rms difference over rms contrast against 2000² and 48 pm slices, see ``benchmarks/grid.py``) is
-stated in the README for the default beam.
+Grid error (image rms difference over rms contrast at C1 = 5 nm, against 2000², ``benchmarks/grid.py``): 0.1 % at 7 pm
+a grid point, 0.7 % at 9.4 pm.
 """
 
 from __future__ import annotations

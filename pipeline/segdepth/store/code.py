@@ -68,12 +68,12 @@ def _read(module: str) -> tuple[str, frozenset[str]]:
 
 
 def modules_of(module: str) -> list[str]:
-    """The module and all the package's modules that it needs, sorted."""
+    """The module and all the package's modules that it needs, sorted; plumbing and what it alone needs left out."""
     seen: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in seen:
+        if name not in seen and name not in PLUMBING:
             seen.add(name)
             waiting.extend(_read(name)[1])
     return sorted(seen)
@@ -83,6 +83,6 @@ def modules_of(module: str) -> list[str]:
 def code_hash(module: str) -> str:
     """Sixteen hex digits that change when the code behind ``module`` changes."""
     digest = hashlib.sha256()
-    for name in (name for name in modules_of(module) if name not in PLUMBING):
+    for name in modules_of(module):
         digest.update(f"{name} {_read(name)[0]}\n".encode())
     return digest.hexdigest()[:16]

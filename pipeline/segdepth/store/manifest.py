@@ -47,6 +47,10 @@ def manifest_path(artefact: str | Path) -> Path:
     return artefact.with_name(artefact.name + SUFFIX)
 
 
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != ".snakemake_timestamp"]
+
+
 def content_hash(artefact: str | Path) -> str:
     """SHA-256 of a file's bytes, or of a directory's sorted relative paths and bytes.
 
@@ -57,7 +61,7 @@ def content_hash(artefact: str | Path) -> str:
         with artefact.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     digest = hashlib.sha256()
-    for path in sorted(p for p in artefact.rglob("*") if p.is_file() and p.name != ".snakemake_timestamp"):
+    for path in sorted(_files(artefact)):
         with path.open("rb") as stream:
             inner = hashlib.file_digest(stream, "sha256").hexdigest()
         digest.update(f"{path.relative_to(artefact).as_posix()} {inner}\n".encode())
@@ -83,10 +87,14 @@ def read_manifest(artefact: str | Path) -> dict[str, Any]:
 
 
 def check_whole(artefact: str | Path) -> dict[str, Any]:
-    """The manifest of an artefact that must exist and be finished."""
+    """The manifest of an artefact that must exist, be finished and have all its files: Zarr reads a lost chunk as 0."""
     manifest = read_manifest(artefact)
-    if not Path(artefact).exists():
+    artefact = Path(artefact)
+    if not artefact.exists():
         raise StoreError(f"{artefact}: does not exist, though its manifest does; make it again with its rule")
+    wanted, found = manifest.get("files"), len(_files(artefact)) if artefact.is_dir() else None
+    if wanted is not None and found != wanted:
+        raise StoreError(f"{artefact}: has {found} files, its manifest says {wanted}; make it again with its rule")
     return manifest
 
 
@@ -135,13 +143,19 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _remove_abandoned(target: Path) -> None:
-    """Delete what killed writers of this artefact left on this machine."""
+def _remove_abandoned(target: Path) -> bool:
+    """Delete what killed writers of this artefact left on this machine.
+
+    True where one of them was killed between putting the artefact in its place and its manifest beside it.
+    """
+    between = False
     prefix, host = f".{target.name}.", socket.gethostname()
     for path in target.parent.glob(f"{prefix}*.partial"):
         owner, _, pid = path.name[len(prefix) : -len(".partial")].rpartition("-")
         if owner == host and pid.isdigit() and not _lives(int(pid)):
+            between |= (path / manifest_path(target).name).exists() and not (path / target.name).exists()
             remove(path)
+    return between
 
 
 def _lives(pid: int) -> bool:
@@ -179,10 +193,10 @@ def writing(
     seeds, notes : further facts for the manifest; ``notes`` do not determine anything.
     """
     target = Path(artefact)
-    if target.is_dir() and any(target.iterdir()) and not manifest_path(target).exists():
-        raise StoreError(f"{target}: exists and holds something that was not finished or not made here; remove it first")
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(target)
+    ours = _remove_abandoned(target)
+    if target.is_dir() and any(target.iterdir()) and not manifest_path(target).exists() and not ours:
+        raise StoreError(f"{target}: holds something that was not finished or not made here; remove it first")
     token = f"{socket.gethostname()}-{os.getpid()}"
     holder = target.parent / f".{target.name}.{token}.partial"
     remove(holder)
@@ -197,6 +211,7 @@ def writing(
             "command": command,
             "code": code,
             "content": content_hash(partial),
+            **({"files": len(_files(partial))} if partial.is_dir() else {}),
             "inputs": [_describe_input(Path(path), target.parent) for path in inputs],
             "parameters": dict(parameters),
             "seeds": dict(seeds or {}),

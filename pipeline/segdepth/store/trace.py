@@ -28,7 +28,7 @@ class Link:
 def owner_of(path: Path) -> Path:
     """The artefact that a path is, or lies in: the nearest one upwards that has a manifest."""
     for candidate in (path, *path.parents):
-        if manifest_path(candidate).exists():
+        if candidate.name and manifest_path(candidate).exists():  # the root has no name
             return candidate
     raise StoreError(f"{path}: neither it nor a folder around it has a manifest ({path.name}.manifest.json)")
 

@@ -56,3 +56,8 @@ def open_zarr(path: str | Path) -> xr.Dataset:
             return xr.open_zarr(path, consolidated=False, chunks=None)
     except Exception as failure:  # zarr and xarray raise many kinds; the reader needs one line
         raise StoreError(f"{path}: cannot be read as a Zarr store ({failure})") from failure
+
+
+def is_damaged_chunk(failure: Exception) -> bool:
+    """Whether an error says that a chunk's checksum is wrong; chunks are read late, long after the store was opened."""
+    return isinstance(failure, ValueError) and "checksum" in str(failure)
