@@ -1,4 +1,4 @@
-"""A trained network on disk: ``weights.safetensors`` (data only), ``network.json`` (what rebuilds it, where it applies).
+"""A trained network on disk: ``weights.safetensors`` (data only), ``network.json`` (what rebuilds it, where it serves).
 
 ``network.json`` holds ``variant``, ``base_channels``, ``classes``, ``input_pixel_pm``, ``label_pixel_pm``,
 ``field_pm``, ``dose_lambda`` (of its training) and ``labels`` (the labels block).

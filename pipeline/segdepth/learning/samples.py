@@ -115,7 +115,9 @@ class TrainingSamples(IterableDataset):
     def _form(self, which: np.ndarray, rng: np.random.Generator) -> Tensor:
         stored = self.imaging.defocus_values_nm
         if self.training.fresh_optics:
-            defocus = rng.uniform(min(stored), max(stored), len(which))
+            low, high = min(stored), max(stored)
+            reach = (high - low) / max(len(stored) - 1, 1) / 2  # half a step more, so that no test value is at an edge
+            defocus = rng.uniform(low - reach, high + reach, len(which))
         else:
             defocus = rng.choice(stored, len(which))
         lens = Lens.from_columns(lens_columns(draw_lens_values(self.imaging, defocus, rng)), self.device)
@@ -151,12 +153,13 @@ def fixed_batches(
     root_seed: int,
     batch_size: int,
     device: torch.device,
-    draws: int = 3,
+    draws: int = 4,
 ) -> list[Batch]:
-    """Validation: each structure at ``draws`` defocus values spread over the range, with one fixed noise each."""
+    """Validation: each structure at ``draws`` defocus values, the middles of equal parts of the range training draws
+    from, with one fixed noise each."""
     former = _former(structures, imaging, device)
     stored = imaging.defocus_values_nm
-    defocus = np.linspace(min(stored), max(stored), draws)
+    defocus = min(stored) + (max(stored) - min(stored)) * (np.arange(draws) + 0.5) / draws
     electrons = electrons_per_pixel(dose_lambda, imaging.pixel_pm)
     samples = []
     for position, index in enumerate(structures.indices):
