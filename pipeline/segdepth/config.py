@@ -293,6 +293,9 @@ class Training(Block):
     optics_repeats: Annotated[Count, Field(ge=1, le=64)] = Field(
         2, description="times an image is used, each with new noise, before its lens is drawn anew"
     )
+    dose_lambda: _range_of(gt=0, le=10_000) | None = Field(
+        None, description="each sample's dose is drawn from this range, log-uniform; without it, the data set's"
+    )
     flip: bool = Field(True, description="mirror samples along x, at random")
     crop_pixels: Annotated[Count, Field(ge=64, le=4096, multiple_of=NETWORK_STRIDE)] = Field(
         256, description="side of a training sample in input pixels"

@@ -256,7 +256,7 @@ def predict_micrograph(
     recording = read_micrograph(source, key)
     transform = check_geometry(recording.frames.shape[1:], pixel_pm, card.input_pixel_pm, rotation_deg, flip)
     checked = check_frames(recording, transform.pixel_pm, invalid=invalid, dose=dose)
-    warnings = [*checked.warnings, *compare_dose(checked.vacuum, transform, card.dose_lambda)]
+    warnings = [*checked.warnings, *compare_dose(checked.vacuum, transform, card.doses)]
     parameters = {
         "pixel_pm": transform.pixel_pm,
         "key": key,
@@ -271,7 +271,7 @@ def predict_micrograph(
         "flip": int(transform.flip),
         "electrons": int(checked.electrons),
         "dose_lambda": [dose_lambda_of(v.level, transform.pixel_pm) for v in checked.vacuum],
-        "network_dose_lambda": card.dose_lambda,
+        "network_dose_lambda": list(card.doses),
         "network_pixel_pm": card.input_pixel_pm,
         "invalid_depth": INVALID_DEPTH,
         "network": json.dumps(card.labels, sort_keys=True),

@@ -162,14 +162,16 @@ def _vacuum_of(frame: np.ndarray, usable: np.ndarray, pixel_pm: float, what: str
         raise ConfigError(f"{what}: {failure}") from None
 
 
-def compare_dose(vacuum: tuple[Vacuum, ...], transform: FrameTransform, dose_lambda: float) -> list[str]:
-    """Warnings where the micrograph is not what the network was trained for. Nothing is thinned."""
+def compare_dose(vacuum: tuple[Vacuum, ...], transform: FrameTransform, doses: tuple[float, float]) -> list[str]:
+    """Warnings where the micrograph is not what the network was trained for (λ in ``doses``). Nothing is thinned."""
     warnings = []
     mine = dose_lambda_of(float(np.median([v.level for v in vacuum])), transform.pixel_pm)
-    if not 1 / DOSE_FACTOR <= mine / dose_lambda <= DOSE_FACTOR:
+    low, high = doses
+    if not low / DOSE_FACTOR <= mine <= high * DOSE_FACTOR:
+        trained = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
         warnings.append(
             f"the micrograph's dose is lambda = {mine:.3g} electrons per 5.28 pm pixel, the network was trained at "
-            f"{dose_lambda:.3g}: its depths and confidences are less certain"
+            f"{trained}: its depths and confidences are less certain"
         )
     if transform.pixel_pm > 1.05 * transform.grid_pixel_pm:
         warnings.append(

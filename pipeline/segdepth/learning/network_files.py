@@ -1,7 +1,8 @@
 """A trained network on disk: ``weights.safetensors`` (data only), ``network.json`` (what rebuilds it, where it serves).
 
 ``network.json`` holds ``variant``, ``base_channels``, ``classes``, ``input_pixel_pm``, ``label_pixel_pm``,
-``field_pm``, ``dose_lambda`` (of its training) and ``labels`` (the labels block).
+``field_pm``, ``dose_lambda`` (its data set's), ``dose_lambda_range`` (of its training, or null) and
+``labels`` (the labels block).
 """
 
 from __future__ import annotations
@@ -35,6 +36,12 @@ class NetworkCard:
     field_pm: float
     dose_lambda: float
     labels: dict[str, Any]
+    dose_lambda_range: tuple[float, float] | None = None
+
+    @property
+    def doses(self) -> tuple[float, float]:
+        """Lowest and highest λ that the network was trained at."""
+        return self.dose_lambda_range or (self.dose_lambda, self.dose_lambda)
 
 
 def save_network(network: UNet, card: NetworkCard, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Samples: stored waves in, noisy batches with labels out, formed on the device that trains.
 
-Each sample draws its structure, lens, flip, crop and noise anew; with ``fresh_optics: false`` the lens takes the
+Each sample draws its structure, lens, flip, crop, dose and noise anew; with ``fresh_optics: false`` the lens takes the
 stored defocus values only, which is the paper's way (fixed images, fresh noise). Draws depend on the training seed,
 the epoch and the batch alone.
 """
@@ -89,7 +89,7 @@ class TrainingSamples(IterableDataset):
         self, structures: Structures, imaging: Imaging, training: Training, dose_lambda: float, device: torch.device
     ) -> None:
         self.structures, self.imaging, self.training, self.device = structures, imaging, training, device
-        self.electrons = electrons_per_pixel(dose_lambda, imaging.pixel_pm)
+        self.doses = training.dose_lambda or (dose_lambda, dose_lambda)
         self.former = _former(structures, imaging, device)
         self.ratio = round(structures.label_pixel_pm / imaging.pixel_pm)
         self.epoch = 0
@@ -141,7 +141,9 @@ class TrainingSamples(IterableDataset):
             for name, values in cut.items():
                 parts[name].append(values.flip(-1) if mirrored else values)
         stacked = {name: torch.stack(values).to(self.device) for name, values in parts.items()}
-        grainy = noisy_batch(stacked.pop("image"), self.electrons, noise)
+        doses = np.exp(rng.uniform(*np.log(self.doses), len(batch)))
+        electrons = torch.tensor(electrons_per_pixel(doses, self.imaging.pixel_pm), dtype=torch.float32)
+        grainy = noisy_batch(stacked.pop("image"), electrons.to(self.device)[:, None, None], noise)
         return Batch(noisy=grainy[:, None], **stacked)
 
 

@@ -98,7 +98,13 @@ def train_model(
         if other != folder:
             shutil.rmtree(other)  # of a training that differs
     best = ModelCheckpoint(
-        folder, "best", monitor="validation_loss", mode="min", save_last=True, enable_version_counter=False
+        folder,
+        "best",
+        monitor="validation_loss",
+        mode="min",
+        save_last=True,
+        save_on_train_epoch_end=True,  # when the curve has this epoch's row
+        enable_version_counter=False,
     )
     curve = Curve()
     trainer = lightning.Trainer(
@@ -148,6 +154,7 @@ def train_model(
         field_pm=specimen.field_pm,
         dose_lambda=dataset.dose_lambda,
         labels=labels.model_dump(mode="json"),
+        dose_lambda_range=block.dose_lambda,
     )
     chosen = min(curve.rows, key=lambda row: row["validation_loss"])
     environment = {

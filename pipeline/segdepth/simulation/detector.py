@@ -10,7 +10,7 @@ REFERENCE_PIXEL_PM = 5411 / 1024
 """λ counts electrons per pixel of this side in vacuum (SegDepth III-B2, "5.3 pm"; DESIGN §4)."""
 
 
-def electrons_per_pixel(dose_lambda: float, pixel_pm: float) -> float:
+def electrons_per_pixel(dose_lambda: float | np.ndarray, pixel_pm: float) -> float | np.ndarray:
     """Electrons that a pixel receives in vacuum: λ scaled by area (λ = 2.5 is 40 at 21.1 pm, 895 e⁻/Å²)."""
     return dose_lambda * (pixel_pm / REFERENCE_PIXEL_PM) ** 2
 

@@ -15,17 +15,27 @@ from pathlib import Path
 import pandas as pd
 
 from segdepth.config import Specimen
-from segdepth.seeds import structure_rng, structure_seed
+from segdepth.seeds import hash64, structure_rng, structure_seed
 from segdepth.specimen.lattice import periods_pm
 from segdepth.splits import split_position
 from segdepth.store.manifest import StoreError, check_whole, remove, writing
+
+
+def _spread(index: int, offset: int) -> float:
+    """Evenly spread numbers in [0, 1): also a small test set then has thin and thick structures.
+
+    frac(offset + i √2), a sequence of its own beside that of the splits (``segdepth.splits``), so that each split is
+    spread as well.
+    """
+    return (offset % 1000 / 1000 + index * 2**0.5) % 1.0
 
 
 def plan_row(block: Specimen, name: str, index: int, root_seed: int) -> dict:
     """What is drawn for structure ``index`` of the specimen block called ``name``."""
     rng = structure_rng(root_seed, name, index, "plan")
     period_x, period_y, _ = periods_pm(block.lattice_pm)
-    bulk = rng.uniform(*block.bulk_atoms)
+    low, high = block.bulk_atoms
+    bulk = low + (high - low) * _spread(index, hash64(name) + root_seed)
     surface = min(rng.uniform(*block.surface_atoms), bulk)
     return {
         "id": f"{name}-{index:05d}",

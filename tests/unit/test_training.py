@@ -1,0 +1,193 @@
+"""Samples and training on made-up waves: draws, labels, resuming, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+from segdepth.config import ConfigError, Dataset, Imaging, Labels, Model, Specimen, Training
+from segdepth.labels.depth import project_depth
+from segdepth.learning.callbacks import CURVE_FIELDS, Curve
+from segdepth.learning.loss import weighted_cross_entropy
+from segdepth.learning.network_files import load_network
+from segdepth.learning.samples import TrainingSamples, fixed_batches, load_structures
+from segdepth.learning.training import train_model
+from segdepth.simulation.electron import stored_orders, wavelength_pm
+from segdepth.specimen.build import build_specimens
+from segdepth.specimen.plan import plan_specimens
+from segdepth.store.manifest import read_manifest, writing
+from segdepth.store.zarr_store import write_zarr
+
+SPECIMEN = Specimen(structures=6, shard_size=4, field_pm=1352.75, margin_pm=338.1875, bulk_atoms=(3, 5))
+IMAGING = Imaging(defocus_nm=(2, 6), focal_samples=3)
+DATASET = Dataset(
+    specimen="s", beam="b", imaging="i", labels="l", splits={"test": 0.2, "validation": 0.2, "train": 0.6}
+)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory) -> dict[str, list[Path]]:
+    """Real atoms and labels; waves of random phase, since nothing here asks whether they belong together."""
+    root = tmp_path_factory.mktemp("shards")
+    plan_specimens(SPECIMEN, "s", 3, root / "specimens/s/plan.csv", "code")
+    orders = stored_orders(SPECIMEN.cell_pm, 300, 40)
+    found: dict[str, list[Path]] = {"waves": [], "depth": []}
+    for shard in range(SPECIMEN.shards):
+        atoms = root / f"specimens/s/shard-{shard:03d}.extxyz"
+        build_specimens(SPECIMEN, "s", 3, shard, root / "specimens/s/plan.csv", atoms, "code")
+        depth = root / f"depth/s/l/shard-{shard:03d}.zarr"
+        project_depth(Labels(), atoms, depth, "code")
+        with xr.open_zarr(depth, consolidated=False) as store:
+            indices = store["structure"].values
+        waves = []
+        for index in indices:
+            rng = np.random.default_rng(index)
+            wave = 0.002 * (rng.normal(size=(2 * orders + 1,) * 2) + 1j * rng.normal(size=(2 * orders + 1,) * 2))
+            wave[0, 0] = 1
+            waves.append(wave.astype(np.complex64))
+        text = {"units": "1", "long_name": "test"}
+        dataset = xr.Dataset(
+            {"wave": (("structure", "ky", "kx"), np.stack(waves), text)},
+            coords={"structure": ("structure", indices, text)},
+            attrs={
+                "cell_pm": SPECIMEN.cell_pm, "margin_pm": SPECIMEN.margin_pm, "wavelength_pm": wavelength_pm(300),
+            },
+        )  # fmt: skip
+        path = root / f"waves/s/b/shard-{shard:03d}.zarr"
+        with writing(path, command="simulate-waves", code="code", parameters={}, inputs=[atoms]) as partial:
+            write_zarr(dataset, partial, parameters={})
+        found["waves"].append(path)
+        found["depth"].append(depth)
+    return found
+
+
+def block(**changes) -> Training:
+    settings = {"crop_pixels": 64, "batch_size": 2, "epoch_samples": 12, "epochs": 4, "precision": "float32"}
+    return Training(**(settings | changes))
+
+
+def train(shards, folder: Path, training: Training, **changes) -> Path:
+    settings = {
+        "name": "net",
+        "model": Model(dataset="d", architecture={"base_channels": 2}, training=training),
+        "dataset": DATASET,
+        "specimen": SPECIMEN,
+        "imaging": IMAGING,
+        "labels": Labels(),
+        "root_seed": 3,
+        "waves": shards["waves"],
+        "depth": shards["depth"],
+        "out": folder / "models" / "net",
+        "checkpoints": folder / "checkpoints" / "net",
+        "code": "code",
+        "device": "cpu",
+        "threads": 1,
+    }
+    train_model(**(settings | changes))
+    return folder / "models" / "net"
+
+
+def test_samples_are_fresh_each_epoch_and_repeat_with_the_seed(shards):
+    structures = load_structures(shards["waves"], shards["depth"], [0, 2, 4, 5])
+    samples = TrainingSamples(structures, IMAGING, block(optics_repeats=2), 2.5, CPU)
+    first = list(samples)
+    assert len(first) == len(samples) == 6 and first[0].noisy.shape == (2, 1, 64, 64)
+    again = list(samples)
+    assert all(torch.equal(a.noisy, b.noisy) for a, b in zip(first, again))
+    samples.epoch = 1
+    assert not any(torch.equal(a.noisy, b.noisy) for a, b in zip(first, samples))
+
+
+def test_labels_are_those_of_the_structure_mirrored_or_not(shards):
+    structures = load_structures(shards["waves"], shards["depth"], [2])
+    whole = structures.depth[0]
+    seen = set()
+    for batch in TrainingSamples(structures, IMAGING, block(), 2.5, CPU):
+        for depth in batch.depth:
+            seen.add("same" if torch.equal(depth, whole) else "mirrored" if torch.equal(depth, whole.flip(-1)) else "?")
+    assert seen == {"same", "mirrored"}
+
+
+def test_noise_is_fresh_while_the_optics_are_reused(shards):
+    structures = load_structures(shards["waves"], shards["depth"], [2])
+    training = block(optics_repeats=6, flip=False, batch_size=1, epoch_samples=6)
+    batches = [batch.noisy[0, 0] for batch in TrainingSamples(structures, IMAGING, training, 1e6, CPU)]
+    difference = max(float((a - batches[0]).abs().mean()) for a in batches[1:])
+    assert 0 < difference < 0.01  # the same image, but for shot noise at a very high dose
+    assert all(not torch.equal(a, batches[0]) for a in batches[1:])
+
+
+def test_validation_does_not_depend_on_the_batch_size(shards):
+    structures = load_structures(shards["waves"], shards["depth"], [0, 3])
+    arguments = (structures, IMAGING, 2.5, "s", 3)
+    small, large = (fixed_batches(*arguments, size, CPU) for size in (1, 5))
+    assert torch.equal(torch.cat([b.noisy for b in small]), torch.cat([b.noisy for b in large]))
+    assert torch.equal(torch.cat([b.depth for b in small]), torch.cat([b.depth for b in large]))
+
+
+def test_a_structure_that_no_shard_holds_is_named(shards):
+    with pytest.raises(ConfigError, match=r"\[99\]"):
+        load_structures(shards["waves"], shards["depth"], [0, 99])
+
+
+def test_the_loss_is_the_papers_weighted_cross_entropy():
+    logits, depth, weight = torch.randn(2, 11, 3, 4), torch.randint(11, (2, 3, 4)), torch.rand(2, 3, 4)
+    probability = torch.softmax(logits, 1)
+    total = sum(
+        -weight[b, i, j] * probability[b, depth[b, i, j], i, j].log()
+        for b in range(2) for i in range(3) for j in range(4)
+    )  # fmt: skip
+    assert float(weighted_cross_entropy(logits, depth, weight)) == pytest.approx(float(total / weight.sum()), rel=1e-5)
+
+
+def test_a_stopped_training_goes_on_to_the_same_network(shards, tmp_path, monkeypatch):
+    whole = train(shards, tmp_path / "whole", block())
+    ended = Curve.on_train_epoch_end
+
+    def stop_in_the_third_epoch(self, trainer, pl_module):
+        ended(self, trainer, pl_module)
+        if trainer.current_epoch == 2:
+            raise RuntimeError("power cut")
+
+    monkeypatch.setattr(Curve, "on_train_epoch_end", stop_in_the_third_epoch)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(shards, tmp_path / "cut", block())
+    assert not (tmp_path / "cut/models/net").exists()
+    assert list((tmp_path / "cut/checkpoints").rglob("last.ckpt"))
+    monkeypatch.setattr(Curve, "on_train_epoch_end", ended)
+    resumed = train(shards, tmp_path / "cut", block())
+    assert (whole / "curve.csv").read_text() == (resumed / "curve.csv").read_text()
+    assert (whole / "weights.safetensors").read_bytes() == (resumed / "weights.safetensors").read_bytes()
+    assert not list((tmp_path / "cut/checkpoints/net").iterdir())
+
+
+def test_what_is_written_can_be_loaded_and_names_its_structures(shards, tmp_path):
+    folder = train(shards, tmp_path, block(epochs=2))
+    network, card = load_network(folder)
+    assert card.variant == "binned" and card.dose_lambda == 2.5 and not network.training
+    assert list(pd.read_csv(folder / "curve.csv").columns) == list(CURVE_FIELDS)
+    notes = read_manifest(folder)["notes"]["training_structures"]
+    test = DATASET.structures_of("test", SPECIMEN)
+    assert notes["indices"] and not set(notes["indices"]) & set(test)
+    assert json.loads((folder / "environment.json").read_text())["epochs"] == 2
+
+
+def test_training_stops_early(shards, tmp_path):
+    folder = train(shards, tmp_path, block(epochs=30, patience_epochs=1, learning_rate=0.3))
+    assert len(pd.read_csv(folder / "curve.csv")) < 30
+
+
+def test_a_loss_that_is_not_finite_is_told_in_one_line(shards, tmp_path, monkeypatch):
+    from segdepth.learning import module
+
+    monkeypatch.setattr(module, "weighted_cross_entropy", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    with pytest.raises(ConfigError, match="learning_rate"):
+        train(shards, tmp_path, block(epochs=1))
+    assert not (tmp_path / "models/net").exists()
