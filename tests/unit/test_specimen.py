@@ -140,7 +140,7 @@ def test_stoichiometry():
 
 
 def test_whole_thickness_is_reached_and_wedge_thins():
-    block = Specimen(missing_probability=0, bulk_atoms=(10, 10), surface_atoms=(1, 1), decay_nm=(0.5, 0.5))
+    block = Specimen(missing_probability=0, bulk_atoms=(10, 10), surface_atoms=(1, 1), decay_nm=(0.3, 0.3))
     atoms, row = one(0, block=block)
     table = column_table(atoms, block.margin_pm, block.field_pm)
     top = table["y_pm"].max()
