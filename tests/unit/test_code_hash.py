@@ -112,8 +112,9 @@ def test_strings_that_are_values_count(package):
 def test_plumbing_does_not_count(package, name):
     folder, fresh = package
     before = {module: fresh(module) for module in (WAVES, IMAGES, DEPTH, ATOMS)}
-    path = folder.joinpath(*name.split(".")[1:]).with_suffix(".py")
-    path.write_text(path.read_text() + "\nSOMETHING_NEW = 1\n")
+    place = folder.joinpath(*name.split(".")[1:])
+    for path in place.glob("*.py") if place.is_dir() else [place.with_suffix(".py")]:
+        path.write_text(path.read_text() + "\nSOMETHING_NEW = 1\n")
     assert all(fresh(module) == value for module, value in before.items())
 
 

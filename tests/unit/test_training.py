@@ -191,3 +191,23 @@ def test_a_loss_that_is_not_finite_is_told_in_one_line(shards, tmp_path, monkeyp
     with pytest.raises(ConfigError, match="learning_rate"):
         train(shards, tmp_path, block(epochs=1))
     assert not (tmp_path / "models/net").exists()
+
+
+def test_the_full_network_reads_fine_pixels_and_labels_of_the_same_crop(shards, tmp_path):
+    fine = Imaging(defocus_nm=(2, 6), focal_samples=3, pixel_pm=5411 / 1024)
+    structures = load_structures(shards["waves"], shards["depth"], [2])
+    batch = next(iter(TrainingSamples(structures, fine, block(crop_pixels=128, flip=False), 2.5, CPU)))
+    assert batch.noisy.shape == (2, 1, 128, 128) and batch.depth.shape == (2, 32, 32)
+    places = structures.depth[0].unfold(0, 32, 1).unfold(1, 32, 1)
+    assert all((places == depth).all(-1).all(-1).any() for depth in batch.depth)
+    model = Model(dataset="d", architecture={"variant": "full", "base_channels": 2}, training=block(epochs=1))
+    folder = train(shards, tmp_path, model.training, model=model, imaging=fine)
+    network, card = load_network(folder)
+    assert network(torch.ones(1, 1, 64, 128)).shape == (1, 11, 16, 32) and card.input_pixel_pm == fine.pixel_pm
+
+
+def test_doses_are_drawn_from_their_range(shards):
+    structures = load_structures(shards["waves"], shards["depth"], [2])
+    training = block(dose_lambda=(0.1, 10), batch_size=1, epoch_samples=40, flip=False)
+    grain = [float(batch.noisy[0, 0, -4:].var()) for batch in TrainingSamples(structures, IMAGING, training, 1e6, CPU)]
+    assert max(grain) / min(grain) > 10  # variance c/λ, over two decades of λ

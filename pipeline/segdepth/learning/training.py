@@ -29,7 +29,7 @@ from segdepth.learning.module import METRICS, DepthModule
 from segdepth.learning.network_files import NetworkCard, save_network
 from segdepth.learning.samples import TrainingSamples, fixed_batches, load_structures
 from segdepth.learning.unet import UNet, count_parameters
-from segdepth.store.manifest import StoreError, read_manifest, writing
+from segdepth.store.manifest import read_manifest, writing
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ def train_model(
     waves, depth : shards in the same order.
     out, checkpoints : result folder, and the folder under which checkpoints are kept.
     """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists devices that are not there
     where = torch_device(device)
     if threads:
         torch.set_num_threads(threads)
@@ -139,8 +140,6 @@ def train_model(
             ckpt_path=last if last.exists() else None,
             weights_only=True,
         )
-    if trainer.interrupted:
-        raise StoreError(f"training of {name} was interrupted; run it again to go on from {last}")
     seconds = time.monotonic() - started
 
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]

@@ -1,0 +1,48 @@
+"""The configuration: typed blocks, their checks, reading and JSON schema. Knows names, numbers and limits only."""
+
+from segdepth.config.blocks import (
+    Architecture,
+    Beam,
+    Block,
+    Dataset,
+    DefocusSteps,
+    Figures,
+    Imaging,
+    Labels,
+    Micrograph,
+    Model,
+    Prediction,
+    Specimen,
+    Splits,
+    Training,
+)
+from segdepth.config.fields import CLASSES, ELEMENTS, NETWORK_STRIDE, ConfigError
+from segdepth.config.reading import json_schema, load_config, read_yaml
+from segdepth.config.validation import validate
+from segdepth.config.whole import Config
+
+__all__ = [
+    "Architecture",
+    "Beam",
+    "Block",
+    "CLASSES",
+    "Config",
+    "ConfigError",
+    "Dataset",
+    "DefocusSteps",
+    "ELEMENTS",
+    "Figures",
+    "Imaging",
+    "Labels",
+    "Micrograph",
+    "Model",
+    "NETWORK_STRIDE",
+    "Prediction",
+    "Specimen",
+    "Splits",
+    "Training",
+    "json_schema",
+    "load_config",
+    "read_yaml",
+    "validate",
+]

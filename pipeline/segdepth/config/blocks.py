@@ -1,0 +1,309 @@
+"""One typed model per block of ``config.yaml``. Units stand in the field names (``defocus_nm``, ``pixel_pm``); limits
+are narrow enough that a value in a wrong unit is refused. Must not know how anything is computed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from segdepth.config.fields import (
+    CLASSES,
+    ELEMENTS,
+    NETWORK_STRIDE,
+    Count,
+    Name,
+    Number,
+    no_bool,
+    range_of,
+    value_or_range,
+)
+from segdepth.splits import PARTS, split_of
+
+
+class Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def as_json(self) -> str:
+        """The block on one line with sorted keys: what rules hand to commands and what manifests record."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+class Specimen(Block):
+    """Wedges of CeO2 (110) seen along [110] (DESIGN §4)."""
+
+    structures: Annotated[Count, Field(ge=1, le=100_000)] = Field(60, description="number of atomic models")
+    shard_size: Annotated[Count, Field(ge=1, le=1000)] = Field(10, description="atomic models in one file and job")
+    surfaces: Annotated[tuple[Literal["flat", "stepped", "sawtooth"], ...], Field(min_length=1)] = Field(
+        ("flat", "stepped", "sawtooth"), description="surface kinds, in equal parts"
+    )
+    lattice_pm: Annotated[Number, Field(ge=500, le=600)] = Field(541.1, description="cubic lattice constant")
+    field_pm: Annotated[Number, Field(ge=1000, le=50_000)] = Field(5411.0, description="side of the field of view")
+    margin_pm: Annotated[Number, Field(ge=300, le=5000)] = Field(
+        676.375, description="crystal simulated beyond each side of the field and cropped away"
+    )
+    bulk_atoms: range_of(ge=1, le=CLASSES - 1) = Field((3, 10), description="atoms a column holds far from the surface")
+    surface_atoms: range_of(ge=1, le=CLASSES - 1) = Field((1, 3), description="atoms a column holds at the surface")
+    decay_nm: range_of(ge=0.1, le=50) = Field((0.5, 4.0), description="1/e length of the approach to the bulk")
+    exit_fraction: range_of(ge=0, le=1) = Field(
+        (0.0, 1.0), description="share of the thinning that is on the exit surface, the rest is on the entrance"
+    )
+    vacuum_fraction: range_of(ge=0.05, le=0.9) = Field((0.12, 0.4), description="share of the field above the crystal")
+    terrace_nm: range_of(ge=0.3, le=10) = Field((0.6, 2.0), description="terrace width of the stepped surface")
+    facet_nm: range_of(ge=0.5, le=10) = Field((1.0, 2.7), description="period of the sawtooth surface")
+    missing_probability: Annotated[Number, Field(ge=0, le=0.5)] = Field(
+        0.03, description="chance that a column near the surface lacks its last atom"
+    )
+    missing_reach_nm: Annotated[Number, Field(ge=0, le=5)] = Field(
+        0.6, description="how near the surface a column must be to lack an atom"
+    )
+
+    @property
+    def shards(self) -> int:
+        return math.ceil(self.structures / self.shard_size)
+
+    @property
+    def cell_pm(self) -> float:
+        return self.field_pm + 2 * self.margin_pm
+
+
+class Beam(Block):
+    """Illumination and multislice; nothing of the lens (DESIGN §5)."""
+
+    energy_kev: Annotated[Number, Field(ge=20, le=1000)] = 300.0
+    pixel_pm: Annotated[Number, Field(ge=2, le=15)] = Field(7.6, description="largest pixel of the multislice grid")
+    slice_pm: Annotated[Number, Field(ge=5, le=400)] = Field(96.0, description="atoms nearer in height share a slice")
+    parametrization: Literal["lobato", "kirkland", "peng"] = Field("lobato", description="scattering factors")
+    projection: Literal["infinite", "finite"] = Field("infinite", description="how an atom's potential is sliced")
+    debye_waller_pm: dict[Literal["Ce", "O"], Annotated[Number, Field(ge=0, le=50)]] = Field(
+        {"Ce": 6.6, "O": 8.5}, description="rms vibration u along each axis, B = 8 pi^2 u^2"
+    )
+    tilt_mrad: tuple[Annotated[Number, Field(ge=-70, le=70)], Annotated[Number, Field(ge=-70, le=70)]] = Field(
+        (0.0, 0.0), description="beam tilt along x and y"
+    )
+    stored_angle_mrad: Annotated[Number, Field(ge=5, le=100)] = Field(
+        40.0, description="Fourier coefficients up to this angle are stored; no aperture can be larger"
+    )
+
+    @model_validator(mode="after")
+    def _elements(self) -> Beam:
+        missing = set(ELEMENTS) - set(self.debye_waller_pm)
+        if missing:
+            raise ValueError(
+                f"debye_waller_pm needs a value for each of {', '.join(ELEMENTS)}, lacks {sorted(missing)}"
+            )
+        return self
+
+
+class DefocusSteps(Block):
+    """``start, start + step, … stop`` in nm; positive is overfocus."""
+
+    start: Annotated[Number, Field(ge=-100, le=100)]
+    stop: Annotated[Number, Field(ge=-100, le=100)]
+    step: Annotated[Number, Field(gt=0, le=100)]
+
+    @model_validator(mode="after")
+    def _order(self) -> DefocusSteps:
+        if self.stop < self.start:
+            raise ValueError(f"stop ({self.stop:g} nm) lies below start ({self.start:g} nm)")
+        return self
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        count = int(math.floor((self.stop - self.start) / self.step + 1e-9)) + 1
+        return tuple(round(self.start + i * self.step, 9) for i in range(count))
+
+
+class Imaging(Block):
+    """The lens and the pixel (DESIGN §5). A value in brackets is a range from which each image draws."""
+
+    defocus_nm: DefocusSteps | Annotated[tuple[Annotated[Number, Field(ge=-100, le=100)], ...], Field(min_length=1)] = (
+        Field(
+            DefocusSteps(start=1, stop=9, step=1),
+            description="C1 of the stored images; training draws between the ends",
+        )
+    )
+    c3_um: value_or_range(smallest=0.1, ge=-5000, le=5000) = -9.0
+    c5_mm: value_or_range(smallest=0.01, ge=-100, le=100) = 5.0
+    focal_spread_nm: value_or_range(smallest=0.1, ge=0, le=20) = Field(
+        4.0, description="1/e half-width, averaged explicitly"
+    )
+    focal_samples: Annotated[Count, Field(ge=1, le=201)] = Field(
+        17, description="equal focal steps over ±2 half-widths"
+    )
+    convergence_mrad: value_or_range(smallest=0.001, ge=0, le=5) = Field(
+        0.2, description="1/e half-width, envelope on the wave"
+    )
+    aperture_mrad: Annotated[Number, Field(ge=5, le=100)] = Field(40.0, description="hard objective aperture")
+    vibration_pm: value_or_range(smallest=1, ge=0, le=100) = Field(20.0, description="rms image spread, isotropic")
+    pixel_pm: Annotated[Number, Field(ge=2, le=60)] = Field(5411 / 256, description="side of an image pixel")
+
+    @property
+    def defocus_values_nm(self) -> tuple[float, ...]:
+        return self.defocus_nm.values if isinstance(self.defocus_nm, DefocusSteps) else tuple(self.defocus_nm)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Imaging:
+        values = self.defocus_values_nm
+        if len(set(values)) != len(values):
+            raise ValueError("defocus_nm names a value twice")
+        return self
+
+
+class Labels(Block):
+    """Depth maps (DESIGN §6)."""
+
+    pixel_pm: Annotated[Number, Field(ge=2, le=60)] = Field(5411 / 256, description="side of a label pixel")
+    atom_radius_pm: dict[Literal["Ce", "O"], Annotated[Number, Field(gt=0, le=135)]] = Field(
+        {"Ce": 85.0, "O": 64.0}, description="disc that one atom covers in the projected counts"
+    )
+    core_radius_pm: dict[Literal["Ce", "O"], Annotated[Number, Field(gt=0, le=135)]] = Field(
+        {"Ce": 85.0, "O": 64.0}, description="flat core around a column that holds its full count"
+    )
+    outer_radius_pm: dict[Literal["Ce", "O"], Annotated[Number, Field(gt=0, le=300)]] = Field(
+        {"Ce": 120.0, "O": 90.0}, description="where the rings have fallen to 0"
+    )
+    weight_width_pm: Annotated[Number, Field(gt=0, le=500)] = Field(
+        90.0, description="Gaussian fall-off of the loss weight"
+    )
+    weight_floor: Annotated[Number, Field(ge=0, le=1)] = Field(0.2, description="loss weight of the background")
+
+    @model_validator(mode="after")
+    def _rings(self) -> Labels:
+        for field in ("atom_radius_pm", "core_radius_pm", "outer_radius_pm"):
+            missing = set(ELEMENTS) - set(getattr(self, field))
+            if missing:
+                raise ValueError(f"{field} needs a value for each of {', '.join(ELEMENTS)}, lacks {sorted(missing)}")
+        for element in ELEMENTS:
+            if self.outer_radius_pm[element] <= self.core_radius_pm[element]:
+                raise ValueError(
+                    f"outer_radius_pm of {element} ({self.outer_radius_pm[element]:g}) must exceed "
+                    f"core_radius_pm ({self.core_radius_pm[element]:g})"
+                )
+        return self
+
+
+class Splits(Block):
+    """Shares of the structures; what they leave over is not used."""
+
+    test: Annotated[Number, Field(ge=0, le=1)] = 0.2
+    validation: Annotated[Number, Field(ge=0, le=1)] = 0.15
+    train: Annotated[Number, Field(ge=0, le=1)] = 0.65
+
+    @model_validator(mode="after")
+    def _sum(self) -> Splits:
+        total = self.test + self.validation + self.train
+        if total > 1 + 1e-9:
+            raise ValueError(f"test + validation + train is {total:g}; at most 1 is allowed")
+        return self
+
+
+class Dataset(Block):
+    """One specimen, beam, imaging and labels block, joined with a dose and splits."""
+
+    specimen: Name
+    beam: Name
+    imaging: Name
+    labels: Name
+    dose_lambda: Annotated[Number, Field(gt=0, le=10_000)] = Field(
+        2.5, description="electrons per 5411/1024 pm pixel in vacuum"
+    )
+    splits: Splits = Splits()
+
+    def structures_of(self, part: str, specimen: Specimen) -> list[int]:
+        """Indices of the structures that are ``test``, ``validation`` or ``train`` in this data set."""
+        if part not in PARTS:
+            raise ValueError(f"no split is called {part!r}; there are {', '.join(PARTS)}")
+        shares = self.splits
+        return [
+            index
+            for index in range(specimen.structures)
+            if split_of(index, shares.test, shares.validation, shares.train) == part
+        ]
+
+
+class Architecture(Block):
+    """The network (DESIGN §7)."""
+
+    variant: Literal["binned", "full"] = Field(
+        "binned", description="binned: 21 pm in and out; full: 5.3 pm in, 21 pm out"
+    )
+    base_channels: Annotated[Count, Field(ge=2, le=256, multiple_of=2)] = 16
+
+
+class Training(Block):
+    """How a network is trained."""
+
+    seed: Annotated[Count, Field(ge=0, lt=2**32)] = 0
+    fresh_optics: bool = Field(
+        True, description="draw a new lens for each sample; false: only the stored defocus values"
+    )
+    optics_repeats: Annotated[Count, Field(ge=1, le=64)] = Field(
+        2, description="times an image is used, each with new noise, before its lens is drawn anew"
+    )
+    dose_lambda: range_of(gt=0, le=10_000) | None = Field(
+        None, description="each sample's dose is drawn from this range, log-uniform; without it, the data set's"
+    )
+    flip: bool = Field(True, description="mirror samples along x, at random")
+    crop_pixels: Annotated[Count, Field(ge=64, le=4096, multiple_of=NETWORK_STRIDE)] = Field(
+        256, description="side of a training sample in input pixels"
+    )
+    batch_size: Annotated[Count, Field(ge=1, le=4096)] = 8
+    epoch_samples: Annotated[Count, Field(ge=1)] = Field(512, description="samples that one epoch draws")
+    epochs: Annotated[Count, Field(ge=1, le=100_000)] = 10
+    patience_epochs: Annotated[Count, Field(ge=1)] = Field(10, description="early stopping on the validation loss")
+    learning_rate: Annotated[Number, Field(gt=0, le=1)] = 3e-3
+    weight_decay: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is fast")
+
+
+class Model(Block):
+    """One network and the dataset it learns from."""
+
+    dataset: Name
+    architecture: Architecture = Architecture()
+    training: Training = Training()
+
+
+class Micrograph(Block):
+    """One simulated recording in electron counts, with a camera pixel of its own, for the prediction to read."""
+
+    dataset: Name
+    structure: Annotated[Count, Field(ge=0)] = Field(0, description="which of the test structures")
+    defocus_nm: Annotated[Number, Field(ge=-100, le=100)] = 5.0
+    pixel_pm: Annotated[Number, Field(ge=2, le=25)] = 6.76375
+
+
+class Prediction(Block):
+    """One micrograph for ``segdepth predict``; ``input`` is a file, ``micrograph`` a simulated recording."""
+
+    model: Name
+    input: str | None = None
+    micrograph: Name | None = None
+    key: str | None = Field(None, description="array name inside an .npz file")
+    pixel_pm: Annotated[Number, Field(ge=1, le=100)] | None = None
+    invalid: Annotated[float, BeforeValidator(no_bool)] | None = Field(
+        None, description="value of masked pixels; .nan masks all that is not finite"
+    )
+    rotation_deg: Annotated[Number, Field(ge=-360, le=360)] = 0.0
+    flip: bool = Field(False, description="mirror the frame before it is turned")
+    dose: Annotated[Number, Field(gt=0)] | None = Field(None, description="vacuum level, counts per pixel")
+
+    @model_validator(mode="after")
+    def _source(self) -> Prediction:
+        if (self.input is None) == (self.micrograph is None):
+            raise ValueError("give either input (a file) or micrograph (a name), not both and not neither")
+        if self.input is not None and self.pixel_pm is None:
+            raise ValueError("pixel_pm is needed: the side of the input's pixel in pm")
+        return self
+
+
+class Figures(Block):
+    """What the paper's figures are drawn from."""
+
+    model: Name
+    dataset: Name
+    confusion_dataset: Name = Field(description="the dataset of figure 6 (the paper uses lambda = 1)")

@@ -1,0 +1,59 @@
+"""Types of single values: names, numbers without booleans or NaN, ranges; and the error a user sees."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+ELEMENTS = ("Ce", "O")
+CLASSES = 11
+"""Depth classes 0 … 10 atoms (SegDepth III-C)."""
+
+NETWORK_STRIDE = 64
+"""Six 2 x 2 poolings: sides of what the network sees must be divisible by this (SegDepth, appendix)."""
+
+
+class ConfigError(ValueError):
+    """A mistake in the user's input, told in one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(str(message).split()))
+
+
+def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"a range is [low, high] with low not above high, got [{pair[0]:g}, {pair[1]:g}]")
+    return pair
+
+
+def no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected a number, got a boolean")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(no_bool), Field(allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(no_bool)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+def range_of(**limits: float) -> Any:
+    """A closed range ``[low, high]`` whose ends both keep to the limits."""
+    end = Annotated[Number, Field(**limits)]
+    return Annotated[tuple[end, end], AfterValidator(_ordered)]
+
+
+def value_or_range(*, smallest: float, **limits: float) -> Any:
+    """A fixed value, or a range ``[low, high]`` from which each sample draws uniformly.
+
+    A fixed value is 0 or at least ``smallest`` in magnitude: what is nearer to 0 was meant in another unit.
+    """
+
+    def not_tiny(value: float) -> float:
+        if 0 < abs(value) < smallest:
+            raise ValueError(f"got {value:g}; allowed: 0, or at least {smallest:g} in magnitude (is the unit right?)")
+        return value
+
+    return Annotated[Number, Field(**limits), AfterValidator(not_tiny)] | range_of(**limits)

@@ -1,0 +1,102 @@
+"""Read ``config.yaml`` as data only, with duplicate keys and alias bombs refused; print its JSON schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segdepth.config.fields import ConfigError
+from segdepth.config.validation import validate
+from segdepth.config.whole import Config
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as data only; a key given twice is refused, where YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.value in seen:
+                raise _Refused(f"line {key.start_mark.line + 1}: the key {key.value!r} is given twice in one block")
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+class _Refused(ValueError):
+    """Valid YAML that a configuration must not hold."""
+
+
+NODES = 100_000
+"""Values that a configuration may hold once its aliases are written out: a few bytes can stand for billions."""
+
+
+def _expanded(node: yaml.Node, known: dict[int, int], above: frozenset[int] = frozenset()) -> int:
+    """Number of nodes under a node, its aliases written out."""
+    if id(node) in above:
+        raise _Refused(f"line {node.start_mark.line + 1}: an alias lies within its own anchor")
+    if id(node) not in known:
+        inner = above | {id(node)}
+        parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+        children = [child for part in parts for child in (part if isinstance(part, tuple) else (part,))]
+        known[id(node)] = 1 + sum(_expanded(child, known, inner) for child in children)
+        if known[id(node)] > NODES:
+            raise _Refused(f"holds more than {NODES} values; what has so many aliases is no configuration")
+    return known[id(node)]
+
+
+def _read_yaml(text: str) -> Any:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _expanded(node, {})
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def read_yaml(path: str | Path) -> Any:
+    """The content of a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        It is missing, is not YAML, or holds what no configuration does.
+    """
+    path = Path(path)
+    try:
+        data = _read_yaml(path.read_text(encoding="utf-8"))
+    except OSError as failure:
+        raise ConfigError(f"{path}: cannot be read ({failure.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as failure:
+        where = getattr(failure, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise ConfigError(f"{path}: is not valid YAML{line}") from None
+    except _Refused as failure:
+        raise ConfigError(f"{path}: {failure}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply to be a configuration") from None
+    except ValueError as failure:  # a date or number that YAML's own grammar lets through, 2024-13-45
+        raise ConfigError(f"{path}: is not valid YAML ({failure})") from None
+    return data
+
+
+def load_config(path: str | Path) -> Config:
+    """Read and check a configuration file.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, is not YAML, or holds something that is not allowed.
+    """
+    return validate(Config, read_yaml(path), str(path))
+
+
+def json_schema() -> str:
+    """The JSON schema of ``config.yaml``, for editors; kept in step by a test."""
+    return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,81 @@
+"""Check data against a model and tell what is wrong in one line: the key, what it got, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from segdepth.config.blocks import Block
+from segdepth.config.fields import ConfigError
+
+
+def _where(location: tuple) -> str:
+    """Pydantic's location as a dotted key; names of union branches are left out."""
+    parts = [
+        str(p) for p in location if not (isinstance(p, str) and re.search(r"[\[\(]|^(DefocusSteps|float|int)$", p))
+    ]
+    return ".".join(parts)
+
+
+def _describe(error: dict, model: type[BaseModel]) -> str:
+    key = _where(error["loc"])
+    kind, message, got = error["type"], error["msg"], error.get("input")
+    if kind == "extra_forbidden":
+        allowed = _allowed_keys(model, error["loc"][:-1])
+        close = difflib.get_close_matches(str(error["loc"][-1]), allowed, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        return f"{key}: unknown key{hint}; allowed: {', '.join(allowed)}"
+    if kind == "missing":
+        return f"{key}: missing; it must be given"
+    if kind == "value_error":
+        text = message.removeprefix("Value error, ")
+        return text if not key or text.startswith(key) else f"{key}: {text}"
+    if kind == "string_pattern_mismatch" and "pattern" in error.get("ctx", {}):
+        message = "a name has letters, digits, _ and -, begins with a letter or digit, and is at most 64 long"
+    shown = repr(got) if not isinstance(got, dict | list) or len(repr(got)) < 60 else type(got).__name__
+    return f"{key or 'config'}: got {shown}; {message[0].lower()}{message[1:]}"
+
+
+def _allowed_keys(model: type[BaseModel], location: tuple) -> list[str]:
+    """Field names of the block at a location, for the message about an unknown key."""
+    current: Any = model
+    for part in location:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            if part not in current.model_fields:
+                continue
+            current = current.model_fields[part].annotation
+        blocks = _blocks_in(current)
+        current = blocks[0] if blocks else current
+    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+
+
+def _blocks_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [block for argument in get_args(annotation) for block in _blocks_in(argument)]
+
+
+def validate(model: type[Block], data: Any, source: str = "config") -> Any:
+    """Check ``data`` against one model.
+
+    Raises
+    ------
+    ConfigError
+        One line: the source, the key, what it got and what is allowed.
+    """
+    if not isinstance(data, dict):
+        raise ConfigError(f"{source}: expected a mapping of keys to values, got {type(data).__name__}")
+    try:
+        return model.model_validate(data)
+    except ValidationError as failure:
+        errors = failure.errors(include_url=False)
+        # of a union, the branch that got furthest into the value tells most, then the one whose kind of value it was
+        errors.sort(
+            key=lambda e: (e["type"] != "extra_forbidden", -len(e["loc"]), e["type"].endswith(("_type", "_parsing")))
+        )
+        keys = {_where(e["loc"]) for e in errors}
+        more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+        raise ConfigError(f"{source}: {_describe(errors[0], model)}{more}") from None

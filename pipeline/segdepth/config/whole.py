@@ -1,0 +1,127 @@
+"""The whole of ``config.yaml``: that every name leads to a block, and that blocks which meet fit together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from segdepth.config.blocks import (
+    Beam,
+    Block,
+    Dataset,
+    Figures,
+    Imaging,
+    Labels,
+    Micrograph,
+    Model,
+    Prediction,
+    Specimen,
+)
+from segdepth.config.fields import NETWORK_STRIDE, Count, Name
+
+
+class Config(Block):
+    """The whole of ``config.yaml``."""
+
+    root_seed: Annotated[Count, Field(ge=0, lt=2**63)] = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    specimens: dict[Name, Specimen]
+    beams: dict[Name, Beam]
+    imaging: dict[Name, Imaging]
+    labels: dict[Name, Labels]
+    datasets: dict[Name, Dataset]
+    models: dict[Name, Model]
+    evaluations: dict[Name, tuple[Name, ...]] = Field({}, description="for each model, the datasets it is measured on")
+    figures: Figures | None = None
+    micrographs: dict[Name, Micrograph] = {}
+    predictions: dict[Name, Prediction] = {}
+
+    @model_validator(mode="after")
+    def _joins(self) -> Config:
+        def need(key: str, name: str, among: dict) -> None:
+            if name not in among:
+                raise ValueError(f"{key}: no block is called {name!r}; there are {', '.join(among) or 'none'}")
+
+        for name, dataset in self.datasets.items():
+            here = f"datasets.{name}"
+            need(f"{here}.specimen", dataset.specimen, self.specimens)
+            need(f"{here}.beam", dataset.beam, self.beams)
+            need(f"{here}.imaging", dataset.imaging, self.imaging)
+            need(f"{here}.labels", dataset.labels, self.labels)
+            self._check_dataset(here, dataset)
+        for name, model in self.models.items():
+            need(f"models.{name}.dataset", model.dataset, self.datasets)
+            self._check_model(f"models.{name}", model)
+        for name, datasets in self.evaluations.items():
+            need(f"evaluations.{name}", name, self.models)
+            for dataset in datasets:
+                need(f"evaluations.{name}", dataset, self.datasets)
+        for name, micrograph in self.micrographs.items():
+            here = f"micrographs.{name}"
+            need(f"{here}.dataset", micrograph.dataset, self.datasets)
+            specimen = self.specimens[self.datasets[micrograph.dataset].specimen]
+            _whole(f"{here}.pixel_pm", micrograph.pixel_pm, specimen)
+        for name, prediction in self.predictions.items():
+            need(f"predictions.{name}.model", prediction.model, self.models)
+            if prediction.micrograph is not None:
+                need(f"predictions.{name}.micrograph", prediction.micrograph, self.micrographs)
+        if self.figures is not None:
+            need("figures.model", self.figures.model, self.models)
+            for field in ("dataset", "confusion_dataset"):
+                name = getattr(self.figures, field)
+                need(f"figures.{field}", name, self.datasets)
+                if name not in self.evaluations.get(self.figures.model, ()):
+                    raise ValueError(
+                        f"figures.{field}: evaluations.{self.figures.model} must list {name!r} for a figure to show it"
+                    )
+        return self
+
+    def _check_dataset(self, here: str, dataset: Dataset) -> None:
+        specimen, beam = self.specimens[dataset.specimen], self.beams[dataset.beam]
+        imaging, labels = self.imaging[dataset.imaging], self.labels[dataset.labels]
+        if imaging.aperture_mrad > beam.stored_angle_mrad:
+            raise ValueError(
+                f"imaging.{dataset.imaging}.aperture_mrad: got {imaging.aperture_mrad:g}; at most "
+                f"beams.{dataset.beam}.stored_angle_mrad ({beam.stored_angle_mrad:g}) is stored"
+            )
+        _whole(f"imaging.{dataset.imaging}.pixel_pm", imaging.pixel_pm, specimen)
+        _whole(f"labels.{dataset.labels}.pixel_pm", labels.pixel_pm, specimen)
+
+    def _check_model(self, here: str, model: Model) -> None:
+        dataset = self.datasets[model.dataset]
+        imaging, labels = self.imaging[dataset.imaging], self.labels[dataset.labels]
+        specimen = self.specimens[dataset.specimen]
+        ratio = labels.pixel_pm / imaging.pixel_pm
+        wanted = {"binned": 1, "full": 4}[model.architecture.variant]
+        if abs(ratio - wanted) > 1e-6:
+            raise ValueError(
+                f"{here}.architecture.variant: got {model.architecture.variant!r}, which needs a label pixel {wanted} "
+                f"times the image pixel, but dataset {model.dataset!r} has {ratio:g}"
+            )
+        side = round(specimen.field_pm / imaging.pixel_pm)
+        if model.training.crop_pixels > side:
+            raise ValueError(
+                f"{here}.training.crop_pixels: got {model.training.crop_pixels}; the field has {side} pixels"
+            )
+        if side % NETWORK_STRIDE:
+            raise ValueError(
+                f"{here}.dataset: the field of {model.dataset!r} has {side} pixels a side; "
+                f"the network needs a multiple of {NETWORK_STRIDE}"
+            )
+        for part in ("train", "validation"):
+            if not dataset.structures_of(part, specimen):
+                raise ValueError(
+                    f"datasets.{model.dataset}.splits.{part}: got {getattr(dataset.splits, part):g}, which leaves "
+                    f"none of the {specimen.structures} structures; training needs at least one"
+                )
+
+
+def _whole(key: str, pixel_pm: float, specimen: Specimen) -> None:
+    for what, length in (("field_pm", specimen.field_pm), ("margin_pm", specimen.margin_pm)):
+        count = length / pixel_pm
+        if abs(count - round(count)) > 1e-6 * max(1.0, count):
+            raise ValueError(
+                f"{key}: got {pixel_pm:g}; the specimen's {what} ({length:g}) must be a whole number of pixels, "
+                f"this makes {count:.4f}"
+            )

@@ -1,0 +1,23 @@
+"""The checked configuration, `cfg`. A mistake in it is told in one line, before any job."""
+
+
+def refuse(failure):
+    """One line and no traceback, before any job."""
+    sys.stderr.write(f"segdepth: error: {failure}\n")
+    sys.stderr.flush()
+    os._exit(2)
+
+
+try:
+    read_yaml("config.yaml")  # Snakemake's own reader keeps the last of two equal keys, and tells mistakes at length
+except ConfigError as failure:
+    refuse(failure)
+
+
+configfile: "config.yaml"
+
+
+try:
+    cfg = validate(Config, config, "config.yaml")
+except ConfigError as failure:
+    refuse(failure)
