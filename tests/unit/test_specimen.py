@@ -229,7 +229,7 @@ def test_no_dependence_on_shard_size_or_number():
 
 def test_other_names_seeds_and_indices_give_other_structures():
     rows = [plan_row(SPECIMEN, name, index, seed) for name in ("a", "b") for index in (0, 3) for seed in (0, 1)]
-    drawn = [row["bulk_atoms"] for row in rows]
+    drawn = [row["decay_pm"] for row in rows]
     assert len(set(drawn)) == len(drawn)
     assert len({row["seed"] for row in rows}) == len(rows)
 

@@ -20,6 +20,7 @@ from segdepth.config.fields import (
     no_bool,
     range_of,
     value_or_range,
+    whole_range_of,
 )
 from segdepth.splits import PARTS, split_of
 
@@ -45,7 +46,9 @@ class Specimen(Block):
     margin_pm: Annotated[Number, Field(ge=300, le=5000)] = Field(
         676.375, description="crystal simulated beyond each side of the field and cropped away"
     )
-    bulk_atoms: range_of(ge=1, le=CLASSES - 1) = Field((3, 10), description="atoms a column holds far from the surface")
+    bulk_atoms: whole_range_of(ge=1, le=CLASSES - 1) = Field(
+        (3, 10), description="layers of atoms far from the surface, whole numbers spread evenly over the structures"
+    )
     surface_atoms: range_of(ge=1, le=CLASSES - 1) = Field((1, 3), description="atoms a column holds at the surface")
     decay_nm: range_of(ge=0.1, le=50) = Field((0.5, 4.0), description="1/e length of the approach to the bulk")
     exit_fraction: range_of(ge=0, le=1) = Field(

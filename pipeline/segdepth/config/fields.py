@@ -45,6 +45,12 @@ def range_of(**limits: float) -> Any:
     return Annotated[tuple[end, end], AfterValidator(_ordered)]
 
 
+def whole_range_of(**limits: int) -> Any:
+    """A closed range of whole numbers ``[low, high]``."""
+    end = Annotated[Count, Field(**limits)]
+    return Annotated[tuple[end, end], AfterValidator(_ordered)]
+
+
 def value_or_range(*, smallest: float, **limits: float) -> Any:
     """A fixed value, or a range ``[low, high]`` from which each sample draws uniformly.
 

@@ -2,7 +2,7 @@
 
 Method (ours): counts are summed into cells of about 60 pm, where a lattice seen along [110] shows best above the
 noise. White noise has the same variance/mean in cells as in pixels, whatever the gain; a lattice has more. Overlapping
-blocks of 0.75 nm whose ratio of the two keeps to 1 within its sampling error are vacuum; the largest connected
+blocks of 0.5 nm whose ratio of the two keeps to 1 within its sampling error are vacuum; the largest connected
 patch of them, less its rim, gives the level. Must not know of networks or files.
 """
 
@@ -16,9 +16,9 @@ from scipy import ndimage
 from segdepth.config import ConfigError
 
 CELL_PM = 60.0
-BLOCK_PM = 750.0
+BLOCK_PM = 500.0
 LEAST_SHARE = 0.02
-"""Share of the frame's blocks that must be vacuum."""
+"""Share of the frame that blocks of vacuum must cover."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,14 @@ def _box(values: np.ndarray, size: int) -> np.ndarray:
     """Sums over every size × size window that lies inside (sliding by one)."""
     total = np.pad(values, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     return total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
+
+
+def _covered(patch: np.ndarray, whole: np.ndarray, per_block: int) -> np.ndarray:
+    """Cells around the middles of the patch's blocks; a diamond, so that a block's corners do not count."""
+    member = np.zeros(whole.shape, dtype=bool)
+    half = per_block // 2
+    member[half : half + patch.shape[0], half : half + patch.shape[1]] = patch
+    return ndimage.binary_dilation(member, iterations=half) & whole
 
 
 def find_vacuum(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) -> Vacuum:
@@ -80,7 +88,7 @@ def find_vacuum(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) -> Vacu
     if number:
         sizes = np.bincount(patches.ravel())[1:]
         patch = patches == 1 + int(np.argmax(sizes))
-        share = float(sizes.max() / max(1, enough.sum()))
+        share = float(_covered(patch, whole, per_block).sum() / whole.sum())
     if share < LEAST_SHARE:
         raise ConfigError(
             f"no vacuum was found ({100 * share:.1f} % of the frame is free of lattice, {100 * LEAST_SHARE:.0f} % are "
@@ -88,11 +96,7 @@ def find_vacuum(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) -> Vacu
         )
     inner = ndimage.binary_erosion(patch, iterations=max(1, per_block // 4), border_value=1)
     patch = inner if inner.any() else patch
-    # cells that lie in the middle of a vacuum block, so that no cell near the crystal's edge is counted
-    member = np.zeros(whole.shape, dtype=bool)
-    half = per_block // 2
-    member[half : half + patch.shape[0], half : half + patch.shape[1]] = patch
-    member = ndimage.binary_dilation(member, iterations=per_block // 2) & whole
+    member = _covered(patch, whole, per_block)
     level = float(cells[member].sum() / (member.sum() * size**2))
     second = float(squares[member].sum() / (member.sum() * size**2))
     return Vacuum(level, (second - level**2) / level, share)

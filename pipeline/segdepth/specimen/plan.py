@@ -35,7 +35,7 @@ def plan_row(block: Specimen, name: str, index: int, root_seed: int) -> dict:
     rng = structure_rng(root_seed, name, index, "plan")
     period_x, period_y, _ = periods_pm(block.lattice_pm)
     low, high = block.bulk_atoms
-    bulk = low + (high - low) * _spread(index, hash64(name) + root_seed)
+    bulk = low + int((high - low + 1) * _spread(index, hash64(name) + root_seed))
     surface = min(rng.uniform(*block.surface_atoms), bulk)
     return {
         "id": f"{name}-{index:05d}",
@@ -44,7 +44,7 @@ def plan_row(block: Specimen, name: str, index: int, root_seed: int) -> dict:
         "shard": index // block.shard_size,
         "split_position": round(split_position(index), 6),
         "surface": block.surfaces[index % len(block.surfaces)],
-        "bulk_atoms": round(bulk, 4),
+        "bulk_atoms": bulk,
         "surface_atoms": round(surface, 4),
         "decay_pm": round(1000 * rng.uniform(*block.decay_nm), 2),
         "exit_fraction": round(rng.uniform(*block.exit_fraction), 4),
