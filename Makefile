@@ -4,7 +4,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test install report lint lock schema clean help
+.PHONY: run test install report readme lint lock schema clean help
 
 help:            ## what there is to type
 	@grep -E '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -24,6 +24,10 @@ run: install     ## the whole workflow with config.yaml, on all cores
 report: run      ## results/report.html with every figure and its caption
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores 1 --report results/report.html
 
+readme: run      ## put the figure that the README shows into results/readme/
+	mkdir -p results/readme
+	cp results/figures/fig1_depth.png results/figures/fig1_depth.png.manifest.json results/tables/table1.csv results/readme/
+
 test: install    ## all tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
@@ -41,4 +45,5 @@ lock:            ## write constraints.txt anew from the newest versions that res
 	rm -rf .lock
 
 clean:           ## remove everything that the workflow made (data, results, logs), not the environment
-	rm -rf logs .snakemake $(filter-out data/README.md,$(wildcard data/*)) $(filter-out results/README.md,$(wildcard results/*))
+	rm -rf logs .snakemake
+	find data results -mindepth 1 -maxdepth 1 ! -name README.md ! -name readme -exec rm -rf {} +

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -25,6 +24,7 @@ from segdepth.config import (
     Micrograph,
     Model,
     Specimen,
+    check_files,
     json_schema,
     load_config,
     validate,
@@ -53,7 +53,7 @@ BLOCK_HELP = "block: FILE:NAME (config.yaml:NAME) or JSON"
 
 Out = Annotated[Path, typer.Option("--out", help="what is written, with a manifest beside it")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
-Seed = Annotated[int, typer.Option("--root-seed", help="the config's root_seed")]
+Seed = Annotated[int, typer.Option("--root-seed", min=0, help="the config's root_seed")]
 Name = Annotated[str, typer.Option("--name", help="name of the block; part of every structure's seed")]
 SpecimenName = Annotated[str, typer.Option("--specimen-name", help="name of the specimen block, part of every seed")]
 BlockText = Annotated[str, typer.Option(help=BLOCK_HELP)]
@@ -330,7 +330,11 @@ def trace(
 @app.command("check-config")
 def check_config(config: Annotated[Path, typer.Argument(help="the configuration file")] = Path("config.yaml")) -> None:
     """Check a configuration file; one line says what is wrong."""
-    load_config(config)
+    from segdepth.simulation.grid import check_grids
+
+    checked = load_config(config)
+    check_files(checked)
+    check_grids(checked)
     typer.echo(f"{config}: fine")
 
 
@@ -358,18 +362,26 @@ def options(
 def main() -> None:
     """Run; a user's mistake is one line on stderr and exit status 2."""
     try:
-        app()
-    except ConfigError as failure:
-        sys.stderr.write(f"segdepth: error: {' '.join(str(failure).split())}\n")
-        sys.exit(2)
-    except BrokenPipeError:
-        os._exit(0)
+        sys.exit(app(standalone_mode=False) or 0)
+    except (ConfigError, OSError) as failure:
+        _refuse(str(failure))
+    except typer.Abort:
+        sys.exit(130)
     except ValueError as failure:
         from segdepth.store.zarr_store import is_damaged_chunk
 
         if not is_damaged_chunk(failure):
             raise
-        sys.stderr.write(
-            "segdepth: error: a chunk of a store that is read is damaged; `segdepth trace STORE` finds it\n"
-        )
-        sys.exit(2)
+        _refuse("a chunk of a store that is read is damaged; `segdepth trace STORE` finds it")
+    except Exception as failure:
+        if not hasattr(failure, "format_message"):  # what all usage errors have; their class is not public
+            raise
+        if not sys.argv[1:]:
+            failure.show()  # without a verb: the help
+            sys.exit(2)
+        _refuse(f"{failure.format_message()} (see --help)")
+
+
+def _refuse(text: str) -> NoReturn:
+    sys.stderr.write(f"segdepth: error: {' '.join(text.split())}\n")
+    sys.exit(2)

@@ -6,6 +6,8 @@ import torch
 
 from segdepth.config import ConfigError
 
+DEVICES = ("auto", "cpu", "cuda")
+
 
 def torch_device(device: str) -> torch.device:
     """``auto``, ``cpu`` or ``cuda`` as a torch device.
@@ -15,6 +17,8 @@ def torch_device(device: str) -> torch.device:
     ConfigError
         ``cuda`` was asked for and there is none.
     """
+    if device not in DEVICES:
+        raise ConfigError(f"device: got {device!r}; allowed: {', '.join(DEVICES)}")
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():

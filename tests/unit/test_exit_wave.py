@@ -189,7 +189,7 @@ def test_crop_keeps_the_circle_and_nothing_else():
 
 def test_too_coarse_a_grid_is_refused(abtem):
     atoms, _ = small_slab(2)
-    with pytest.raises(ConfigError, match="beams.pixel_pm: got 15, too coarse for stored_angle_mrad"):
+    with pytest.raises(ConfigError, match="beam.pixel_pm: got 15, too coarse for stored_angle_mrad"):
         exit_wave(atoms, Beam(pixel_pm=15, stored_angle_mrad=60))
 
 

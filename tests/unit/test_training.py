@@ -11,7 +11,7 @@ import pytest
 import torch
 import xarray as xr
 
-from segdepth.config import ConfigError, Dataset, Imaging, Labels, Model, Specimen, Training
+from segdepth.config import ConfigError, Dataset, Imaging, Labels, Model, Specimen, Splits, Training
 from segdepth.labels.depth import project_depth
 from segdepth.learning.callbacks import CURVE_FIELDS, Curve
 from segdepth.learning.loss import weighted_cross_entropy
@@ -58,6 +58,7 @@ def shards(tmp_path_factory) -> dict[str, list[Path]]:
             coords={"structure": ("structure", indices, text)},
             attrs={
                 "cell_pm": SPECIMEN.cell_pm, "margin_pm": SPECIMEN.margin_pm, "wavelength_pm": wavelength_pm(300),
+                "stored_angle_mrad": 40.0,
             },
         )  # fmt: skip
         path = root / f"waves/s/b/shard-{shard:03d}.zarr"
@@ -166,6 +167,29 @@ def test_a_stopped_training_goes_on_to_the_same_network(shards, tmp_path, monkey
     assert (whole / "curve.csv").read_text() == (resumed / "curve.csv").read_text()
     assert (whole / "weights.safetensors").read_bytes() == (resumed / "weights.safetensors").read_bytes()
     assert not list((tmp_path / "cut/checkpoints/net").iterdir())
+
+
+def test_a_training_with_other_splits_dose_or_seed_begins_anew(shards, tmp_path, monkeypatch):
+    ended = Curve.on_train_epoch_end
+
+    def stop_in_the_second_epoch(self, trainer, pl_module):
+        ended(self, trainer, pl_module)
+        if trainer.current_epoch == 1:
+            raise RuntimeError("power cut")
+
+    monkeypatch.setattr(Curve, "on_train_epoch_end", stop_in_the_second_epoch)
+    names = set()
+    for changes in (
+        {},
+        {"dataset": DATASET.model_copy(update={"dose_lambda": 50.0})},
+        {"dataset": DATASET.model_copy(update={"splits": Splits(test=0.1, validation=0.3, train=0.6)})},
+        {"root_seed": 4},
+    ):
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(shards, tmp_path, block(), **changes)
+        (folder,) = (tmp_path / "checkpoints/net").iterdir()  # what differs was removed
+        names.add(folder.name)
+    assert len(names) == 4
 
 
 def test_what_is_written_can_be_loaded_and_names_its_structures(shards, tmp_path):

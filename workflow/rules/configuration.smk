@@ -19,5 +19,7 @@ configfile: "config.yaml"
 
 try:
     cfg = validate(Config, config, "config.yaml")
+    check_files(cfg)
+    check_grids(cfg)
 except ConfigError as failure:
     refuse(failure)

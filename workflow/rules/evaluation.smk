@@ -28,7 +28,7 @@ rule evaluate_model:
     resources:
         mem_mb=3000,
         runtime=120,
-        device=cfg.device,
+        device=LIGHT_DEVICE,
     shell:
         "OMP_NUM_THREADS={threads} segdepth evaluate-model --model {input.network} --dataset {params.dataset:q}"
         " --specimen {params.specimen:q} --dataset-name {wildcards.dataset} {params.images} {params.depth}"

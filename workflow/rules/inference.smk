@@ -23,7 +23,7 @@ rule predict_micrograph:
     resources:
         mem_mb=4000,
         runtime=60,
-        device=cfg.device,
+        device=LIGHT_DEVICE,
     shell:
-        "OMP_NUM_THREADS={threads} segdepth predict {input.micrograph:q} --model {input.network} {params.options}"
-        " --device {resources.device} --out {output.folder} > {log} 2>&1"
+        "OMP_NUM_THREADS={threads} segdepth predict --model {input.network} {params.options}"
+        " --device {resources.device} --out {output.folder} -- {input.micrograph:q} > {log} 2>&1"

@@ -3,6 +3,9 @@
 GPU = 1 if cfg.device == "cuda" else 0
 """GPUs that a job asks a cluster for; `device: auto` takes one if the machine has it, and asks for none."""
 
+LIGHT_DEVICE = "cpu" if cfg.device == "cpu" else "auto"
+"""For rules that ask for no GPU, since they need none: what the machine they land on has."""
+
 
 FIGURES = ["fig1_depth", "fig3_simulation", "fig4_smoothing", "fig5_weights", "fig6_confusion", "fig7_calibration"]
 

@@ -49,7 +49,7 @@ rule form_images:
     resources:
         mem_mb=2500,
         runtime=60,
-        device=cfg.device,
+        device=LIGHT_DEVICE,
     shell:
         "segdepth form-images --waves {input.waves} --imaging {params.block:q} --specimen-name {wildcards.specimen}"
         " --root-seed {params.root_seed} --device {resources.device} --out {output.store} > {log} 2>&1"

@@ -16,8 +16,8 @@ from segdepth.config.blocks import (
     Splits,
     Training,
 )
-from segdepth.config.fields import CLASSES, ELEMENTS, NETWORK_STRIDE, ConfigError
-from segdepth.config.reading import json_schema, load_config, read_yaml
+from segdepth.config.fields import CLASSES, ELEMENTS, NAME_PATTERN, NETWORK_STRIDE, ConfigError, check_whole_pixels
+from segdepth.config.reading import check_files, json_schema, load_config, read_yaml
 from segdepth.config.validation import validate
 from segdepth.config.whole import Config
 
@@ -43,6 +43,9 @@ __all__ = [
     "Training",
     "json_schema",
     "load_config",
+    "check_files",
+    "check_whole_pixels",
+    "NAME_PATTERN",
     "read_yaml",
     "validate",
 ]

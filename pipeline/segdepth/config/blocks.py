@@ -101,6 +101,9 @@ class Beam(Block):
         return self
 
 
+MOST_DEFOCUS_VALUES = 1000
+
+
 class DefocusSteps(Block):
     """``start, start + step, … stop`` in nm; positive is overfocus."""
 
@@ -112,12 +115,17 @@ class DefocusSteps(Block):
     def _order(self) -> DefocusSteps:
         if self.stop < self.start:
             raise ValueError(f"stop ({self.stop:g} nm) lies below start ({self.start:g} nm)")
+        if self.count > MOST_DEFOCUS_VALUES:
+            raise ValueError(f"makes {self.count} values; at most {MOST_DEFOCUS_VALUES} are allowed")
         return self
 
     @property
+    def count(self) -> int:
+        return int(math.floor((self.stop - self.start) / self.step + 1e-9)) + 1
+
+    @property
     def values(self) -> tuple[float, ...]:
-        count = int(math.floor((self.stop - self.start) / self.step + 1e-9)) + 1
-        return tuple(round(self.start + i * self.step, 9) for i in range(count))
+        return tuple(round(self.start + i * self.step, 9) for i in range(self.count))
 
 
 class Imaging(Block):
@@ -280,6 +288,9 @@ class Micrograph(Block):
     pixel_pm: Annotated[Number, Field(ge=2, le=25)] = 6.76375
 
 
+MICROGRAPH_SUFFIXES = (".npy", ".npz", ".tif", ".tiff")
+
+
 class Prediction(Block):
     """One micrograph for ``segdepth predict``; ``input`` is a file, ``micrograph`` a simulated recording."""
 
@@ -301,6 +312,14 @@ class Prediction(Block):
             raise ValueError("give either input (a file) or micrograph (a name), not both and not neither")
         if self.input is not None and self.pixel_pm is None:
             raise ValueError("pixel_pm is needed: the side of the input's pixel in pm")
+        if self.input is not None and not self.input.endswith(MICROGRAPH_SUFFIXES):
+            raise ValueError(
+                f"input: got {self.input!r}; allowed are files that end in {', '.join(MICROGRAPH_SUFFIXES)}"
+            )
+        if self.input is not None and set(self.input) & set("{}"):
+            raise ValueError(
+                f"input: got {self.input!r}; a path must not hold {{ or }}, which the workflow reads as names"
+            )
         return self
 
 

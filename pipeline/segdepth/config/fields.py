@@ -63,3 +63,20 @@ def value_or_range(*, smallest: float, **limits: float) -> Any:
         return value
 
     return Annotated[Number, Field(**limits), AfterValidator(not_tiny)] | range_of(**limits)
+
+
+def check_whole_pixels(key: str, pixel_pm: float, field_pm: float, margin_pm: float) -> None:
+    """Field and margin must be whole numbers of pixels, or images and labels would not lie where they say.
+
+    Raises
+    ------
+    ConfigError
+        One of them is not.
+    """
+    for what, length in (("field_pm", field_pm), ("margin_pm", margin_pm)):
+        count = length / pixel_pm
+        if abs(count - round(count)) > 1e-6 * max(1.0, count):
+            raise ConfigError(
+                f"{key}: got {pixel_pm:g}; the specimen's {what} ({length:g}) must be a whole number of pixels, "
+                f"this makes {count:.4f}"
+            )

@@ -97,6 +97,19 @@ def load_config(path: str | Path) -> Config:
     return validate(Config, read_yaml(path), str(path))
 
 
+def check_files(config: Config) -> None:
+    """The micrographs that a configuration names must be there.
+
+    Raises
+    ------
+    ConfigError
+        One is missing.
+    """
+    for name, prediction in config.predictions.items():
+        if prediction.input is not None and not Path(prediction.input).is_file():
+            raise ConfigError(f"predictions.{name}.input: got {prediction.input!r}; there is no such file")
+
+
 def json_schema() -> str:
     """The JSON schema of ``config.yaml``, for editors; kept in step by a test."""
     return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"

@@ -18,7 +18,7 @@ from segdepth.config.blocks import (
     Prediction,
     Specimen,
 )
-from segdepth.config.fields import NETWORK_STRIDE, Count, Name
+from segdepth.config.fields import NETWORK_STRIDE, Count, Name, check_whole_pixels
 
 
 class Config(Block):
@@ -55,13 +55,17 @@ class Config(Block):
             self._check_model(f"models.{name}", model)
         for name, datasets in self.evaluations.items():
             need(f"evaluations.{name}", name, self.models)
+            if len(set(datasets)) < len(datasets):
+                raise ValueError(f"evaluations.{name}: names a data set twice: {', '.join(datasets)}")
             for dataset in datasets:
                 need(f"evaluations.{name}", dataset, self.datasets)
+                self._check_evaluation(f"evaluations.{name}", name, dataset)
         for name, micrograph in self.micrographs.items():
             here = f"micrographs.{name}"
             need(f"{here}.dataset", micrograph.dataset, self.datasets)
             specimen = self.specimens[self.datasets[micrograph.dataset].specimen]
-            _whole(f"{here}.pixel_pm", micrograph.pixel_pm, specimen)
+            check_whole_pixels(f"{here}.pixel_pm", micrograph.pixel_pm, specimen.field_pm, specimen.margin_pm)
+            self._check_test_part(here, micrograph.dataset)
         for name, prediction in self.predictions.items():
             need(f"predictions.{name}.model", prediction.model, self.models)
             if prediction.micrograph is not None:
@@ -85,8 +89,45 @@ class Config(Block):
                 f"imaging.{dataset.imaging}.aperture_mrad: got {imaging.aperture_mrad:g}; at most "
                 f"beams.{dataset.beam}.stored_angle_mrad ({beam.stored_angle_mrad:g}) is stored"
             )
-        _whole(f"imaging.{dataset.imaging}.pixel_pm", imaging.pixel_pm, specimen)
-        _whole(f"labels.{dataset.labels}.pixel_pm", labels.pixel_pm, specimen)
+        check_whole_pixels(
+            f"imaging.{dataset.imaging}.pixel_pm", imaging.pixel_pm, specimen.field_pm, specimen.margin_pm
+        )
+        check_whole_pixels(f"labels.{dataset.labels}.pixel_pm", labels.pixel_pm, specimen.field_pm, specimen.margin_pm)
+
+    def _check_test_part(self, here: str, name: str) -> None:
+        dataset = self.datasets[name]
+        specimen = self.specimens[dataset.specimen]
+        if not dataset.structures_of("test", specimen):
+            raise ValueError(
+                f"datasets.{name}.splits.test: got {dataset.splits.test:g}, which leaves none of the "
+                f"{specimen.structures} structures; {here} needs at least one"
+            )
+
+    def _check_evaluation(self, here: str, model: str, name: str) -> None:
+        """What is measured must be unseen, and made of pixels that the network reads."""
+        self._check_test_part(here, name)
+        learnt, measured = self.datasets[self.models[model].dataset], self.datasets[name]
+        for section, kind in (("imaging", "image"), ("labels", "label")):
+            blocks = getattr(self, section)
+            mine, other = blocks[getattr(learnt, section)].pixel_pm, blocks[getattr(measured, section)].pixel_pm
+            if abs(mine - other) > 1e-6 * mine:
+                raise ValueError(
+                    f"{here}: the {kind} pixel of {name!r} is {other:g} pm; {model!r} is trained at {mine:g} pm"
+                )
+        specimen = self.specimens[measured.specimen]
+        side = round(specimen.field_pm / self.imaging[measured.imaging].pixel_pm)
+        if side % NETWORK_STRIDE:
+            raise ValueError(
+                f"{here}: the field of {name!r} has {side} pixels a side; a multiple of {NETWORK_STRIDE} is needed"
+            )
+        if learnt.specimen == measured.specimen:
+            seen = {i for part in ("train", "validation") for i in learnt.structures_of(part, specimen)}
+            both = sorted(seen & set(measured.structures_of("test", specimen)))
+            if both:
+                raise ValueError(
+                    f"{here}: {len(both)} test structures of {name!r} are among those that {model!r} learns from "
+                    f"(the first is {both[0]}); give both data sets the same share of test structures"
+                )
 
     def _check_model(self, here: str, model: Model) -> None:
         dataset = self.datasets[model.dataset]
@@ -115,13 +156,3 @@ class Config(Block):
                     f"datasets.{model.dataset}.splits.{part}: got {getattr(dataset.splits, part):g}, which leaves "
                     f"none of the {specimen.structures} structures; training needs at least one"
                 )
-
-
-def _whole(key: str, pixel_pm: float, specimen: Specimen) -> None:
-    for what, length in (("field_pm", specimen.field_pm), ("margin_pm", specimen.margin_pm)):
-        count = length / pixel_pm
-        if abs(count - round(count)) > 1e-6 * max(1.0, count):
-            raise ValueError(
-                f"{key}: got {pixel_pm:g}; the specimen's {what} ({length:g}) must be a whole number of pixels, "
-                f"this makes {count:.4f}"
-            )

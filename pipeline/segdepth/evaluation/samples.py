@@ -59,7 +59,7 @@ class TestSet:
         self._shards: list[tuple[Path, Path]] = []
         first: tuple | None = None
         for one, other in zip(images, depth):
-            with open_zarr(one) as picture, open_zarr(other) as truth:
+            with open_zarr(one, "form-images") as picture, open_zarr(other, "project-depth") as truth:
                 here = {int(i) for i in picture["structure"].values}
                 if here != {int(i) for i in truth["structure"].values}:
                     raise StoreError(f"{one} and {other}: do not hold the same structures")

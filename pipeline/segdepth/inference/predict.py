@@ -35,7 +35,7 @@ from scipy import ndimage
 from torch import nn
 from tqdm import tqdm
 
-from segdepth.config import NETWORK_STRIDE, ConfigError
+from segdepth.config import NETWORK_STRIDE
 from segdepth.devices import torch_device
 from segdepth.inference.columns import COLUMNS, find_columns
 from segdepth.inference.geometry import FrameTransform
@@ -51,7 +51,7 @@ from segdepth.inference.preparation import (
 from segdepth.inference.readers import read_micrograph
 from segdepth.inference.tiling import apply_tiled, count_tiles
 from segdepth.learning.network_files import NetworkCard, load_network
-from segdepth.store.manifest import check_whole, read_manifest, writing
+from segdepth.store.manifest import check_target, check_whole, writing
 from segdepth.store.zarr_store import write_zarr
 
 COMMAND = "predict-micrograph"
@@ -149,22 +149,6 @@ def frame_columns(probabilities: np.ndarray, card: NetworkCard, prepared: Prepar
     return table.assign(x_pm=x, y_pm=y)[here].reset_index(drop=True)
 
 
-def _check_out(out: Path, inputs: Sequence[Path]) -> None:
-    """Writing replaces ``out``: it must be new, empty, or an earlier prediction, and hold none of the inputs."""
-    for path in inputs:
-        if out.resolve() == path.resolve() or out.resolve() in path.resolve().parents:
-            raise ConfigError(f"--out {out}: holds {path}, which is read; give another folder")
-    if out.is_dir() and any(out.iterdir()):
-        try:
-            earlier = read_manifest(out).get("command") == COMMAND
-        except ConfigError:
-            earlier = False
-        if not earlier:
-            raise ConfigError(f"--out {out}: is there and is no earlier prediction; give a new or empty folder")
-    elif out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out}: is a file; give a folder")
-
-
 def _empty_store(
     path: Path, checked: Checked, transform: FrameTransform, classes: int, attrs: dict, parameters: dict
 ) -> None:
@@ -252,7 +236,7 @@ def predict_micrograph(
     source, out, model = Path(input), Path(out), Path(model)
     where = torch_device(device)
     network, card = load_network(model, where)
-    _check_out(out, [source, model])
+    check_target(out, COMMAND, [source, model])
     recording = read_micrograph(source, key)
     transform = check_geometry(recording.frames.shape[1:], pixel_pm, card.input_pixel_pm, rotation_deg, flip)
     checked = check_frames(recording, transform.pixel_pm, invalid=invalid, dose=dose)

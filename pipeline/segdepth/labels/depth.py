@@ -14,7 +14,7 @@ import xarray as xr
 from ase import Atoms
 from tqdm import tqdm
 
-from segdepth.config import CLASSES, Labels
+from segdepth.config import CLASSES, Labels, check_whole_pixels
 from segdepth.labels.ownership import nearest_column, pixel_centres_pm
 from segdepth.labels.projection import by_element, project_counts
 from segdepth.labels.smoothing import ring_depth
@@ -62,6 +62,7 @@ def project_depth(labels: Labels, atoms: Path, out: Path, code: str) -> None:
     frames = read_atoms(atoms)
     specimen = read_manifest(atoms)["parameters"]["specimen"]
     margin, field = specimen["margin_pm"], specimen["field_pm"]
+    check_whole_pixels("pixel_pm", labels.pixel_pm, field, margin)
     maps, tables = [], []
     for frame in tqdm(frames, desc=f"depth of {atoms}", unit="structure"):
         one, columns = depth_maps(frame, labels, margin, field)

@@ -51,10 +51,15 @@ def load_structures(waves: list[Path], depth: list[Path], wanted: list[int]) -> 
     ConfigError
         A wanted structure is in none of the shards.
     """
+    if len(waves) != len(depth):
+        raise ConfigError(f"got {len(waves)} shards of waves and {len(depth)} of depth; as many of each are needed")
     chosen: dict[str, list] = {name: [] for name in ("indices", "waves", "depth", "weight", "regions")}
     attrs, pixel = {}, 0.0
     for wave_path, depth_path in zip(waves, depth, strict=True):
-        with open_zarr(wave_path) as wave_store, open_zarr(depth_path) as depth_store:
+        with (
+            open_zarr(wave_path, "simulate-waves") as wave_store,
+            open_zarr(depth_path, "project-depth") as depth_store,
+        ):
             attrs, pixel = wave_store.attrs, depth_store.attrs["pixel_pm"]
             for position, index in enumerate(wave_store["structure"].values):
                 if int(index) not in wanted:

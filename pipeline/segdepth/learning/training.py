@@ -29,22 +29,24 @@ from segdepth.learning.module import METRICS, DepthModule
 from segdepth.learning.network_files import NetworkCard, save_network
 from segdepth.learning.samples import TrainingSamples, fixed_batches, load_structures
 from segdepth.learning.unet import UNet, count_parameters
-from segdepth.store.manifest import read_manifest, writing
+from segdepth.store.manifest import check_target, read_manifest, writing
 
+COMMAND = "train-model"
 log = logging.getLogger(__name__)
 
 
 def lightning_precision(precision: str, device: torch.device) -> str:
     """Lightning's name; ``auto`` is bfloat16 on GPUs and on CPUs that multiply it in hardware."""
     if precision == "auto":
-        fast = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not public: absent means unknown, so float32
+        fast = device.type == "cuda" or any(getattr(torch.cpu, check, bool)() for check in checks)
         precision = "bfloat16" if fast else "float32"
     return {"bfloat16": "bf16-mixed", "float32": "32-true"}[precision]
 
 
-def _fingerprint(model: Model, imaging: Imaging, inputs: list[Path], code: str) -> str:
-    contents = [read_manifest(path)["content"] for path in inputs]
-    return hashlib.sha256(json.dumps([model.as_json(), imaging.as_json(), contents, code]).encode()).hexdigest()[:16]
+def _fingerprint(*determining: object) -> str:
+    """Names a training by all that determines it: a stopped one goes on only where every part is the same."""
+    return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def build_network(architecture: Architecture, seed: int) -> UNet:
@@ -83,6 +85,7 @@ def train_model(
     if threads:
         torch.set_num_threads(threads)
     inputs = [*waves, *depth]
+    check_target(out, COMMAND, inputs)
     train_indices, validation_indices = (dataset.structures_of(part, specimen) for part in ("train", "validation"))
     block: Training = model.training
     network = build_network(model.architecture, block.seed)
@@ -94,7 +97,9 @@ def train_model(
     steps = len(train) * block.epochs
     module = DepthModule(network.to(memory_format=torch.channels_last), block, steps)
 
-    folder = checkpoints / _fingerprint(model, imaging, inputs, code)
+    contents = [read_manifest(path)["content"] for path in inputs]
+    blocks = [block.as_json() for block in (model, dataset, specimen, imaging, labels)]
+    folder = checkpoints / _fingerprint(name, *blocks, root_seed, contents, code)
     for other in checkpoints.glob("*") if checkpoints.is_dir() else ():
         if other != folder:
             shutil.rmtree(other)  # of a training that differs
@@ -142,7 +147,7 @@ def train_model(
         )
     seconds = time.monotonic() - started
 
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     card = NetworkCard(
         variant=model.architecture.variant,
@@ -168,7 +173,7 @@ def train_model(
     }
     with writing(
         out,
-        command="train-model",
+        command=COMMAND,
         code=code,
         inputs=inputs,
         parameters={

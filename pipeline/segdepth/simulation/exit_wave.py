@@ -8,33 +8,14 @@ a grid point, 0.7 % at 9.4 pm.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from ase import Atoms
 
 from segdepth.config import Beam, ConfigError
+from segdepth.devices import DEVICES
 from segdepth.simulation.electron import stored_orders, wavelength_pm
+from segdepth.simulation.grid import check_grid, grid_points
 from segdepth.simulation.potential import projected_potential
-
-
-def grid_points(cell_pm: float, pixel_pm: float) -> int:
-    """Smallest even number of points, with no factor but 2, 3, 5, whose pixel is at most ``pixel_pm``.
-
-    More than six factors of 2 are avoided: strides near a power of two cost the FFT up to five times as much
-    (measured: 1024² took 10 s, 1080² 1.6 s).
-    """
-    points = math.ceil(cell_pm / pixel_pm - 1e-9)
-    while True:
-        rest, twos = points, 0
-        while rest % 2 == 0:
-            rest, twos = rest // 2, twos + 1
-        for prime in (3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1 and 1 <= twos <= 6:
-            return points
-        points += 1
 
 
 def configure_abtem(device: str) -> None:
@@ -68,6 +49,8 @@ def abtem_device(device: str) -> str:
     ConfigError
         ``cuda`` was asked for and CuPy finds no device.
     """
+    if device not in DEVICES:
+        raise ConfigError(f"device: got {device!r}; allowed: {', '.join(DEVICES)}")
     if device == "cpu":
         return "cpu"
     try:
@@ -117,11 +100,7 @@ def exit_wave(atoms: Atoms, beam: Beam) -> np.ndarray:
         raise ValueError(f"the cell must be square in x and y, got {atoms.cell[0, 0]} x {atoms.cell[1, 1]} Å")
     orders = stored_orders(cell_pm, beam.energy_kev, beam.stored_angle_mrad)
     points = grid_points(cell_pm, beam.pixel_pm)
-    if points < 3 * orders:
-        raise ConfigError(
-            f"beams.pixel_pm: got {beam.pixel_pm:g}, too coarse for stored_angle_mrad ({beam.stored_angle_mrad:g}): "
-            f"abTEM's antialiasing keeps 2/3 of the band; at most {cell_pm / (3 * orders):.2f} is allowed"
-        )
+    check_grid("beam", beam, cell_pm)
     if beam.projection == "infinite":
         potential = projected_potential(atoms, points, beam.slice_pm / 100, _parametrization(beam))
     else:

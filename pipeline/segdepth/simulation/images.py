@@ -18,7 +18,7 @@ from segdepth.devices import torch_device
 from segdepth.seeds import structure_rng
 from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
 from segdepth.simulation.optics import Lens
-from segdepth.store.manifest import writing
+from segdepth.store.manifest import check_target, writing
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
 LONG_NAMES = {
@@ -31,12 +31,16 @@ LONG_NAMES = {
 }
 
 
+COMMAND = "form-images"
+
+
 def form_images(
     imaging: Imaging, specimen_name: str, root_seed: int, waves: Path, out: Path, code: str, device: str = "auto"
 ) -> None:
     """Images of every structure in a waves shard at every defocus of the imaging block."""
+    check_target(out, COMMAND, [waves])
     where = torch_device(device)
-    with open_zarr(waves) as store:
+    with open_zarr(waves, "simulate-waves") as store:
         attrs, indices = store.attrs, store["structure"].values
         former = image_former(imaging, attrs, store.sizes["kx"] // 2, where)
         defocus = imaging.defocus_values_nm
@@ -77,7 +81,7 @@ def form_images(
     parameters = {"imaging": imaging.model_dump(mode="json")}
     with writing(
         out,
-        command="form-images",
+        command=COMMAND,
         code=code,
         inputs=[waves],
         parameters=parameters,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from segdepth.config import Imaging
+from segdepth.config import ConfigError, Imaging, check_whole_pixels
 from segdepth.simulation.optics import ImageFormer
 
 # field of the imaging block -> (field of the lens, factor to pm or rad)
@@ -45,7 +45,18 @@ def lens_columns(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def image_former(
     imaging: Imaging, wave_attrs: dict, orders: int, device: torch.device | str, pixel_pm: float | None = None
 ) -> ImageFormer:
-    """The image former for waves with these attributes (``cell_pm``, ``margin_pm``, ``wavelength_pm``)."""
+    """The image former for waves with these attributes (``cell_pm``, ``margin_pm``, ``wavelength_pm``).
+
+    Raises
+    ------
+    ConfigError
+        The aperture is larger than what was stored, or field and margin are no whole numbers of pixels.
+    """
+    stored = wave_attrs["stored_angle_mrad"]
+    if imaging.aperture_mrad > stored:
+        raise ConfigError(f"aperture_mrad: got {imaging.aperture_mrad:g}; the waves hold {stored:g} mrad at most")
+    margin = wave_attrs["margin_pm"]
+    check_whole_pixels("pixel_pm", pixel_pm or imaging.pixel_pm, wave_attrs["cell_pm"] - 2 * margin, margin)
     return ImageFormer(
         cell_pm=wave_attrs["cell_pm"],
         margin_pm=wave_attrs["margin_pm"],

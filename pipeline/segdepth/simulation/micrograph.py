@@ -1,6 +1,7 @@
 """The job ``record-micrograph``: a simulated recording in electron counts, with a camera pixel of its own.
 
-Writes an ``.npz`` with ``counts`` (y, x) uint16 and ``pixel_pm``: what a counting camera would hand to the prediction.
+Writes an ``.npz`` with ``counts`` (y, x) uint16 (uint32 where it must) and ``pixel_pm``: what a counting camera would
+hand to the prediction.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def record_micrograph(
     code: str,
 ) -> None:
     """Record structure ``index`` of a waves shard at one defocus, with shot noise."""
-    with open_zarr(waves) as store:
+    with open_zarr(waves, "simulate-waves") as store:
         if index not in store["structure"].values:
             raise StoreError(f"{waves}: does not hold structure {index}")
         wave = torch.as_tensor(store["wave"].sel(structure=index).values)
@@ -43,7 +44,8 @@ def record_micrograph(
     lens = Lens.from_columns(lens_columns(draw_lens_values(imaging, [micrograph.defocus_nm], rng)))
     image = former.form(wave[None], lens)[0].numpy()
     electrons = electrons_per_pixel(dose_lambda, micrograph.pixel_pm)
-    counts = rng.poisson(np.maximum(image, 0) * electrons).astype(np.uint16)
+    counts = rng.poisson(np.maximum(image, 0) * electrons)
+    counts = counts.astype(np.uint16 if counts.max() <= np.iinfo(np.uint16).max else np.uint32)
     with writing(
         out,
         command="record-micrograph",

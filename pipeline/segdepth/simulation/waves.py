@@ -14,14 +14,18 @@ from tqdm import tqdm
 
 from segdepth.config import Beam
 from segdepth.simulation.electron import wavelength_pm
-from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_wave, grid_points
+from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_wave
+from segdepth.simulation.grid import grid_points
 from segdepth.specimen.files import read_atoms
-from segdepth.store.manifest import read_manifest, writing
+from segdepth.store.manifest import check_target, read_manifest, writing
 from segdepth.store.zarr_store import write_zarr
+
+COMMAND = "simulate-waves"
 
 
 def simulate_waves(beam: Beam, atoms: Path, out: Path, code: str, device: str = "auto") -> None:
     """Multislice of every structure in an atoms shard."""
+    check_target(out, COMMAND, [atoms])
     backend = abtem_device(device)
     configure_abtem(backend)
     frames = read_atoms(atoms)
@@ -54,6 +58,7 @@ def simulate_waves(beam: Beam, atoms: Path, out: Path, code: str, device: str = 
             "cell_pm": cell_pm,
             "margin_pm": specimen["margin_pm"],
             "energy_kev": beam.energy_kev,
+            "stored_angle_mrad": beam.stored_angle_mrad,
             "wavelength_pm": wavelength_pm(beam.energy_kev),
             "grid_points": grid_points(cell_pm, beam.pixel_pm),
         },
@@ -61,7 +66,7 @@ def simulate_waves(beam: Beam, atoms: Path, out: Path, code: str, device: str = 
     parameters = {"beam": beam.model_dump(mode="json")}
     with writing(
         out,
-        command="simulate-waves",
+        command=COMMAND,
         code=code,
         inputs=[atoms],
         parameters=parameters,

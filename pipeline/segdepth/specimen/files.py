@@ -18,7 +18,7 @@ def read_atoms(path: str | Path) -> list[Atoms]:
     StoreError
         The file is missing, was not finished or cannot be read.
     """
-    check_whole(path)
+    check_whole(path, "build-specimens")
     try:
         return ase.io.read(path, index=":", format="extxyz")
     except Exception as failure:  # ASE raises many kinds; the reader needs one line

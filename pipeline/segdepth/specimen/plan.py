@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from segdepth.config import Specimen
+from segdepth.config import NAME_PATTERN, ConfigError, Specimen
 from segdepth.seeds import hash64, structure_rng, structure_seed
 from segdepth.specimen.lattice import periods_pm
 from segdepth.splits import split_position
 from segdepth.store.manifest import StoreError, check_whole, remove, writing
+
+COMMAND = "plan-specimens"
 
 
 def _spread(index: int, offset: int) -> float:
@@ -67,7 +69,7 @@ def read_plan(path: str | Path) -> pd.DataFrame:
     StoreError
         It is missing or was not finished.
     """
-    check_whole(path)
+    check_whole(path, COMMAND)
     return pd.read_csv(path)
 
 
@@ -96,12 +98,16 @@ def plan_specimens(block: Specimen, name: str, root_seed: int, out: Path, code: 
 
     ``out`` is ``<data>/specimens/<name>/plan.csv``; the data folder is found from it.
     """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ConfigError(
+            f"--name: got {name!r}; a name has letters, digits, _ and -, and begins with one of the first two"
+        )
     table = plan_table(block, name, root_seed)
     text = StringIO()
     table.to_csv(text, index=False, lineterminator="\n")
     with writing(
         out,
-        command="plan-specimens",
+        command=COMMAND,
         code=code,
         parameters={"specimen": block.model_dump(mode="json"), "name": name},
         seeds={"root_seed": root_seed},

@@ -16,6 +16,7 @@ import socket
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from glob import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,15 @@ def content_hash(artefact: str | Path) -> str:
     return digest.hexdigest()
 
 
+KEYS = frozenset({"artefact", "command", "code", "content", "inputs", "parameters", "seeds", "versions", "commit"})
+
+
+def made_from(manifest: Mapping[str, Any]) -> str:
+    """Hash of what determines an artefact and of its content; versions, commit and notes left out."""
+    determining = {key: manifest[key] for key in ("command", "code", "content", "inputs", "parameters", "seeds")}
+    return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()
+
+
 def read_manifest(artefact: str | Path) -> dict[str, Any]:
     """The manifest of an artefact.
 
@@ -78,7 +88,10 @@ def read_manifest(artefact: str | Path) -> dict[str, Any]:
     """
     path = manifest_path(artefact)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict) or not manifest.keys() >= KEYS:
+            raise ValueError("it lacks what a manifest has")
+        return manifest
     except FileNotFoundError:
         what = "has no manifest: it was not finished" if Path(artefact).exists() else "does not exist"
         raise StoreError(f"{artefact}: {what}; make it again with its rule") from None
@@ -86,15 +99,26 @@ def read_manifest(artefact: str | Path) -> dict[str, Any]:
         raise StoreError(f"{path}: cannot be read ({failure})") from None
 
 
-def check_whole(artefact: str | Path) -> dict[str, Any]:
-    """The manifest of an artefact that must exist, be finished and have all its files: Zarr reads a lost chunk as 0."""
+def check_whole(artefact: str | Path, command: str | None = None) -> dict[str, Any]:
+    """The manifest of an artefact that must exist, be finished and hold what its manifest says.
+
+    Parameters
+    ----------
+    command : the verb that must have made it, where the reader needs one kind.
+
+    Raises
+    ------
+    StoreError
+        It is missing, half-written, edited, or of another kind.
+    """
     manifest = read_manifest(artefact)
     artefact = Path(artefact)
     if not artefact.exists():
         raise StoreError(f"{artefact}: does not exist, though its manifest does; make it again with its rule")
-    wanted, found = manifest.get("files"), len(_files(artefact)) if artefact.is_dir() else None
-    if wanted is not None and found != wanted:
-        raise StoreError(f"{artefact}: has {found} files, its manifest says {wanted}; make it again with its rule")
+    if command and manifest["command"] != command:
+        raise StoreError(f"{artefact}: was made by {manifest['command']}; what {command} makes is needed here")
+    if content_hash(artefact) != manifest["content"]:
+        raise StoreError(f"{artefact}: was edited or damaged since it was made; make it again with its rule")
     return manifest
 
 
@@ -130,7 +154,8 @@ def _relative(path: Path, folder: Path) -> str:
 
 def _describe_input(path: Path, folder: Path) -> dict[str, Any]:
     if manifest_path(path).exists():
-        return {"path": _relative(path, folder), "content": read_manifest(path)["content"]}
+        manifest = read_manifest(path)
+        return {"path": _relative(path, folder), "content": manifest["content"], "manifest": made_from(manifest)}
     if not path.exists():
         raise StoreError(f"{path}: does not exist, but was to be recorded as an input")
     return {"path": _relative(path, folder), "content": content_hash(path), "external": True}
@@ -143,19 +168,26 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _remove_abandoned(target: Path) -> bool:
-    """Delete what killed writers of this artefact left on this machine.
-
-    True where one of them was killed between putting the artefact in its place and its manifest beside it.
-    """
-    between = False
+def _abandoned(target: Path) -> Iterator[Path]:
+    """What killed writers of this artefact left on this machine."""
     prefix, host = f".{target.name}.", socket.gethostname()
-    for path in target.parent.glob(f"{prefix}*.partial"):
+    for path in target.parent.glob(f"{escape(prefix)}*.partial"):
         owner, _, pid = path.name[len(prefix) : -len(".partial")].rpartition("-")
         if owner == host and pid.isdigit() and not _lives(int(pid)):
-            between |= (path / manifest_path(target).name).exists() and not (path / target.name).exists()
-            remove(path)
-    return between
+            yield path
+
+
+def _abandoned_between(target: Path) -> bool:
+    """Whether a writer was killed between putting the artefact in its place and its manifest beside it."""
+    return any(
+        (path / manifest_path(target).name).exists() and not (path / target.name).exists()
+        for path in _abandoned(target)
+    )
+
+
+def _remove_abandoned(target: Path) -> None:
+    for path in list(_abandoned(target)):
+        remove(path)
 
 
 def _lives(pid: int) -> bool:
@@ -166,6 +198,32 @@ def _lives(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def check_target(target: Path, command: str, inputs: Iterable[Path] = ()) -> None:
+    """Refuse to replace what is not an earlier artefact of the same command, and to write into what is read.
+
+    Raises
+    ------
+    StoreError
+        ``target`` holds, or lies in, an input; or something else is there already.
+    """
+    resolved = target.resolve()
+    for path in inputs:
+        other = path.resolve()
+        if resolved == other or resolved in other.parents or other in resolved.parents:
+            raise StoreError(f"{target}: is, holds or lies in {path}, which is read; give another --out")
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not manifest_path(target).exists():
+        if _abandoned_between(target):
+            return
+        raise StoreError(f"{target}: is there and was not finished or not made here; remove it or give another --out")
+    earlier = read_manifest(target)
+    if earlier["command"] != command:
+        raise StoreError(f"{target}: was made by {earlier['command']}; remove it or give another --out")
+    if content_hash(target) != earlier["content"]:
+        raise StoreError(f"{target}: was edited since it was made; remove it or give another --out")
 
 
 @contextmanager
@@ -192,11 +250,10 @@ def writing(
     inputs : artefacts (or files from outside) that were read.
     seeds, notes : further facts for the manifest; ``notes`` do not determine anything.
     """
-    target = Path(artefact)
+    target, inputs = Path(artefact), [Path(path) for path in inputs]
+    check_target(target, command, inputs)
     target.parent.mkdir(parents=True, exist_ok=True)
-    ours = _remove_abandoned(target)
-    if target.is_dir() and any(target.iterdir()) and not manifest_path(target).exists() and not ours:
-        raise StoreError(f"{target}: holds something that was not finished or not made here; remove it first")
+    _remove_abandoned(target)
     token = f"{socket.gethostname()}-{os.getpid()}"
     holder = target.parent / f".{target.name}.{token}.partial"
     remove(holder)
@@ -211,7 +268,6 @@ def writing(
             "command": command,
             "code": code,
             "content": content_hash(partial),
-            **({"files": len(_files(partial))} if partial.is_dir() else {}),
             "inputs": [_describe_input(Path(path), target.parent) for path in inputs],
             "parameters": dict(parameters),
             "seeds": dict(seeds or {}),

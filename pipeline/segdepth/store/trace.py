@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segdepth.store.manifest import StoreError, content_hash, manifest_path, read_manifest
+from segdepth.store.manifest import StoreError, content_hash, made_from, manifest_path, read_manifest
 
 
 @dataclass
@@ -64,7 +64,11 @@ def _trace(path: Path, expected: str | None, seen: dict[Path, Link]) -> Link:
         elif expected is None or content_hash(path) != expected:
             link.problems.append("has changed since it was read")
         return link
-    link.manifest = read_manifest(path)
+    try:
+        link.manifest = read_manifest(path)
+    except StoreError as failure:
+        link.problems.append(f"has a manifest that cannot be read ({failure})")
+        return link
     if not path.exists():
         link.problems.append("is missing, though its manifest is there")
     elif content_hash(path) != link.manifest["content"]:
@@ -72,7 +76,11 @@ def _trace(path: Path, expected: str | None, seen: dict[Path, Link]) -> Link:
     if expected and link.manifest["content"] != expected:
         link.problems.append("has been made anew since a later artefact read it")
     for given in link.manifest["inputs"]:
-        link.inputs.append(_trace(path.parent / given["path"], given["content"], seen))
+        below = _trace(path.parent / given["path"], given["content"], seen)
+        note = "has a manifest that is not the one a later artefact read"
+        if below.manifest and given.get("manifest") not in (None, made_from(below.manifest)) and not below.problems:
+            below.problems.append(note)
+        link.inputs.append(below)
     return link
 
 

@@ -41,15 +41,15 @@ def write_zarr(
     dataset.to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
 
 
-def open_zarr(path: str | Path) -> xr.Dataset:
-    """Open a finished store lazily.
+def open_zarr(path: str | Path, command: str | None = None) -> xr.Dataset:
+    """Open a finished store lazily; ``command`` is the verb that must have made it.
 
     Raises
     ------
     StoreError
         It is missing or was not finished.
     """
-    check_whole(path)
+    check_whole(path, command)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*snakemake_timestamp.*")  # Snakemake marks its folders

@@ -1,0 +1,74 @@
+"""What a configuration names must be there and fit together; the schema in the repository is the code's."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from segdepth.config import Config, ConfigError, check_files, json_schema, load_config, validate
+from segdepth.simulation.grid import check_grids
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def data() -> dict:
+    return load_config(ROOT / "config.yaml").model_dump(mode="python")
+
+
+def refused(data: dict) -> str:
+    with pytest.raises(ConfigError) as told:
+        checked = validate(Config, copy.deepcopy(data), "config.yaml")
+        check_files(checked)
+        check_grids(checked)
+    assert "\n" not in str(told.value)
+    return str(told.value)
+
+
+def test_the_schema_is_that_of_the_code():
+    assert (ROOT / "workflow/config.schema.json").read_text() == json_schema(), "run `make schema`"
+
+
+def test_the_default_configuration_is_fine(data):
+    checked = validate(Config, data)
+    check_files(checked)
+    check_grids(checked)
+
+
+def test_an_evaluation_needs_test_structures(data):
+    data["datasets"]["quick_lambda1"]["splits"] = {"test": 0.0, "validation": 0.1, "train": 0.7}
+    assert "datasets.quick_lambda1.splits.test" in refused(data)
+
+
+def test_what_is_learnt_must_not_be_measured(data):
+    data["datasets"]["quick_lambda1"]["splits"] = {"test": 0.5, "validation": 0.1, "train": 0.4}
+    assert "are among those that 'unet16' learns from" in refused(data)
+
+
+def test_an_evaluation_needs_the_networks_pixel(data):
+    data["imaging"]["fine"] = data["imaging"]["overfocus"] | {"pixel_pm": 5411 / 1024}
+    data["datasets"]["quick_lambda1"]["imaging"] = "fine"
+    assert "image pixel of 'quick_lambda1'" in refused(data)
+
+
+def test_a_grid_too_coarse_for_what_is_stored(data):
+    data["beams"]["beam300"] |= {"pixel_pm": 15, "stored_angle_mrad": 60}
+    assert "beams.beam300.pixel_pm: got 15" in refused(data)
+
+
+@pytest.mark.parametrize("name", ["none.tif", "movie.dm4", "", "a{b}.npy"])
+def test_a_micrograph_must_be_there_and_readable(data, name):
+    data["predictions"]["mine"] = {"model": "unet16", "input": name, "pixel_pm": 6.3}
+    assert "input" in refused(data) and repr(name) in refused(data)
+
+
+def test_a_tiny_defocus_step_is_refused_at_once(data):
+    data["imaging"]["overfocus"]["defocus_nm"] = {"start": 1, "stop": 9, "step": 1e-8}
+    assert "at most 1000" in refused(data)
+
+
+def test_a_data_set_is_measured_once(data):
+    data["evaluations"]["unet16"] = ["quick", "quick"]
+    assert "twice" in refused(data)
