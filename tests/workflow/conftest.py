@@ -62,7 +62,7 @@ class Project:
 
     def jobs(self, *arguments: str) -> dict[str, int]:
         """How many jobs of each rule a dry run lists."""
-        done = self.snakemake("-n", "--quiet", "progress", *arguments)
+        done = self.snakemake("-n", *arguments)
         assert done.returncode == 0, done.stderr
         found: dict[str, int] = {}
         table = False

@@ -141,10 +141,12 @@ def test_a_killed_job_leaves_nothing_that_passes_for_whole(new_project):
     project = new_project("killed")
     target = "data/waves/tiny/coarse/shard-000.zarr"
     assert project.snakemake("data/specimens/tiny/shard-000.extxyz").returncode == 0
-    beam = json.dumps(project.config["beams"]["coarse"] | {"pixel_pm": 5, "slice_pm": 20})
+    slow = {"pixel_pm": 4, "slice_pm": 5, "projection": "finite"}
+    beam = json.dumps(project.config["beams"]["coarse"] | slow)
     command = [sys.executable, "-m", "segdepth", "simulate-waves", "--atoms", "data/specimens/tiny/shard-000.extxyz"]
     job = subprocess.Popen([*command, "--beam", beam, "--out", target], cwd=project.folder, stderr=subprocess.DEVNULL)
     time.sleep(4)
+    assert job.poll() is None, "the job is to be killed while it works"
     os.kill(job.pid, signal.SIGKILL)
     job.wait()
     assert not (project.folder / target).exists() and not (project.folder / f"{target}.manifest.json").exists()
