@@ -41,7 +41,12 @@ def main() -> None:
     cell, orders = specimen.cell_pm, stored_orders(specimen.cell_pm, 300, 40)
     rng = np.random.default_rng(0)
     wave = (rng.normal(size=(2 * orders + 1,) * 2) + 1j * rng.normal(size=(2 * orders + 1,) * 2)) / orders
-    attrs = {"cell_pm": cell, "margin_pm": specimen.margin_pm, "wavelength_pm": wavelength_pm(300)}
+    attrs = {
+        "cell_pm": cell,
+        "margin_pm": specimen.margin_pm,
+        "wavelength_pm": wavelength_pm(300),
+        "stored_angle_mrad": 40,
+    }
     former = image_former(imaging, attrs, orders, "cpu")
     waves = torch.as_tensor(wave.astype(np.complex64)).expand(BATCH, -1, -1)
     lens = Lens.from_columns(lens_columns(draw_lens_values(imaging, np.linspace(1, 9, BATCH), rng)))

@@ -57,7 +57,12 @@ def step_seconds(network: UNet, precision: torch.dtype | None) -> float:
 def forming_seconds() -> float:
     imaging, specimen = Imaging(), Specimen()
     orders = stored_orders(specimen.cell_pm, 300, 40)
-    attrs = {"cell_pm": specimen.cell_pm, "margin_pm": specimen.margin_pm, "wavelength_pm": wavelength_pm(300)}
+    attrs = {
+        "cell_pm": specimen.cell_pm,
+        "margin_pm": specimen.margin_pm,
+        "wavelength_pm": wavelength_pm(300),
+        "stored_angle_mrad": 40,
+    }
     former = image_former(imaging, attrs, orders, "cpu")
     waves = torch.randn(BATCH, 2 * orders + 1, 2 * orders + 1, dtype=torch.complex64)
     values = draw_lens_values(imaging, [5.0] * BATCH, np.random.default_rng(0))

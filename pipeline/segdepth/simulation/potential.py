@@ -1,9 +1,9 @@
 """The crystal's potential on abTEM's grid, one slice a lattice plane, each atom exactly where it is.
 
 abTEM 1.0.11 spreads an atom over its four nearest grid points and corrects with a sinc that lacks its π: atoms between
-grid points come out too wide, an image error of 9/5/5 % of the contrast at C1 = 1/5/9 nm and 7 pm a grid point, and
-slices that do not begin on the planes shift them, another 6/3/2 % at 96 pm (totals: ``benchmarks/grid.py``). Here
-the structure factors are summed with exact phases and a slice begins where its atoms are; scattering factors and
+grid points come out too wide, an image error of 5/5/6 % of the contrast at C1 = 1/5/9 nm and 7 pm a grid point, and
+with slices of 96 pm that do not begin on the planes 7/7/7 % (``benchmarks/grid.py``, ten layers). Here the structure
+factors are summed with exact phases and a slice begins where its atoms are; scattering factors and
 multislice are abTEM's.
 Å and [x, y], as abTEM has them. Nothing here knows of the lens.
 """
