@@ -7,7 +7,13 @@ rule predict_micrograph:
         network=lambda w: ancient(f"results/models/{cfg.predictions[w.prediction].model}"),
         manifest=lambda w: f"results/models/{cfg.predictions[w.prediction].model}.manifest.json",
     output:
-        folder=directory("results/predictions/{prediction}"),
+        folder=report(
+            directory("results/predictions/{prediction}"),
+            patterns=["{picture}.png"],
+            caption="../report/prediction.rst",
+            category="Predictions",
+            labels={"micrograph": "{prediction}", "shows": "{picture}"},
+        ),
         manifest="results/predictions/{prediction}.manifest.json",
     params:
         options=lambda w: prediction_options(w.prediction),
