@@ -1,7 +1,7 @@
 """Seeds: every random draw of a structure comes from its own stream.
 
-No two specimen blocks share a structure, and no result depends on shard size, order or worker count
-(DESIGN §2, "Randomness"). This module must not know what is drawn.
+No two specimen blocks share a structure, and no result depends on shard size, order or worker count.
+This module must not know what is drawn.
 """
 
 from __future__ import annotations

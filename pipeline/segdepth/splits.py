@@ -1,4 +1,4 @@
-"""Which structures train, validate and test: by structure, never by image (DESIGN §2).
+"""Which structures train, validate and test: by structure, never by image.
 
 Structure ``i`` has the fixed number frac(1/2 + i·φ), φ the golden ratio. The sequence is equidistributed, so that
 shares are kept closely from the first structures on, and a larger data set keeps every structure's side. The test

@@ -64,11 +64,18 @@ def test_a_micrograph_must_be_there_and_readable(data, name):
     assert "input" in refused(data) and repr(name) in refused(data)
 
 
-def test_a_tiny_defocus_step_is_refused_at_once(data):
-    data["imaging"]["overfocus"]["defocus_nm"] = {"start": 1, "stop": 9, "step": 1e-8}
+@pytest.mark.parametrize("step", [1e-8, 1e-320])
+def test_a_tiny_defocus_step_is_refused_at_once(data, step):
+    data["imaging"]["overfocus"]["defocus_nm"] = {"start": 1, "stop": 9, "step": step}
     assert "at most 1000" in refused(data)
 
 
 def test_a_data_set_is_measured_once(data):
     data["evaluations"]["unet16"] = ["quick", "quick"]
     assert "twice" in refused(data)
+
+
+def test_a_recording_must_show_an_unseen_structure(data):
+    data["datasets"]["all"] = data["datasets"]["quick"] | {"splits": {"test": 1.0, "validation": 0.0, "train": 0.0}}
+    data["micrographs"]["camera"]["dataset"] = "all"
+    assert "predictions.camera" in refused(data)

@@ -225,7 +225,7 @@ def test_seventeen_steps_are_enough():
 
 
 def test_matches_drprobe(drprobe):
-    """wavimg: C1 = +1 nm, spread 0.5 nm, 0.4 mrad, 16 pm, aperture 25 mrad (DESIGN §5)."""
+    """wavimg: C1 = +1 nm, spread 0.5 nm, 0.4 mrad, 16 pm, aperture 25 mrad."""
     size, pixel = 40, 9.7525
     psi = np.fromfile(drprobe / "wav" / "STO_sl002.wav", np.complex64).reshape(size, size)
     expected = np.fromfile(drprobe / "img" / "STO_sl002.dat", np.float32).reshape(size, size)
@@ -260,7 +260,7 @@ def column_values(slab, c1_nm):
 
 
 def test_thin_cerium_is_bright_in_overfocus_and_dark_in_underfocus(slab_waves):
-    """Negative-Cs imaging (DESIGN §5): C1 > 0 with C3 < 0 shows atoms bright."""
+    """Negative-Cs imaging: C1 > 0 with C3 < 0 shows atoms bright."""
     ce, mean = column_values(slab_waves[2], [5, 7, 9])
     assert (ce > mean + 0.1).all()
     ce, mean = column_values(slab_waves[2], [-5, -7, -9])

@@ -1,4 +1,4 @@
-"""Atoms: the lattice against DESIGN §4 and ASE's own fluorite, thickness, surfaces, seeds."""
+"""Atoms: the lattice against the known motif and ASE's own fluorite, thickness, surfaces, seeds."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def surface_of(atoms, row, block, seed, name):
 
 
 def test_motif_is_designs():
-    """DESIGN §4: Ce (0,0), (½,½); O (¼,0), (¾,0), (¼,½), (¾,½); Ce (½,½), O (¼,0), (¾,0) half a period higher."""
+    """Ce (0,0), (½,½); O (¼,0), (¾,0), (¼,½), (¾,½); Ce (½,½), O (¼,0), (¾,0) half a period higher."""
     assert sorted(MOTIF) == sorted(
         [("Ce", 0, 0, 0), ("Ce", 0.5, 0.5, 0.5), ("O", 0.25, 0, 0.5), ("O", 0.75, 0, 0.5), ("O", 0.25, 0.5, 0), ("O", 0.75, 0.5, 0)]  # noqa: E501
     )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from segdepth.store.manifest import StoreError, manifest_path, writing
@@ -121,3 +123,17 @@ def test_lost_manifest(chain):
 def test_unknown_path(chain):
     with pytest.raises(StoreError, match="does not exist"):
         trace(chain / "nothing.png")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"inputs": [{}]}, {"inputs": 5}, {"content": None}, {"parameters": 3}, {"versions": [1]}, {"commit": None}],
+)
+def test_a_manifest_of_wrong_types_is_a_broken_link(tmp_path, change):
+    path = tmp_path / "a.csv"
+    with writing(path, command="test", code="0", parameters={}) as partial:
+        partial.write_text("1")
+    manifest = manifest_path(path)
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | change))
+    chain = trace(path)
+    assert chain.broken and "cannot be read" in describe(chain)

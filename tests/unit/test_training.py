@@ -21,7 +21,7 @@ from segdepth.learning.training import train_model
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.specimen.build import build_specimens
 from segdepth.specimen.plan import plan_specimens
-from segdepth.store.manifest import read_manifest, writing
+from segdepth.store.manifest import StoreError, read_manifest, writing
 from segdepth.store.zarr_store import write_zarr
 
 SPECIMEN = Specimen(structures=6, shard_size=4, field_pm=1352.75, margin_pm=338.1875, bulk_atoms=(3, 5))
@@ -235,3 +235,25 @@ def test_doses_are_drawn_from_their_range(shards):
     training = block(dose_lambda=(0.1, 10), batch_size=1, epoch_samples=40, flip=False)
     grain = [float(batch.noisy[0, 0, -4:].var()) for batch in TrainingSamples(structures, IMAGING, training, 1e6, CPU)]
     assert max(grain) / min(grain) > 10  # variance c/λ, over two decades of λ
+
+
+def test_nobody_elses_folder_is_removed_with_old_checkpoints(shards, tmp_path):
+    folder = tmp_path / "checkpoints" / "net"
+    (folder / "0123456789abcdef").mkdir(parents=True)
+    (folder / "0123456789abcdef" / "last.ckpt").touch()  # an old training's
+    (folder / "fedcba9876543210").mkdir()
+    (folder / "fedcba9876543210" / "thesis.tex").touch()
+    (folder / "photos").mkdir()
+    (folder / "notes.txt").touch()
+    train(shards, tmp_path, block(epochs=1))
+    assert sorted(path.name for path in folder.iterdir()) == ["fedcba9876543210", "notes.txt", "photos"]
+
+
+def test_edited_weights_are_refused(shards, tmp_path):
+    folder = train(shards, tmp_path, block(epochs=1))
+    weights = folder / "weights.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(StoreError, match="edited or damaged"):
+        load_network(folder)

@@ -8,8 +8,10 @@ def refuse(failure):
     os._exit(2)
 
 
+# Snakemake's own reader keeps the last of two equal keys, and tells mistakes at length
 try:
-    read_yaml("config.yaml")  # Snakemake's own reader keeps the last of two equal keys, and tells mistakes at length
+    if not isinstance(read_yaml("config.yaml"), dict):
+        raise ConfigError("config.yaml: is empty or no mapping of keys to values")
 except ConfigError as failure:
     refuse(failure)
 

@@ -34,7 +34,7 @@ class Block(BaseModel):
 
 
 class Specimen(Block):
-    """Wedges of CeO2 (110) seen along [110] (DESIGN §4)."""
+    """Wedges of CeO2 (110) seen along [110]."""
 
     structures: Annotated[Count, Field(ge=1, le=100_000)] = Field(60, description="number of atomic models")
     shard_size: Annotated[Count, Field(ge=1, le=1000)] = Field(10, description="atomic models in one file and job")
@@ -74,7 +74,7 @@ class Specimen(Block):
 
 
 class Beam(Block):
-    """Illumination and multislice; nothing of the lens (DESIGN §5)."""
+    """Illumination and multislice; nothing of the lens."""
 
     energy_kev: Annotated[Number, Field(ge=20, le=1000)] = 300.0
     pixel_pm: Annotated[Number, Field(ge=2, le=15)] = Field(7.6, description="largest pixel of the multislice grid")
@@ -115,8 +115,8 @@ class DefocusSteps(Block):
     def _order(self) -> DefocusSteps:
         if self.stop < self.start:
             raise ValueError(f"stop ({self.stop:g} nm) lies below start ({self.start:g} nm)")
-        if self.count > MOST_DEFOCUS_VALUES:
-            raise ValueError(f"makes {self.count} values; at most {MOST_DEFOCUS_VALUES} are allowed")
+        if (self.stop - self.start) / self.step >= MOST_DEFOCUS_VALUES:
+            raise ValueError(f"step {self.step:g} makes too many values; at most {MOST_DEFOCUS_VALUES} are allowed")
         return self
 
     @property
@@ -129,13 +129,16 @@ class DefocusSteps(Block):
 
 
 class Imaging(Block):
-    """The lens and the pixel (DESIGN §5). A value in brackets is a range from which each image draws."""
+    """The lens and the pixel. A value in brackets is a range from which each image draws."""
 
-    defocus_nm: DefocusSteps | Annotated[tuple[Annotated[Number, Field(ge=-100, le=100)], ...], Field(min_length=1)] = (
-        Field(
-            DefocusSteps(start=1, stop=9, step=1),
-            description="C1 of the stored images; training draws between the ends",
-        )
+    defocus_nm: (
+        DefocusSteps
+        | Annotated[
+            tuple[Annotated[Number, Field(ge=-100, le=100)], ...], Field(min_length=1, max_length=MOST_DEFOCUS_VALUES)
+        ]
+    ) = Field(
+        DefocusSteps(start=1, stop=9, step=1),
+        description="C1 of the stored images; training draws between the ends",
     )
     c3_um: value_or_range(smallest=0.1, ge=-5000, le=5000) = -9.0
     c5_mm: value_or_range(smallest=0.01, ge=-100, le=100) = 5.0
@@ -165,7 +168,7 @@ class Imaging(Block):
 
 
 class Labels(Block):
-    """Depth maps (DESIGN §6)."""
+    """Depth maps."""
 
     pixel_pm: Annotated[Number, Field(ge=2, le=60)] = Field(5411 / 256, description="side of a label pixel")
     atom_radius_pm: dict[Literal["Ce", "O"], Annotated[Number, Field(gt=0, le=135)]] = Field(
@@ -237,7 +240,7 @@ class Dataset(Block):
 
 
 class Architecture(Block):
-    """The network (DESIGN §7)."""
+    """The network."""
 
     variant: Literal["binned", "full"] = Field(
         "binned", description="binned: 21 pm in and out; full: 5.3 pm in, 21 pm out"
@@ -312,7 +315,7 @@ class Prediction(Block):
             raise ValueError("give either input (a file) or micrograph (a name), not both and not neither")
         if self.input is not None and self.pixel_pm is None:
             raise ValueError("pixel_pm is needed: the side of the input's pixel in pm")
-        if self.input is not None and not self.input.endswith(MICROGRAPH_SUFFIXES):
+        if self.input is not None and not self.input.lower().endswith(MICROGRAPH_SUFFIXES):
             raise ValueError(
                 f"input: got {self.input!r}; allowed are files that end in {', '.join(MICROGRAPH_SUFFIXES)}"
             )

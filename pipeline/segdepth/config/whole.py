@@ -70,6 +70,8 @@ class Config(Block):
             need(f"predictions.{name}.model", prediction.model, self.models)
             if prediction.micrograph is not None:
                 need(f"predictions.{name}.micrograph", prediction.micrograph, self.micrographs)
+                recorded = self.micrographs[prediction.micrograph].dataset
+                self._check_unseen(f"predictions.{name}", prediction.model, recorded)
         if self.figures is not None:
             need("figures.model", self.figures.model, self.models)
             for field in ("dataset", "confusion_dataset"):
@@ -120,14 +122,20 @@ class Config(Block):
             raise ValueError(
                 f"{here}: the field of {name!r} has {side} pixels a side; a multiple of {NETWORK_STRIDE} is needed"
             )
-        if learnt.specimen == measured.specimen:
-            seen = {i for part in ("train", "validation") for i in learnt.structures_of(part, specimen)}
-            both = sorted(seen & set(measured.structures_of("test", specimen)))
-            if both:
-                raise ValueError(
-                    f"{here}: {len(both)} test structures of {name!r} are among those that {model!r} learns from "
-                    f"(the first is {both[0]}); give both data sets the same share of test structures"
-                )
+        self._check_unseen(here, model, name)
+
+    def _check_unseen(self, here: str, model: str, name: str) -> None:
+        learnt, measured = self.datasets[self.models[model].dataset], self.datasets[name]
+        if learnt.specimen != measured.specimen:
+            return
+        specimen = self.specimens[measured.specimen]
+        seen = {i for part in ("train", "validation") for i in learnt.structures_of(part, specimen)}
+        both = sorted(seen & set(measured.structures_of("test", specimen)))
+        if both:
+            raise ValueError(
+                f"{here}: {len(both)} test structures of {name!r} are among those that {model!r} learns from "
+                f"(the first is {both[0]}); give both data sets the same share of test structures"
+            )
 
     def _check_model(self, here: str, model: Model) -> None:
         dataset = self.datasets[model.dataset]

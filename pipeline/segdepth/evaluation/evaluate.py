@@ -131,7 +131,7 @@ def evaluate_model(
 
 
 def _check_unseen(model: Path, structures: Sequence[int], specimen_name: str, root_seed: int) -> None:
-    """A network must not be judged on what it learned from (DESIGN §2, "by structure")."""
+    """A network must not be judged on what it learned from."""
     trained: dict[str, Any] = read_manifest(model)["notes"].get("training_structures") or {}
     if trained.get("specimen") != specimen_name or trained.get("root_seed", root_seed) != root_seed:
         return

@@ -1,4 +1,4 @@
-"""Metrics of depth maps, as sums that add over images (SegDepth IV-A; DESIGN §8). Arrays in, arrays out, no files.
+"""Metrics of depth maps, as sums that add over images (SegDepth IV-A). Arrays in, arrays out, no files.
 
 Every metric is a ratio of two sums, so images of different structures may be tallied one by one and added. Arrays of
 tallies may have any leading axes, say (structure, defocus); the last ones are

@@ -83,7 +83,7 @@ class TestSet:
         return len(self.structures) * len(self.defocus_nm)
 
     def samples(self, dose_lambda: float, specimen_name: str, root_seed: int) -> Iterator[Sample]:
-        """Every image with its noise, which depends on the structure and the defocus only (DESIGN §2)."""
+        """Every image with its noise, which depends on the structure and the defocus only."""
         electrons = electrons_per_pixel(dose_lambda, self.pixel_pm)
         place_of = {index: place for place, index in enumerate(self.structures)}
         for one, other in self._shards:

@@ -15,7 +15,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from segdepth.config import CLASSES, ConfigError
-from segdepth.store.manifest import writing
+from segdepth.store.manifest import check_target, writing
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -190,6 +190,9 @@ def save(
     out, inputs = Path(out), list(inputs)
     if out.suffix != ".png":
         raise ConfigError(f"out: got {out}; a figure's path ends in .png, its .pdf is written beside it")
-    for path in (out, out.with_suffix(".pdf")):
+    pair = (out, out.with_suffix(".pdf"))
+    for path in pair:
+        check_target(path, command, inputs)  # both, before either is written
+    for path in pair:
         with writing(path, command=command, code=code, inputs=inputs, parameters=parameters or {}) as partial:
             write_picture(fig, partial)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from segdepth.config import ConfigError
 from segdepth.evaluation.stored import read_metrics
-from segdepth.store.manifest import writing
+from segdepth.store.manifest import check_target, writing
 
 COMMAND = "tabulate-table1"
 NOTE = "printed as {} x 10^6, which is in units of 10^5"
@@ -22,7 +22,7 @@ PAPER = (
     (130, 77.31, 0.888, 0.699, 0.939, 1.75, ""),
 )
 """Base channels, parameters in 10^6, pixelwise and centre accuracy, detection rate, hallucinated rate in 10^-2, note.
-λ = 2.5 (IV-B). The parameters of the first two rows are given in the unit of the others (DESIGN §7)."""
+λ = 2.5 (IV-B). The parameters of the first two rows are given in the unit of the others."""
 
 PAPER_LAMBDA = 2.5
 RATES = {"pixelwise": "pixelwise_accuracy", "centre": "centre_accuracy", "detection": "detection_rate"}
@@ -100,6 +100,8 @@ def tabulate(evaluations: Sequence[Path], out: Path, code: str) -> None:
     order = [*HEADINGS, *(name for name in table.columns if name not in HEADINGS and name != "note"), "note"]
     table = table.reindex(columns=order)
     text = {".csv": table.to_csv(index=False, lineterminator="\n", float_format="%.6g"), ".tex": as_latex(table)}
+    for suffix in text:
+        check_target(out.with_suffix(suffix), COMMAND, evaluations)  # both, before either is written
     for suffix, content in text.items():
         with writing(
             out.with_suffix(suffix), command=COMMAND, code=code, inputs=evaluations, parameters={"paper": PAPER}

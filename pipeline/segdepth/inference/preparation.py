@@ -91,6 +91,10 @@ def check_geometry(
     return transform
 
 
+MOST_COUNTS = 1e6
+"""More electrons a pixel than any camera counts in a frame, and few enough to add up exactly."""
+
+
 def check_frames(
     recording: Recording,
     pixel_pm: float,
@@ -124,6 +128,11 @@ def check_frames(
     bad = int((usable & ~np.isfinite(frames)).sum())
     if bad:
         raise ConfigError(f"{source}: {bad} pixels are not finite; mask them with --invalid nan")
+    huge = int((usable & (frames > MOST_COUNTS)).sum())
+    if huge:
+        raise ConfigError(
+            f"{source}: {huge} pixels are above {MOST_COUNTS:g}; these are no counts (mask a value with --invalid)"
+        )
     negative = int((usable & (frames < 0)).sum())
     if negative:
         raise ConfigError(f"{source}: {negative} pixels are negative; counts are not (mask a value with --invalid)")

@@ -9,7 +9,7 @@ from segdepth.labels.ownership import nearest_column
 from segdepth.labels.projection import by_element
 
 CENTRE_RADIUS_PM = {"Ce": 85.0, "O": 64.0}
-"""16 and 12 pixels of 5.3 pm (SegDepth IV-A; DESIGN §8)."""
+"""16 and 12 pixels of 5.3 pm (SegDepth IV-A)."""
 
 
 def centre_regions(columns: pd.DataFrame, pixels: int, pixel_pm: float) -> np.ndarray:

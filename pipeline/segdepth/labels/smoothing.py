@@ -6,7 +6,7 @@ import numpy as np
 
 
 def ring_depth(atoms: np.ndarray, distance_pm: np.ndarray, core_pm: np.ndarray, outer_pm: np.ndarray) -> np.ndarray:
-    """Smoothed depth at a distance from a column of ``atoms`` atoms (DESIGN §6.2), uint8.
+    """Smoothed depth at a distance from a column of ``atoms`` atoms, uint8.
 
     n within the core r0, then ceil(n (R - r)/(R - r0)), and 0 from R on. Arguments broadcast.
     """

@@ -19,7 +19,7 @@ from torch import nn
 
 from segdepth.config import CLASSES
 from segdepth.learning.unet import UNet
-from segdepth.store.manifest import StoreError
+from segdepth.store.manifest import StoreError, check_whole, manifest_path
 
 WEIGHTS, CARD = "weights.safetensors", "network.json"
 
@@ -61,6 +61,8 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
         A file is missing, damaged, or of another architecture.
     """
     folder = Path(folder)
+    if manifest_path(folder).exists():  # a network that came from elsewhere has none
+        check_whole(folder, "train-model")
     try:
         card = NetworkCard(**json.loads((folder / CARD).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as failure:

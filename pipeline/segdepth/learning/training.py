@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import platform
+import re
 import shutil
 import time
 import warnings
@@ -47,6 +48,14 @@ def lightning_precision(precision: str, device: torch.device) -> str:
 def _fingerprint(*determining: object) -> str:
     """Names a training by all that determines it: a stopped one goes on only where every part is the same."""
     return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _remove_other_trainings(checkpoints: Path, keep: Path) -> None:
+    """Remove what trainings that differ left: folders that are named as ours are and hold checkpoints alone."""
+    for other in checkpoints.glob("*") if checkpoints.is_dir() else ():
+        ours = other.is_dir() and re.fullmatch(r"[0-9a-f]{16}", other.name)
+        if ours and other != keep and all(path.suffix == ".ckpt" for path in other.iterdir()):
+            shutil.rmtree(other)
 
 
 def build_network(architecture: Architecture, seed: int) -> UNet:
@@ -100,9 +109,7 @@ def train_model(
     contents = [read_manifest(path)["content"] for path in inputs]
     blocks = [block.as_json() for block in (model, dataset, specimen, imaging, labels)]
     folder = checkpoints / _fingerprint(name, *blocks, root_seed, contents, code)
-    for other in checkpoints.glob("*") if checkpoints.is_dir() else ():
-        if other != folder:
-            shutil.rmtree(other)  # of a training that differs
+    _remove_other_trainings(checkpoints, folder)
     best = ModelCheckpoint(
         folder,
         "best",

@@ -1,4 +1,4 @@
-"""The network (SegDepth, appendix; DESIGN §7): a U-Net with seven levels, replication padding and a median tail.
+"""The network (SegDepth, appendix): a U-Net with seven levels, replication padding and a median tail.
 
 Two variants: ``full`` reads 5.3 pm pixels and ends in two median downsamplings and a median filter; ``binned`` reads
 the 4 x 4 binned frame and has no tail. Both give 11 logits for each 21 pm pixel. Nothing here knows of images.
@@ -15,7 +15,7 @@ from segdepth.learning.padding import ReplicateConv2d
 
 ENCODER = (1, 1, 1, 2, 4, 8, 8)
 DECODER = (4, 2, 1, 1, 1, 1)
-"""Widths in units of the base channels, from the top down and from the bottom up (DESIGN §7; gives Table I)."""
+"""Widths in units of the base channels, from the top down and from the bottom up (gives Table I)."""
 
 
 class DoubleConvolution(nn.Sequential):

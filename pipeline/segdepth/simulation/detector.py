@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 REFERENCE_PIXEL_PM = 5411 / 1024
-"""λ counts electrons per pixel of this side in vacuum (SegDepth III-B2, "5.3 pm"; DESIGN §4)."""
+"""λ counts electrons per pixel of this side in vacuum (SegDepth III-B2, "5.3 pm")."""
 
 
 def electrons_per_pixel(dose_lambda: float | np.ndarray, pixel_pm: float) -> float | np.ndarray:

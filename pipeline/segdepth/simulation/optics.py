@@ -1,6 +1,6 @@
 """The one image former: stored exit waves and a lens in, intensity out; batched, on CPU and GPU.
 
-Model (DESIGN §5; SBD A.1): each focal step's wave passes exp(-iχ), a hard aperture and the quasi-coherent envelope of
+Model (SBD A.1): each focal step's wave passes exp(-iχ), a hard aperture and the quasi-coherent envelope of
 convergence; the intensities of the steps are averaged with Gaussian weights (explicit averaging); vibration and the
 pixel's box act on the intensity. χ(θ) = (2π/λ)(C1 θ²/2 + C3 θ⁴/4 + C5 θ⁶/6), C1 > 0 is overfocus.
 Lengths in pm, angles in rad, frequencies in 1/pm. This module must not know where waves come from.

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from segdepth.config import Beam
 from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_wave
-from segdepth.simulation.grid import grid_points
+from segdepth.simulation.grid import check_grid, grid_points
 from segdepth.specimen.files import read_atoms
 from segdepth.store.manifest import check_target, read_manifest, writing
 from segdepth.store.zarr_store import write_zarr
@@ -30,6 +30,7 @@ def simulate_waves(beam: Beam, atoms: Path, out: Path, code: str, device: str = 
     configure_abtem(backend)
     frames = read_atoms(atoms)
     specimen = read_manifest(atoms)["parameters"]["specimen"]
+    check_grid("beam", beam, 100 * float(frames[0].cell[0, 0]))
     waves = np.stack(
         [exit_wave(frame, beam) for frame in tqdm(frames, desc=f"multislice of {atoms}", unit="structure")]
     )

@@ -10,7 +10,7 @@ from ase import Atoms
 def column_table(atoms: Atoms, margin_pm: float, field_pm: float, reach_pm: float = 0.0) -> pd.DataFrame:
     """One row a lattice column: ``x_pm``, ``y_pm``, ``element`` (atomic number), ``atoms``, ``column``.
 
-    A column's position is the mean of its atoms' projections, its count is its own atoms (DESIGN §4). Coordinates
+    A column's position is the mean of its atoms' projections, its count is its own atoms. Coordinates
     are those of the field of view, from the corner of its pixel [0, 0]. Columns up to ``reach_pm`` outside the field
     are kept, since they may cover pixels inside.
     """

@@ -1,6 +1,6 @@
 """Fluorite CeO2 seen along [110]: where columns stand and where their atoms sit.
 
-Axes: x along [001] (period a), y along [1-10] (period a/√2), z along the beam [110] (period a/√2); DESIGN §4.
+Axes: x along [001] (period a), y along [1-10] (period a/√2), z along the beam [110] (period a/√2).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 ATOMIC_NUMBER = {"Ce": 58, "O": 8}
 
-# element, x, y, z in units of the three periods (DESIGN §4; fluorite, space group 225, Ce on 4a, O on 8c)
+# element, x, y, z in units of the three periods (fluorite, space group 225, Ce on 4a, O on 8c)
 MOTIF = (
     ("Ce", 0.00, 0.0, 0.0),
     ("Ce", 0.50, 0.5, 0.5),

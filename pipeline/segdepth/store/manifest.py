@@ -69,7 +69,21 @@ def content_hash(artefact: str | Path) -> str:
     return digest.hexdigest()
 
 
-KEYS = frozenset({"artefact", "command", "code", "content", "inputs", "parameters", "seeds", "versions", "commit"})
+KINDS = {
+    **dict.fromkeys(("artefact", "command", "code", "content", "commit"), str),
+    **dict.fromkeys(("parameters", "seeds", "versions", "notes"), dict),
+    "inputs": list,
+}
+"""What a manifest has, and of which type."""
+
+
+def _is_manifest(value: Any) -> bool:
+    if not isinstance(value, dict) or not all(isinstance(value.get(key), kind) for key, kind in KINDS.items()):
+        return False
+    return all(
+        isinstance(item, dict) and isinstance(item.get("path"), str) and isinstance(item.get("content"), str)
+        for item in value["inputs"]
+    )
 
 
 def made_from(manifest: Mapping[str, Any]) -> str:
@@ -89,7 +103,7 @@ def read_manifest(artefact: str | Path) -> dict[str, Any]:
     path = manifest_path(artefact)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(manifest, dict) or not manifest.keys() >= KEYS:
+        if not _is_manifest(manifest):
             raise ValueError("it lacks what a manifest has")
         return manifest
     except FileNotFoundError:
@@ -179,10 +193,11 @@ def _abandoned(target: Path) -> Iterator[Path]:
 
 def _abandoned_between(target: Path) -> bool:
     """Whether a writer was killed between putting the artefact in its place and its manifest beside it."""
-    return any(
-        (path / manifest_path(target).name).exists() and not (path / target.name).exists()
-        for path in _abandoned(target)
-    )
+    for path in _abandoned(target):
+        written = path / manifest_path(target).name
+        if written.exists() and not (path / target.name).exists():
+            return json.loads(written.read_text(encoding="utf-8"))["content"] == content_hash(target)
+    return False
 
 
 def _remove_abandoned(target: Path) -> None:
