@@ -148,16 +148,22 @@ def test_the_loss_is_the_papers_weighted_cross_entropy():
     assert float(weighted_cross_entropy(logits, depth, weight)) == pytest.approx(float(total / weight.sum()), rel=1e-5)
 
 
-def test_a_stopped_training_goes_on_to_the_same_network(shards, tmp_path, monkeypatch):
-    whole = train(shards, tmp_path / "whole", block())
+def cut_the_power_in_epoch(number: int, monkeypatch):
+    """Training stops with an error after the epoch's row, before its checkpoint; returns what was there before."""
     ended = Curve.on_train_epoch_end
 
-    def stop_in_the_third_epoch(self, trainer, pl_module):
+    def stop(self, trainer, pl_module):
         ended(self, trainer, pl_module)
-        if trainer.current_epoch == 2:
+        if trainer.current_epoch == number:
             raise RuntimeError("power cut")
 
-    monkeypatch.setattr(Curve, "on_train_epoch_end", stop_in_the_third_epoch)
+    monkeypatch.setattr(Curve, "on_train_epoch_end", stop)
+    return ended
+
+
+def test_a_stopped_training_goes_on_to_the_same_network(shards, tmp_path, monkeypatch):
+    whole = train(shards, tmp_path / "whole", block())
+    ended = cut_the_power_in_epoch(2, monkeypatch)
     with pytest.raises(RuntimeError, match="power cut"):
         train(shards, tmp_path / "cut", block())
     assert not (tmp_path / "cut/models/net").exists()
@@ -170,14 +176,7 @@ def test_a_stopped_training_goes_on_to_the_same_network(shards, tmp_path, monkey
 
 
 def test_a_training_with_other_splits_dose_or_seed_begins_anew(shards, tmp_path, monkeypatch):
-    ended = Curve.on_train_epoch_end
-
-    def stop_in_the_second_epoch(self, trainer, pl_module):
-        ended(self, trainer, pl_module)
-        if trainer.current_epoch == 1:
-            raise RuntimeError("power cut")
-
-    monkeypatch.setattr(Curve, "on_train_epoch_end", stop_in_the_second_epoch)
+    cut_the_power_in_epoch(1, monkeypatch)
     names = set()
     for changes in (
         {},
