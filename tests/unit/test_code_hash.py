@@ -58,7 +58,7 @@ def test_hash_is_sixteen_hex_digits_and_repeats(package):
 def test_imported_module_counts_and_others_do_not(package):
     folder, fresh = package
     before = {module: fresh(module) for module in (WAVES, IMAGES, DEPTH, ATOMS)}
-    edit(folder / "simulation" / "optics.py", "-2 + 4 * i", "-2 + 4.0 * i")
+    edit(folder / "simulation" / "focal.py", "2 * reach * i", "2.0 * reach * i")
     changed = {module for module, value in before.items() if fresh(module) != value}
     assert changed == {IMAGES}
 
@@ -95,7 +95,7 @@ def test_docstrings_may_come_and_go(package):
     path = folder / "specimen" / "wedge.py"
     text = path.read_text()
     before = fresh(ATOMS)
-    lines = [line for line in text.splitlines() if '"""Vacuum above' not in line and '"""Local thickness' not in line]
+    lines = [line for line in text.splitlines() if '"""Vacuum above' not in line and '"""Which atoms' not in line]
     assert len(lines) == len(text.splitlines()) - 2
     path.write_text("\n".join(lines) + "\n")
     assert fresh(ATOMS) == before

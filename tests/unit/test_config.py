@@ -84,7 +84,7 @@ CASES = [
     ("imaging.over.vibration_pm", [30, 10], ["imaging.over.vibration_pm", "[30, 10]", "low not above high"]),
     ("imaging.over.vibration_pm", -1, ["imaging.over.vibration_pm: got -1"]),
     ("imaging.over.aperture_mrad", 0.04, ["imaging.over.aperture_mrad: got 0.04", "5"]),
-    ("imaging.over.aperture_mrad", 60, ["imaging.over.aperture_mrad: got 60", "stored_angle_mrad (40)"]),
+    ("imaging.over.aperture_mrad", 60, ["imaging.over.aperture_mrad: got 60", "stored_angle_mrad (45)"]),
     ("imaging.over.pixel_pm", 20, ["imaging.over.pixel_pm: got 20", "whole number of pixels"]),
     ("imaging.over.pixel_pm", 0.0053, ["imaging.over.pixel_pm: got 0.0053", "2"]),
     ("imaging.over.vibration_pm", float("nan"), ["imaging.over.vibration_pm: got nan", "finite"]),
@@ -122,6 +122,7 @@ CASES = [
     ("specimens", None, ["specimens: got None"]),
     ("evaluations", {"small": ["slow"]}, ["evaluations.small: no block is called 'slow'"]),
     ("figures", {"model": "small", "dataset": "quick", "confusion_dataset": "quick"}, ["figures.dataset: evaluations.small must list 'quick'"]),  # noqa: E501
+    ("figures", {"model": "small", "dataset": "quick", "confusion_dataset": "quick", "montage_dataset": "slow"}, ["figures.montage_dataset: no block is called 'slow'"]),  # noqa: E501
     ("predictions", {"p": {"model": "small"}}, ["predictions.p", "give either input"]),
     ("predictions", {"p": {"model": "small", "input": "a.dm4"}}, ["predictions.p", "pixel_pm is needed"]),
     ("device", "gpu", ["device: got 'gpu'", "'cuda'"]),

@@ -54,7 +54,7 @@ def test_an_evaluation_needs_the_networks_pixel(data):
 
 
 def test_a_grid_too_coarse_for_what_is_stored(data):
-    data["beams"]["beam300"] |= {"pixel_pm": 15, "stored_angle_mrad": 60}
+    data["beams"]["beam300"] |= {"pixel_pm": 15, "stored_angle_mrad": 80}
     assert "beams.beam300.pixel_pm: got 15" in refused(data)
 
 
@@ -79,3 +79,22 @@ def test_a_recording_must_show_an_unseen_structure(data):
     data["datasets"]["all"] = data["datasets"]["quick"] | {"splits": {"test": 1.0, "validation": 0.0, "train": 0.0}}
     data["micrographs"]["camera"]["dataset"] = "all"
     assert "predictions.camera" in refused(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"input": "none.tif", "pixel_pm": 6.3}, ["comparisons.mine.input", "none.tif"]),
+        ({"input": "movie.npz"}, ["comparisons.mine", "pixel_pm is needed"]),
+        ({}, ["comparisons.mine", "give either input"]),
+        ({"micrograph": "camera", "dataset": "nothing"}, ["comparisons.mine.dataset", "nothing"]),
+        ({"micrograph": "nothing"}, ["comparisons.mine.micrograph", "nothing"]),
+        ({"micrograph": "camera", "defocus_nm": 5.5}, ["comparisons.mine.defocus_nm", "5.5", "imaging.overfocus"]),
+        ({"micrograph": "camera", "structur": 1}, ["comparisons.mine.structur", "structure"]),
+    ],
+)
+def test_a_comparison_needs_a_micrograph_and_a_simulation(data, change, words):
+    data["comparisons"] = {"mine": {"dataset": "quick", **change}}
+    told = refused(data)
+    for word in words:
+        assert word in told, told

@@ -104,6 +104,29 @@ def test_tilted_column_counts_overlap():
     assert maps["depth"][60, 65] == 2 and maps["depth"][65, 60] == 2
 
 
+def test_a_vacancy_moves_a_tilted_columns_position_and_lowers_its_count():
+    """Five atoms that step by 20 pm; without the first the mean of the others is 10 pm further."""
+    atoms = column(8, 600, 600, 5, 0)
+    atoms.positions[:, 0] += 0.2 * np.arange(5)
+    for kept, x, count in (([0, 1, 2, 3, 4], 640, 5), ([1, 2, 3, 4], 650, 4), ([0, 4], 640, 2)):
+        maps, table = depth_maps(atoms[kept], LABELS, 0.0, 1200.0)
+        assert table[["x_pm", "atoms"]].values.tolist() == [[pytest.approx(x), count]]
+        assert maps["depth"][60, int(x / PIXEL)] == count
+
+
+def test_a_tilted_columns_mean_decides_whether_it_is_in_the_field():
+    """Atoms at -40 … +80 pm: the mean, 20 pm, is inside, and the label lies there; mirrored it is outside."""
+    atoms = column(58, 360, 1000, 4, 0)
+    atoms.positions[:, 0] += 0.4 * np.arange(4)
+    maps, table = depth_maps(atoms, LABELS, 400.0, 1200.0)
+    assert table["x_pm"].tolist() == pytest.approx([20]) and maps["depth"][60, 2] == 4
+    assert len(column_table(atoms, 400.0, 1200.0)) == 1
+    atoms.positions[:, 0] = 8 - atoms.positions[:, 0]
+    maps, table = depth_maps(atoms, LABELS, 400.0, 1200.0)
+    assert table["x_pm"].tolist() == pytest.approx([-20]) and maps["depth"][60, 0] == 4
+    assert len(column_table(atoms, 400.0, 1200.0)) == 0
+
+
 def test_nearer_column_wins_where_discs_overlap():
     atoms = structure(column(58, 600, 600, 8, 0), column(8, 735.3, 600, 2, 1))
     maps, _ = depth_maps(atoms, LABELS, 0.0, 1200.0)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -56,13 +56,64 @@ class Specimen(Block):
     )
     vacuum_fraction: range_of(ge=0.05, le=0.9) = Field((0.12, 0.4), description="share of the field above the crystal")
     terrace_nm: range_of(ge=0.3, le=10) = Field((0.6, 2.0), description="terrace width of the stepped surface")
+    step_half_layers: Annotated[tuple[Annotated[Count, Field(ge=1, le=4)], ...], Field(min_length=1)] = Field(
+        (1, 2), description="heights of the stepped surface's steps in half layers a/(2√2), each as likely"
+    )
     facet_nm: range_of(ge=0.5, le=10) = Field((1.0, 2.7), description="period of the sawtooth surface")
     missing_probability: Annotated[Number, Field(ge=0, le=0.5)] = Field(
         0.03, description="chance that a column near the surface lacks its last atom"
     )
     missing_reach_nm: Annotated[Number, Field(ge=0, le=5)] = Field(
-        0.6, description="how near the surface a column must be to lack an atom"
+        0.6, description="how near the surface a column must be to lack an atom, or to gain one"
     )
+    added_probability: Annotated[Number, Field(ge=0, le=0.5)] = Field(
+        0.0, description="chance that a column near the surface, or up to half a layer above it, gains an atom"
+    )
+    count_shift_atoms: Annotated[Count, Field(ge=0, le=3)] = Field(
+        0, description="each column's count is shifted by up to this many atoms, clipped to 1 ... the bulk's"
+    )
+    corner_radius_nm: range_of(ge=0, le=3) = Field((0.0, 0.0), description="rounding of the surface line's corners")
+    exit_decay_nm: range_of(ge=0.1, le=50) | None = Field(
+        None, description="decay length of the exit face alone; without it both faces share that of decay_nm"
+    )
+    terminations: Annotated[tuple[Literal["cut", "Ce", "O"], ...], Field(min_length=1)] = Field(
+        ("cut",),
+        description="what the surface ends with, drawn: cut (as the line cuts it), Ce (no O column that lacks one of "
+        "its three Ce columns), O (every Ce column has its six O columns)",
+    )
+    oxygen_vacancy_fraction: range_of(ge=0, le=0.3) = Field(
+        (0.0, 0.0), description="share of oxygen sites that are empty, far from the surface"
+    )
+    vacancy_surface_enrichment: Annotated[Number, Field(ge=1, le=20)] = Field(
+        1.0, description="how many times more vacancies there are at the surface"
+    )
+    vacancy_reach_nm: Annotated[Number, Field(ge=0.1, le=5)] = Field(
+        0.5, description="1/e length over which that enrichment fades"
+    )
+    rotation_deg: range_of(ge=-45, le=45) = Field(
+        (0.0, 0.0), description="in-plane rotation of the crystal, counter-clockwise with y up"
+    )
+    strain_percent: range_of(ge=-2, le=2) = Field(
+        (0.0, 0.0), description="in-plane strain, drawn along [001] and along [1-10]"
+    )
+    tilt_deg: range_of(ge=0, le=4) = Field(
+        (0.0, 0.0), description="tilt off the zone axis, in any direction; adds to the beam's"
+    )
+
+    @model_validator(mode="after")
+    def _margin(self) -> Specimen:
+        """A tilted column that the cell's edge cuts must not reach into the field's labels."""
+        if self.tilt_deg[1] == 0:
+            return self
+        label_reach = 360  # pm: the largest outer_radius_pm and pixel_pm that labels may have
+        atoms = min(self.bulk_atoms[1] + (self.added_probability > 0), CLASSES - 1)
+        smear = (atoms - 1) * self.lattice_pm / math.sqrt(2) * math.sin(math.radians(self.tilt_deg[1]))
+        if self.margin_pm < smear + label_reach:
+            raise ValueError(
+                f"margin_pm: got {self.margin_pm:g}; a column of {atoms} atoms tilted by {self.tilt_deg[1]:g}° "
+                f"(tilt_deg) smears over {smear:.0f} pm, at least {smear + label_reach:.0f} is needed"
+            )
+        return self
 
     @property
     def shards(self) -> int:
@@ -77,18 +128,30 @@ class Beam(Block):
     """Illumination and multislice; nothing of the lens."""
 
     energy_kev: Annotated[Number, Field(ge=20, le=1000)] = 300.0
-    pixel_pm: Annotated[Number, Field(ge=2, le=15)] = Field(7.6, description="largest pixel of the multislice grid")
+    pixel_pm: Annotated[Number, Field(ge=2, le=15)] = Field(10.5, description="largest pixel of the multislice grid")
+    band_limit: Annotated[Number, Field(ge=0.3, le=1)] = Field(
+        1.0, description="share of the grid's Nyquist frequency that propagates (abTEM's antialias cutoff)"
+    )
+    precision: Literal["float32", "float64"] = "float32"
     slice_pm: Annotated[Number, Field(ge=5, le=400)] = Field(96.0, description="atoms nearer in height share a slice")
     parametrization: Literal["lobato", "kirkland", "peng"] = Field("lobato", description="scattering factors")
     projection: Literal["infinite", "finite"] = Field("infinite", description="how an atom's potential is sliced")
     debye_waller_pm: dict[Literal["Ce", "O"], Annotated[Number, Field(ge=0, le=50)]] = Field(
         {"Ce": 6.6, "O": 8.5}, description="rms vibration u along each axis, B = 8 pi^2 u^2"
     )
+    absorption: bool = Field(
+        True,
+        description="what vibration scatters diffusely leaves the wave (absorptive form factors); false: only the "
+        "Debye-Waller factor",
+    )
+    frozen_phonons: Annotated[Count, Field(ge=0, le=200)] = Field(
+        0, description="snapshots of displaced atoms whose images are averaged; 0: the Debye-Waller factor alone"
+    )
     tilt_mrad: tuple[Annotated[Number, Field(ge=-70, le=70)], Annotated[Number, Field(ge=-70, le=70)]] = Field(
-        (0.0, 0.0), description="beam tilt along x and y"
+        (0.0, 0.0), description="tilt of the beam along x and y for all structures, besides a structure's own"
     )
     stored_angle_mrad: Annotated[Number, Field(ge=5, le=100)] = Field(
-        40.0, description="Fourier coefficients up to this angle are stored; no aperture can be larger"
+        45.0, description="Fourier coefficients up to this angle are stored; no aperture can be larger"
     )
 
     @model_validator(mode="after")
@@ -128,8 +191,11 @@ class DefocusSteps(Block):
         return tuple(round(self.start + i * self.step, 9) for i in range(self.count))
 
 
+AZIMUTH = range_of(ge=-360, le=360)
+
+
 class Imaging(Block):
-    """The lens and the pixel. A value in brackets is a range from which each image draws."""
+    """The lens, the camera and the pixel. A value in brackets is a range from which each image draws."""
 
     defocus_nm: (
         DefocusSteps
@@ -138,22 +204,43 @@ class Imaging(Block):
         ]
     ) = Field(
         DefocusSteps(start=1, stop=9, step=1),
-        description="C1 of the stored images; training draws between the ends",
+        description="C1 of the stored images, from the crystal's exit face; training draws between the ends",
     )
     c3_um: value_or_range(smallest=0.1, ge=-5000, le=5000) = -9.0
     c5_mm: value_or_range(smallest=0.01, ge=-100, le=100) = 5.0
+    a1_nm: value_or_range(smallest=0.01, ge=0, le=100) = Field(0.0, description="twofold astigmatism A1")
+    a1_azimuth_deg: AZIMUTH = Field((0.0, 360.0), description="its azimuth, from x towards y; [30, 30] is fixed")
+    b2_nm: value_or_range(smallest=0.1, ge=0, le=2000) = Field(0.0, description="axial coma B2 (C21 = 3 B2)")
+    b2_azimuth_deg: AZIMUTH = Field((0.0, 360.0), description="its azimuth")
+    a2_nm: value_or_range(smallest=0.1, ge=0, le=2000) = Field(0.0, description="threefold astigmatism A2")
+    a2_azimuth_deg: AZIMUTH = Field((0.0, 360.0), description="its azimuth")
     focal_spread_nm: value_or_range(smallest=0.1, ge=0, le=20) = Field(
-        4.0, description="1/e half-width, averaged explicitly"
+        4.0, description="1/e half-width of the Gaussian over which intensities are averaged"
     )
-    focal_samples: Annotated[Count, Field(ge=1, le=201)] = Field(
-        17, description="equal focal steps over ±2 half-widths"
+    focal_method: Literal["modes", "steps"] = Field(
+        "modes", description="eigenmodes of the focal kernel, or equal steps over ±2 half-widths (Dr. Probe's way)"
+    )
+    focal_samples: Annotated[Count, Field(ge=1, le=81)] = Field(
+        8, description="modes or steps; 8 modes are nearer to the Gaussian than 17 steps"
     )
     convergence_mrad: value_or_range(smallest=0.001, ge=0, le=5) = Field(
         0.2, description="1/e half-width, envelope on the wave"
     )
-    aperture_mrad: Annotated[Number, Field(ge=5, le=100)] = Field(40.0, description="hard objective aperture")
+    aperture_mrad: Annotated[Number, Field(ge=5, le=100)] = Field(45.0, description="hard objective aperture")
     vibration_pm: value_or_range(smallest=1, ge=0, le=100) = Field(20.0, description="rms image spread, isotropic")
     pixel_pm: Annotated[Number, Field(ge=2, le=60)] = Field(5411 / 256, description="side of an image pixel")
+    camera_pixel_pm: Annotated[Number, Field(ge=1, le=60)] = Field(
+        5411 / 1024, description="the camera's own pixel, whose Nyquist frequency the MTF refers to"
+    )
+    mtf_nyquist: value_or_range(smallest=0.01, gt=0, le=1) = Field(
+        1.0, description="the camera's MTF at its Nyquist frequency, beside the pixel's own box; 1 is none"
+    )
+    mtf_exponent: Annotated[Number, Field(ge=0.3, le=4)] = Field(
+        1.0, description="MTF(q) = mtf_nyquist ^ ((q / Nyquist) ^ mtf_exponent)"
+    )
+    detection_efficiency: Annotated[Number, Field(gt=0, le=1)] = Field(
+        1.0, description="share of the electrons that is counted: the DQE at zero frequency"
+    )
 
     @property
     def defocus_values_nm(self) -> tuple[float, ...]:
@@ -165,6 +252,11 @@ class Imaging(Block):
         if len(set(values)) != len(values):
             raise ValueError("defocus_nm names a value twice")
         return self
+
+    @property
+    def least_vibration_pm(self) -> float:
+        """The smallest vibration that a lens of this block can have."""
+        return self.vibration_pm[0] if isinstance(self.vibration_pm, tuple) else self.vibration_pm
 
 
 class Labels(Block):
@@ -294,10 +386,9 @@ class Micrograph(Block):
 MICROGRAPH_SUFFIXES = (".npy", ".npz", ".tif", ".tiff")
 
 
-class Prediction(Block):
-    """One micrograph for ``segdepth predict``; ``input`` is a file, ``micrograph`` a simulated recording."""
+class MicrographInput(Block):
+    """A micrograph and how it is to be read: ``input`` is a file, ``micrograph`` a simulated recording."""
 
-    model: Name
     input: str | None = None
     micrograph: Name | None = None
     key: str | None = Field(None, description="array name inside an .npz file")
@@ -310,7 +401,7 @@ class Prediction(Block):
     dose: Annotated[Number, Field(gt=0)] | None = Field(None, description="vacuum level, counts per pixel")
 
     @model_validator(mode="after")
-    def _source(self) -> Prediction:
+    def _source(self) -> Self:
         if (self.input is None) == (self.micrograph is None):
             raise ValueError("give either input (a file) or micrograph (a name), not both and not neither")
         if self.input is not None and self.pixel_pm is None:
@@ -326,9 +417,42 @@ class Prediction(Block):
         return self
 
 
+class Prediction(MicrographInput):
+    """One micrograph for ``segdepth predict``; ``input`` is a file, ``micrograph`` a simulated recording."""
+
+    model: Name
+
+
+class Comparison(MicrographInput):
+    """One micrograph for ``segdepth compare-micrograph``, beside the simulation at its pixel and dose."""
+
+    dataset: Name = Field(description="its specimen, beam and imaging blocks are what the micrograph is held against")
+    structure: Annotated[Count, Field(ge=0)] = Field(0, description="which of the test structures is shown")
+    defocus_nm: Annotated[Number, Field(ge=-100, le=100)] | None = Field(
+        None, description="which of the imaging block's values is shown; without it, the one that is nearest"
+    )
+    frame: Annotated[Count, Field(ge=0)] = Field(0, description="which frame of a movie")
+
+
+class Convergence(Block):
+    """What the convergence study looks at: the data set's beam and imaging, on some of its structures."""
+
+    dataset: Name
+    shard: Annotated[Count, Field(ge=0)] = Field(0, description="the atoms file that holds the structures")
+    structures: tuple[Annotated[Count, Field(ge=0)], ...] = Field(
+        (), description="indices in the plan; none means the thickest and the middle one of the shard"
+    )
+    phonons: Annotated[Count, Field(ge=0, le=200)] = Field(
+        32, description="snapshots that the Debye-Waller factor is held against; 0 leaves that out"
+    )
+
+
 class Figures(Block):
     """What the paper's figures are drawn from."""
 
     model: Name
     dataset: Name
     confusion_dataset: Name = Field(description="the dataset of figure 6 (the paper uses lambda = 1)")
+    montage_dataset: Name | None = Field(
+        None, description="the dataset whose first shard the montage shows; without it there is none"
+    )

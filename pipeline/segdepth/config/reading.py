@@ -105,9 +105,10 @@ def check_files(config: Config) -> None:
     ConfigError
         One is missing.
     """
-    for name, prediction in config.predictions.items():
-        if prediction.input is not None and not Path(prediction.input).is_file():
-            raise ConfigError(f"predictions.{name}.input: got {prediction.input!r}; there is no such file")
+    for section in ("predictions", "comparisons"):
+        for name, block in getattr(config, section).items():
+            if block.input is not None and not Path(block.input).is_file():
+                raise ConfigError(f"{section}.{name}.input: got {block.input!r}; there is no such file")
 
 
 def json_schema() -> str:

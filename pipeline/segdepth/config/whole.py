@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from segdepth.config.blocks import (
     Beam,
     Block,
+    Comparison,
+    Convergence,
     Dataset,
     Figures,
     Imaging,
@@ -36,6 +38,8 @@ class Config(Block):
     figures: Figures | None = None
     micrographs: dict[Name, Micrograph] = {}
     predictions: dict[Name, Prediction] = {}
+    comparisons: dict[Name, Comparison] = {}
+    convergence: Convergence | None = Field(None, description="the convergence study; made when it is asked for")
 
     @model_validator(mode="after")
     def _joins(self) -> Config:
@@ -72,8 +76,20 @@ class Config(Block):
                 need(f"predictions.{name}.micrograph", prediction.micrograph, self.micrographs)
                 recorded = self.micrographs[prediction.micrograph].dataset
                 self._check_unseen(f"predictions.{name}", prediction.model, recorded)
+        for name, comparison in self.comparisons.items():
+            here = f"comparisons.{name}"
+            need(f"{here}.dataset", comparison.dataset, self.datasets)
+            if comparison.micrograph is not None:
+                need(f"{here}.micrograph", comparison.micrograph, self.micrographs)
+            self._check_test_part(here, comparison.dataset)
+            self._check_shown_defocus(here, comparison)
+        if self.convergence is not None:
+            need("convergence.dataset", self.convergence.dataset, self.datasets)
+            self._check_study(self.convergence)
         if self.figures is not None:
             need("figures.model", self.figures.model, self.models)
+            if self.figures.montage_dataset is not None:
+                need("figures.montage_dataset", self.figures.montage_dataset, self.datasets)
             for field in ("dataset", "confusion_dataset"):
                 name = getattr(self.figures, field)
                 need(f"figures.{field}", name, self.datasets)
@@ -103,6 +119,27 @@ class Config(Block):
             raise ValueError(
                 f"datasets.{name}.splits.test: got {dataset.splits.test:g}, which leaves none of the "
                 f"{specimen.structures} structures; {here} needs at least one"
+            )
+
+    def _check_study(self, study: Convergence) -> None:
+        specimen = self.specimens[self.datasets[study.dataset].specimen]
+        if study.shard >= specimen.shards:
+            raise ValueError(
+                f"convergence.shard: got {study.shard}; the specimen has shards 0 to {specimen.shards - 1}"
+            )
+        first = study.shard * specimen.shard_size
+        last = min(first + specimen.shard_size, specimen.structures) - 1
+        outside = [index for index in study.structures if not first <= index <= last]
+        if outside:
+            raise ValueError(f"convergence.structures: got {outside[0]}; shard {study.shard} has {first} to {last}")
+
+    def _check_shown_defocus(self, here: str, comparison: Comparison) -> None:
+        imaging = self.datasets[comparison.dataset].imaging
+        values = self.imaging[imaging].defocus_values_nm
+        if comparison.defocus_nm is not None and min(abs(v - comparison.defocus_nm) for v in values) > 1e-6:
+            raise ValueError(
+                f"{here}.defocus_nm: got {comparison.defocus_nm:g}; imaging.{imaging} has "
+                f"{', '.join(f'{value:g}' for value in values)}"
             )
 
     def _check_evaluation(self, here: str, model: str, name: str) -> None:

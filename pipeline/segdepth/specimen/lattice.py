@@ -37,22 +37,26 @@ class Columns:
     atomic_number: np.ndarray
 
 
-def lattice_columns(lattice_pm: float, width_pm: float, height_pm: float, origin_pm: tuple[float, float]) -> Columns:
-    """All columns with 0 <= x < width and 0 <= y < height, sorted by y, then x.
+def lattice_columns(
+    lattice_pm: float, width_pm: float, height_pm: float, origin_pm: tuple[float, float], beyond_pm: float = 0.0
+) -> Columns:
+    """All columns with 0 <= x < width and 0 <= y < height, and ``beyond_pm`` more on each side; sorted by y, then x.
 
     Parameters
     ----------
     origin_pm : (x, y) of a Ce column of height offset 0.
     """
     period_x, period_y, _ = periods_pm(lattice_pm)
-    i = np.arange(-1, int(width_pm / period_x) + 2) + np.floor(-origin_pm[0] / period_x)
-    j = np.arange(-1, int(height_pm / period_y) + 2) + np.floor(-origin_pm[1] / period_y)
+    i = np.arange(-1, int((width_pm + 2 * beyond_pm) / period_x) + 2) + np.floor((-beyond_pm - origin_pm[0]) / period_x)
+    j = np.arange(-1, int((height_pm + 2 * beyond_pm) / period_y) + 2) + np.floor(
+        (-beyond_pm - origin_pm[1]) / period_y
+    )
     parts = []
     for element, fx, fy, fz in MOTIF:
         x, y = np.meshgrid(origin_pm[0] + (i + fx) * period_x, origin_pm[1] + (j + fy) * period_y)
         parts.append(np.stack([x.ravel(), y.ravel(), np.full(x.size, fz), np.full(x.size, ATOMIC_NUMBER[element])]))
     x, y, z, number = np.concatenate(parts, axis=1)
-    inside = (x >= 0) & (x < width_pm) & (y >= 0) & (y < height_pm)
+    inside = (x >= -beyond_pm) & (x < width_pm + beyond_pm) & (y >= -beyond_pm) & (y < height_pm + beyond_pm)
     order = np.lexsort((x[inside], y[inside]))
     x, y, z, number = (values[inside][order] for values in (x, y, z, number))
     return Columns(x, y, z, number.astype(int))

@@ -1,13 +1,28 @@
 """The plan: one row a structure, with everything about it that is a number or a word.
 
-Columns of ``plan.csv``: ``id`` (``<specimen>-NNNNN``), ``index``, ``seed``, ``shard``, ``split_position`` (compared
-with a data set's shares, see ``segdepth.splits``), ``surface``, ``bulk_atoms``, ``surface_atoms`` (thickness in atoms a
-column), ``decay_pm``, ``exit_fraction``, ``vacuum_fraction``, ``origin_x_pm``, ``origin_y_pm`` (a Ce column),
-``entrance_phase`` (height of the first plane in periods).
+Columns of ``plan.csv``:
+
+``id`` (``<specimen>-NNNNN``), ``index``, ``seed``, ``shard``,
+``split_position`` (compared with a data set's shares, see ``segdepth.splits``),
+``surface`` (flat, stepped, sawtooth),
+``bulk_atoms``, ``surface_atoms`` (thickness in atoms a column, far from the surface and at it),
+``decay_pm`` (1/e length of the thinning on the entrance face), ``exit_fraction`` (the exit face's share of the
+thinning), ``vacuum_fraction`` (share of the field above the surface's mean line),
+``origin_x_pm``, ``origin_y_pm`` (a Ce column, in the cell), ``entrance_phase`` (height of the first plane in periods),
+``corner_radius_pm`` (rounding of the surface line), ``exit_decay_pm`` (1/e length on the exit face; ``decay_pm`` where
+the block has no ``exit_decay_nm``), ``termination`` (cut, Ce, O),
+``oxygen_vacancy_fraction`` (share of oxygen sites missing, far from the surface),
+``rotation_deg`` (in-plane, counter-clockwise with y up), ``strain_x_percent``, ``strain_y_percent`` (along the
+crystal's [001] and [1-10]), ``tilt_x_deg``, ``tilt_y_deg`` (lean of the zone axis towards +x and +y on its way down the
+beam; ``specimen.orientation`` says it exactly).
+
+A value is drawn whether its block's range is open or not, in this order, and new ones are appended: what is drawn
+before never changes when an option is switched on.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from io import StringIO
 from pathlib import Path
@@ -39,7 +54,7 @@ def plan_row(block: Specimen, name: str, index: int, root_seed: int) -> dict:
     low, high = block.bulk_atoms
     bulk = low + int((high - low + 1) * _spread(index, hash64(name) + root_seed))
     surface = min(rng.uniform(*block.surface_atoms), bulk)
-    return {
+    row = {
         "id": f"{name}-{index:05d}",
         "index": index,
         "seed": structure_seed(root_seed, name, index),
@@ -55,6 +70,22 @@ def plan_row(block: Specimen, name: str, index: int, root_seed: int) -> dict:
         "origin_y_pm": round(rng.uniform(0, period_y), 3),
         "entrance_phase": round(rng.uniform(0, 1), 4),
     }
+    exit_decay = rng.uniform(*(block.exit_decay_nm or block.decay_nm))
+    row |= {
+        "corner_radius_pm": round(1000 * rng.uniform(*block.corner_radius_nm), 2),
+        "exit_decay_pm": row["decay_pm"] if block.exit_decay_nm is None else round(1000 * exit_decay, 2),
+        "termination": block.terminations[int(rng.random() * len(block.terminations))],
+        "oxygen_vacancy_fraction": round(rng.uniform(*block.oxygen_vacancy_fraction), 5),
+        "rotation_deg": round(rng.uniform(*block.rotation_deg), 4),
+        "strain_x_percent": round(rng.uniform(*block.strain_percent), 4),
+        "strain_y_percent": round(rng.uniform(*block.strain_percent), 4),
+    }
+    tilt, azimuth = rng.uniform(*block.tilt_deg), rng.uniform(0, 2 * math.pi)
+    row |= {  # + 0.0 turns -0.0 into 0.0
+        "tilt_x_deg": round(tilt * math.cos(azimuth), 4) + 0.0,
+        "tilt_y_deg": round(tilt * math.sin(azimuth), 4) + 0.0,
+    }
+    return row
 
 
 def plan_table(block: Specimen, name: str, root_seed: int) -> pd.DataFrame:

@@ -5,9 +5,12 @@ The surface normal is +y, a (110)-type surface. Every function returns heights r
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from segdepth.config import Specimen
+from segdepth.specimen.corners import rounded
 from segdepth.specimen.lattice import periods_pm
 
 FACET_SLOPE = 1 / np.sqrt(2)
@@ -21,18 +24,38 @@ def flat(x_pm: np.ndarray) -> np.ndarray:
     return np.zeros_like(x_pm)
 
 
-def stepped(x_pm: np.ndarray, width_pm: float, block: Specimen, rng: np.random.Generator) -> np.ndarray:
-    """Terraces of random width whose heights differ by a half or a whole layer (a/(2√2) or a/√2)."""
+def stepped(
+    x_pm: np.ndarray,
+    width_pm: float,
+    block: Specimen,
+    rng: np.random.Generator,
+    beyond: tuple[np.random.Generator, np.random.Generator] | None = None,
+) -> np.ndarray:
+    """Terraces of random width whose heights differ by ``step_half_layers`` half layers of a/(2√2).
+
+    ``rng`` draws the terraces over 0 … width; ``beyond`` (left, right) draws those outside, outwards from there.
+    Without it the outermost terraces go on.
+    """
     half_layer = periods_pm(block.lattice_pm)[1] / 2
     low, high = (1000 * value for value in block.terrace_nm)
+
+    def next_height(height: int, rng: np.random.Generator) -> int:
+        step = int(rng.choice(block.step_half_layers)) * int(rng.choice([-1, 1]))
+        return height - step if abs(height + step) > MAX_HALF_LAYERS else height + step
+
     edges, heights = [-rng.uniform(0, high)], [int(rng.integers(-1, 2))]
     while edges[-1] < width_pm:
         edges.append(edges[-1] + rng.uniform(low, high))
-        step = int(rng.choice([1, 2])) * int(rng.choice([-1, 1]))
-        if abs(heights[-1] + step) > MAX_HALF_LAYERS:
-            step = -step
-        heights.append(heights[-1] + step)
-    terrace = np.searchsorted(np.array(edges), x_pm, side="right") - 1
+        heights.append(next_height(heights[-1], rng))
+    if beyond is not None and x_pm.size:
+        left, right = beyond
+        while edges[0] > x_pm.min():
+            edges.insert(0, edges[0] - left.uniform(low, high))
+            heights.insert(0, next_height(heights[0], left))
+        while edges[-1] < x_pm.max():
+            edges.append(edges[-1] + right.uniform(low, high))
+            heights.append(next_height(heights[-1], right))
+    terrace = np.maximum(np.searchsorted(np.array(edges), x_pm, side="right") - 1, 0)
     return half_layer * np.array(heights)[terrace]
 
 
@@ -44,12 +67,25 @@ def sawtooth(x_pm: np.ndarray, block: Specimen, rng: np.random.Generator) -> np.
     return FACET_SLOPE * rise
 
 
-def surface_line(kind: str, x_pm: np.ndarray, width_pm: float, block: Specimen, rng: np.random.Generator) -> np.ndarray:
-    """Height of the surface at each x, pm from its mean line; ``kind`` is one of the block's surfaces."""
+def surface_line(
+    kind: str,
+    x_pm: np.ndarray,
+    width_pm: float,
+    block: Specimen,
+    rng: np.random.Generator,
+    beyond: tuple[np.random.Generator, np.random.Generator] | None = None,
+    corner_radius_pm: float = 0.0,
+) -> np.ndarray:
+    """Height of the surface at each x, pm from its mean line; ``kind`` is one of the block's surfaces.
+
+    ``beyond`` as for ``stepped``; corners are rounded by ``corner_radius_pm``.
+    """
     if kind == "flat":
-        return flat(x_pm)
-    if kind == "stepped":
-        return stepped(x_pm, width_pm, block, rng)
-    if kind == "sawtooth":
-        return sawtooth(x_pm, block, rng)
-    raise ValueError(f"surface {kind!r}: allowed are flat, stepped, sawtooth")
+        line = flat
+    elif kind == "stepped":
+        line = partial(stepped, width_pm=width_pm, block=block, rng=rng, beyond=beyond)
+    elif kind == "sawtooth":
+        line = partial(sawtooth, block=block, rng=rng)
+    else:
+        raise ValueError(f"surface {kind!r}: allowed are flat, stepped, sawtooth")
+    return rounded(line, x_pm, corner_radius_pm)
