@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from hypothesis import settings
 
 from segdepth.config import Beam, Specimen
@@ -23,7 +24,7 @@ SMALL = {
     "decay_nm": (0.5, 1.0),
     "missing_probability": 0.0,
 }
-SMALL_BEAM = Beam(pixel_pm=7, slice_pm=190)
+SMALL_BEAM = Beam(pixel_pm=7, slice_pm=190, absorption=False)
 
 
 @pytest.fixture(scope="session")
@@ -81,3 +82,14 @@ def random_wave(orders: int, cell_pm: float, angle_rad: float, wavelength_pm: fl
     wave *= np.exp(-square / (orders / 2) ** 2) * (square <= (angle_rad / wavelength_pm * cell_pm) ** 2)
     wave[0, 0] = 3 * np.abs(wave[0, 0]) + 1
     return wave / np.sqrt(np.sum(np.abs(wave) ** 2))
+
+
+def cerium(*places, side=16.0, height=9.0) -> Atoms:
+    return Atoms(f"Ce{len(places)}", positions=places, cell=(side, side, height), pbc=True)
+
+
+def relative(found: np.ndarray, expected: np.ndarray) -> float:
+    """Norm of the difference over the norm of what was scattered."""
+    scattered = expected.copy()
+    scattered[0, 0] -= 1
+    return np.linalg.norm(found - expected) / np.linalg.norm(scattered)

@@ -1,4 +1,10 @@
-"""The electron-counting detector: dose and shot noise (SegDepth III-B3, eqs. 1 and 2)."""
+"""The electron-counting detector: dose and shot noise (SegDepth III-B3, eqs. 1 and 2).
+
+A counting detector places each electron with its own small error and loses some. So its MTF acts on the expected
+intensity, before the noise (``segdepth.simulation.optics``), lost electrons make a lower dose, and counts of
+neighbouring pixels stay independent: DQE(q) = DQE(0) · MTF(q)², beside the pixel's box. (An integrating camera would
+blur the noise as well.)
+"""
 
 from __future__ import annotations
 
@@ -10,9 +16,11 @@ REFERENCE_PIXEL_PM = 5411 / 1024
 """λ counts electrons per pixel of this side in vacuum (SegDepth III-B2, "5.3 pm")."""
 
 
-def electrons_per_pixel(dose_lambda: float | np.ndarray, pixel_pm: float) -> float | np.ndarray:
-    """Electrons that a pixel receives in vacuum: λ scaled by area (λ = 2.5 is 40 at 21.1 pm, 895 e⁻/Å²)."""
-    return dose_lambda * (pixel_pm / REFERENCE_PIXEL_PM) ** 2
+def electrons_per_pixel(
+    dose_lambda: float | np.ndarray, pixel_pm: float, detection_efficiency: float = 1.0
+) -> float | np.ndarray:
+    """Electrons that a pixel counts in vacuum: λ scaled by area (λ = 2.5 is 40 at 21.1 pm, 895 e⁻/Å²) and by DQE(0)."""
+    return dose_lambda * detection_efficiency * (pixel_pm / REFERENCE_PIXEL_PM) ** 2
 
 
 def electrons_per_square_angstrom(dose_lambda: float) -> float:

@@ -2,20 +2,22 @@
 
 This is the border to abTEM: Å and [x, y] outside, pm and [y, x] inside. Nothing here knows of the lens.
 
-Grid error (image rms difference over rms contrast at C1 = 5 nm, against 2000², ``benchmarks/grid.py``): 0.15 % at
-7 pm a grid point, 0.4 % at 7.6 pm (the default), 2 % at 9.4 pm, for a crystal of ten layers.
+What the grid, the slices and the rest cost and how exact they are is measured by ``study_convergence``.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from ase import Atoms
 
 from segdepth.config import Beam, ConfigError
 from segdepth.devices import DEVICES
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.grid import check_grid, grid_points
-from segdepth.simulation.potential import projected_potential
+from segdepth.simulation.phonons import displaced
+from segdepth.simulation.potential import Slice, SlicedPotential
+from segdepth.simulation.scattering import parametrization
 
 
 def configure_abtem(device: str) -> None:
@@ -31,7 +33,6 @@ def configure_abtem(device: str) -> None:
     abtem.config.set(
         {
             "device": device,
-            "precision": "float32",
             "fft": "fftw",
             "fftw.planning_effort": "FFTW_ESTIMATE",
             "fftw.threads": 1,
@@ -66,61 +67,117 @@ def abtem_device(device: str) -> str:
     return "cpu"
 
 
-def _parametrization(beam: Beam):
-    from abtem import parametrizations
-
-    kinds = {
-        "lobato": parametrizations.LobatoParametrization,
-        "kirkland": parametrizations.KirklandParametrization,
-        "peng": parametrizations.PengParametrization,
-    }
-    sigmas = {element: u_pm / 100 for element, u_pm in beam.debye_waller_pm.items()}  # rms along an axis, Å
-    return kinds[beam.parametrization](sigmas=sigmas)
+def exit_waves(atoms: Atoms, beam: Beam, rng: np.random.Generator) -> np.ndarray:
+    """``exit_wave`` of each frozen-phonon configuration, [configuration, ky, kx]; of the atoms as they are if the beam
+    has none. ``rng`` draws the displacements."""
+    if not beam.frozen_phonons:
+        return exit_wave(atoms, beam)[None]
+    drawn = (displaced(atoms, beam.debye_waller_pm, rng) for _ in range(beam.frozen_phonons))
+    return np.stack([exit_wave(each, beam) for each in drawn])
 
 
 def exit_wave(atoms: Atoms, beam: Beam) -> np.ndarray:
-    """Fourier coefficients of the wave that leaves the cell's lower face.
+    """Fourier coefficients of the wave at the crystal's exit face.
 
     Parameters
     ----------
-    atoms : Å; a square cell in x and y, the beam runs along +z.
+    atoms : Å; a square cell in x and y, the beam runs along +z. ``info["exit_face_pm"]`` is the height from which
+        defocus counts; without it, the cell's lower face.
     beam : the multislice's parameters.
 
     Returns
     -------
-    complex64 array [ky, kx] of side 2K + 1 in FFT order (0 … K, -K … -1), K the largest order inside
-    ``beam.stored_angle_mrad``; coefficients beyond that angle are 0. F = fft2/N², so that vacuum is F[0, 0] = 1.
-    Orders count in 1/cell; position 0 is the cell's corner. abTEM's sample i lies at i · sampling, which is what
-    the discrete transform assumes, so no half-pixel shift appears here.
+    complex array [ky, kx] of side 2K + 1 in FFT order (0 … K, -K … -1), K the largest order inside
+    ``beam.stored_angle_mrad``; coefficients beyond that angle are 0. complex64, or complex128 with
+    ``precision: float64``. F = fft2/N², so that vacuum is F[0, 0] = 1. Orders count in 1/cell; position 0 is the cell's
+    corner. abTEM's sample i lies at i · sampling, which is what the discrete transform assumes, so no half-pixel
+    shift appears here.
+
+    The beam's own tilt is put into the propagator (Dr. Probe's way); the wave is then moved back, so that atoms
+    halfway between the first and the last stay in place.
     """
     import abtem
 
     cell_pm = 100 * float(atoms.cell[0, 0])
     if abs(atoms.cell[1, 1] - atoms.cell[0, 0]) > 1e-6:
         raise ValueError(f"the cell must be square in x and y, got {atoms.cell[0, 0]} x {atoms.cell[1, 1]} Å")
-    orders = stored_orders(cell_pm, beam.energy_kev, beam.stored_angle_mrad)
-    points = grid_points(cell_pm, beam.pixel_pm)
     check_grid("beam", beam, cell_pm)
-    if beam.projection == "infinite":
-        potential = projected_potential(atoms, points, beam.slice_pm / 100, _parametrization(beam))
-    else:
-        potential = abtem.Potential(
-            atoms,
-            gpts=(points, points),
-            slice_thickness=beam.slice_pm / 100,
-            parametrization=_parametrization(beam),
-            projection="finite",
-        )
-    plane = abtem.PlaneWave(energy=1000 * beam.energy_kev, tilt=tuple(beam.tilt_mrad))
-    wave = plane.multislice(potential, lazy=True).compute(scheduler="synchronous", progress_bar=False)
-    wave = np.asarray(wave.to_cpu().array).reshape(points, points)
-    return crop_orders(np.fft.fft2(wave.T) / wave.size, orders, cell_pm, beam)
+    potential = SlicedPotential(
+        atoms,
+        grid_points(cell_pm, beam.pixel_pm),
+        beam.slice_pm / 100,
+        parametrization(beam),
+        energy_ev=1000 * beam.energy_kev if beam.absorption else None,
+        finite=beam.projection == "finite",
+        device="cuda" if abtem.config.get("device") == "gpu" and torch.cuda.is_available() else "cpu",
+        dtype=torch.float64 if beam.precision == "float64" else torch.float32,
+    )
+    with abtem.config.set({"precision": beam.precision, "antialias.cutoff": beam.band_limit}):
+        spectrum = _multislice(potential, beam)
+    orders = stored_orders(cell_pm, beam.energy_kev, beam.stored_angle_mrad)
+    face_pm = atoms.info.get("exit_face_pm", 100 * float(atoms.cell[2, 2]))
+    end_pm, middle_pm = 100 * potential.end, 100 * potential.middle
+    cropped = crop_orders(spectrum, orders, cell_pm, beam)
+    cropped = cropped * carried_on(orders, cell_pm, beam, face_pm - end_pm, end_pm - middle_pm)
+    return cropped.astype(np.complex128 if beam.precision == "float64" else np.complex64)
+
+
+def _multislice(potential: SlicedPotential, beam: Beam) -> np.ndarray:
+    """F = fft2/N² [ky, kx] of the wave behind the last slice."""
+    import abtem
+    from abtem.multislice import AntialiasAperture, FresnelPropagator, conventional_multislice_step
+
+    energy, extent = 1000 * beam.energy_kev, (potential.side,) * 2
+    plane = abtem.PlaneWave(energy=energy, gpts=(potential.points,) * 2, extent=extent, tilt=tuple(beam.tilt_mrad))
+    waves = plane.build(lazy=False)
+    propagator, aperture = FresnelPropagator(), AntialiasAperture()
+    for piece in potential:
+        # as a transmission function, which spares the two FFTs that would limit its band: the grid's own limit serves
+        transmission = _transmission(piece, energy, extent)
+        waves = conventional_multislice_step(waves, transmission, propagator, aperture)
+    wave = np.asarray(waves.to_cpu().array)
+    wave = wave.reshape(wave.shape[-2:])
+    return np.fft.fft2(wave.T) / wave.size  # abTEM's arrays are [x, y]
+
+
+def _transmission(piece: Slice, energy_ev: float, extent: tuple[float, float]):
+    """abTEM's transmission function of a slice, exp(iσV), times what is absorbed, exp(-σW)."""
+    import abtem
+    from abtem.core.energy import energy2sigma
+
+    one = abtem.PotentialArray(_at_abtem(piece.potential)[None], slice_thickness=piece.thickness, extent=extent)
+    transmission = one.transmission_function(energy_ev)
+    if piece.absorption is not None:
+        transmission.array[0] *= _at_abtem(torch.exp(-energy2sigma(energy_ev) * piece.absorption))
+    return transmission
+
+
+def _at_abtem(potential: torch.Tensor):
+    """The array where abTEM computes: numpy's, or CuPy's (without a copy if it is on the GPU already)."""
+    import abtem
+
+    if abtem.config.get("device") == "cpu":
+        return potential.numpy()
+    import cupy
+
+    return cupy.from_dlpack(potential) if potential.device.type == "cuda" else cupy.asarray(potential.numpy())
+
+
+def carried_on(orders: int, cell_pm: float, beam: Beam, distance_pm: float, tilted_pm: float) -> np.ndarray:
+    """Phases of free space over ``distance_pm`` (also backwards), and of the way back from a tilted beam's drift.
+
+    A beam tilted by t has carried its wave to the side by tan(t) · ``tilted_pm`` since the middle of the crystal.
+    """
+    k = np.r_[0 : orders + 1, -orders:0] / cell_pm
+    free = -np.pi * wavelength_pm(beam.energy_kev) * distance_pm * (k[:, None] ** 2 + k[None, :] ** 2)
+    drift_x, drift_y = (tilted_pm * np.tan(t / 1000) for t in beam.tilt_mrad)
+    return np.exp(1j * (free + 2 * np.pi * (k[:, None] * drift_y + k[None, :] * drift_x)))
 
 
 def crop_orders(spectrum: np.ndarray, orders: int, cell_pm: float, beam: Beam) -> np.ndarray:
-    """Keep the orders -K … K of a spectrum in FFT order, zero beyond the stored angle, as complex64."""
+    """Keep the orders -K … K of a spectrum in FFT order, zero beyond the stored angle."""
     keep = np.r_[0 : orders + 1, -orders:0]
     cropped = spectrum[np.ix_(keep, keep)]
     radius = beam.stored_angle_mrad / 1000 / wavelength_pm(beam.energy_kev) * cell_pm
     cropped[keep[:, None] ** 2 + keep[None, :] ** 2 > radius**2 * (1 + 1e-12)] = 0
-    return cropped.astype(np.complex64)
+    return cropped

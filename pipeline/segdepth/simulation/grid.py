@@ -28,7 +28,7 @@ def grid_points(cell_pm: float, pixel_pm: float) -> int:
 
 
 def check_grid(key: str, beam: Beam, cell_pm: float) -> None:
-    """abTEM's antialiasing keeps 2/3 of the grid's band, which must hold the stored angle.
+    """What propagates (``band_limit`` of the grid's Nyquist frequency) must hold the stored angle.
 
     Raises
     ------
@@ -36,10 +36,12 @@ def check_grid(key: str, beam: Beam, cell_pm: float) -> None:
         The grid is too coarse.
     """
     orders = stored_orders(cell_pm, beam.energy_kev, beam.stored_angle_mrad)
-    if grid_points(cell_pm, beam.pixel_pm) < 3 * orders:
+    # 5 % for abTEM's soft edge
+    needed = 2.1 * orders / beam.band_limit
+    if grid_points(cell_pm, beam.pixel_pm) < needed:
         raise ConfigError(
             f"{key}.pixel_pm: got {beam.pixel_pm:g}, too coarse for stored_angle_mrad {beam.stored_angle_mrad:g}, "
-            f"since 2/3 of the grid's band is kept; at most {cell_pm / (3 * orders):.3g} is allowed"
+            f"since {beam.band_limit:.3g} of the grid's band is kept; at most {cell_pm / needed:.3g} is allowed"
         )
 
 

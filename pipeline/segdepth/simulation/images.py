@@ -1,7 +1,8 @@
 """The job ``form-images``: a shard of exit waves in, a store of noise-free images out.
 
 ``intensity(structure, defocus, y, x)`` float32, vacuum = 1; the lens values of each image as coordinates of
-(structure, defocus): ``defocus_nm``, ``c3_um``, ``c5_mm``, ``focal_spread_nm``, ``convergence_mrad``, ``vibration_pm``.
+(structure, defocus), named as the imaging block names them (``segdepth.simulation.lens.LENS_VALUES``). Attributes
+``pixel_pm``, ``field_pm``, ``detection_efficiency``.
 """
 
 from __future__ import annotations
@@ -16,20 +17,10 @@ from tqdm import tqdm
 from segdepth.config import Imaging
 from segdepth.devices import torch_device
 from segdepth.seeds import structure_rng
-from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
-from segdepth.simulation.optics import Lens
+from segdepth.simulation.aberrations import Lens
+from segdepth.simulation.lens import LENS_VALUES, draw_lens_values, image_former, lens_columns
 from segdepth.store.manifest import check_target, writing
 from segdepth.store.zarr_store import open_zarr, write_zarr
-
-LONG_NAMES = {
-    "defocus_nm": ("nm", "defocus C1, positive is overfocus"),
-    "c3_um": ("um", "spherical aberration C3"),
-    "c5_mm": ("mm", "fifth-order spherical aberration C5"),
-    "focal_spread_nm": ("nm", "focal spread, 1/e half-width"),
-    "convergence_mrad": ("mrad", "beam convergence, 1/e half-width"),
-    "vibration_pm": ("pm", "image spread, rms"),
-}
-
 
 COMMAND = "form-images"
 
@@ -49,7 +40,7 @@ def form_images(
             values = draw_lens_values(imaging, defocus, structure_rng(root_seed, specimen_name, int(index), "lens"))
             wave = torch.as_tensor(store["wave"][position].values)
             lens = Lens.from_columns(lens_columns(values), where)
-            images.append(former.form(wave.expand(len(defocus), -1, -1), lens).cpu().numpy())
+            images.append(former.form(wave.expand(len(defocus), -1, -1, -1), lens).cpu().numpy())
             drawn.append(values)
     pixel = imaging.pixel_pm
     side = images[0].shape[-1]
@@ -58,9 +49,9 @@ def form_images(
         name: (
             ("structure", "defocus"),
             np.stack([values[name] for values in drawn]),
-            {"units": unit, "long_name": text},
+            {"units": value.units, "long_name": value.long_name},
         )
-        for name, (unit, text) in LONG_NAMES.items()
+        for name, value in LENS_VALUES.items()
     }
     dataset = xr.Dataset(
         {
@@ -76,7 +67,12 @@ def form_images(
             "x": ("x", centres, {"units": "pm", "long_name": "pixel centre along x, [001]"}),
             **coordinates,
         },
-        attrs={"title": "noise-free TEM images", "pixel_pm": pixel, "field_pm": side * pixel},
+        attrs={
+            "title": "noise-free TEM images",
+            "pixel_pm": pixel,
+            "field_pm": side * pixel,
+            "detection_efficiency": imaging.detection_efficiency,
+        },
     )
     parameters = {"imaging": imaging.model_dump(mode="json")}
     with writing(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,15 +11,36 @@ import torch
 from segdepth.config import ConfigError, Imaging, check_whole_pixels
 from segdepth.simulation.optics import ImageFormer
 
-# field of the imaging block -> (field of the lens, factor to pm or rad)
+
+class LensValue(NamedTuple):
+    """How a field of the imaging block becomes one of the lens, and how it is labelled in a store."""
+
+    field: str
+    to_lens: Callable[[np.ndarray], np.ndarray]
+    units: str
+    long_name: str
+
+
+def _times(factor: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda values: values * factor
+
+
 LENS_VALUES = {
-    "c3_um": ("c3_pm", 1e6),
-    "c5_mm": ("c5_pm", 1e9),
-    "focal_spread_nm": ("focal_spread_pm", 1e3),
-    "convergence_mrad": ("convergence_rad", 1e-3),
-    "vibration_pm": ("vibration_pm", 1.0),
+    "defocus_nm": LensValue("c1_pm", _times(1e3), "nm", "defocus C1, positive is overfocus"),
+    "c3_um": LensValue("c3_pm", _times(1e6), "um", "spherical aberration C3"),
+    "c5_mm": LensValue("c5_pm", _times(1e9), "mm", "fifth-order spherical aberration C5"),
+    "focal_spread_nm": LensValue("focal_spread_pm", _times(1e3), "nm", "focal spread, 1/e half-width"),
+    "convergence_mrad": LensValue("convergence_rad", _times(1e-3), "mrad", "beam convergence, 1/e half-width"),
+    "vibration_pm": LensValue("vibration_pm", _times(1.0), "pm", "image spread, rms"),
+    "a1_nm": LensValue("a1_pm", _times(1e3), "nm", "twofold astigmatism A1"),
+    "a1_azimuth_deg": LensValue("a1_azimuth_rad", np.radians, "degree", "azimuth of A1, from x towards y"),
+    "b2_nm": LensValue("b2_pm", _times(1e3), "nm", "axial coma B2"),
+    "b2_azimuth_deg": LensValue("b2_azimuth_rad", np.radians, "degree", "azimuth of B2"),
+    "a2_nm": LensValue("a2_pm", _times(1e3), "nm", "threefold astigmatism A2"),
+    "a2_azimuth_deg": LensValue("a2_azimuth_rad", np.radians, "degree", "azimuth of A2"),
+    "mtf_nyquist": LensValue("mtf_decay", lambda values: -np.log(values), "1", "camera's MTF at its Nyquist frequency"),
 }
-NM = 1000.0
+"""Field of the imaging block -> what it is in the lens's units (pm, rad)."""
 
 
 def draw_lens_values(imaging: Imaging, defocus_nm: Sequence[float], rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -27,19 +49,17 @@ def draw_lens_values(imaging: Imaging, defocus_nm: Sequence[float], rng: np.rand
     A fixed value is repeated, a range is drawn from uniformly, one draw for each defocus.
     """
     values = {"defocus_nm": np.asarray(defocus_nm, float)}
+    size = len(values["defocus_nm"])
     for field in LENS_VALUES:
-        given = getattr(imaging, field)
-        size = len(values["defocus_nm"])
-        values[field] = rng.uniform(*given, size) if isinstance(given, tuple) else np.full(size, float(given))
+        if field != "defocus_nm":
+            given = getattr(imaging, field)
+            values[field] = rng.uniform(*given, size) if isinstance(given, tuple) else np.full(size, float(given))
     return values
 
 
 def lens_columns(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The same values in the lens's own units (pm, rad), by the lens's field names."""
-    columns = {"c1_pm": np.asarray(values["defocus_nm"]) * NM}
-    for field, (target, factor) in LENS_VALUES.items():
-        columns[target] = np.asarray(values[field]) * factor
-    return columns
+    return {LENS_VALUES[name].field: LENS_VALUES[name].to_lens(np.asarray(given)) for name, given in values.items()}
 
 
 def image_former(
@@ -64,6 +84,10 @@ def image_former(
         pixel_pm=pixel_pm or imaging.pixel_pm,
         orders=orders,
         aperture_rad=imaging.aperture_mrad / 1000,
+        focal_method=imaging.focal_method,
         focal_samples=imaging.focal_samples,
+        least_vibration_pm=imaging.least_vibration_pm,
+        camera_pixel_pm=imaging.camera_pixel_pm,
+        mtf_exponent=imaging.mtf_exponent,
         device=device,
     )

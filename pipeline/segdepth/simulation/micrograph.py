@@ -13,9 +13,9 @@ import torch
 
 from segdepth.config import Imaging, Micrograph
 from segdepth.seeds import structure_rng
+from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.detector import electrons_per_pixel
 from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
-from segdepth.simulation.optics import Lens
 from segdepth.store.manifest import StoreError, writing
 from segdepth.store.zarr_store import open_zarr
 
@@ -43,7 +43,7 @@ def record_micrograph(
     rng = structure_rng(root_seed, specimen_name, index, "noise", NOISE_OF_RECORDINGS)
     lens = Lens.from_columns(lens_columns(draw_lens_values(imaging, [micrograph.defocus_nm], rng)))
     image = former.form(wave[None], lens)[0].numpy()
-    electrons = electrons_per_pixel(dose_lambda, micrograph.pixel_pm)
+    electrons = electrons_per_pixel(dose_lambda, micrograph.pixel_pm, imaging.detection_efficiency)
     counts = rng.poisson(np.maximum(image, 0) * electrons)
     counts = counts.astype(np.uint16 if counts.max() <= np.iinfo(np.uint16).max else np.uint32)
     with writing(

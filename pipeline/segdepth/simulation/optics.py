@@ -1,43 +1,30 @@
 """The one image former: stored exit waves and a lens in, intensity out; batched, on CPU and GPU.
 
 Model (SBD A.1): each focal step's wave passes exp(-iχ), a hard aperture and the quasi-coherent envelope of
-convergence; the intensities of the steps are averaged with Gaussian weights (explicit averaging); vibration and the
-pixel's box act on the intensity. χ(θ) = (2π/λ)(C1 θ²/2 + C3 θ⁴/4 + C5 θ⁶/6), C1 > 0 is overfocus.
-Lengths in pm, angles in rad, frequencies in 1/pm. This module must not know where waves come from.
+convergence; the intensities of the steps are averaged with Gaussian weights; vibration, the camera's MTF and the
+pixel's box act on the intensity. Lengths in pm, angles in rad, frequencies in 1/pm. This module must not know where
+waves come from.
 """
 
 from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
-from typing import Self
+from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from segdepth.simulation.aberrations import Lens, aberration_function, aberration_slope
+from segdepth.simulation.focal import focal_modes, focal_steps
 
-@dataclass(frozen=True)
-class Lens:
-    """Lens values of a batch: tensors of shape (batch,), in pm and rad."""
+ALIAS_DAMPING = 0.1
+"""|ψ|² may be sampled so coarsely that what folds back is damped to this by the vibration: 0.02 % of the contrast at
+20 pm, since little scatters twice to the rim of the aperture (``study_convergence``)."""
 
-    c1_pm: Tensor
-    c3_pm: Tensor
-    c5_pm: Tensor
-    focal_spread_pm: Tensor
-    convergence_rad: Tensor
-    vibration_pm: Tensor
-
-    @classmethod
-    def from_columns(
-        cls, columns: dict, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64
-    ) -> Self:
-        """From ``{field: sequence of length batch}``."""
-        return cls(**{f.name: torch.as_tensor(columns[f.name], device=device, dtype=dtype) for f in fields(cls)})
-
-    def part(self, which: slice) -> Self:
-        """The lens of a part of the batch."""
-        return type(self)(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
+GPU_SHARE = 0.5
+"""Share of a GPU's free memory that a batch may take."""
 
 
 def smooth_size(at_least: int) -> int:
@@ -53,6 +40,20 @@ def smooth_size(at_least: int) -> int:
         size += 2
 
 
+def intensity_grid(orders: int, cell_pm: float, vibration_pm: float) -> int:
+    """Points a side on which |ψ|² of orders -K … K is sampled.
+
+    4K + 1 hold all its frequencies. Order n beyond N/2 appears at N - n, N - 2K at least: where the vibration damps
+    that to
+    ``ALIAS_DAMPING``, fewer serve.
+    """
+    exact = 4 * orders + 1
+    if vibration_pm <= 0:
+        return smooth_size(exact)
+    clean = math.sqrt(-math.log(ALIAS_DAMPING) / 2) / (math.pi * vibration_pm) * cell_pm
+    return smooth_size(min(exact, max(2 * orders + math.ceil(clean), 2 * orders + 2)))
+
+
 class ImageFormer:
     """Forms images of a square cell from stored waves.
 
@@ -63,12 +64,16 @@ class ImageFormer:
     orders : K, the stored Fourier orders are -K … K.
     wavelength_pm : electron wavelength.
     aperture_rad : radius of the hard objective aperture.
-    focal_samples : equal focal steps over ±2 half-widths of the focal spread.
+    focal_method, focal_samples : ``steps``: equal focal steps over ±2 half-widths of the focal spread; ``modes``:
+        eigenmodes of the focal kernel (8 are nearer to the Gaussian than 17 steps).
+    least_vibration_pm : no lens will vibrate less; allows a coarser grid for |ψ|². 0 is exact for any lens.
+    intensity_points : that grid's points a side, if not those of ``intensity_grid``.
+    camera_pixel_pm, mtf_exponent : the camera's MTF is exp(-mtf_decay (q / q_N)^exponent), q_N = 1 / (2 camera pixels),
+        beside the box of ``pixel_pm``.
     dtype : real type of the calculation (float32 or float64).
 
-    |ψ|² is sampled on a grid that holds all its frequencies (4K + 1 points at least), so that nothing aliases; the
-    box and the vibration are applied to its spectrum, which is then folded onto the pixel grid: a pixel is the
-    integral over its area, and a binned image equals one formed at the larger pixel.
+    The box and the vibration are applied to the spectrum of |ψ|², which is then folded onto the pixel grid: a pixel is
+    the integral over its area, and a binned image equals one formed at the larger pixel.
     """
 
     def __init__(
@@ -80,7 +85,12 @@ class ImageFormer:
         orders: int,
         wavelength_pm: float,
         aperture_rad: float,
+        focal_method: Literal["steps", "modes"] = "steps",
         focal_samples: int = 17,
+        least_vibration_pm: float = 0.0,
+        intensity_points: int | None = None,
+        camera_pixel_pm: float | None = None,
+        mtf_exponent: float = 1.0,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -89,102 +99,165 @@ class ImageFormer:
         self.cell_pm, self.pixel_pm, self.orders, self.wavelength_pm = cell_pm, pixel_pm, orders, wavelength_pm
         self.cell_pixels, self.margin_pixels = round(cell_pm / pixel_pm), round(margin_pm / pixel_pm)
         self.field_pixels = self.cell_pixels - 2 * self.margin_pixels
-        self.grid = smooth_size(4 * orders + 1)
+        self.focal_method, self.focal_samples = focal_method, focal_samples
+        self.least_vibration_pm = least_vibration_pm
+        self.grid = intensity_points or intensity_grid(orders, cell_pm, least_vibration_pm)
         # orders from -K to K in rising order; a shift of all orders is a phase that |ψ|² does not see
         k = torch.arange(-orders, orders + 1, device=self.device, dtype=torch.float64)
-        angle_squared = (k[:, None] ** 2 + k[None, :] ** 2) * (wavelength_pm / cell_pm) ** 2
+        theta = k * wavelength_pm / cell_pm
+        self._theta_x, self._theta_y = theta[None, :].to(dtype), theta[:, None].to(dtype)
+        angle_squared = theta[:, None] ** 2 + theta[None, :] ** 2
         self.aperture = (angle_squared <= aperture_rad**2 * (1 + 1e-12)).to(dtype)
-        self.angle_squared = angle_squared
-        self._steps, self._weights = focal_quadrature(focal_samples)
+        self.angle_squared = angle_squared.to(dtype)
+        self._largest_angle = min(aperture_rad, float(theta[-1]) * math.sqrt(2))
+        self._mode_maps = lru_cache(maxsize=4)(self._make_mode_maps)
 
-        n = torch.arange(-2 * orders, 2 * orders + 1, device=self.device, dtype=torch.float64)
-        self._box = torch.sinc(n * pixel_pm / cell_pm)
-        self._centre = torch.exp(1j * math.pi * n * pixel_pm / cell_pm)  # pixel i has its centre at (i + 1/2) pixels
-        self._intensity_frequency_squared = (n[:, None] ** 2 + n[None, :] ** 2) / cell_pm**2
+        self._top = min(2 * orders, self.grid // 2 - 1)  # highest order of the intensity that is kept
+        n = torch.arange(-self._top, self._top + 1, device=self.device, dtype=torch.float64)
+        self._line = torch.sinc(n * pixel_pm / cell_pm) * torch.exp(1j * math.pi * n * pixel_pm / cell_pm)
+        self._line = self._line.to(self.complex_dtype)  # the pixel's box, and its centre at (i + 1/2) pixels
+        frequency_squared = (n[:, None] ** 2 + n[None, :] ** 2) / cell_pm**2
+        self._frequency_squared = frequency_squared.to(dtype)
+        relative = (2 * (camera_pixel_pm or pixel_pm)) * frequency_squared.sqrt()
+        self._mtf_power = (relative**mtf_exponent).to(dtype)
 
     def form(self, waves: Tensor, lens: Lens) -> Tensor:
         """Intensity (batch, y, x) of the field of view, vacuum = 1.
 
         Parameters
         ----------
-        waves : complex, (batch, ky, kx) in FFT order, as stored.
+        waves : complex, (batch, ky, kx) in FFT order, or (batch, configuration, ky, kx), whose images are averaged.
         lens : values of the batch.
+
+        Raises
+        ------
+        ValueError
+            A lens vibrates less than ``least_vibration_pm``.
         """
+        if self.least_vibration_pm and float(lens.vibration_pm.min()) < self.least_vibration_pm * (1 - 1e-6):
+            raise ValueError(f"a lens vibrates less than the {self.least_vibration_pm:g} pm that the grid is made for")
         if self.device.type == "cpu":
-            # one image at a time stays in a core's cache, and no image depends on its batch; threads side by side
-            starts, size = range(len(waves)), 1
-            threads = min(torch.get_num_threads(), len(waves))
-        else:
-            size, threads = 16, 1
-            starts = range(0, len(waves), size)
+            return self._form_on_cores(waves, lens)
+        return form_in_batches(
+            lambda some: self._form(waves[some], lens.part(some)), len(waves), self._batch_that_fits()
+        )
 
-        def some(start: int) -> Tensor:
-            return self._form(waves[start : start + size], lens.part(slice(start, start + size)))
-
+    def _form_on_cores(self, waves: Tensor, lens: Lens) -> Tensor:
+        """One image at a time stays in a core's cache, and no image depends on its batch; threads side by side."""
+        ones = [slice(i, i + 1) for i in range(len(waves))]
+        threads = min(torch.get_num_threads(), len(waves))
         if threads == 1:
-            return torch.cat([some(start) for start in starts])
+            return torch.cat([self._form(waves[one], lens.part(one)) for one in ones])
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return torch.cat(list(pool.map(some, starts)))
+            return torch.cat(list(pool.map(lambda one: self._form(waves[one], lens.part(one)), ones)))
+
+    def _batch_that_fits(self) -> int:
+        """Images that a GPU's free memory holds at once: six complex grids each."""
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return max(1, int(GPU_SHARE * free / (6 * self.grid**2 * self.complex_dtype.itemsize)))
 
     @torch.no_grad()
     def _form(self, waves: Tensor, lens: Lens) -> Tensor:
-        coefficients = torch.fft.fftshift(waves.to(self.device, self.complex_dtype), dim=(-2, -1)) * self.aperture
-        return self._to_pixels(self._grid_intensity(coefficients, lens), lens)
+        lens = lens.to(self.device, self.dtype)
+        if waves.ndim == 3:
+            waves = waves[:, None]
+        total = None
+        for configuration in range(waves.shape[1]):
+            one = waves[:, configuration].to(self.device, self.complex_dtype)
+            found = self._grid_intensity(torch.fft.fftshift(one, dim=(-2, -1)) * self.aperture, lens)
+            total = found if total is None else total + found
+        return self._to_pixels(total / waves.shape[1], lens)
 
     def _grid_intensity(self, coefficients: Tensor, lens: Lens) -> Tensor:
-        """Focal average of |ψ|² on the alias-free grid, (batch, grid, grid)."""
+        """Focal average of |ψ|² on the grid, (batch, grid, grid)."""
+        wave = coefficients * self._transfer(lens)
+        if self.focal_method == "modes":
+            return self._average_of_modes(wave, lens)
+        return self._average_of_steps(wave, lens)
 
-        def column(values: Tensor) -> Tensor:
-            return values.to(self.device, torch.float64)[:, None, None]
+    def _transfer(self, lens: Lens) -> Tensor:
+        """exp(-iχ) at nominal focus times the envelope exp(-(α/2)² |∇χ|²), α the 1/e half-width of the illumination.
 
-        s = self.angle_squared  # θ²
-        wavenumber = 2 * math.pi / self.wavelength_pm
-        spread, convergence = column(lens.focal_spread_pm), column(lens.convergence_rad)
-        step = spread * (self._steps[1] - self._steps[0] if len(self._steps) > 1 else 0.0)
-        focus = column(lens.c1_pm) + spread * self._steps[0]
-        higher = column(lens.c3_pm) * s + column(lens.c5_pm) * s**2
-        # envelope exp(-(α/2)² |dχ/dθ|²), α the 1/e half-width: the source exp(-(θ/α)²) averaged to first order
-        decay = (convergence / 2 * wavenumber) ** 2 * s
-        slope = focus + higher
-        phase = wavenumber * s * (focus / 2 + column(lens.c3_pm) * s / 4 + column(lens.c5_pm) * s**2 / 6)
-        wave = coefficients * torch.polar(torch.exp(-decay * slope**2), -phase).to(self.complex_dtype)
+        The envelope is the source exp(-(θ/α)²) averaged to first order (quasi-coherent).
+        """
+        chi = aberration_function(lens, self._theta_x, self._theta_y, self.wavelength_pm)
+        slope_x, slope_y = aberration_slope(lens, self._theta_x, self._theta_y)
+        envelope = torch.exp(-self._decay(lens) * (slope_x**2 + slope_y**2))
+        return torch.polar(envelope, -chi)
+
+    def _decay(self, lens: Lens) -> Tensor:
+        return (lens.convergence_rad * (math.pi / self.wavelength_pm)).square()[:, None, None]
+
+    def _average_of_steps(self, wave: Tensor, lens: Lens) -> Tensor:
+        steps, weights = focal_steps(self.focal_samples)
+        s, decay, spread = self.angle_squared, self._decay(lens), lens.focal_spread_pm[:, None, None]
+        slope_x, slope_y = aberration_slope(lens, self._theta_x, self._theta_y)
+        along = slope_x * self._theta_x + slope_y * self._theta_y
+
+        def change(focus: Tensor, offset: Tensor) -> Tensor:
+            """Factor by which the transfer changes from ``offset`` to ``offset + focus``."""
+            envelope = torch.exp(-decay * focus * (2 * along + (2 * offset + focus) * s))
+            return torch.polar(envelope, -(math.pi / self.wavelength_pm) * focus * s)
+
+        step = spread * (steps[1] - steps[0] if len(steps) > 1 else 0.0)
+        wave = wave * change(spread * steps[0], torch.zeros_like(spread))
         # from one focal step to the next the transfer changes by a factor, and that factor by another
-        ratio = torch.polar(torch.exp(-decay * (2 * step * slope + step**2)), -wavenumber * s * step / 2)
-        ratio = ratio.to(self.complex_dtype)
-        growth = torch.exp(-2 * decay * step**2).to(self.dtype)
-
+        ratio = change(step, spread * steps[0])
+        growth = torch.exp(-2 * decay * s * step**2)
         total = None
-        for index, weight in enumerate(self._weights):
+        for index, weight in enumerate(weights):
             if index:
                 wave = wave * ratio
                 ratio = ratio * growth
-            psi = torch.fft.ifft(wave, n=self.grid, dim=-1, norm="forward")
-            psi = torch.fft.ifft(psi, n=self.grid, dim=-2, norm="forward")
-            parts = torch.view_as_real(
-                psi
-            )  # the sum over real and imaginary part waits for the end: one fused pass a step
-            total = parts.square().mul_(weight) if total is None else total.addcmul_(parts, parts, value=weight)
+            total = self._add_intensity(total, wave, weight)
         return total[..., 0] + total[..., 1]
 
+    def _average_of_modes(self, wave: Tensor, lens: Lens) -> Tensor:
+        kinds = list(zip(lens.focal_spread_pm.tolist(), lens.convergence_rad.tolist()))
+        if len(set(kinds)) == 1:
+            maps = self._mode_maps(*kinds[0])[None]
+        else:
+            maps = torch.stack([self._mode_maps(*kind) for kind in kinds])
+        total = None
+        for mode in range(self.focal_samples):
+            total = self._add_intensity(total, wave * maps[:, mode], 1.0)
+        return total[..., 0] + total[..., 1]
+
+    def _make_mode_maps(self, spread_pm: float, convergence_rad: float) -> Tensor:
+        """Modes on the grid of orders, (mode, ky, kx)."""
+        largest = self._largest_angle
+        table = focal_modes(self.focal_samples, spread_pm, convergence_rad, largest, self.wavelength_pm)
+        table = table.to(self.device, self.complex_dtype)
+        place = (self.angle_squared * ((table.shape[1] - 1) / largest**2)).clamp(0, table.shape[1] - 1)
+        below = place.long().clamp(max=table.shape[1] - 2)
+        return torch.lerp(table[:, below], table[:, below + 1], (place - below).to(self.complex_dtype))
+
+    def _add_intensity(self, total: Tensor | None, wave: Tensor, weight: float) -> Tensor:
+        """``total`` plus weight · (real², imaginary²) of the wave on the grid: their sum waits for the end, which makes
+        one fused pass a step."""
+        psi = torch.fft.ifft(wave, n=self.grid, dim=-1, norm="forward")
+        psi = torch.fft.ifft(psi, n=self.grid, dim=-2, norm="forward")
+        parts = torch.view_as_real(psi)
+        return parts.square().mul_(weight) if total is None else total.addcmul_(parts, parts, value=weight)
+
     def _to_pixels(self, intensity: Tensor, lens: Lens) -> Tensor:
-        """Vibration and box in Fourier space, folding onto the pixel grid, crop to the field."""
-        width = 4 * self.orders + 1
+        """Vibration, MTF and box in Fourier space, folding onto the pixel grid, crop to the field."""
+        width = 2 * self._top + 1
         spectrum = torch.fft.fftshift(torch.fft.fft2(intensity, norm="forward"), dim=(-2, -1))
-        low = self.grid // 2 - 2 * self.orders
+        low = self.grid // 2 - self._top
         spectrum = spectrum[:, low : low + width, low : low + width]
-        vibration = lens.vibration_pm.to(self.device, torch.float64)[:, None, None]
-        damping = torch.exp(-2 * (math.pi * vibration) ** 2 * self._intensity_frequency_squared)
-        line = self._box * self._centre
-        transfer = damping * (line[:, None] * line[None, :])
-        folded = self._fold(self._fold(spectrum * transfer.to(self.complex_dtype), -1), -2)
-        image = torch.fft.ifft2(folded, norm="forward").real
+        exponent = -2 * (math.pi * lens.vibration_pm).square()[:, None, None] * self._frequency_squared
+        if lens.mtf_decay.any():
+            exponent = exponent - lens.mtf_decay[:, None, None] * self._mtf_power
+        spectrum = spectrum * torch.exp(exponent) * self._line[:, None] * self._line
+        image = torch.fft.ifft2(self._fold(self._fold(spectrum, -1), -2), norm="forward").real
         inside = slice(self.margin_pixels, self.margin_pixels + self.field_pixels)
         return image[:, inside, inside].contiguous()
 
     def _fold(self, spectrum: Tensor, dim: int) -> Tensor:
-        """Orders -2K … 2K along ``dim`` summed modulo the number of pixels, in FFT order."""
-        n, top = self.cell_pixels, 2 * self.orders
-        before = (-(-top // n)) * n  # first order that is a multiple of n and not above -2K
+        """Orders -top … top along ``dim`` summed modulo the number of pixels, in FFT order."""
+        n, top = self.cell_pixels, self._top
+        before = (-(-top // n)) * n  # first order that is a multiple of n and not above -top
         periods = (before + top) // n + 1
         pad = [before - top, periods * n - before - top - 1]
         spectrum = spectrum.movedim(dim, -1)
@@ -193,14 +266,24 @@ class ImageFormer:
         return spectrum.movedim(-1, dim)
 
 
-def focal_quadrature(samples: int) -> tuple[list[float], list[float]]:
-    """Equal focal steps over ±2 half-widths and their weights exp(-t²), summing to 1 (SBD A.1; Dr. Probe).
+def form_in_batches(form, count: int, size: int) -> Tensor:
+    """``form(slice)`` over ``count`` images, ``size`` at a time; half as many after each failure for want of memory.
 
-    Returns the steps in units of the 1/e half-width. One sample is the nominal focus alone.
+    Raises
+    ------
+    torch.OutOfMemoryError
+        Not even one image fits.
     """
-    if samples == 1:
-        return [0.0], [1.0]
-    steps = [-2 + 4 * i / (samples - 1) for i in range(samples)]
-    weights = [math.exp(-(t**2)) for t in steps]
-    total = sum(weights)
-    return steps, [w / total for w in weights]
+    parts, start = [], 0
+    while start < count:
+        some = slice(start, min(start + size, count))
+        try:
+            parts.append(form(some))
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size = max(1, min(size, count - start) // 2)
+            torch.cuda.empty_cache()
+            continue
+        start = some.stop
+    return torch.cat(parts)

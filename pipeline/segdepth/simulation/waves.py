@@ -1,7 +1,9 @@
 """The job ``simulate-waves``: a shard of atoms in, a store of exit waves out.
 
-``wave(structure, ky, kx)`` complex64, dimensionless (vacuum F00 = 1); coordinates ``structure`` (index in the plan),
-``ky``, ``kx`` (orders, in units of 1/cell). Attributes ``cell_pm``, ``margin_pm``, ``energy_kev``.
+``wave(structure, configuration, ky, kx)`` complex64, dimensionless (vacuum F00 = 1); coordinates ``structure``
+(index in the plan), ``ky``, ``kx`` (orders, in units of 1/cell). ``configuration`` counts frozen phonons; without
+them it is 1. Attributes ``cell_pm``, ``margin_pm``, ``energy_kev``, ``wavelength_pm``, ``stored_angle_mrad``,
+``grid_points``.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import xarray as xr
 from tqdm import tqdm
 
 from segdepth.config import Beam
+from segdepth.seeds import structure_rng
 from segdepth.simulation.electron import wavelength_pm
-from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_wave
+from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_waves
 from segdepth.simulation.grid import check_grid, grid_points
 from segdepth.specimen.files import read_atoms
 from segdepth.store.manifest import check_target, read_manifest, writing
@@ -29,18 +32,22 @@ def simulate_waves(beam: Beam, atoms: Path, out: Path, code: str, device: str = 
     backend = abtem_device(device)
     configure_abtem(backend)
     frames = read_atoms(atoms)
-    specimen = read_manifest(atoms)["parameters"]["specimen"]
+    made = read_manifest(atoms)
+    specimen, name, root_seed = made["parameters"]["specimen"], made["parameters"]["name"], made["seeds"]["root_seed"]
     check_grid("beam", beam, 100 * float(frames[0].cell[0, 0]))
     waves = np.stack(
-        [exit_wave(frame, beam) for frame in tqdm(frames, desc=f"multislice of {atoms}", unit="structure")]
-    )
+        [
+            exit_waves(frame, beam, structure_rng(root_seed, name, frame.info["index"], "phonons"))
+            for frame in tqdm(frames, desc=f"multislice of {atoms}", unit="structure")
+        ]
+    ).astype(np.complex64)
     orders = waves.shape[-1] // 2
     k = np.r_[0 : orders + 1, -orders:0]
     cell_pm = 100 * float(frames[0].cell[0, 0])
     dataset = xr.Dataset(
         {
             "wave": (
-                ("structure", "ky", "kx"),
+                ("structure", "configuration", "ky", "kx"),
                 waves,
                 {"units": "1", "long_name": "Fourier coefficients of the exit wave"},
             )

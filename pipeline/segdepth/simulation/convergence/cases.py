@@ -1,0 +1,157 @@
+"""The cases of the convergence study: what is varied, around the beam and imaging blocks under study.
+
+A case changes either the multislice (a beam) or the optics; the rest is the reference. Nothing here computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from segdepth.config import Beam, Imaging
+
+REFERENCE_ANGLE_MRAD = 80.0
+"""Stored angle and aperture of the reference: beyond it nothing is left that vibration lets through."""
+
+REFERENCE_POINTS = 2048
+"""Grid points a side of the reference at least (SBD: 2048²)."""
+
+REFERENCE_SLICE_PM = 16.7
+"""Slabs of the reference, of the three-dimensional potential (SBD)."""
+
+SNAPSHOT_PIXEL_PM = 5.3
+"""Grid of frozen phonons: potentials of atoms that stand still are sharper (1 % at 5.3 pm, 7 % at 10.5 pm)."""
+
+PLAIN_SLICE_PM = 48.0
+"""Slices of what a user of abTEM would take at 2048²: the time against which others are held."""
+
+
+@dataclass(frozen=True)
+class Optics:
+    """How images are formed from a wave; without a field, as the reference does."""
+
+    aperture_mrad: float | None = None
+    focal_method: Literal["steps", "modes", "hermite", "gaussian"] = "modes"
+    focal_samples: int = 20
+    intensity_points: int | None = None
+    least_vibration_pm: float = 0.0
+    precision: Literal["float32", "float64"] = "float64"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table.
+
+    ``beam`` None: the reference's wave. ``abtem``: with abTEM's own potentials and settings. ``against``: the
+    reference's wave with the block's aperture and modes (``wave``), the same with the aperture open (``open``), the
+    whole reference with explicit averaging (``everything``), or the frozen phonons (``phonons``).
+    """
+
+    group: str
+    name: str
+    beam: Beam | None = None
+    optics: Optics = Optics()
+    abtem: Literal["infinite", "finite"] | None = None
+    against: Literal["wave", "open", "everything", "phonons"] = "wave"
+
+
+def reference_beam(beam: Beam, cell_pm: float) -> Beam:
+    """2048², 16.7 pm slabs of the three-dimensional potential, float64, 80 mrad."""
+    return beam.model_copy(
+        update={
+            "pixel_pm": cell_pm / REFERENCE_POINTS,
+            "band_limit": 2 / 3,
+            "precision": "float64",
+            "slice_pm": REFERENCE_SLICE_PM,
+            "projection": "finite",
+            "stored_angle_mrad": REFERENCE_ANGLE_MRAD,
+            "frozen_phonons": 0,
+        }
+    )
+
+
+def snapshot_beam(beam: Beam, phonons: int) -> Beam:
+    """Frozen phonons on a grid fine enough for them."""
+    return beam.model_copy(update={"frozen_phonons": phonons, "pixel_pm": min(beam.pixel_pm, SNAPSHOT_PIXEL_PM)})
+
+
+def plain_beam(beam: Beam, cell_pm: float, points: int = REFERENCE_POINTS, slice_pm: float = PLAIN_SLICE_PM) -> Beam:
+    """What abTEM is usually given: its own potentials, 2/3 of the band, ``points``² or a little more."""
+    changes = {"pixel_pm": cell_pm / points, "slice_pm": slice_pm, "band_limit": 2 / 3}
+    changes |= {"precision": "float32", "absorption": False}
+    return beam.model_copy(update=changes)
+
+
+def cases(beam: Beam, imaging: Imaging, cell_pm: float, phonons: int) -> Iterator[Case]:
+    """All rows but the reference itself; the first is the blocks' own choice."""
+
+    def changed(**update) -> Beam:
+        return beam.model_copy(update=update)
+
+    mine = Optics(
+        aperture_mrad=imaging.aperture_mrad,
+        focal_method=imaging.focal_method,
+        focal_samples=imaging.focal_samples,
+        least_vibration_pm=imaging.least_vibration_pm,
+        precision="float32",
+    )
+    yield Case("everything", "this beam and imaging", beam, mine, against="everything")
+    plain = plain_beam(beam, cell_pm)
+    yield Case(
+        "everything", "abTEM 2048², 48 pm, infinite; explicit averaging", plain, abtem="infinite", against="everything"
+    )
+
+    for pixel_pm in (5.3, 6.7, 7.6, 9.4, 10.5, 11.3, 12.3, 13.5):
+        yield Case("grid", f"{pixel_pm:g} pm", changed(pixel_pm=pixel_pm))
+    for share in (2 / 3, 0.8, 0.9, 1.0):
+        yield Case("band kept", f"{share:.2f} of Nyquist", changed(band_limit=share))
+        if share < 1:
+            yield Case("band kept", f"{share:.2f} of Nyquist, 7.6 pm", changed(band_limit=share, pixel_pm=7.6))
+    for slice_pm, name in (
+        (96.0, "a slice a plane (191 pm)"),
+        (200.0, "two planes a slice"),
+        (400.0, "three planes a slice"),
+    ):
+        yield Case("slices", name, changed(slice_pm=slice_pm))
+    for slice_pm in (16.7, 48.0, 96.0):
+        yield Case(
+            "slices", f"slabs of {slice_pm:g} pm (finite projection)", changed(slice_pm=slice_pm, projection="finite")
+        )
+    yield Case("abTEM's potentials", "infinite, 2048², 48 pm", plain, abtem="infinite")
+    yield Case("abTEM's potentials", "infinite, 1024², 96 pm", plain_beam(beam, cell_pm, 1024, 96), abtem="infinite")
+    yield Case(
+        "abTEM's potentials", "infinite, 1024², 191 pm", plain_beam(beam, cell_pm, 1024, 191.3), abtem="infinite"
+    )
+    yield Case("abTEM's potentials", "finite, 1024², 48 pm", plain_beam(beam, cell_pm, 1024, 48), abtem="finite")
+    for kind in ("kirkland", "peng"):
+        yield Case("scattering factors", f"{kind}, not {beam.parametrization}", changed(parametrization=kind))
+    yield Case("precision", "multislice float64", changed(precision="float64"))
+    yield Case("precision", "multislice float32", beam)
+    if phonons:
+        snapshots = snapshot_beam(beam, phonons)
+        coarse = snapshots.model_copy(update={"pixel_pm": beam.pixel_pm})
+        yield Case("vibrating atoms", "coherent wave, with absorption", changed(absorption=True), against="phonons")
+        yield Case("vibrating atoms", "Debye-Waller factor alone", changed(absorption=False), against="phonons")
+        yield Case("vibrating atoms", f"other {phonons} snapshots", snapshots, against="phonons")
+        yield Case("vibrating atoms", f"{phonons} snapshots at {beam.pixel_pm:g} pm", coarse, against="phonons")
+
+    for angle in (30.0, 35.0, 40.0, 45.0, 50.0, 60.0):
+        yield Case("aperture and stored angle", f"{angle:g} mrad", optics=Optics(aperture_mrad=angle), against="open")
+    for count in (5, 9, 17, 33):
+        yield Case(
+            "focal average", f"{count} equal steps, ±2", optics=Optics(focal_method="steps", focal_samples=count)
+        )
+    for count in (5, 9, 17):
+        yield Case(
+            "focal average", f"{count} Gauss-Hermite", optics=Optics(focal_method="hermite", focal_samples=count)
+        )
+    for count in (5, 6, 7, 8, 9, 10):
+        yield Case("focal average", f"{count} modes", optics=Optics(focal_samples=count))
+    yield Case("focal average", "161 steps, ±3", optics=Optics(focal_method="gaussian", focal_samples=161))
+    yield Case(
+        "intensity grid", "as chosen for the vibration", optics=Optics(least_vibration_pm=imaging.least_vibration_pm)
+    )
+    for points in (540, 480, 432, 400, 384, 360):
+        yield Case("intensity grid", f"{points}²", optics=Optics(intensity_points=points))
+    yield Case("precision", "optics float32", optics=Optics(precision="float32"))
