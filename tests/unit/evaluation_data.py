@@ -36,7 +36,7 @@ def build_images(depth: Path, out: Path, defoci=DEFOCI, finer: int = 1) -> None:
             "structure": ("structure", indices, plain),
             "defocus_nm": (shape, np.tile(defoci, (len(indices), 1)), {"units": "nm", "long_name": "C1"}),
         },
-        attrs={"pixel_pm": PIXEL / finer, "field_pm": 64 * PIXEL},
+        attrs={"pixel_pm": PIXEL / finer, "field_pm": 64 * PIXEL, "detection_efficiency": 1.0},
     )
     with writing(out, command="form-images", code="c", parameters={}) as partial:
         write_zarr(dataset, partial, leading=shape, parameters={})

@@ -16,7 +16,7 @@ from segdepth.labels.depth import project_depth
 from segdepth.learning.callbacks import CURVE_FIELDS, Curve
 from segdepth.learning.loss import weighted_cross_entropy
 from segdepth.learning.network_files import load_network
-from segdepth.learning.samples import TrainingSamples, fixed_batches, load_structures
+from segdepth.learning.samples import StructureShelf, TrainingSamples, fixed_batches
 from segdepth.learning.training import train_model
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.specimen.build import build_specimens
@@ -37,7 +37,7 @@ def shards(tmp_path_factory) -> dict[str, list[Path]]:
     """Real atoms and labels; waves of random phase, since nothing here asks whether they belong together."""
     root = tmp_path_factory.mktemp("shards")
     plan_specimens(SPECIMEN, "s", 3, root / "specimens/s/plan.csv", "code")
-    orders = stored_orders(SPECIMEN.cell_pm, 300, 40)
+    orders = stored_orders(SPECIMEN.cell_pm, 300, 45)
     found: dict[str, list[Path]] = {"waves": [], "depth": []}
     for shard in range(SPECIMEN.shards):
         atoms = root / f"specimens/s/shard-{shard:03d}.extxyz"
@@ -54,11 +54,11 @@ def shards(tmp_path_factory) -> dict[str, list[Path]]:
             waves.append(wave.astype(np.complex64))
         text = {"units": "1", "long_name": "test"}
         dataset = xr.Dataset(
-            {"wave": (("structure", "ky", "kx"), np.stack(waves), text)},
+            {"wave": (("structure", "configuration", "ky", "kx"), np.stack(waves)[:, None], text)},
             coords={"structure": ("structure", indices, text)},
             attrs={
                 "cell_pm": SPECIMEN.cell_pm, "margin_pm": SPECIMEN.margin_pm, "wavelength_pm": wavelength_pm(300),
-                "stored_angle_mrad": 40.0,
+                "stored_angle_mrad": 45.0,
             },
         )  # fmt: skip
         path = root / f"waves/s/b/shard-{shard:03d}.zarr"
@@ -96,7 +96,7 @@ def train(shards, folder: Path, training: Training, **changes) -> Path:
 
 
 def test_samples_are_fresh_each_epoch_and_repeat_with_the_seed(shards):
-    structures = load_structures(shards["waves"], shards["depth"], [0, 2, 4, 5])
+    structures = StructureShelf(shards["waves"], shards["depth"], [0, 2, 4, 5])
     samples = TrainingSamples(structures, IMAGING, block(optics_repeats=2), 2.5, CPU)
     first = list(samples)
     assert len(first) == len(samples) == 6 and first[0].noisy.shape == (2, 1, 64, 64)
@@ -107,8 +107,8 @@ def test_samples_are_fresh_each_epoch_and_repeat_with_the_seed(shards):
 
 
 def test_labels_are_those_of_the_structure_mirrored_or_not(shards):
-    structures = load_structures(shards["waves"], shards["depth"], [2])
-    whole = structures.depth[0]
+    structures = StructureShelf(shards["waves"], shards["depth"], [2])
+    whole = structures.maps(0)["depth"]
     seen = set()
     for batch in TrainingSamples(structures, IMAGING, block(), 2.5, CPU):
         for depth in batch.depth:
@@ -117,7 +117,7 @@ def test_labels_are_those_of_the_structure_mirrored_or_not(shards):
 
 
 def test_noise_is_fresh_while_the_optics_are_reused(shards):
-    structures = load_structures(shards["waves"], shards["depth"], [2])
+    structures = StructureShelf(shards["waves"], shards["depth"], [2])
     training = block(optics_repeats=6, flip=False, batch_size=1, epoch_samples=6)
     batches = [batch.noisy[0, 0] for batch in TrainingSamples(structures, IMAGING, training, 1e6, CPU)]
     difference = max(float((a - batches[0]).abs().mean()) for a in batches[1:])
@@ -126,7 +126,7 @@ def test_noise_is_fresh_while_the_optics_are_reused(shards):
 
 
 def test_validation_does_not_depend_on_the_batch_size(shards):
-    structures = load_structures(shards["waves"], shards["depth"], [0, 3])
+    structures = StructureShelf(shards["waves"], shards["depth"], [0, 3])
     arguments = (structures, IMAGING, 2.5, "s", 3)
     small, large = (fixed_batches(*arguments, size, CPU) for size in (1, 5))
     assert torch.equal(torch.cat([b.noisy for b in small]), torch.cat([b.noisy for b in large]))
@@ -135,7 +135,7 @@ def test_validation_does_not_depend_on_the_batch_size(shards):
 
 def test_a_structure_that_no_shard_holds_is_named(shards):
     with pytest.raises(ConfigError, match=r"\[99\]"):
-        load_structures(shards["waves"], shards["depth"], [0, 99])
+        StructureShelf(shards["waves"], shards["depth"], [0, 99])
 
 
 def test_the_loss_is_the_papers_weighted_cross_entropy():
@@ -218,10 +218,10 @@ def test_a_loss_that_is_not_finite_is_told_in_one_line(shards, tmp_path, monkeyp
 
 def test_the_full_network_reads_fine_pixels_and_labels_of_the_same_crop(shards, tmp_path):
     fine = Imaging(defocus_nm=(2, 6), focal_samples=3, pixel_pm=5411 / 1024)
-    structures = load_structures(shards["waves"], shards["depth"], [2])
+    structures = StructureShelf(shards["waves"], shards["depth"], [2])
     batch = next(iter(TrainingSamples(structures, fine, block(crop_pixels=128, flip=False), 2.5, CPU)))
     assert batch.noisy.shape == (2, 1, 128, 128) and batch.depth.shape == (2, 32, 32)
-    places = structures.depth[0].unfold(0, 32, 1).unfold(1, 32, 1)
+    places = structures.maps(0)["depth"].unfold(0, 32, 1).unfold(1, 32, 1)
     assert all((places == depth).all(-1).all(-1).any() for depth in batch.depth)
     model = Model(dataset="d", architecture={"variant": "full", "base_channels": 2}, training=block(epochs=1))
     folder = train(shards, tmp_path, model.training, model=model, imaging=fine)
@@ -229,8 +229,20 @@ def test_the_full_network_reads_fine_pixels_and_labels_of_the_same_crop(shards, 
     assert network(torch.ones(1, 1, 64, 128)).shape == (1, 11, 16, 32) and card.input_pixel_pm == fine.pixel_pm
 
 
+def test_what_does_not_fit_is_read_again(shards, monkeypatch):
+    """A shelf that keeps one structure at a time gives the same samples."""
+    arguments = (shards["waves"], shards["depth"], [0, 2, 4, 5])
+    everything = list(TrainingSamples(StructureShelf(*arguments), IMAGING, block(), 2.5, CPU))
+    monkeypatch.setattr("segdepth.learning.samples.KEPT_BYTES", 1)
+    shelf = StructureShelf(*arguments)
+    assert shelf.wave.cache_info().maxsize == shelf.maps.cache_info().maxsize == 1
+    one_by_one = list(TrainingSamples(shelf, IMAGING, block(), 2.5, CPU))
+    assert all(torch.equal(a.noisy, b.noisy) and torch.equal(a.depth, b.depth) for a, b in zip(everything, one_by_one))
+    assert shelf.part([4, 0]).indices == [0, 4]
+
+
 def test_doses_are_drawn_from_their_range(shards):
-    structures = load_structures(shards["waves"], shards["depth"], [2])
+    structures = StructureShelf(shards["waves"], shards["depth"], [2])
     training = block(dose_lambda=(0.1, 10), batch_size=1, epoch_samples=40, flip=False)
     grain = [float(batch.noisy[0, 0, -4:].var()) for batch in TrainingSamples(structures, IMAGING, training, 1e6, CPU)]
     assert max(grain) / min(grain) > 10  # variance c/λ, over two decades of λ

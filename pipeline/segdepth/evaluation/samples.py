@@ -76,7 +76,8 @@ class TestSet:
                 f"{len(missing)} of {len(wanted)} structures to evaluate are in none of the {len(images)} shards, "
                 f"the first is {missing[0]}"
             )
-        self.pixel_pm, self.label_pixel_pm, self.field_pm, self.pixels, self.defocus_nm, labels = first
+        self.pixel_pm, self.label_pixel_pm, self.field_pm, self.pixels, self.defocus_nm, labels = first[:6]
+        self.detection_efficiency = first[6]
         self.core_radius_pm = json.loads(labels)["core_radius_pm"]
 
     def __len__(self) -> int:
@@ -84,7 +85,7 @@ class TestSet:
 
     def samples(self, dose_lambda: float, specimen_name: str, root_seed: int) -> Iterator[Sample]:
         """Every image with its noise, which depends on the structure and the defocus only."""
-        electrons = electrons_per_pixel(dose_lambda, self.pixel_pm)
+        electrons = electrons_per_pixel(dose_lambda, self.pixel_pm, self.detection_efficiency)
         place_of = {index: place for place, index in enumerate(self.structures)}
         for one, other in self._shards:
             with ExitStack() as stack:
@@ -114,4 +115,12 @@ def _facts(picture: xr.Dataset, truth: xr.Dataset, path: Path) -> tuple:
         raise StoreError(f"{path}: its field is {picture.attrs['field_pm']:g} pm, that of the depth maps {field:g} pm")
     labels = json.dumps(json.loads(truth.attrs["parameters"])["labels"], sort_keys=True)
     pixels = (picture.attrs["pixel_pm"], truth.attrs["pixel_pm"])
-    return (*map(float, pixels), field, picture.sizes["x"], tuple(round(float(d), 9) for d in defocus[0]), labels)
+    counted = float(picture.attrs["detection_efficiency"])
+    return (
+        *map(float, pixels),
+        field,
+        picture.sizes["x"],
+        tuple(round(float(d), 9) for d in defocus[0]),
+        labels,
+        counted,
+    )

@@ -1,6 +1,7 @@
 """The job ``project-depth``: a shard of atoms in, a store of depth maps and columns out.
 
-``counts``, ``depth`` uint8 and ``weight`` float32, all (structure, y, x); the flat column table along ``column``:
+``counts``, ``depth``, ``region`` uint8 and ``weight`` float32, all (structure, y, x); the flat column table along
+``column``:
 ``column_structure``, ``column_x_pm``, ``column_y_pm``, ``column_element`` (atomic number), ``column_atoms``.
 """
 
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from segdepth.config import CLASSES, Labels, check_whole_pixels
 from segdepth.labels.ownership import nearest_column, pixel_centres_pm
 from segdepth.labels.projection import by_element, project_counts
+from segdepth.labels.regions import within_centres
 from segdepth.labels.smoothing import ring_depth
 from segdepth.labels.weights import loss_weight
 from segdepth.specimen.columns import column_table
@@ -28,7 +30,7 @@ from segdepth.store.zarr_store import open_zarr, write_zarr
 def depth_maps(
     atoms: Atoms, labels: Labels, margin_pm: float, field_pm: float
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
-    """``counts``, ``depth``, ``weight`` [y, x] of one structure, and its columns in and near the field.
+    """``counts``, ``depth``, ``region``, ``weight`` [y, x] of one structure, and its columns in and near the field.
 
     Raises
     ------
@@ -42,7 +44,10 @@ def depth_maps(
     pixels = round(field_pm / labels.pixel_pm)
     owner, distance = nearest_column(columns["x_pm"].to_numpy(), columns["y_pm"].to_numpy(), pixels, labels.pixel_pm)
     element = columns["element"].to_numpy()
-    maps = {"weight": loss_weight(distance, labels.weight_width_pm, labels.weight_floor)}
+    maps = {
+        "weight": loss_weight(distance, labels.weight_width_pm, labels.weight_floor),
+        "region": within_centres(element, owner, distance),
+    }
     if len(columns) == 0:
         return {"counts": np.zeros(owner.shape, np.uint8), "depth": np.zeros(owner.shape, np.uint8), **maps}, columns
     row_of_column = dict(zip(columns["column"], range(len(columns))))
@@ -72,6 +77,7 @@ def project_depth(labels: Labels, atoms: Path, out: Path, code: str) -> None:
     texts = {
         "counts": ("atoms", "atoms of the owning column that cover the pixel", np.uint8),
         "depth": ("atoms", "smoothed depth, rings around each column", np.uint8),
+        "region": ("1", "atomic number of the column whose centre is near enough to be judged, else 0", np.uint8),
         "weight": ("1", "loss weight", np.float32),
     }
     centres = pixel_centres_pm(maps[0]["depth"].shape[0], labels.pixel_pm)

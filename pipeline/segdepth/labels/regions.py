@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
-from segdepth.labels.ownership import nearest_column
 from segdepth.labels.projection import by_element
 
 CENTRE_RADIUS_PM = {"Ce": 85.0, "O": 64.0}
 """16 and 12 pixels of 5.3 pm (SegDepth IV-A)."""
 
 
-def centre_regions(columns: pd.DataFrame, pixels: int, pixel_pm: float) -> np.ndarray:
+def within_centres(element: np.ndarray, owner: np.ndarray, distance_pm: np.ndarray) -> np.ndarray:
     """Atomic number of the owning column where a pixel lies within its centre's radius, else 0; uint8 [y, x].
 
-    ``columns`` has ``x_pm``, ``y_pm``, ``element``.
+    ``element`` is each column's atomic number; ``owner`` and ``distance_pm`` are what ``nearest_column`` gives.
     """
-    if columns.empty:
-        return np.zeros((pixels, pixels), np.uint8)
-    element = columns["element"].to_numpy()
-    owner, distance = nearest_column(columns["x_pm"].to_numpy(), columns["y_pm"].to_numpy(), pixels, pixel_pm)
+    if len(element) == 0:
+        return np.zeros(owner.shape, np.uint8)
     radius = by_element(CENTRE_RADIUS_PM, element)
-    return np.where(distance <= radius[owner], element[owner], 0).astype(np.uint8)
+    return np.where(distance_pm <= radius[owner], element[owner], 0).astype(np.uint8)

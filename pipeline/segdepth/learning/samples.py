@@ -8,74 +8,100 @@ the epoch and the batch alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from copy import copy
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from segdepth.config import ConfigError, Imaging, Training
-from segdepth.labels.depth import read_columns
-from segdepth.labels.regions import centre_regions
 from segdepth.seeds import structure_rng
+from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.detector import electrons_per_pixel, noisy, noisy_batch
 from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
-from segdepth.simulation.optics import ImageFormer, Lens
+from segdepth.simulation.optics import ImageFormer
 from segdepth.store.zarr_store import open_zarr
 
 POOL_BATCHES = 8
 """Images formed at a time, in batches; each is used ``optics_repeats`` times in shuffled order."""
 
+KEPT_BYTES = 600_000_000
+"""What a shelf keeps in memory; the rest is read again when it is drawn, so that memory does not grow with the data."""
 
-@dataclass(frozen=True)
-class Structures:
-    """Waves and labels of some structures in memory: ``waves`` (n, ky, kx), the maps (n, y, x)."""
+VALIDATION_STRUCTURES = 100
+"""Validation images are kept in memory: those of so many structures, evenly chosen."""
 
-    indices: list[int]
-    waves: Tensor
-    depth: Tensor
-    weight: Tensor
-    regions: Tensor
-    wave_attrs: dict
-    label_pixel_pm: float
+MAPS = {"depth": "depth", "weight": "weight", "regions": "region"}
+"""Name in a batch -> variable of the depth store."""
 
 
-def load_structures(waves: list[Path], depth: list[Path], wanted: list[int]) -> Structures:
-    """Read the wanted structures from shards of waves and of depth maps (same order of shards).
+class StructureShelf:
+    """Waves and labels of some structures, read from their shards when they are wanted.
+
+    Parameters
+    ----------
+    waves, depth : shards of waves and of depth maps, in the same order.
+    wanted : indices in the plan.
 
     Raises
     ------
     ConfigError
         A wanted structure is in none of the shards.
     """
-    if len(waves) != len(depth):
-        raise ConfigError(f"got {len(waves)} shards of waves and {len(depth)} of depth; as many of each are needed")
-    chosen: dict[str, list] = {name: [] for name in ("indices", "waves", "depth", "weight", "regions")}
-    attrs, pixel = {}, 0.0
-    for wave_path, depth_path in zip(waves, depth, strict=True):
-        with (
-            open_zarr(wave_path, "simulate-waves") as wave_store,
-            open_zarr(depth_path, "project-depth") as depth_store,
-        ):
-            attrs, pixel = wave_store.attrs, depth_store.attrs["pixel_pm"]
-            for position, index in enumerate(wave_store["structure"].values):
-                if int(index) not in wanted:
-                    continue
-                maps = depth_store.sel(structure=index)
-                chosen["indices"].append(int(index))
-                chosen["waves"].append(torch.as_tensor(wave_store["wave"][position].values))
-                chosen["depth"].append(torch.as_tensor(maps["depth"].values))
-                chosen["weight"].append(torch.as_tensor(maps["weight"].values))
-                regions = centre_regions(read_columns(depth_store, int(index)), maps.sizes["x"], pixel)
-                chosen["regions"].append(torch.as_tensor(regions))
-    missing = sorted(set(wanted) - set(chosen["indices"]))
-    if missing:
-        raise ConfigError(f"structures {missing[:5]} are in none of the {len(waves)} shards; plan and stores differ")
-    stacked = {name: torch.stack(values) for name, values in chosen.items() if name != "indices"}
-    return Structures(chosen["indices"], **stacked, wave_attrs=attrs, label_pixel_pm=pixel)
+
+    def __init__(self, waves: list[Path], depth: list[Path], wanted: list[int]) -> None:
+        if len(waves) != len(depth):
+            raise ConfigError(f"got {len(waves)} shards of waves and {len(depth)} of depth; as many of each are needed")
+        chosen = set(wanted)
+        self.indices: list[int] = []
+        self._places: list[tuple[xr.Dataset, xr.Dataset, int, int]] = []
+        for wave_path, depth_path in zip(waves, depth, strict=True):
+            wave_store, depth_store = open_zarr(wave_path, "simulate-waves"), open_zarr(depth_path, "project-depth")
+            self.wave_attrs, self.label_pixel_pm = wave_store.attrs, depth_store.attrs["pixel_pm"]
+            self.orders = wave_store.sizes["kx"] // 2
+            row_of = {int(index): row for row, index in enumerate(depth_store["structure"].values)}
+            for row, index in enumerate(int(index) for index in wave_store["structure"].values):
+                if index in chosen:
+                    self.indices.append(index)
+                    self._places.append((wave_store, depth_store, row, row_of[index]))
+        missing = sorted(chosen - set(self.indices))
+        if missing:
+            raise ConfigError(
+                f"structures {missing[:5]} are in none of the {len(waves)} shards; plan and stores differ"
+            )
+        self._keep_some()
+
+    def _keep_some(self) -> None:
+        store, maps, *_ = self._places[0]
+        each = store["wave"][0].nbytes + sum(maps[name][0].nbytes for name in MAPS.values())
+        keep = max(1, KEPT_BYTES // each)
+        self.wave, self.maps = lru_cache(keep)(self._read_wave), lru_cache(keep)(self._read_maps)
+
+    def part(self, indices: list[int]) -> StructureShelf:
+        """The same shelf with some of its structures."""
+        some, chosen = copy(self), set(indices)
+        kept = [(index, place) for index, place in zip(self.indices, self._places) if index in chosen]
+        some.indices, some._places = [index for index, _ in kept], [place for _, place in kept]
+        some._keep_some()
+        return some
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def _read_wave(self, position: int) -> Tensor:
+        """(configuration, ky, kx) of the structure at a position of ``indices``."""
+        store, _, row, _ = self._places[position]
+        return torch.as_tensor(store["wave"][row].values)
+
+    def _read_maps(self, position: int) -> dict[str, Tensor]:
+        """``depth``, ``weight``, ``regions``, each (y, x)."""
+        _, store, _, row = self._places[position]
+        return {name: torch.as_tensor(store[variable][row].values) for name, variable in MAPS.items()}
 
 
 class Batch(NamedTuple):
@@ -91,7 +117,7 @@ class TrainingSamples(IterableDataset):
     """Endless fresh samples, cut into epochs; ``epoch`` is set by the trainer before each pass."""
 
     def __init__(
-        self, structures: Structures, imaging: Imaging, training: Training, dose_lambda: float, device: torch.device
+        self, structures: StructureShelf, imaging: Imaging, training: Training, dose_lambda: float, device: torch.device
     ) -> None:
         self.structures, self.imaging, self.training, self.device = structures, imaging, training, device
         self.doses = training.dose_lambda or (dose_lambda, dose_lambda)
@@ -110,7 +136,7 @@ class TrainingSamples(IterableDataset):
             noise = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
             batches = min(POOL_BATCHES * repeats, len(self) - done)
             pool = -(-batches // repeats) * size
-            which = rng.integers(len(self.structures.indices), size=pool)
+            which = rng.integers(len(self.structures), size=pool)
             images = self._form(which, rng)
             orders = [rng.permutation(pool) for _ in range(repeats)]
             for batch in np.concatenate(orders).reshape(-1, size)[:batches]:
@@ -126,7 +152,8 @@ class TrainingSamples(IterableDataset):
         else:
             defocus = rng.choice(stored, len(which))
         lens = Lens.from_columns(lens_columns(draw_lens_values(self.imaging, defocus, rng)), self.device)
-        return self.former.form(self.structures.waves[torch.as_tensor(which)], lens)
+        waves = torch.stack([self.structures.wave(int(position)) for position in which])
+        return self.former.form(waves, lens)
 
     def _batch(
         self, images: Tensor, which: np.ndarray, batch: np.ndarray, rng: np.random.Generator, noise: torch.Generator
@@ -139,7 +166,7 @@ class TrainingSamples(IterableDataset):
         for position in batch:
             row, column = (int(value) for value in rng.integers(room + 1, size=2))
             mirrored = self.training.flip and rng.random() < 0.5
-            maps = {name: getattr(self.structures, name)[which[position]] for name in ("depth", "weight", "regions")}
+            maps = self.structures.maps(int(which[position]))
             cut = {name: values[row : row + label_crop, column : column + label_crop] for name, values in maps.items()}
             top, left = row * ratio, column * ratio
             cut["image"] = images[position, top : top + crop, left : left + crop]
@@ -147,13 +174,15 @@ class TrainingSamples(IterableDataset):
                 parts[name].append(values.flip(-1) if mirrored else values)
         stacked = {name: torch.stack(values).to(self.device) for name, values in parts.items()}
         doses = np.exp(rng.uniform(*np.log(self.doses), len(batch)))
-        electrons = torch.tensor(electrons_per_pixel(doses, self.imaging.pixel_pm), dtype=torch.float32)
+        electrons = torch.tensor(
+            electrons_per_pixel(doses, self.imaging.pixel_pm, self.imaging.detection_efficiency), dtype=torch.float32
+        )
         grainy = noisy_batch(stacked.pop("image"), electrons.to(self.device)[:, None, None], noise)
         return Batch(noisy=grainy[:, None], **stacked)
 
 
 def fixed_batches(
-    structures: Structures,
+    structures: StructureShelf,
     imaging: Imaging,
     dose_lambda: float,
     specimen_name: str,
@@ -167,23 +196,27 @@ def fixed_batches(
     former = _former(structures, imaging, device)
     stored = imaging.defocus_values_nm
     defocus = min(stored) + (max(stored) - min(stored)) * (np.arange(draws) + 0.5) / draws
-    electrons = electrons_per_pixel(dose_lambda, imaging.pixel_pm)
+    electrons = electrons_per_pixel(dose_lambda, imaging.pixel_pm, imaging.detection_efficiency)
     samples = []
-    for position, index in enumerate(structures.indices):
+    chosen = np.unique(
+        np.linspace(0, len(structures) - 1, min(len(structures), VALIDATION_STRUCTURES)).round().astype(int)
+    )
+    for position in chosen:
+        index = structures.indices[position]
         values = draw_lens_values(imaging, defocus, structure_rng(root_seed, specimen_name, index, "lens"))
         lens = Lens.from_columns(lens_columns(values), device)
-        images = former.form(structures.waves[position].expand(draws, -1, -1), lens).cpu().numpy()
+        images = former.form(structures.wave(int(position)).expand(draws, -1, -1, -1), lens).cpu().numpy()
         for number, image in enumerate(images):
             rng = structure_rng(root_seed, specimen_name, index, "noise", number)
             samples.append((position, torch.as_tensor(noisy(image, electrons, rng))))
     batches = []
     for start in range(0, len(samples), batch_size):
         some = samples[start : start + batch_size]
-        rows = torch.tensor([position for position, _ in some])
-        maps = {name: getattr(structures, name)[rows].to(device) for name in ("depth", "weight", "regions")}
+        each = [structures.maps(int(position)) for position, _ in some]
+        maps = {name: torch.stack([one[name] for one in each]).to(device) for name in MAPS}
         batches.append(Batch(noisy=torch.stack([image for _, image in some])[:, None].to(device), **maps))
     return batches
 
 
-def _former(structures: Structures, imaging: Imaging, device: torch.device) -> ImageFormer:
-    return image_former(imaging, structures.wave_attrs, structures.waves.shape[-1] // 2, device)
+def _former(structures: StructureShelf, imaging: Imaging, device: torch.device) -> ImageFormer:
+    return image_former(imaging, structures.wave_attrs, structures.orders, device)

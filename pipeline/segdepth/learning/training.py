@@ -28,7 +28,7 @@ from segdepth.devices import torch_device
 from segdepth.learning.callbacks import Curve, Progress
 from segdepth.learning.module import METRICS, DepthModule
 from segdepth.learning.network_files import NetworkCard, save_network
-from segdepth.learning.samples import TrainingSamples, fixed_batches, load_structures
+from segdepth.learning.samples import StructureShelf, TrainingSamples, fixed_batches
 from segdepth.learning.unet import UNet, count_parameters
 from segdepth.store.manifest import check_target, read_manifest, writing
 
@@ -98,11 +98,12 @@ def train_model(
     train_indices, validation_indices = (dataset.structures_of(part, specimen) for part in ("train", "validation"))
     block: Training = model.training
     network = build_network(model.architecture, block.seed)
-    train = TrainingSamples(load_structures(waves, depth, train_indices), imaging, block, dataset.dose_lambda, where)
+    shelf = StructureShelf(waves, depth, train_indices + validation_indices)
+    train = TrainingSamples(shelf.part(train_indices), imaging, block, dataset.dose_lambda, where)
+    held_out = shelf.part(validation_indices)
     validation = fixed_batches(
-        load_structures(waves, depth, validation_indices),
-        imaging, dataset.dose_lambda, dataset.specimen, root_seed, block.batch_size, where,
-    )  # fmt: skip
+        held_out, imaging, dataset.dose_lambda, dataset.specimen, root_seed, block.batch_size, where
+    )
     steps = len(train) * block.epochs
     module = DepthModule(network.to(memory_format=torch.channels_last), block, steps)
 
