@@ -67,3 +67,15 @@ class FrameTransform:
         u, v = x_pm - box_x / 2, y_pm - box_y / 2
         x, y = c * u + s * v, -s * u + c * v
         return (width / 2 - x) if self.flip else (x + width / 2), y + height / 2
+
+    def turned_back(self, x: float, y: float) -> tuple[float, float]:
+        """A direction, or a spatial frequency, (x, y) of the network's frame as it lies in the input."""
+        c, s = self.turn
+        u, v = c * x + s * y, -s * x + c * y
+        return (-u if self.flip else u), v
+
+    def turned(self, x: float, y: float) -> tuple[float, float]:
+        """A direction, or a spatial frequency, (x, y) of the input as it lies in the network's frame."""
+        c, s = self.turn
+        u = -x if self.flip else x
+        return c * u - s * y, s * u + c * y
