@@ -254,6 +254,20 @@ for _verb, (_module, _text) in FIGURES.items():
     _figure_verb(_verb, _module, _text)
 
 
+@app.command("plot-montage")
+def plot_montage(
+    atoms: Annotated[Path, typer.Option(help="shard-NNN.extxyz")],
+    plan: Annotated[Path, typer.Option(help="plan.csv that the atoms were built from")],
+    depth: Annotated[Path, typer.Option(help="shard-NNN.zarr of depth maps of the same atoms")],
+    images: Annotated[Path, typer.Option(help="shard-NNN.zarr of images of the same atoms")],
+    out: Out,
+) -> None:
+    """Atomic models, thickness maps and images of a shard's structures side by side. Writes PNG and PDF."""
+    from segdepth.figures.montage import plot
+
+    plot(atoms, plan, depth, images, out, code_hash("segdepth.figures.montage"))
+
+
 @app.command("plot-training")
 def plot_training(model: Annotated[Path, typer.Option(help="folder of the trained network")], out: Out) -> None:
     """The training curve: losses, centre accuracy, learning rate. Writes PNG and PDF."""
@@ -307,6 +321,105 @@ def predict(
         device=device,
         code=code_hash("segdepth.inference.predict"),
         draw=draw_prediction,
+    )
+    for line in warnings:
+        typer.echo(f"warning: {line}", err=True)
+
+
+@app.command("study-convergence")
+def study_convergence(
+    atoms: Annotated[Path, typer.Option(help="shard-NNN.extxyz")],
+    beam: BlockText,
+    imaging: BlockText,
+    out: Out,
+    structure: Annotated[
+        list[int] | None,
+        typer.Option(min=0, help="index in the plan; repeat for more; without it the thickest and the middle one"),
+    ] = None,
+    phonons: Annotated[int, typer.Option(min=0, max=200, help="snapshots to compare with; 0 leaves that out")] = 32,
+    checkpoints: Annotated[Path | None, typer.Option(help="folder of finished waves; a stopped study goes on")] = None,
+) -> None:
+    """Image error and time of grids, slices, potentials, apertures and focal averages, around a beam and an imaging
+    block, against 2048², 16.7 pm slabs, float64 and explicit averaging (CSV). One core, a quarter of an hour."""
+    from segdepth.simulation.convergence.study import study_convergence as job
+
+    job(
+        read_block(Beam, beam),
+        read_block(Imaging, imaging),
+        atoms,
+        structure or [],
+        out,
+        code_hash("segdepth.simulation.convergence.study"),
+        phonons=phonons,
+        checkpoints=checkpoints,
+    )
+
+
+@app.command("plot-convergence")
+def plot_convergence(table: Annotated[Path, typer.Option(help="the CSV of study-convergence")], out: Out) -> None:
+    """The convergence study as a picture. Writes PNG and PDF."""
+    from segdepth.figures.convergence import plot
+
+    plot(table, out, code_hash("segdepth.figures.convergence"))
+
+
+@app.command("compare-micrograph")
+def compare_micrograph(
+    input: Annotated[Path, typer.Argument(help="micrograph: .npy, .npz or .tif, counts of one frame or of a movie")],
+    waves: Annotated[Path, typer.Option(help="shard-NNN.zarr of exit waves; all its structures make the range")],
+    imaging: BlockText,
+    specimen_name: SpecimenName,
+    structure: Annotated[int, typer.Option(min=0, help="index in the plan of the structure that is shown")],
+    out: Out,
+    pixel_pm: Annotated[float | None, typer.Option(help="side of the micrograph's pixel in pm")] = None,
+    key: Annotated[str | None, typer.Option(help="array name inside an .npz file")] = None,
+    frame: Annotated[int, typer.Option(min=0, help="which frame of a movie, from 0")] = 0,
+    invalid: Annotated[float | None, typer.Option(help="value of masked pixels")] = None,
+    rotation_deg: Annotated[
+        float,
+        typer.Option(
+            help="turn counter-clockwise (row 0 at the bottom), so that [001] runs along x and the vacuum is at +y"
+        ),
+    ] = 0.0,
+    flip: Annotated[bool, typer.Option(help="mirror the frame along x before it is turned")] = False,
+    dose: Annotated[float | None, typer.Option(help="vacuum level, counts per pixel, where no vacuum is found")] = None,
+    defocus_nm: Annotated[
+        float | None,
+        typer.Option(help="which of the imaging block's defoci is shown; without it, the one whose cells are nearest"),
+    ] = None,
+    lattice_pm: Annotated[float, typer.Option(min=500, max=600, help="lattice constant to hold peaks against")] = 541.1,
+    root_seed: Seed = 0,
+) -> None:
+    """Hold a micrograph against the simulation at its pixel and dose: Fourier peaks, vacuum, column contrast.
+
+    Both are measured in the same way, the simulation at every defocus of the imaging block. Writes comparison.json,
+    simulated.csv, comparison.zarr, comparison.png and .pdf.
+    """
+    import torch
+
+    from segdepth.figures.comparison import draw_comparison
+    from segdepth.inference.comparison import compare_micrograph as job
+
+    torch.set_num_threads(1)
+    warnings = job(
+        input,
+        out,
+        waves=waves,
+        imaging=read_block(Imaging, imaging),
+        specimen_name=specimen_name,
+        structure=structure,
+        pixel_pm=pixel_pm,
+        lattice_pm=lattice_pm,
+        key=key,
+        frame=frame,
+        invalid=invalid,
+        rotation_deg=rotation_deg,
+        flip=flip,
+        dose=dose,
+        defocus_nm=defocus_nm,
+        root_seed=root_seed,
+        code=code_hash("segdepth.inference.comparison"),
+        draw=draw_comparison,
     )
     for line in warnings:
         typer.echo(f"warning: {line}", err=True)

@@ -1,7 +1,8 @@
-"""Figures and tables from a stored evaluation: they are written whole, say what they show, and repeat byte for byte."""
+"""Figures and tables from what is stored: they are written whole, say what they show, and repeat byte for byte."""
 
 import itertools
 
+import ase.io
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from segdepth.config import ConfigError
+from segdepth.config import Beam, ConfigError, Imaging, Labels, Specimen
 from segdepth.evaluation import evaluate
 from segdepth.figures import (
     fig1_depth,
@@ -21,12 +22,19 @@ from segdepth.figures import (
     fig5_weights,
     fig6_confusion,
     fig7_calibration,
+    montage,
     prediction,
     style,
     table1,
     training_curve,
 )
+from segdepth.labels.depth import project_depth
+from segdepth.simulation.images import form_images
+from segdepth.simulation.waves import simulate_waves
+from segdepth.specimen.build import build_specimens
+from segdepth.specimen.plan import plan_specimens
 from segdepth.store.manifest import StoreError, read_manifest, writing
+from segdepth.store.zarr_store import open_zarr, write_zarr
 
 MODULES = (fig1_depth, fig3_simulation, fig4_smoothing, fig5_weights, fig6_confusion, fig7_calibration)
 
@@ -232,3 +240,137 @@ def test_prediction(tmp_path, drawn, frames, found):
 def test_prediction_that_is_none(tmp_path):
     with pytest.raises(StoreError, match="is not a prediction"):
         prediction.draw_prediction(tmp_path)
+
+
+VARIED = Specimen(
+    structures=8, shard_size=6, field_pm=64 * PIXEL, margin_pm=20 * PIXEL, bulk_atoms=(2, 4), rotation_deg=(-8, 8),
+    tilt_deg=(1, 2), strain_percent=(-2, 2), terminations=("cut", "Ce", "O"), oxygen_vacancy_fraction=(0, 0.1),
+)  # fmt: skip
+LENS = Imaging(defocus_nm=(-2, 4, 10), a1_nm=(1, 3), b2_nm=(5, 40), c5_mm=5, vibration_pm=(20, 40))
+
+
+def build_shard(root, number=0, name="w", root_seed=0):
+    """Plan, atoms, depth and images of one shard, as the montage's arguments."""
+    folder = root / name
+    paths = {"plan": folder / "plan.csv"}
+    paths |= {kind: folder / f"{kind}-{number:03d}" for kind in ("atoms", "depth", "images", "waves")}
+    if not paths["plan"].exists():
+        plan_specimens(VARIED, name, root_seed, paths["plan"], "c")
+    build_specimens(VARIED, name, root_seed, number, paths["plan"], paths["atoms"], "c")
+    project_depth(Labels(), paths["atoms"], paths["depth"], "c")
+    waves = paths.pop("waves")
+    simulate_waves(Beam(pixel_pm=15, slice_pm=400), paths["atoms"], waves, "c", "cpu")
+    form_images(LENS, name, root_seed, waves, paths["images"], "c", "cpu")
+    return paths
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory):
+    return build_shard(tmp_path_factory.mktemp("shard"))
+
+
+def test_montage(shard, tmp_path, drawn):
+    out = tmp_path / "montage.png"
+    montage.plot(**shard, out=out, code="code")
+    for path in (out, out.with_suffix(".pdf")):
+        manifest = read_manifest(path)
+        assert manifest["command"] == montage.COMMAND and len(manifest["inputs"]) == 4
+    chosen, defoci = (manifest["parameters"][name] for name in ("structures", "defocus"))
+    plan = pd.read_csv(shard["plan"]).set_index("index").loc[:5]
+    for surface, rows in plan.loc[chosen].groupby("surface"):
+        known = plan.loc[plan["surface"] == surface, "bulk_atoms"]
+        assert rows["bulk_atoms"].tolist() == sorted({known.min(), known.max()})
+    assert list(dict.fromkeys(plan.loc[chosen, "surface"])) == ["flat", "stepped", "sawtooth"]
+    assert len(chosen) == len(set(chosen)) == len(defoci) and {0, 2} <= set(defoci)
+    fig = drawn[0]
+    with style.styled():
+        assert overlapping_texts(fig) == []
+    montage.plot(**shard, out=tmp_path / "again.png", code="code")
+    assert (tmp_path / "again.png").read_bytes() == out.read_bytes()
+    assert (tmp_path / "again.pdf").read_bytes() == out.with_suffix(".pdf").read_bytes()
+
+
+def test_montage_panels_have_one_scale_and_the_vacuum_up(shard, tmp_path, drawn):
+    montage.plot(**shard, out=tmp_path / "montage.png", code="code")
+    fig = drawn[0]
+    chosen = read_manifest(tmp_path / "montage.png")["parameters"]["structures"]
+    frames = {frame.info["index"]: frame for frame in ase.io.read(shard["atoms"], index=":", format="extxyz")}
+    field = 64 * PIXEL / 1000
+    for row, index in enumerate(chosen):
+        text, along, across, depth, image, _ = fig.axes[6 * row : 6 * row + 6]
+        for ax in (along, across, depth, image):
+            (left, right), box = ax.get_xlim(), ax.get_window_extent()
+            assert ax.get_ylim() == pytest.approx((0, field))
+            assert box.height / field == pytest.approx(box.width / (right - left))
+            assert box.height == pytest.approx(along.get_window_extent().height)
+        for words in text.texts:
+            assert words.get_window_extent().x1 < along.get_window_extent().x0
+        places = (frames[index].positions[:, :2] - VARIED.margin_pm / 100) / 10
+        inside = places[((places > 0) & (places < field)).all(axis=1)]
+        discs = along.collections[0].get_offsets()
+        assert np.abs(inside[:, None] - discs).sum(axis=-1).min(axis=1).max() < 1e-9
+        assert discs.max() < field + 0.2 and len(across.collections[0].get_offsets()) > 5
+        with open_zarr(shard["depth"]) as truth:
+            assert np.array_equal(depth.images[0].get_array(), truth["depth"].sel(structure=index).values)
+
+
+def test_montage_tells_what_was_drawn(shard, tmp_path, drawn):
+    montage.plot(**shard, out=tmp_path / "montage.png", code="code")
+    shown = read_manifest(tmp_path / "montage.png")["parameters"]
+    plan = pd.read_csv(shard["plan"]).set_index("index")
+    with open_zarr(shard["images"]) as pictures:
+        for row, (index, place) in enumerate(zip(shown["structures"], shown["defocus"])):
+            words = " ".join(text.get_text() for text in drawn[0].axes[6 * row].texts).replace("−", "-")
+            one, image = plan.loc[index], pictures.sel(structure=index).isel(defocus=place)
+            tilt = np.hypot(one["tilt_x_deg"], one["tilt_y_deg"])
+            for wanted in (
+                f"{one['surface']}, structure {index}",
+                f"bulk {one['bulk_atoms']} atoms, surface {one['surface_atoms']:.1f}",
+                f"tilt {tilt:.1f}°",
+                f"rotation {one['rotation_deg']:+.1f}°",
+                f"C1 {(-2, 4, 10)[place]:+d} nm",
+                f"A1 {float(image['a1_nm']):.1f} nm/{float(image['a1_azimuth_deg']):.0f}°",
+                f"vibration {float(image['vibration_pm']):.0f} pm",
+            ):
+                assert wanted in words
+            for default in ("C3", "C5", "A2", "MTF", "convergence"):
+                assert default not in words
+
+
+def test_montage_of_few_structures(shard):
+    rows = pd.DataFrame({"surface": ["stepped", "flat", "stepped"], "bulk_atoms": [5, 4, 5]}, index=[3, 4, 6])
+    assert montage.thin_and_thick(rows) == [3, 4]
+    assert montage.spread(9, 6) == [0, 2, 3, 5, 6, 8] and montage.spread(1, 3) == [0, 0, 0] == montage.spread(5, 1) * 3
+
+
+@pytest.mark.parametrize("kind", ("plan", "atoms", "depth", "images"))
+def test_montage_of_what_does_not_belong_together(shard, tmp_path, kind):
+    other = build_shard(tmp_path, number=1) | {"plan": tmp_path / "other.csv"}
+    plan_specimens(VARIED, "w", 1, other["plan"], "c")
+    with pytest.raises(StoreError, match="was not (built|projected|formed) from") as told:
+        montage.plot(**shard | {kind: other[kind]}, out=tmp_path / "montage.png", code="code")
+    assert "\n" not in str(told.value)
+    with pytest.raises(StoreError, match="what .* makes is needed|does not exist"):
+        wrong = "images" if kind == "plan" else "plan"
+        montage.plot(**shard | {kind: shard[wrong]}, out=tmp_path / "montage.png", code="code")
+    assert not (tmp_path / "montage.png").exists()
+
+
+@pytest.mark.parametrize("lacking", ("structure", "defocus"))
+def test_montage_of_nothing(shard, tmp_path, lacking):
+    paths = {"plan": shard["plan"]} | {kind: tmp_path / kind for kind in ("atoms", "depth", "images")}
+    made = {kind: read_manifest(shard[kind]) for kind in shard}
+    given = {"atoms": [paths["plan"]], "depth": [paths["atoms"]], "images": []}
+    frames = ase.io.read(shard["atoms"], index=":", format="extxyz")
+    for kind, inputs in given.items():
+        facts = {name: made[kind][name] for name in ("command", "parameters", "seeds")}
+        with writing(paths[kind], code="c", inputs=inputs, **facts) as partial:
+            if kind == "atoms":
+                ase.io.write(partial, frames if lacking == "defocus" else [], format="extxyz")
+                continue
+            with open_zarr(shard[kind]) as store:
+                part = store.drop_dims("column", errors="ignore")
+                part = part.isel({lacking: slice(0)} if lacking in part.dims else {}).load()
+            write_zarr(part, partial, parameters={})
+    with pytest.raises(StoreError, match="holds no"):
+        montage.plot(**paths, out=tmp_path / "montage.png", code="code")

@@ -34,11 +34,13 @@ models:
     training: {crop_pixels: 64, batch_size: 2, epoch_samples: 8, epochs: 2, precision: float32}
 evaluations:
   net: [small, small_lambda1]
-figures: {model: net, dataset: small, confusion_dataset: small_lambda1}
+figures: {model: net, dataset: small, confusion_dataset: small_lambda1, montage_dataset: small}
 micrographs:
   camera: {dataset: small, defocus_nm: 6, pixel_pm: 6.76375}
 predictions:
   camera: {model: net, micrograph: camera, dose: 4.1}
+comparisons:
+  camera: {dataset: small, micrograph: camera, dose: 4.1}
 """
 
 

@@ -29,12 +29,14 @@ FIGURES = ("fig1_depth", "fig3_simulation", "fig4_smoothing", "fig5_weights", "f
 
 def test_every_artefact_is_there_and_whole(finished):
     results = finished.folder / "results"
-    wanted = [results / "figures" / f"{name}.{kind}" for name in (*FIGURES, "training_net") for kind in ("png", "pdf")]
+    figures = (*FIGURES, "training_net", "montage")
+    wanted = [results / "figures" / f"{name}.{kind}" for name in figures for kind in ("png", "pdf")]
     wanted += [results / "tables" / "table1.csv", results / "tables" / "table1.tex"]
     wanted += [results / "evaluation" / "net" / name for name in ("small", "small_lambda1")]
     wanted += [
         results / "predictions" / "camera" / name for name in ("prediction.zarr", "columns.csv", "prediction.png")
     ]
+    wanted += [results / "comparisons" / "camera" / f"comparison.{kind}" for kind in ("json", "zarr", "png", "pdf")]
     for path in wanted:
         chain = trace(path)
         assert not chain.broken, path

@@ -1,4 +1,4 @@
-"""Figures and tables, each drawn from a stored evaluation and nothing else."""
+"""Figures and tables, each drawn from what is stored: an evaluation, a network, or a shard and its plan."""
 
 
 rule plot_fig1:
@@ -127,6 +127,37 @@ use rule plot_fig1 as plot_fig7 with:
         code=code_hash("segdepth.figures.fig7_calibration"),
     log:
         "logs/plot_fig7/fig7_calibration.log",
+
+
+rule plot_montage:
+    input:
+        plan=ancient(montage_shards()["plan"]),
+        atoms=ancient(montage_shards()["atoms"]),
+        depth=ancient(montage_shards()["depth"]),
+        images=ancient(montage_shards()["images"]),
+        manifests=manifests(montage_shards().values()),
+    output:
+        png=report(
+            "results/figures/montage.png",
+            caption="../report/montage.rst",
+            category="Figures",
+            labels={"figure": "montage", "shows": "structures and images"},
+        ),
+        pdf="results/figures/montage.pdf",
+        manifests=manifests(["results/figures/montage.png", "results/figures/montage.pdf"]),
+    params:
+        code=code_hash("segdepth.figures.montage"),
+    log:
+        "logs/plot_montage/montage.log",
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    shell:
+        "segdepth plot-montage --plan {input.plan} --atoms {input.atoms} --depth {input.depth}"
+        " --images {input.images} --out {output.png} > {log} 2>&1"
 
 
 rule plot_training:

@@ -1,9 +1,9 @@
-"""Micrographs in, depth maps and columns out."""
+"""Micrographs in; depth maps and columns out, or what the simulation says of them."""
 
 
 rule predict_micrograph:
     input:
-        micrograph=lambda w: prediction_input(w.prediction),
+        micrograph=lambda w: micrograph_input(cfg.predictions[w.prediction]),
         network=lambda w: ancient(f"results/models/{cfg.predictions[w.prediction].model}"),
         manifest=lambda w: f"results/models/{cfg.predictions[w.prediction].model}.manifest.json",
     output:
@@ -16,7 +16,7 @@ rule predict_micrograph:
         ),
         manifest="results/predictions/{prediction}.manifest.json",
     params:
-        options=lambda w: prediction_options(w.prediction),
+        options=lambda w: micrograph_options(cfg.predictions[w.prediction]),
         code=code_hash("segdepth.inference.predict"),
         drawing=code_hash("segdepth.figures.prediction"),
     log:
@@ -33,3 +33,41 @@ rule predict_micrograph:
     shell:
         "OMP_NUM_THREADS={threads} segdepth predict --model {input.network} {params.options}"
         " --device {resources.device} --out {output.folder} -- {input.micrograph:q} > {log} 2>&1"
+
+
+rule compare_micrograph:
+    input:
+        micrograph=lambda w: micrograph_input(cfg.comparisons[w.comparison]),
+        waves=lambda w: ancient(comparison_waves(w.comparison)),
+        manifest=lambda w: manifests([comparison_waves(w.comparison)]),
+    output:
+        folder=report(
+            directory("results/comparisons/{comparison}"),
+            patterns=["{picture}.png"],
+            caption="../report/comparison.rst",
+            category="Comparisons",
+            labels={"micrograph": "{comparison}", "shows": "{picture}"},
+        ),
+        manifest="results/comparisons/{comparison}.manifest.json",
+    params:
+        options=lambda w: comparison_options(w.comparison),
+        imaging=lambda w: blocks_of(cfg.comparisons[w.comparison].dataset)["imaging"].as_json(),
+        specimen=lambda w: cfg.datasets[cfg.comparisons[w.comparison].dataset].specimen,
+        lattice_pm=lambda w: blocks_of(cfg.comparisons[w.comparison].dataset)["specimen"].lattice_pm,
+        root_seed=cfg.root_seed,
+        code=code_hash("segdepth.inference.comparison"),
+        drawing=code_hash("segdepth.figures.comparison"),
+    log:
+        "logs/compare_micrograph/{comparison}.log",
+    benchmark:
+        "logs/benchmarks/compare_micrograph/{comparison}.tsv"
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    shell:
+        "segdepth compare-micrograph --waves {input.waves} --imaging {params.imaging:q}"
+        " --specimen-name {params.specimen} --lattice-pm {params.lattice_pm} {params.options}"
+        " --root-seed {params.root_seed} --out {output.folder} -- {input.micrograph:q} > {log} 2>&1"

@@ -48,28 +48,42 @@ def blocks_of(dataset):
     }
 
 
+def test_structure(dataset, number):
+    """Index in the plan of one of a data set's test structures; numbers beyond the last begin anew."""
+    d = cfg.datasets[dataset]
+    test = d.structures_of("test", cfg.specimens[d.specimen])
+    return test[number % len(test)]
+
+
+def waves_of(dataset, number):
+    """Shard that holds a test structure's waves."""
+    d = cfg.datasets[dataset]
+    shard = test_structure(dataset, number) // cfg.specimens[d.specimen].shard_size
+    return f"data/waves/{d.specimen}/{d.beam}/shard-{shard:03d}.zarr"
+
+
 def micrograph_structure(name):
-    """Index in the plan of the test structure that a simulated recording shows."""
     block = cfg.micrographs[name]
-    dataset = cfg.datasets[block.dataset]
-    test = dataset.structures_of("test", cfg.specimens[dataset.specimen])
-    return test[block.structure % len(test)]
+    return test_structure(block.dataset, block.structure)
 
 
 def micrograph_waves(name):
-    dataset = cfg.datasets[cfg.micrographs[name].dataset]
-    shard = micrograph_structure(name) // cfg.specimens[dataset.specimen].shard_size
-    return f"data/waves/{dataset.specimen}/{dataset.beam}/shard-{shard:03d}.zarr"
+    block = cfg.micrographs[name]
+    return waves_of(block.dataset, block.structure)
 
 
-def prediction_input(name):
-    block = cfg.predictions[name]
+def comparison_waves(name):
+    block = cfg.comparisons[name]
+    return waves_of(block.dataset, block.structure)
+
+
+def micrograph_input(block):
+    """File of a prediction or comparison."""
     return block.input or f"data/micrographs/{block.micrograph}.npz"
 
 
-def prediction_options(name):
-    """The block's options as the command's."""
-    block = cfg.predictions[name]
+def micrograph_options(block):
+    """How a prediction's or comparison's micrograph is to be read, as the command's options."""
     pixel = block.pixel_pm or cfg.micrographs[block.micrograph].pixel_pm
     given = {"--pixel-pm": pixel, "--invalid": block.invalid, "--dose": block.dose}
     given |= {"--key": shlex.quote(block.key)} if block.key else {}
@@ -78,9 +92,28 @@ def prediction_options(name):
     return " ".join(options + ["--flip"] * block.flip + ["--key counts"] * (block.micrograph is not None))
 
 
+def comparison_options(name):
+    """The block's options as the command's."""
+    block = cfg.comparisons[name]
+    options = [micrograph_options(block), f"--structure {test_structure(block.dataset, block.structure)}"]
+    options += [f"--frame {block.frame}"] if block.frame else []
+    options += [f"--defocus-nm {block.defocus_nm}"] if block.defocus_nm is not None else []
+    return " ".join(options)
+
+
 def figure_evaluation(field):
     """Folder of the evaluation that a figure shows; the rule is never asked for without a `figures` block."""
     return f"results/evaluation/{cfg.figures.model}/{getattr(cfg.figures, field)}" if cfg.figures else "NONE"
+
+
+def montage_shards():
+    """The files of the montage's first shard; the rule is never asked for without `figures.montage_dataset`."""
+    if not (cfg.figures and cfg.figures.montage_dataset):
+        return dict.fromkeys(("plan", "atoms", "depth", "images"), "NONE")
+    name = cfg.figures.montage_dataset
+    folder = f"data/specimens/{cfg.datasets[name].specimen}"
+    shards = {"depth": depth_shards(name)[0], "images": image_shards(name)[0]}
+    return {"plan": f"{folder}/plan.csv", "atoms": f"{folder}/shard-000.extxyz", **shards}
 
 
 def tabulated():
@@ -91,9 +124,25 @@ def targets():
     """What `snakemake` builds when nothing is named."""
     wanted = tabulated()
     wanted += [f"results/predictions/{name}" for name in cfg.predictions]
+    wanted += [f"results/comparisons/{name}" for name in cfg.comparisons]
     wanted += [f"results/figures/training_{model}.png" for model in cfg.evaluations]
     if cfg.evaluations:
         wanted.append("results/tables/table1.csv")
     if cfg.figures:
         wanted += [f"results/figures/{name}.png" for name in FIGURES]
+        wanted += ["results/figures/montage.png"] if cfg.figures.montage_dataset else []
     return wanted
+
+
+def study_blocks():
+    """Beam and imaging block of the convergence study."""
+    if cfg.convergence is None:
+        refuse("convergence: config.yaml has no such block; give it the name of a dataset")
+    d = cfg.datasets[cfg.convergence.dataset]
+    return {"beam": cfg.beams[d.beam], "imaging": cfg.imaging[d.imaging]}
+
+
+def study_atoms():
+    study_blocks()
+    specimen = cfg.datasets[cfg.convergence.dataset].specimen
+    return f"data/specimens/{specimen}/shard-{cfg.convergence.shard:03d}.extxyz"

@@ -98,14 +98,17 @@ def image_limits(*images: np.ndarray) -> tuple[float, float]:
     return float(low), float(max(high, low + 1e-6))
 
 
-def scale_bar(ax: Axes) -> None:
-    """A bar of 1 nm (shorter in a narrow view) with its length, on a white plate in the lower left corner."""
+def scale_bar(ax: Axes, in_vacuum: bool = False) -> None:
+    """A bar of 1 nm (shorter in a narrow view) with its length, on a white plate in the lower left corner, or in the
+    upper right one."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     width, height = right - left, top - bottom
     length = next((n for n in (1.0, 0.5, 0.2, 0.1) if n <= 0.42 * width), 0.05)
     unit = min(width, height)
     plate = (length + 0.06 * unit, 0.13 * unit)
     corner = (left + 0.03 * unit, bottom + 0.03 * unit)
+    if in_vacuum:
+        corner = (right - plate[0] - 0.03 * unit, top - plate[1] - 0.03 * unit)
     ax.add_patch(Rectangle(corner, *plate, facecolor="white", alpha=0.85, linewidth=0, zorder=5))
     ax.add_patch(
         Rectangle(
