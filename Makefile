@@ -4,7 +4,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test install report readme lint lock schema clean help
+.PHONY: run test install report convergence readme lint lock schema clean help
 
 help:            ## what there is to type
 	@grep -E '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -24,9 +24,14 @@ run: install     ## the whole workflow with config.yaml, on all cores
 report: run      ## results/report.html with every figure and its caption
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores 1 --report results/report.html
 
-readme: run      ## put the figure that the README shows into results/readme/
+convergence: install  ## error and time of the simulation's choices: results/figures/study_convergence.png, half an hour
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) results/figures/study_convergence.png
+
+readme: run convergence  ## put what the README shows into results/readme/
 	mkdir -p results/readme
-	cp results/figures/fig1_depth.png results/figures/fig1_depth.png.manifest.json results/tables/table1.csv results/readme/
+	cp results/tables/table1.csv results/tables/study_convergence.csv results/readme/
+	for figure in fig1_depth montage study_convergence; do \
+	  cp results/figures/$$figure.png results/figures/$$figure.png.manifest.json results/readme/; done
 
 test: install    ## all tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile

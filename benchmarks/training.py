@@ -18,9 +18,9 @@ from segdepth.config import Imaging, Specimen
 from segdepth.learning.loss import weighted_cross_entropy
 from segdepth.learning.padding import ReplicateConv2d
 from segdepth.learning.unet import UNet
+from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
-from segdepth.simulation.optics import Lens
 
 BATCH, SIDE, ROUNDS = 8, 256, 7
 
@@ -56,12 +56,12 @@ def step_seconds(network: UNet, precision: torch.dtype | None) -> float:
 
 def forming_seconds() -> float:
     imaging, specimen = Imaging(), Specimen()
-    orders = stored_orders(specimen.cell_pm, 300, 40)
+    orders = stored_orders(specimen.cell_pm, 300, imaging.aperture_mrad)
     attrs = {
         "cell_pm": specimen.cell_pm,
         "margin_pm": specimen.margin_pm,
         "wavelength_pm": wavelength_pm(300),
-        "stored_angle_mrad": 40,
+        "stored_angle_mrad": imaging.aperture_mrad,
     }
     former = image_former(imaging, attrs, orders, "cpu")
     waves = torch.randn(BATCH, 2 * orders + 1, 2 * orders + 1, dtype=torch.complex64)

@@ -1,8 +1,8 @@
 """A trained network on disk: ``weights.safetensors`` (data only), ``network.json`` (what rebuilds it, where it serves).
 
 ``network.json`` holds ``variant``, ``base_channels``, ``classes``, ``input_pixel_pm``, ``label_pixel_pm``,
-``field_pm``, ``dose_lambda`` (its data set's), ``dose_lambda_range`` (of its training, or null) and
-``labels`` (the labels block).
+``field_pm``, ``dose_lambda`` (its data set's), ``dose_lambda_range`` (of its training, or null), ``temperature`` (by
+which its logits were divided; the weights hold it already) and ``labels`` (the labels block).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class NetworkCard:
     dose_lambda: float
     labels: dict[str, Any]
     dose_lambda_range: tuple[float, float] | None = None
+    temperature: float = 1.0
 
     @property
     def doses(self) -> tuple[float, float]:

@@ -29,6 +29,7 @@ from segdepth.learning.callbacks import Curve, Progress
 from segdepth.learning.module import METRICS, DepthModule
 from segdepth.learning.network_files import NetworkCard, save_network
 from segdepth.learning.samples import StructureShelf, TrainingSamples, fixed_batches
+from segdepth.learning.temperature import divide_logits, fit_temperature, validation_logits
 from segdepth.learning.unet import UNet, count_parameters
 from segdepth.store.manifest import check_target, read_manifest, writing
 
@@ -157,6 +158,8 @@ def train_model(
 
     state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
+    temperature = fit_temperature(*validation_logits(module.network, validation))
+    divide_logits(module.network, temperature)
     card = NetworkCard(
         variant=model.architecture.variant,
         base_channels=model.architecture.base_channels,
@@ -167,6 +170,7 @@ def train_model(
         dose_lambda=dataset.dose_lambda,
         labels=labels.model_dump(mode="json"),
         dose_lambda_range=block.dose_lambda,
+        temperature=round(temperature, 4),
     )
     chosen = min(curve.rows, key=lambda row: row["validation_loss"])
     environment = {
