@@ -242,7 +242,7 @@ def image(wave: np.ndarray, edge: float = 0.0) -> np.ndarray:
     soft = np.where(np.isclose(np.hypot(k[:, None], k[None, :]), 5), edge, 1.0)
     former = ImageFormer(
         cell_pm=100 * CELL, margin_pm=0.0, pixel_pm=100 * CELL / POINTS, orders=orders,
-        wavelength_pm=wavelength_pm(300), aperture_rad=0.0257, dtype=torch.float64,
+        wavelength_pm=wavelength_pm(300), aperture_rad=0.0257, focal_steps=17, dtype=torch.float64,
     )  # fmt: skip
     lens = Lens.from_columns(
         {

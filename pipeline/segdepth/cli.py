@@ -336,11 +336,12 @@ def study_convergence(
         list[int] | None,
         typer.Option(min=0, help="index in the plan; repeat for more; without it the thickest and the middle one"),
     ] = None,
-    phonons: Annotated[int, typer.Option(min=0, max=200, help="snapshots to compare with; 0 leaves that out")] = 32,
+    phonons: Annotated[int, typer.Option(min=0, max=200, help="snapshots to compare with; 0 leaves that out")] = 16,
     checkpoints: Annotated[Path | None, typer.Option(help="folder of finished waves; a stopped study goes on")] = None,
 ) -> None:
     """Image error and time of grids, slices, potentials, apertures and focal averages, around a beam and an imaging
-    block, against 2048², 16.7 pm slabs, float64 and explicit averaging (CSV). One core, a quarter of an hour."""
+    block, against 2048², 16.7 pm slabs, float64 and explicit averaging (CSV). One core, half an hour. The lens needs
+    fixed values, the beam no tilt."""
     from segdepth.simulation.convergence.study import study_convergence as job
 
     job(

@@ -37,7 +37,7 @@ def form(wave, values: Lens, *, cell=100 * SIDE, pixels=PIXELS, margin=0.0, aper
     """The image [y, x] of a stored wave."""
     which = ImageFormer(
         cell_pm=cell, margin_pm=margin, pixel_pm=cell / pixels, orders=wave.shape[0] // 2, wavelength_pm=WAVELENGTH,
-        aperture_rad=aperture, focal_samples=samples, dtype=torch.float64,
+        aperture_rad=aperture, focal_steps=samples, dtype=torch.float64,
     )  # fmt: skip
     return which.form(torch.as_tensor(wave)[None], values)[0].numpy()
 

@@ -170,6 +170,19 @@ def test_correlation_of_neighbours():
     np.testing.assert_allclose(neighbour_correlation(slope, area), 0, atol=0.015)
 
 
+def test_constant_counts_have_no_correlation():
+    """Else it is that of rounding errors, near 1."""
+    for level in (1.0, 1.62, 7.7, 1e5 / 7):
+        flat = np.full((300, 400), level)
+        assert neighbour_correlation(flat, np.ones(flat.shape, bool)) == (None, None)
+        facts = describe_vacuum(Frame(flat, flat > 0, FrameTransform(flat.shape, PIXEL_PM, PIXEL_PM), level))
+        assert facts["correlation_y"] is None and facts["correlation_x"] is None
+        assert facts["mean"] == pytest.approx(level) and facts["variance_over_mean"] == pytest.approx(0, abs=1e-9)
+        json.dumps(facts, allow_nan=False)
+    grainy = rng(1).poisson(1e9, (300, 400)).astype(float)  # the least that noise can vary
+    assert neighbour_correlation(grainy, grainy > 0) == pytest.approx((0, 0), abs=0.015)
+
+
 def test_the_vacuum_is_described():
     image, transform = synthetic((420, 560))
     facts = describe_vacuum(noisy_frame(image, transform, 1.62))
@@ -227,12 +240,14 @@ def test_an_image_at_any_pixel_is_that_of_the_image_former(slab_waves):
     attrs["stored_angle_mrad"] = SMALL_BEAM.stored_angle_mrad
     imaging = Imaging(vibration_pm=20, mtf_nyquist=0.6)
     values = draw_lens_values(imaging, [2, 7], rng())
-    pixel = block.field_pm / 256
+    pixel = block.field_pm / 128  # not the block's camera's
     former = image_former(imaging, attrs, wave.shape[-1] // 2, "cpu", pixel)
     waves = torch.as_tensor(wave).expand(2, -1, -1)
     expected = former.form(waves, Lens.from_columns(lens_columns(values))).numpy()
     np.testing.assert_allclose(form_at_pixel(imaging, attrs, wave, values, pixel), expected, atol=2e-5)
-    # a pixel that divides neither cell nor margin: of three times the side it is the mean of three by three
+    # a pixel that divides neither cell nor margin: of three times the side it is the mean of three by three, where no
+    # MTF tells the two cameras apart
+    values = draw_lens_values(Imaging(vibration_pm=20), [2, 7], rng())
     fine, coarse = (form_at_pixel(imaging, attrs, wave, values, block.field_pm / n) for n in (213, 71))
     np.testing.assert_allclose(fine.reshape(2, 71, 3, 71, 3).mean(axis=(2, 4)), coarse, atol=2e-5)
     # one that does not divide the field leaves as much over on both sides: mirrored, the image is the mirrored wave's

@@ -98,3 +98,20 @@ def test_a_comparison_needs_a_micrograph_and_a_simulation(data, change, words):
     told = refused(data)
     for word in words:
         assert word in told, told
+
+
+def test_the_convergence_study_needs_one_lens(data):
+    data["convergence"] = {"dataset": "quick"}
+    data["imaging"]["overfocus"] |= {"a1_nm": 2.0, "a1_azimuth_deg": (30.0, 30.0)}
+    validate(Config, copy.deepcopy(data))
+    data["imaging"]["overfocus"] |= {"a1_azimuth_deg": (0.0, 360.0)}
+    assert "imaging.overfocus.a1_azimuth_deg: got the range [0, 360]" in refused(data)
+    data["datasets"]["real"] = data["datasets"]["quick"] | {"imaging": "real"}
+    data["convergence"] = {"dataset": "real"}
+    assert "imaging.real.c3_um: got the range [-12, -6]" in refused(data)
+
+
+def test_the_convergence_study_needs_a_beam_along_the_axis(data):
+    data["convergence"] = {"dataset": "quick"}
+    data["beams"]["beam300"]["tilt_mrad"] = (2.0, 0.0)
+    assert "beams.beam300.tilt_mrad: got [2, 0]" in refused(data)

@@ -14,6 +14,7 @@ import time
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 from segdepth.store.manifest import (
     StoreError,
@@ -23,7 +24,7 @@ from segdepth.store.manifest import (
     read_manifest,
     writing,
 )
-from segdepth.store.zarr_store import open_zarr, write_zarr
+from segdepth.store.zarr_store import LAYOUT, open_zarr, write_zarr
 
 FACTS = {"command": "test", "code": "0123", "parameters": {"a": 1}}
 
@@ -267,6 +268,25 @@ def test_spoilt_stores_are_told_in_one_line(tmp_path, spoil, says):
     spoil(store)
     with pytest.raises(StoreError, match=says) as told:
         open_zarr(store)
+    assert "\n" not in str(told.value) and str(tmp_path) in str(told.value)
+
+
+@pytest.mark.parametrize("layout", [None, 1, LAYOUT + 1])
+def test_a_store_of_another_layout_is_told_in_one_line(tmp_path, layout):
+    def another():
+        with writing(tmp_path / "x.zarr", **FACTS) as partial:
+            write_zarr(dataset(), partial, parameters={})
+            group = zarr.open_group(partial, mode="r+")
+            assert group.attrs["segdepth_layout"] == LAYOUT
+            if layout is None:
+                del group.attrs["segdepth_layout"]
+            else:
+                group.attrs["segdepth_layout"] = layout
+        return tmp_path / "x.zarr"
+
+    says = rf"another version of SegDepth \(layout {layout or 1}, this version reads {LAYOUT}\); make it anew"
+    with pytest.raises(StoreError, match=says) as told:
+        open_zarr(another())
     assert "\n" not in str(told.value) and str(tmp_path) in str(told.value)
 
 

@@ -25,7 +25,7 @@ from segdepth.store.manifest import StoreError, read_manifest, writing
 from segdepth.store.zarr_store import write_zarr
 
 SPECIMEN = Specimen(structures=6, shard_size=4, field_pm=1352.75, margin_pm=338.1875, bulk_atoms=(3, 5))
-IMAGING = Imaging(defocus_nm=(2, 6), focal_samples=3)
+IMAGING = Imaging(defocus_nm=(2, 6), focal_steps=3)
 DATASET = Dataset(
     specimen="s", beam="b", imaging="i", labels="l", splits={"test": 0.2, "validation": 0.2, "train": 0.6}
 )
@@ -202,6 +202,15 @@ def test_what_is_written_can_be_loaded_and_names_its_structures(shards, tmp_path
     assert json.loads((folder / "environment.json").read_text())["epochs"] == 2
 
 
+def test_a_card_holds_counted_electrons(shards, tmp_path):
+    """As a micrograph does, against which they are held."""
+    lens = IMAGING.model_copy(update={"detection_efficiency": 0.4})
+    _, card = load_network(train(shards, tmp_path, block(epochs=1), imaging=lens))
+    assert card.doses == pytest.approx((1.0, 1.0)) and card.dose_lambda == pytest.approx(1.0)
+    _, card = load_network(train(shards, tmp_path / "range", block(epochs=1, dose_lambda=(0.5, 10)), imaging=lens))
+    assert card.doses == pytest.approx((0.2, 4.0))
+
+
 def test_training_stops_early(shards, tmp_path):
     folder = train(shards, tmp_path, block(epochs=30, patience_epochs=1, learning_rate=0.3))
     assert len(pd.read_csv(folder / "curve.csv")) < 30
@@ -217,7 +226,7 @@ def test_a_loss_that_is_not_finite_is_told_in_one_line(shards, tmp_path, monkeyp
 
 
 def test_the_full_network_reads_fine_pixels_and_labels_of_the_same_crop(shards, tmp_path):
-    fine = Imaging(defocus_nm=(2, 6), focal_samples=3, pixel_pm=5411 / 1024)
+    fine = Imaging(defocus_nm=(2, 6), focal_steps=3, pixel_pm=5411 / 1024)
     structures = StructureShelf(shards["waves"], shards["depth"], [2])
     batch = next(iter(TrainingSamples(structures, fine, block(crop_pixels=128, flip=False), 2.5, CPU)))
     assert batch.noisy.shape == (2, 1, 128, 128) and batch.depth.shape == (2, 32, 32)

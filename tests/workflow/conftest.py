@@ -20,7 +20,7 @@ specimens:
 beams:
   coarse: {pixel_pm: 12, slice_pm: 191.3}
 imaging:
-  lens: {defocus_nm: [2, 6], focal_samples: 5}
+  lens: {defocus_nm: [2, 6], focal_steps: 5}
 labels:
   rings: {}
 datasets:

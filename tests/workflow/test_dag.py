@@ -73,7 +73,7 @@ def test_a_new_defocus_range_reruns_images_and_no_multislice(finished):
 def test_a_second_imaging_block_stands_beside_the_first(finished):
     project = Project(finished.folder, copy.deepcopy(finished.config))
     try:
-        project.config["imaging"]["far"] = {"defocus_nm": {"start": 10, "stop": 12, "step": 1}, "focal_samples": 5}
+        project.config["imaging"]["far"] = {"defocus_nm": {"start": 10, "stop": 12, "step": 1}, "focal_steps": 5}
         project.config["datasets"]["far"] = project.config["datasets"]["small"] | {"imaging": "far"}
         project.config["evaluations"]["net"].append("far")
         project.write()

@@ -20,7 +20,7 @@ rule simulate_waves:
     threads: 1
     resources:
         mem_mb=2500,
-        runtime=120,
+        runtime=lambda w: 120 * max(1, cfg.beams[w.beam].frozen_phonons),
         device=cfg.device,
         gpu=GPU,
     shell:

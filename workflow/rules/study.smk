@@ -27,7 +27,7 @@ rule study_convergence:
         "../../envs/segdepth.yaml"
     threads: workflow.cores  # it takes times: nothing else may run
     resources:
-        mem_mb=3000,
+        mem_mb=3000,  # 1.7 GB for an upright crystal, and structure factors of up to 0.5 GB for a tilted one
         runtime=120,
     shell:
         "segdepth study-convergence --atoms {input.atoms} --beam {params.beam:q} --imaging {params.imaging:q}"

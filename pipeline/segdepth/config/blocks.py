@@ -145,7 +145,7 @@ class Beam(Block):
         "Debye-Waller factor",
     )
     frozen_phonons: Annotated[Count, Field(ge=0, le=200)] = Field(
-        0, description="snapshots of displaced atoms whose images are averaged; 0: the Debye-Waller factor alone"
+        0, description="snapshots of displaced atoms whose images are averaged, on a grid of 5 pm; 0: the coherent wave"
     )
     tilt_mrad: tuple[Annotated[Number, Field(ge=-70, le=70)], Annotated[Number, Field(ge=-70, le=70)]] = Field(
         (0.0, 0.0), description="tilt of the beam along x and y for all structures, besides a structure's own"
@@ -193,6 +193,9 @@ class DefocusSteps(Block):
 
 AZIMUTH = range_of(ge=-360, le=360)
 
+WIDEST_CONVERGENCE_MRAD = 0.5
+"""Focal modes leave out what convergence and focal step do together."""
+
 
 class Imaging(Block):
     """The lens, the camera and the pixel. A value in brackets is a range from which each image draws."""
@@ -217,11 +220,10 @@ class Imaging(Block):
     focal_spread_nm: value_or_range(smallest=0.1, ge=0, le=20) = Field(
         4.0, description="1/e half-width of the Gaussian over which intensities are averaged"
     )
-    focal_method: Literal["modes", "steps"] = Field(
-        "modes", description="eigenmodes of the focal kernel, or equal steps over ±2 half-widths (Dr. Probe's way)"
-    )
-    focal_samples: Annotated[Count, Field(ge=1, le=81)] = Field(
-        8, description="modes or steps; 8 modes are nearer to the Gaussian than 17 steps"
+    focal_steps: Annotated[Count, Field(ge=1, le=201)] | None = Field(
+        None,
+        description="average over so many equal steps over ±2 half-widths (Dr. Probe's way; odd); without it, over the "
+        "eigenmodes of the focal kernel, as many as it takes",
     )
     convergence_mrad: value_or_range(smallest=0.001, ge=0, le=5) = Field(
         0.2, description="1/e half-width, envelope on the wave"
@@ -251,6 +253,18 @@ class Imaging(Block):
         values = self.defocus_values_nm
         if len(set(values)) != len(values):
             raise ValueError("defocus_nm names a value twice")
+        return self
+
+    @model_validator(mode="after")
+    def _focal_average(self) -> Imaging:
+        if self.focal_steps is not None and self.focal_steps % 2 == 0:
+            raise ValueError(f"focal_steps: got {self.focal_steps}; an odd number is needed, so that one is in focus")
+        widest = self.convergence_mrad[1] if isinstance(self.convergence_mrad, tuple) else self.convergence_mrad
+        if self.focal_steps is None and widest > WIDEST_CONVERGENCE_MRAD:
+            raise ValueError(
+                f"convergence_mrad: got {widest:g}; above {WIDEST_CONVERGENCE_MRAD:g} focal modes are too rough: "
+                "give focal_steps"
+            )
         return self
 
     @property
@@ -443,7 +457,7 @@ class Convergence(Block):
         (), description="indices in the plan; none means the thickest and the middle one of the shard"
     )
     phonons: Annotated[Count, Field(ge=0, le=200)] = Field(
-        32, description="snapshots that the Debye-Waller factor is held against; 0 leaves that out"
+        16, description="snapshots that the Debye-Waller factor is held against; 0 leaves that out"
     )
 
 

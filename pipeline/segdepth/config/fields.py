@@ -54,7 +54,8 @@ def whole_range_of(**limits: int) -> Any:
 def value_or_range(*, smallest: float, **limits: float) -> Any:
     """A fixed value, or a range ``[low, high]`` from which each sample draws uniformly.
 
-    A fixed value is 0 or at least ``smallest`` in magnitude: what is nearer to 0 was meant in another unit.
+    A value, and each end of a range, is 0 or at least ``smallest`` in magnitude: what is nearer to 0 was meant in
+    another unit.
     """
 
     def not_tiny(value: float) -> float:
@@ -62,7 +63,8 @@ def value_or_range(*, smallest: float, **limits: float) -> Any:
             raise ValueError(f"got {value:g}; allowed: 0, or at least {smallest:g} in magnitude (is the unit right?)")
         return value
 
-    return Annotated[Number, Field(**limits), AfterValidator(not_tiny)] | range_of(**limits)
+    value = Annotated[Number, Field(**limits), AfterValidator(not_tiny)]
+    return value | Annotated[tuple[value, value], AfterValidator(_ordered)]
 
 
 def check_whole_pixels(key: str, pixel_pm: float, field_pm: float, margin_pm: float) -> None:

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from segdepth.figures import style
+from segdepth.inference.comparison import FACTS, STORE, TABLE
 from segdepth.store.manifest import StoreError
 
-FACTS, TABLE, STORE = "comparison.json", "simulated.csv", "comparison.zarr"
 PICTURES = ("comparison.png", "comparison.pdf")
 SIDES = ("micrograph", "simulation")
 LINES = {

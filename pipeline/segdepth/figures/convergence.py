@@ -17,21 +17,25 @@ COMMAND = "plot-convergence"
 LIMITS = (0.004, 40.0)
 """Percent; smaller errors are drawn at the left edge."""
 
-LEFT = ("everything", "grid", "band kept", "slices", "abTEM's potentials", "scattering factors", "vibrating atoms")
-MULTISLICE = {*LEFT}
+MULTISLICE = (
+    "everything",
+    "grid",
+    "band kept",
+    "slices",
+    "abTEM's potentials",
+    "scattering factors",
+    "vibrating atoms",
+)
+"""Groups of the left side, whose time is that of the multislice."""
+
+NEEDED = {"group", "case", "multislice_s", "image_ms"}
 
 
 def plot(table: Path, out: Path, code: str) -> None:
     """Draw the study's CSV to ``out`` (.png) and its .pdf."""
-    check_whole(table)
-    try:
-        rows = pd.read_csv(table)
-        rows = rows[rows["group"] != "reference"]
-        columns = [name for name in rows if name.startswith("error_") and name.endswith("nm_percent")]
-    except (OSError, ValueError, KeyError) as failure:
-        raise StoreError(f"{table}: cannot be read ({failure})") from None
+    rows, columns = _read(table)
     groups = list(dict.fromkeys(rows["group"]))
-    sides = [[g for g in groups if g in LEFT], [g for g in groups if g not in LEFT]]
+    sides = [[g for g in groups if g in MULTISLICE], [g for g in groups if g not in MULTISLICE]]
     colours = colormaps["viridis"](np.linspace(0, 0.9, len(columns)))
     with style.styled():
         lines = [sum(2 + (rows["group"] == g).sum() for g in side) for side in sides]
@@ -45,6 +49,25 @@ def plot(table: Path, out: Path, code: str) -> None:
         ]
         fig.legend(handles=handles, title="C1", loc="outside upper center", ncols=len(names), frameon=False)
         style.save(fig, out, command=COMMAND, code=code, inputs=[table])
+
+
+def _read(table: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The cases, and the columns of their errors."""
+    check_whole(table, "study-convergence")
+    try:
+        rows = pd.read_csv(table)
+        columns = [name for name in rows if name.startswith("error_") and name.endswith("nm_percent")]
+        missing = NEEDED - set(rows)
+        if missing or not columns:
+            raise ValueError(f"it lacks the columns {', '.join(sorted(missing)) or 'error_<C1>nm_percent'}")
+        numbers = [*columns, "multislice_s", "image_ms"]
+        rows[numbers] = rows[numbers].astype(float)
+    except (OSError, ValueError) as failure:
+        raise StoreError(f"{table}: cannot be read ({failure})") from None
+    rows = rows[rows["group"] != "reference"]
+    if rows.empty:
+        raise StoreError(f"{table}: holds no cases")
+    return rows, columns
 
 
 def _column(
@@ -76,6 +99,6 @@ def _column(
 
 def _time(row: pd.Series) -> str:
     """Seconds of the multislice where the case changes it, else milliseconds an image."""
-    if row["group"] in MULTISLICE or not np.isnan(row["multislice_s"]):
+    if not np.isnan(row["multislice_s"]):
         return f"{row['multislice_s']:.2f} s"
     return f"{row['image_ms']:.1f} ms"

@@ -126,8 +126,11 @@ def measure_contrast(frame: Frame, lattice: Lattice, lattice_pm: float) -> Contr
     )
 
 
-def describe_vacuum(frame: Frame) -> dict[str, float] | None:
-    """Mean (counts per pixel), variance/mean and neighbours' correlation in the vacuum; None where none is found."""
+def describe_vacuum(frame: Frame) -> dict[str, float | None] | None:
+    """Mean (counts per pixel), variance/mean and neighbours' correlation in the vacuum; None where none is found.
+
+    Correlations are None where the counts do not vary.
+    """
     try:
         vacuum, area = find_vacuum_area(frame.counts, frame.usable, frame.pixel_pm)
     except ConfigError:

@@ -82,7 +82,6 @@ def simulated_views(
     The lens of a structure is drawn as for the stored images; the noise depends on root seed, specimen, structure and
     the place of the defocus in the list.
     """
-    imaging = imaging.model_copy(update={"camera_pixel_pm": camera.pixel_pm})  # it is this camera's MTF
     with open_zarr(waves, "simulate-waves") as store:
         side = field_pixels(store.attrs, camera.pixel_pm)
         for row, index in enumerate(int(number) for number in store["structure"].values):

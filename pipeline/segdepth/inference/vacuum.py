@@ -20,6 +20,9 @@ BLOCK_PM = 500.0
 LEAST_SHARE = 0.02
 """Share of the frame that blocks of vacuum must cover."""
 
+ROUNDING = 1e-15
+"""Variance over mean square below which counts are constant; that of shot noise is 1 / counts."""
+
 
 @dataclass(frozen=True)
 class Vacuum:
@@ -106,11 +109,12 @@ def find_vacuum_area(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) ->
     second = float(squares[member].sum() / (member.sum() * size**2))
     area = np.zeros(counts.shape, dtype=bool)
     area[: member.shape[0] * size, : member.shape[1] * size] = np.kron(member, np.ones((size, size), dtype=bool))
-    return Vacuum(level, (second - level**2) / level, share), area
+    return Vacuum(level, max(second - level**2, 0.0) / level, share), area
 
 
-def neighbour_correlation(counts: np.ndarray, area: np.ndarray) -> tuple[float, float]:
-    """Correlation of neighbours along y and along x over an area (y, x); 0 for shot noise of a counting camera.
+def neighbour_correlation(counts: np.ndarray, area: np.ndarray) -> tuple[float | None, float | None]:
+    """Correlation of neighbours along y and along x over an area (y, x); 0 for shot noise of a counting camera, None
+    where no two pixels are neighbours or the counts do not vary.
 
     The mean and a slope of the area are taken out first; of n pairs the sampling error is 1/√n.
     """
@@ -120,8 +124,9 @@ def neighbour_correlation(counts: np.ndarray, area: np.ndarray) -> tuple[float, 
     off = np.zeros(counts.shape)
     off[area] = values - plane @ np.linalg.lstsq(plane, values, rcond=None)[0]
     variance = float(np.mean(off[area] ** 2))
-    found = []
+    varies = variance > ROUNDING * float(np.mean(values**2))
+    found: list[float | None] = []
     for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
         both = area[one] & area[other]
-        found.append(float(np.mean((off[one] * off[other])[both]) / variance) if both.any() and variance else np.nan)
+        found.append(float(np.mean((off[one] * off[other])[both]) / variance) if both.any() and varies else None)
     return found[0], found[1]

@@ -1,8 +1,9 @@
 """A trained network on disk: ``weights.safetensors`` (data only), ``network.json`` (what rebuilds it, where it serves).
 
 ``network.json`` holds ``variant``, ``base_channels``, ``classes``, ``input_pixel_pm``, ``label_pixel_pm``,
-``field_pm``, ``dose_lambda`` (its data set's), ``dose_lambda_range`` (of its training, or null), ``temperature`` (by
-which its logits were divided; the weights hold it already) and ``labels`` (the labels block).
+``field_pm``, ``dose_lambda`` (its data set's), ``dose_lambda_range`` (of its training, or null; both in counted
+electrons, λ times the camera's ``detection_efficiency``, as a micrograph's counts are), ``temperature`` (by which its
+logits were divided; the weights hold it already) and ``labels`` (the labels block).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class NetworkCard:
 
     @property
     def doses(self) -> tuple[float, float]:
-        """Lowest and highest λ that the network was trained at."""
+        """Lowest and highest λ, in counted electrons, that the network was trained at."""
         return self.dose_lambda_range or (self.dose_lambda, self.dose_lambda)
 
 

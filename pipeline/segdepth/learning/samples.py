@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import copy
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,11 +31,11 @@ from segdepth.store.zarr_store import open_zarr
 POOL_BATCHES = 8
 """Images formed at a time, in batches; each is used ``optics_repeats`` times in shuffled order."""
 
-KEPT_BYTES = 600_000_000
+KEPT_BYTES = 500_000_000
 """What a shelf keeps in memory; the rest is read again when it is drawn, so that memory does not grow with the data."""
 
-VALIDATION_STRUCTURES = 100
-"""Validation images are kept in memory: those of so many structures, evenly chosen."""
+VALIDATION_BYTES = 400_000_000
+"""Validation images are kept in memory: of as many structures, evenly chosen, as fit in here."""
 
 MAPS = {"depth": "depth", "weight": "weight", "regions": "region"}
 """Name in a batch -> variable of the depth store."""
@@ -197,22 +198,21 @@ def fixed_batches(
     stored = imaging.defocus_values_nm
     defocus = min(stored) + (max(stored) - min(stored)) * (np.arange(draws) + 0.5) / draws
     electrons = electrons_per_pixel(dose_lambda, imaging.pixel_pm, imaging.detection_efficiency)
-    samples = []
-    chosen = np.unique(
-        np.linspace(0, len(structures) - 1, min(len(structures), VALIDATION_STRUCTURES)).round().astype(int)
-    )
-    for position in chosen:
-        index = structures.indices[position]
-        values = draw_lens_values(imaging, defocus, structure_rng(root_seed, specimen_name, index, "lens"))
-        lens = Lens.from_columns(lens_columns(values), device)
-        images = former.form(structures.wave(int(position)).expand(draws, -1, -1, -1), lens).cpu().numpy()
-        for number, image in enumerate(images):
-            rng = structure_rng(root_seed, specimen_name, index, "noise", number)
-            samples.append((position, torch.as_tensor(noisy(image, electrons, rng))))
-    batches = []
-    for start in range(0, len(samples), batch_size):
-        some = samples[start : start + batch_size]
-        each = [structures.maps(int(position)) for position, _ in some]
+    pixels = former.field_pixels**2
+    most = max(1, VALIDATION_BYTES // (draws * pixels * 4 * (1 + len(MAPS))))
+    chosen = np.unique(np.linspace(0, len(structures) - 1, min(len(structures), most)).round().astype(int))
+
+    def samples() -> Iterator[tuple[int, Tensor]]:
+        for position in chosen.tolist():
+            rng_of = partial(structure_rng, root_seed, specimen_name, structures.indices[position])
+            lens = Lens.from_columns(lens_columns(draw_lens_values(imaging, defocus, rng_of("lens"))), device)
+            images = former.form(structures.wave(position).expand(draws, -1, -1, -1), lens).cpu().numpy()
+            for number, image in enumerate(images):
+                yield position, torch.as_tensor(noisy(image, electrons, rng_of("noise", number)))
+
+    batches, remaining = [], samples()
+    while some := list(islice(remaining, batch_size)):
+        each = [structures.maps(position) for position, _ in some]
         maps = {name: torch.stack([one[name] for one in each]).to(device) for name in MAPS}
         batches.append(Batch(noisy=torch.stack([image for _, image in some])[:, None].to(device), **maps))
     return batches

@@ -160,6 +160,7 @@ def train_model(
     module.load_state_dict(state)
     temperature = fit_temperature(*validation_logits(module.network, validation))
     divide_logits(module.network, temperature)
+    counted = imaging.detection_efficiency  # cards tell what a camera counts
     card = NetworkCard(
         variant=model.architecture.variant,
         base_channels=model.architecture.base_channels,
@@ -167,9 +168,9 @@ def train_model(
         input_pixel_pm=imaging.pixel_pm,
         label_pixel_pm=labels.pixel_pm,
         field_pm=specimen.field_pm,
-        dose_lambda=dataset.dose_lambda,
+        dose_lambda=dataset.dose_lambda * counted,
         labels=labels.model_dump(mode="json"),
-        dose_lambda_range=block.dose_lambda,
+        dose_lambda_range=tuple(dose * counted for dose in block.dose_lambda) if block.dose_lambda else None,
         temperature=round(temperature, 4),
     )
     chosen = min(curve.rows, key=lambda row: row["validation_loss"])

@@ -37,7 +37,7 @@ def form_at_pixel(
     wave_attrs : of the waves' store (``cell_pm``, ``margin_pm``, ``wavelength_pm``, ``stored_angle_mrad``).
     wave : (ky, kx) as stored, or (configuration, ky, kx), whose images are averaged.
     lens_values : of ``lens.draw_lens_values``, one an image.
-    pixel_pm : side of the camera's pixel, any.
+    pixel_pm : side of the camera's pixel, any; the MTF refers to it.
 
     Raises
     ------
@@ -48,7 +48,8 @@ def form_at_pixel(
     if side < 1:
         raise ConfigError(f"pixel_pm: got {pixel_pm:g}; the field of view is smaller")
     points = smooth_size(4 * orders + 2)
-    whole = image_former(imaging, {**wave_attrs, "margin_pm": 0.0}, orders, "cpu", cell / points)
+    fine = imaging.model_copy(update={"pixel_pm": cell / points, "camera_pixel_pm": pixel_pm})
+    whole = image_former(fine, {**wave_attrs, "margin_pm": 0.0}, orders, "cpu")
     columns = lens_columns(dict(lens_values))
     waves = torch.as_tensor(wave)[None].expand(len(columns["c1_pm"]), *np.shape(wave))
     formed = whole.form(waves, Lens.from_columns(columns)).numpy()

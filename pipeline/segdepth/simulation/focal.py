@@ -16,15 +16,19 @@ from torch import Tensor
 STEP_REACH = 2.0
 """Equal steps end at this many 1/e half-widths (SBD A.1; Dr. Probe); what is beyond weighs 0.5 %."""
 
-MODE_STEPS, MODE_REACH = 81, 3.0
-"""The modes' kernel is summed over this many steps up to this many half-widths: a whole Gaussian."""
+MODE_REACH = 3.0
+"""The modes' kernel is summed up to this many half-widths: a whole Gaussian."""
 
-MODE_TABLE = 1024
-"""Points of θ² at which a mode is tabulated; linear in between (phases turn by 0.03 rad a point)."""
+STEP_TURN, TABLE_TURN = 0.8, 0.03
+"""Largest change of phase, in rad, from one step of that sum to the next at the largest angle, and from one point of a
+mode's table to the next at the last step."""
 
 MODE_FALL, MODE_CENTRE = 3.0, 10.0
-"""What the modes reproduce best: weight exp(-3 θ²/θ_max²), and 10 for the undiffracted beam, which takes part in all
-linear contrast. With even weights nine modes do what eight do so (``study_convergence``)."""
+"""What the modes reproduce best: weight exp(-3 θ²/θ_max²), and 10 more for the undiffracted beam, which takes part
+in all linear contrast."""
+
+MODE_REST = 1.5e-3
+"""Share of the weighted kernel that the modes may leave out."""
 
 
 def focal_steps(samples: int, reach: float = STEP_REACH) -> tuple[list[float], list[float]]:
@@ -41,26 +45,36 @@ def focal_steps(samples: int, reach: float = STEP_REACH) -> tuple[list[float], l
 
 
 def focal_modes(
-    modes: int, spread_pm: float, convergence_rad: float, largest_angle_rad: float, wavelength_pm: float
+    spread_pm: float,
+    convergence_rad: float,
+    largest_angle_rad: float,
+    wavelength_pm: float,
+    count: int | None = None,
 ) -> Tensor:
-    """The leading eigenmodes of the focal kernel against θ², complex128 (mode, ``MODE_TABLE``), from 0 to the
+    """The leading eigenmodes of the focal kernel against θ², complex128 (mode, θ²), at even steps of θ² from 0 to the
     largest angle.
 
-    Σ_m |Σ_q F(q) mode_m(q) …|² is the average. The envelope of convergence changes with focus: its part that is
-    quadratic in the step, exp(-(α/2 · 2π/λ)² d² θ²), is in the modes, the mixed part (linear in the step, 0.05 % of the
-    contrast at 0.2 mrad) is not.
+    Σ_m |Σ_q F(q) mode_m(q) …|² is the average. Without ``count`` there are as many as leave ``MODE_REST`` of the
+    weighted kernel: 9 for 4 nm and 45 mrad, 1 without spread. All are scaled together so that vacuum stays 1.
+
+    The envelope of convergence changes with focus: its part that is quadratic in the step, exp(-(α/2 · 2π/λ)² d²
+    θ²), is in the modes, the mixed part, linear in the step, is not.
     """
-    steps, weights = focal_steps(MODE_STEPS, MODE_REACH)
-    d = spread_pm * torch.tensor(steps, dtype=torch.float64)[:, None]
-    s = torch.linspace(0, largest_angle_rad**2, MODE_TABLE, dtype=torch.float64)
     wavenumber = 2 * math.pi / wavelength_pm
+    turn = wavenumber / 2 * MODE_REACH * spread_pm * largest_angle_rad**2  # phase of the last step at the largest angle
+    steps, weights = focal_steps(2 * max(30, math.ceil(turn / STEP_TURN)) + 1, MODE_REACH)
+    d = spread_pm * torch.tensor(steps, dtype=torch.float64)[:, None]
+    points = max(256, math.ceil(turn / TABLE_TURN))
+    s = torch.linspace(0, largest_angle_rad**2, points, dtype=torch.float64)
     size = torch.tensor(weights, dtype=torch.float64).sqrt()[:, None]
-    coherent = torch.polar(
-        size * torch.exp(-((convergence_rad / 2 * wavenumber * d) ** 2) * s), -wavenumber / 2 * d * s
-    )
+    envelope = size * torch.exp(-((convergence_rad / 2 * wavenumber * d) ** 2) * s)
+    coherent = torch.polar(envelope, -wavenumber / 2 * d * s)
     weight = torch.exp(-MODE_FALL * s / s[-1])
     weight[0] += MODE_CENTRE
     weighted = coherent * weight
-    _, vectors = torch.linalg.eigh(weighted @ weighted.mH)  # rising
-    leading = vectors[:, -modes:].flip(1)
-    return leading.mH @ coherent
+    values, vectors = torch.linalg.eigh(weighted @ weighted.mH)  # rising
+    if count is None:
+        rest = values.clamp_min(0).cumsum(0).flip(0) / values.sum()  # what is left without the leading 0, 1, 2 …
+        count = max(1, int((rest > MODE_REST).sum()))
+    modes = vectors[:, -count:].flip(1).mH @ coherent
+    return modes / modes[:, :1].abs().square().sum().sqrt()

@@ -11,8 +11,8 @@ from segdepth.simulation.electron import stored_orders
 def grid_points(cell_pm: float, pixel_pm: float) -> int:
     """Smallest even number of points, with no factor but 2, 3, 5, whose pixel is at most ``pixel_pm``.
 
-    More than six factors of 2 are avoided: strides near a power of two cost the FFT up to five times as much
-    (measured: 1024² took 10 s, 1080² 1.6 s).
+    More than six factors of 2 are avoided: strides near a power of two cost FFTW, which plans by estimate here, several
+    times as much.
     """
     points = math.ceil(cell_pm / pixel_pm - 1e-9)
     while True:

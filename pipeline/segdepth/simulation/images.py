@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import dask.array as da
 import numpy as np
 import torch
 import xarray as xr
-from tqdm import tqdm
 
 from segdepth.config import Imaging
 from segdepth.devices import torch_device
@@ -20,7 +20,7 @@ from segdepth.seeds import structure_rng
 from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.lens import LENS_VALUES, draw_lens_values, image_former, lens_columns
 from segdepth.store.manifest import check_target, writing
-from segdepth.store.zarr_store import open_zarr, write_zarr
+from segdepth.store.zarr_store import one_at_a_time, open_zarr, write_zarr
 
 COMMAND = "form-images"
 
@@ -32,18 +32,36 @@ def form_images(
     check_target(out, COMMAND, [waves])
     where = torch_device(device)
     with open_zarr(waves, "simulate-waves") as store:
-        attrs, indices = store.attrs, store["structure"].values
-        former = image_former(imaging, attrs, store.sizes["kx"] // 2, where)
-        defocus = imaging.defocus_values_nm
-        images, drawn = [], []
-        for position, index in enumerate(tqdm(indices, desc=f"images of {waves}", unit="structure")):
-            values = draw_lens_values(imaging, defocus, structure_rng(root_seed, specimen_name, int(index), "lens"))
+        indices, defocus = store["structure"].values, imaging.defocus_values_nm
+        former = image_former(imaging, store.attrs, store.sizes["kx"] // 2, where)
+        drawn = [
+            draw_lens_values(imaging, defocus, structure_rng(root_seed, specimen_name, int(index), "lens"))
+            for index in indices
+        ]
+
+        def of_structure(position: int) -> np.ndarray:
             wave = torch.as_tensor(store["wave"][position].values)
-            lens = Lens.from_columns(lens_columns(values), where)
-            images.append(former.form(wave.expand(len(defocus), -1, -1, -1), lens).cpu().numpy())
-            drawn.append(values)
-    pixel = imaging.pixel_pm
-    side = images[0].shape[-1]
+            lens = Lens.from_columns(lens_columns(drawn[position]), where)
+            return former.form(wave.expand(len(defocus), -1, -1, -1), lens).cpu().numpy()
+
+        shape = (len(defocus), former.field_pixels, former.field_pixels)
+        images = one_at_a_time(of_structure, len(indices), shape, np.float32, f"images of {waves}")
+        dataset = _dataset(images, indices, drawn, imaging)
+        parameters = {"imaging": imaging.model_dump(mode="json")}
+        with writing(
+            out,
+            command=COMMAND,
+            code=code,
+            inputs=[waves],
+            parameters=parameters,
+            seeds={"root_seed": root_seed, "specimen": specimen_name},
+            notes={"device": str(where)},
+        ) as partial:
+            write_zarr(dataset, partial, leading=("structure", "defocus"), parameters=parameters)
+
+
+def _dataset(images: da.Array, indices: np.ndarray, drawn: list[dict[str, np.ndarray]], imaging: Imaging) -> xr.Dataset:
+    pixel, side = imaging.pixel_pm, images.shape[-1]
     centres = (np.arange(side) + 0.5) * pixel
     coordinates = {
         name: (
@@ -53,11 +71,11 @@ def form_images(
         )
         for name, value in LENS_VALUES.items()
     }
-    dataset = xr.Dataset(
+    return xr.Dataset(
         {
             "intensity": (
                 ("structure", "defocus", "y", "x"),
-                np.stack(images).astype(np.float32),
+                images,
                 {"units": "1", "long_name": "image intensity, vacuum = 1"},
             )
         },
@@ -74,14 +92,3 @@ def form_images(
             "detection_efficiency": imaging.detection_efficiency,
         },
     )
-    parameters = {"imaging": imaging.model_dump(mode="json")}
-    with writing(
-        out,
-        command=COMMAND,
-        code=code,
-        inputs=[waves],
-        parameters=parameters,
-        seeds={"root_seed": root_seed, "specimen": specimen_name},
-        notes={"device": str(where)},
-    ) as partial:
-        write_zarr(dataset, partial, leading=("structure", "defocus"), parameters=parameters)

@@ -67,6 +67,10 @@ def image_former(
 ) -> ImageFormer:
     """The image former for waves with these attributes (``cell_pm``, ``margin_pm``, ``wavelength_pm``).
 
+    Parameters
+    ----------
+    pixel_pm : of another camera than the imaging block's: the image's pixel, and the one that the MTF refers to.
+
     Raises
     ------
     ConfigError
@@ -76,18 +80,18 @@ def image_former(
     if imaging.aperture_mrad > stored:
         raise ConfigError(f"aperture_mrad: got {imaging.aperture_mrad:g}; the waves hold {stored:g} mrad at most")
     margin = wave_attrs["margin_pm"]
-    check_whole_pixels("pixel_pm", pixel_pm or imaging.pixel_pm, wave_attrs["cell_pm"] - 2 * margin, margin)
+    pixel, camera = (imaging.pixel_pm, imaging.camera_pixel_pm) if pixel_pm is None else (pixel_pm, pixel_pm)
+    check_whole_pixels("pixel_pm", pixel, wave_attrs["cell_pm"] - 2 * margin, margin)
     return ImageFormer(
         cell_pm=wave_attrs["cell_pm"],
         margin_pm=wave_attrs["margin_pm"],
         wavelength_pm=wave_attrs["wavelength_pm"],
-        pixel_pm=pixel_pm or imaging.pixel_pm,
+        pixel_pm=pixel,
         orders=orders,
         aperture_rad=imaging.aperture_mrad / 1000,
-        focal_method=imaging.focal_method,
-        focal_samples=imaging.focal_samples,
+        focal_steps=imaging.focal_steps,
         least_vibration_pm=imaging.least_vibration_pm,
-        camera_pixel_pm=imaging.camera_pixel_pm,
+        camera_pixel_pm=camera,
         mtf_exponent=imaging.mtf_exponent,
         device=device,
     )

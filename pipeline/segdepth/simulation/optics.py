@@ -11,17 +11,19 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from segdepth.simulation.aberrations import Lens, aberration_function, aberration_slope
 from segdepth.simulation.focal import focal_modes, focal_steps
 
 ALIAS_DAMPING = 0.1
-"""|ψ|² may be sampled so coarsely that what folds back is damped to this by the vibration: 0.02 % of the contrast at
-20 pm, since little scatters twice to the rim of the aperture (``study_convergence``)."""
+"""|ψ|² may be sampled so coarsely that what folds back is damped to this by the vibration: little scatters twice to the
+rim of the aperture, so that it is far below 0.1 % of the contrast (``study_convergence``, "as chosen for the
+vibration").
+"""
 
 GPU_SHARE = 0.5
 """Share of a GPU's free memory that a batch may take."""
@@ -64,8 +66,9 @@ class ImageFormer:
     orders : K, the stored Fourier orders are -K … K.
     wavelength_pm : electron wavelength.
     aperture_rad : radius of the hard objective aperture.
-    focal_method, focal_samples : ``steps``: equal focal steps over ±2 half-widths of the focal spread; ``modes``:
-        eigenmodes of the focal kernel (8 are nearer to the Gaussian than 17 steps).
+    focal_steps : average over so many equal steps over ±2 half-widths of the focal spread; without it, over eigenmodes
+        of the focal kernel.
+    focal_modes : how many of these, if not as many as they need (``segdepth.simulation.focal``).
     least_vibration_pm : no lens will vibrate less; allows a coarser grid for |ψ|². 0 is exact for any lens.
     intensity_points : that grid's points a side, if not those of ``intensity_grid``.
     camera_pixel_pm, mtf_exponent : the camera's MTF is exp(-mtf_decay (q / q_N)^exponent), q_N = 1 / (2 camera pixels),
@@ -85,8 +88,8 @@ class ImageFormer:
         orders: int,
         wavelength_pm: float,
         aperture_rad: float,
-        focal_method: Literal["steps", "modes"] = "steps",
-        focal_samples: int = 17,
+        focal_steps: int | None = None,
+        focal_modes: int | None = None,
         least_vibration_pm: float = 0.0,
         intensity_points: int | None = None,
         camera_pixel_pm: float | None = None,
@@ -99,9 +102,13 @@ class ImageFormer:
         self.cell_pm, self.pixel_pm, self.orders, self.wavelength_pm = cell_pm, pixel_pm, orders, wavelength_pm
         self.cell_pixels, self.margin_pixels = round(cell_pm / pixel_pm), round(margin_pm / pixel_pm)
         self.field_pixels = self.cell_pixels - 2 * self.margin_pixels
-        self.focal_method, self.focal_samples = focal_method, focal_samples
+        self.focal_steps, self.focal_modes = focal_steps, focal_modes
         self.least_vibration_pm = least_vibration_pm
         self.grid = intensity_points or intensity_grid(orders, cell_pm, least_vibration_pm)
+        if self.grid < 2 * orders + 1:
+            raise ValueError(
+                f"intensity_points: got {self.grid}; a wave of orders up to {orders} needs {2 * orders + 1}"
+            )
         # orders from -K to K in rising order; a shift of all orders is a phase that |ψ|² does not see
         k = torch.arange(-orders, orders + 1, device=self.device, dtype=torch.float64)
         theta = k * wavelength_pm / cell_pm
@@ -170,63 +177,46 @@ class ImageFormer:
 
     def _grid_intensity(self, coefficients: Tensor, lens: Lens) -> Tensor:
         """Focal average of |ψ|² on the grid, (batch, grid, grid)."""
-        wave = coefficients * self._transfer(lens)
-        if self.focal_method == "modes":
-            return self._average_of_modes(wave, lens)
-        return self._average_of_steps(wave, lens)
+        return (self._average_of_steps if self.focal_steps else self._average_of_modes)(coefficients, lens)
 
-    def _transfer(self, lens: Lens) -> Tensor:
-        """exp(-iχ) at nominal focus times the envelope exp(-(α/2)² |∇χ|²), α the 1/e half-width of the illumination.
-
-        The envelope is the source exp(-(θ/α)²) averaged to first order (quasi-coherent).
-        """
-        chi = aberration_function(lens, self._theta_x, self._theta_y, self.wavelength_pm)
-        slope_x, slope_y = aberration_slope(lens, self._theta_x, self._theta_y)
-        envelope = torch.exp(-self._decay(lens) * (slope_x**2 + slope_y**2))
-        return torch.polar(envelope, -chi)
-
-    def _decay(self, lens: Lens) -> Tensor:
-        return (lens.convergence_rad * (math.pi / self.wavelength_pm)).square()[:, None, None]
-
-    def _average_of_steps(self, wave: Tensor, lens: Lens) -> Tensor:
-        steps, weights = focal_steps(self.focal_samples)
-        s, decay, spread = self.angle_squared, self._decay(lens), lens.focal_spread_pm[:, None, None]
-        slope_x, slope_y = aberration_slope(lens, self._theta_x, self._theta_y)
-        along = slope_x * self._theta_x + slope_y * self._theta_y
-
-        def change(focus: Tensor, offset: Tensor) -> Tensor:
-            """Factor by which the transfer changes from ``offset`` to ``offset + focus``."""
-            envelope = torch.exp(-decay * focus * (2 * along + (2 * offset + focus) * s))
-            return torch.polar(envelope, -(math.pi / self.wavelength_pm) * focus * s)
-
-        step = spread * (steps[1] - steps[0] if len(steps) > 1 else 0.0)
-        wave = wave * change(spread * steps[0], torch.zeros_like(spread))
-        # from one focal step to the next the transfer changes by a factor, and that factor by another
-        ratio = change(step, spread * steps[0])
-        growth = torch.exp(-2 * decay * s * step**2)
+    def _average_of_steps(self, coefficients: Tensor, lens: Lens) -> Tensor:
+        steps, weights = focal_steps(self.focal_steps)
+        chi, slope_x, slope_y = self._aberrations(lens)
         total = None
-        for index, weight in enumerate(weights):
-            if index:
-                wave = wave * ratio
-                ratio = ratio * growth
-            total = self._add_intensity(total, wave, weight)
+        for step, weight in zip(steps, weights):
+            focus = step * lens.focal_spread_pm[:, None, None]
+            phase = chi + (math.pi / self.wavelength_pm) * focus * self.angle_squared
+            slopes = slope_x + focus * self._theta_x, slope_y + focus * self._theta_y
+            total = self._add_intensity(total, coefficients * self._transfer(lens, phase, *slopes), weight)
         return total[..., 0] + total[..., 1]
 
-    def _average_of_modes(self, wave: Tensor, lens: Lens) -> Tensor:
+    def _average_of_modes(self, coefficients: Tensor, lens: Lens) -> Tensor:
+        wave = coefficients * self._transfer(lens, *self._aberrations(lens))
         kinds = list(zip(lens.focal_spread_pm.tolist(), lens.convergence_rad.tolist()))
         if len(set(kinds)) == 1:
             maps = self._mode_maps(*kinds[0])[None]
         else:
-            maps = torch.stack([self._mode_maps(*kind) for kind in kinds])
+            maps = pad_sequence([self._mode_maps(*kind) for kind in kinds], batch_first=True)
         total = None
-        for mode in range(self.focal_samples):
+        for mode in range(maps.shape[1]):
             total = self._add_intensity(total, wave * maps[:, mode], 1.0)
         return total[..., 0] + total[..., 1]
+
+    def _aberrations(self, lens: Lens) -> tuple[Tensor, Tensor, Tensor]:
+        """χ at nominal focus and λ/2π · ∇χ along x and y."""
+        chi = aberration_function(lens, self._theta_x, self._theta_y, self.wavelength_pm)
+        return chi, *aberration_slope(lens, self._theta_x, self._theta_y)
+
+    def _transfer(self, lens: Lens, chi: Tensor, slope_x: Tensor, slope_y: Tensor) -> Tensor:
+        """exp(-iχ) times the envelope exp(-(α/2)² |∇χ|²), α the 1/e half-width of the illumination: the source
+        exp(-(θ/α)²) averaged to first order (quasi-coherent)."""
+        decay = (lens.convergence_rad * (math.pi / self.wavelength_pm)).square()[:, None, None]
+        return torch.polar(torch.exp(-decay * (slope_x**2 + slope_y**2)), -chi)
 
     def _make_mode_maps(self, spread_pm: float, convergence_rad: float) -> Tensor:
         """Modes on the grid of orders, (mode, ky, kx)."""
         largest = self._largest_angle
-        table = focal_modes(self.focal_samples, spread_pm, convergence_rad, largest, self.wavelength_pm)
+        table = focal_modes(spread_pm, convergence_rad, largest, self.wavelength_pm, self.focal_modes)
         table = table.to(self.device, self.complex_dtype)
         place = (self.angle_squared * ((table.shape[1] - 1) / largest**2)).clamp(0, table.shape[1] - 1)
         below = place.long().clamp(max=table.shape[1] - 2)

@@ -12,16 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from tqdm import tqdm
 
 from segdepth.config import Beam
 from segdepth.seeds import structure_rng
-from segdepth.simulation.electron import wavelength_pm
+from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_waves
 from segdepth.simulation.grid import check_grid, grid_points
 from segdepth.specimen.files import read_atoms
 from segdepth.store.manifest import check_target, read_manifest, writing
-from segdepth.store.zarr_store import write_zarr
+from segdepth.store.zarr_store import one_at_a_time, write_zarr
 
 COMMAND = "simulate-waves"
 
@@ -35,15 +34,16 @@ def simulate_waves(beam: Beam, atoms: Path, out: Path, code: str, device: str = 
     made = read_manifest(atoms)
     specimen, name, root_seed = made["parameters"]["specimen"], made["parameters"]["name"], made["seeds"]["root_seed"]
     check_grid("beam", beam, 100 * float(frames[0].cell[0, 0]))
-    waves = np.stack(
-        [
-            exit_waves(frame, beam, structure_rng(root_seed, name, frame.info["index"], "phonons"))
-            for frame in tqdm(frames, desc=f"multislice of {atoms}", unit="structure")
-        ]
-    ).astype(np.complex64)
-    orders = waves.shape[-1] // 2
-    k = np.r_[0 : orders + 1, -orders:0]
     cell_pm = 100 * float(frames[0].cell[0, 0])
+    orders = stored_orders(cell_pm, beam.energy_kev, beam.stored_angle_mrad)
+
+    def of_structure(position: int) -> np.ndarray:
+        frame = frames[position]
+        return exit_waves(frame, beam, structure_rng(root_seed, name, frame.info["index"], "phonons"))
+
+    shape = (max(1, beam.frozen_phonons), 2 * orders + 1, 2 * orders + 1)
+    waves = one_at_a_time(of_structure, len(frames), shape, np.complex64, f"multislice of {atoms}")
+    k = np.r_[0 : orders + 1, -orders:0]
     dataset = xr.Dataset(
         {
             "wave": (

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import dask
+import dask.array as da
+import numpy as np
 import xarray as xr
 import zarr.codecs
+from tqdm import tqdm
 
 from segdepth.store.manifest import StoreError, check_whole
 
+LAYOUT = 2
+"""Of the stores that this version writes and reads: raise it when a variable or an attribute that is read is added,
+renamed or changes its meaning. Those of before have no number."""
+
+LAYOUT_NAME = "segdepth_layout"
 CODECS = (zarr.codecs.ZstdCodec(level=3), zarr.codecs.Crc32cCodec())
 
 
@@ -31,14 +40,33 @@ def write_zarr(
         lacking = {"units", "long_name"} - set(variable.attrs)
         if lacking:
             raise ValueError(f"variable {name!r} lacks {sorted(lacking)}")
-    dataset = dataset.assign_attrs(parameters=json.dumps(parameters, sort_keys=True))
+    dataset = dataset.assign_attrs(**{"parameters": json.dumps(parameters, sort_keys=True), LAYOUT_NAME: LAYOUT})
     encoding = {}
     for name, variable in dataset.data_vars.items():
         entry: dict[str, Any] = {"compressors": CODECS}
         if variable.ndim and variable.size:
             entry["chunks"] = tuple(1 if dim in leading else size for dim, size in variable.sizes.items())
         encoding[name] = entry
-    dataset.to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
+    with dask.config.set(scheduler="synchronous"):
+        dataset.to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
+
+
+def one_at_a_time(
+    make: Callable[[int], np.ndarray], count: int, shape: tuple[int, ...], dtype: type, text: str
+) -> da.Array:
+    """An array (count, *shape) whose entries are made when ``write_zarr`` comes to them, one after the other, with a
+    progress bar: memory does not grow with ``count``."""
+    bar = tqdm(total=count, desc=text, unit="structure", mininterval=0.5)
+
+    def entry(position: int) -> np.ndarray:
+        made = make(position).astype(dtype, copy=False)
+        bar.update()
+        if position == count - 1:
+            bar.close()
+        return made[None]
+
+    parts = [da.from_delayed(dask.delayed(entry)(i), (1, *shape), dtype) for i in range(count)]
+    return da.concatenate(parts)
 
 
 def open_zarr(path: str | Path, command: str | None = None) -> xr.Dataset:
@@ -47,15 +75,23 @@ def open_zarr(path: str | Path, command: str | None = None) -> xr.Dataset:
     Raises
     ------
     StoreError
-        It is missing or was not finished.
+        It is missing, was not finished, or has another layout.
     """
     check_whole(path, command)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*snakemake_timestamp.*")  # Snakemake marks its folders
-            return xr.open_zarr(path, consolidated=False, chunks=None)
+            store = xr.open_zarr(path, consolidated=False, chunks=None)
     except Exception as failure:  # zarr and xarray raise many kinds; the reader needs one line
         raise StoreError(f"{path}: cannot be read as a Zarr store ({failure})") from failure
+    layout = store.attrs.get(LAYOUT_NAME, 1)
+    if layout != LAYOUT:
+        store.close()
+        raise StoreError(
+            f"{path}: was made by another version of SegDepth (layout {layout}, this version reads {LAYOUT}); "
+            "make it anew"
+        )
+    return store
 
 
 def is_damaged_chunk(failure: Exception) -> bool:
