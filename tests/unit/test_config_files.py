@@ -53,6 +53,21 @@ def test_an_evaluation_needs_the_networks_pixel(data):
     assert "image pixel of 'quick_lambda1'" in refused(data)
 
 
+def test_frozen_phonons_want_a_fine_grid(data):
+    data["beams"]["phonons"] |= {"pixel_pm": 10.5}
+    assert "beams.phonons: pixel_pm: got 10.5; frozen phonons" in refused(data)
+
+
+def test_focal_modes_have_limits(data):
+    data["imaging"]["overfocus"] |= {"focal_spread_nm": 20, "aperture_mrad": 45, "focal_steps": None}
+    validate(Config, data, "config.yaml")
+    data["beams"]["beam300"] |= {"stored_angle_mrad": 60}
+    data["imaging"]["overfocus"] |= {"aperture_mrad": 60}
+    assert "focal_spread_nm: got 20; with an aperture of 60 mrad at most 12.5" in refused(data)
+    data["imaging"]["overfocus"] |= {"focal_steps": 33}
+    validate(Config, data, "config.yaml")
+
+
 def test_a_grid_too_coarse_for_what_is_stored(data):
     data["beams"]["beam300"] |= {"pixel_pm": 15, "stored_angle_mrad": 80}
     assert "beams.beam300.pixel_pm: got 15" in refused(data)
@@ -98,20 +113,3 @@ def test_a_comparison_needs_a_micrograph_and_a_simulation(data, change, words):
     told = refused(data)
     for word in words:
         assert word in told, told
-
-
-def test_the_convergence_study_needs_one_lens(data):
-    data["convergence"] = {"dataset": "quick"}
-    data["imaging"]["overfocus"] |= {"a1_nm": 2.0, "a1_azimuth_deg": (30.0, 30.0)}
-    validate(Config, copy.deepcopy(data))
-    data["imaging"]["overfocus"] |= {"a1_azimuth_deg": (0.0, 360.0)}
-    assert "imaging.overfocus.a1_azimuth_deg: got the range [0, 360]" in refused(data)
-    data["datasets"]["real"] = data["datasets"]["quick"] | {"imaging": "real"}
-    data["convergence"] = {"dataset": "real"}
-    assert "imaging.real.c3_um: got the range [-12, -6]" in refused(data)
-
-
-def test_the_convergence_study_needs_a_beam_along_the_axis(data):
-    data["convergence"] = {"dataset": "quick"}
-    data["beams"]["beam300"]["tilt_mrad"] = (2.0, 0.0)
-    assert "beams.beam300.tilt_mrad: got [2, 0]" in refused(data)

@@ -13,10 +13,10 @@ from segdepth.figures import convergence as figure
 from segdepth.simulation.convergence import cases as cases_module
 from segdepth.simulation.convergence import study, waves
 from segdepth.simulation.convergence.cases import Case, Optics, cases, reference_beam
+from segdepth.simulation.convergence.limits import check_study
 from segdepth.simulation.convergence.pictures import DEFOCUS_NM, Camera, Pictures
 from segdepth.simulation.convergence.study import study_convergence
 from segdepth.simulation.electron import stored_orders
-from segdepth.simulation.lens import LENS_VALUES
 from segdepth.store.manifest import StoreError, check_whole, read_manifest, writing
 
 CELL = 2029.125
@@ -200,7 +200,7 @@ def test_the_blocks_own_focal_average_is_the_first_row():
     assert (first.optics.focal, first.optics.focal_samples) == ("modes", None)
     stepped = next(iter(cases(BEAM, Imaging(focal_steps=17), CELL, 0)))
     assert (stepped.optics.focal, stepped.optics.focal_samples) == ("steps", 17)
-    assert Case("a", "b").optics == Optics(focal="modes", focal_samples=24)
+    assert Case("a", "b").optics == Optics(focal="modes", focal_samples=cases_module.REFERENCE_MODES)
 
 
 # --- the job
@@ -305,7 +305,18 @@ def test_a_fixed_astigmatism_is_one_lens(atoms, tmp_path, multislices):
     assert len(run(atoms, tmp_path / "out.csv", imaging=fixed)) > 10
 
 
-def test_every_value_that_a_lens_draws_is_looked_at():
-    from segdepth.config.whole import LENS_FIELDS
+def test_the_study_needs_one_lens_and_an_upright_beam():
+    """Told by the workflow when the study is asked for, and by the job."""
 
-    assert {*LENS_FIELDS, "defocus_nm"} == {*LENS_VALUES}
+    def told(**changes) -> str:
+        beam, imaging = Beam(tilt_mrad=changes.pop("tilt_mrad", (0.0, 0.0))), Imaging(**changes)
+        with pytest.raises(ConfigError) as failure:
+            check_study(beam, imaging, "beams.b", "imaging.i")
+        return str(failure.value)
+
+    check_study(Beam(), Imaging(a1_nm=2.0, a1_azimuth_deg=(30.0, 30.0)))
+    assert "imaging.i.a1_azimuth_deg: got the range [0, 360]" in told(a1_nm=2.0)
+    assert "imaging.i.c3_um: got the range [-12, -6]" in told(c3_um=(-12, -6))
+    assert "imaging.i.focal_spread_nm: got 8; at most 7" in told(focal_spread_nm=8)
+    assert "imaging.i.aperture_mrad: got 60; at most beams.b.stored_angle_mrad (45)" in told(aperture_mrad=60)
+    assert "beams.b.tilt_mrad: got [2, 0]" in told(tilt_mrad=(2.0, 0.0))

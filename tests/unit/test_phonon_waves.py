@@ -31,7 +31,7 @@ NAME, SEED = "tiny", 3
 SPECIMEN = Specimen(
     structures=2, shard_size=2, surfaces=("flat",), field_pm=64 * PIXEL, margin_pm=16 * PIXEL, bulk_atoms=(3, 4)
 )
-BEAM = Beam(pixel_pm=14, slice_pm=200, absorption=False, frozen_phonons=2, debye_waller_pm={"Ce": 15, "O": 20})
+BEAM = Beam(pixel_pm=8, slice_pm=200, absorption=False, frozen_phonons=2, debye_waller_pm={"Ce": 15, "O": 20})
 LENS = Imaging(defocus_nm=(5,))
 CPU = torch.device("cpu")
 MANY = 1e6

@@ -136,10 +136,17 @@ def targets():
 
 def study_blocks():
     """Beam and imaging block of the convergence study."""
+    from segdepth.simulation.convergence.limits import check_study  # brings torch: only where it is asked for
+
     if cfg.convergence is None:
         refuse("convergence: config.yaml has no such block; give it the name of a dataset")
     d = cfg.datasets[cfg.convergence.dataset]
-    return {"beam": cfg.beams[d.beam], "imaging": cfg.imaging[d.imaging]}
+    blocks = {"beam": cfg.beams[d.beam], "imaging": cfg.imaging[d.imaging]}
+    try:
+        check_study(**blocks, beam_key=f"beams.{d.beam}", imaging_key=f"imaging.{d.imaging}")
+    except ConfigError as failure:
+        refuse(failure)
+    return blocks
 
 
 def study_atoms():

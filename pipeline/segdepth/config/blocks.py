@@ -124,6 +124,10 @@ class Specimen(Block):
         return self.field_pm + 2 * self.margin_pm
 
 
+LARGEST_SNAPSHOT_PIXEL_PM = 8.0
+"""3 % of the contrast at 7.6 pm, 7 % at 10.5 pm."""
+
+
 class Beam(Block):
     """Illumination and multislice; nothing of the lens."""
 
@@ -145,7 +149,7 @@ class Beam(Block):
         "Debye-Waller factor",
     )
     frozen_phonons: Annotated[Count, Field(ge=0, le=200)] = Field(
-        0, description="snapshots of displaced atoms whose images are averaged, on a grid of 5 pm; 0: the coherent wave"
+        0, description="snapshots of displaced atoms whose images are averaged; 0: the coherent wave"
     )
     tilt_mrad: tuple[Annotated[Number, Field(ge=-70, le=70)], Annotated[Number, Field(ge=-70, le=70)]] = Field(
         (0.0, 0.0), description="tilt of the beam along x and y for all structures, besides a structure's own"
@@ -160,6 +164,15 @@ class Beam(Block):
         if missing:
             raise ValueError(
                 f"debye_waller_pm needs a value for each of {', '.join(ELEMENTS)}, lacks {sorted(missing)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _snapshots(self) -> Beam:
+        if self.frozen_phonons and self.pixel_pm > LARGEST_SNAPSHOT_PIXEL_PM:
+            raise ValueError(
+                f"pixel_pm: got {self.pixel_pm:g}; frozen phonons, whose potentials are sharp, need at most "
+                f"{LARGEST_SNAPSHOT_PIXEL_PM:g} (5.3 is right to 1 %)"
             )
         return self
 
@@ -195,6 +208,9 @@ AZIMUTH = range_of(ge=-360, le=360)
 
 WIDEST_CONVERGENCE_MRAD = 0.5
 """Focal modes leave out what convergence and focal step do together."""
+
+LARGEST_SPREAD_ANGLE = 45_000.0
+"""Focal spread times aperture squared, nm mrad²: beyond it hundreds of focal modes would be needed."""
 
 
 class Imaging(Block):
@@ -264,6 +280,12 @@ class Imaging(Block):
             raise ValueError(
                 f"convergence_mrad: got {widest:g}; above {WIDEST_CONVERGENCE_MRAD:g} focal modes are too rough: "
                 "give focal_steps"
+            )
+        spread = self.focal_spread_nm[1] if isinstance(self.focal_spread_nm, tuple) else self.focal_spread_nm
+        if self.focal_steps is None and spread * self.aperture_mrad**2 > LARGEST_SPREAD_ANGLE:
+            raise ValueError(
+                f"focal_spread_nm: got {spread:g}; with an aperture of {self.aperture_mrad:g} mrad at most "
+                f"{LARGEST_SPREAD_ANGLE / self.aperture_mrad**2:.3g} is allowed, or give focal_steps"
             )
         return self
 

@@ -20,43 +20,7 @@ from segdepth.config.blocks import (
     Prediction,
     Specimen,
 )
-from segdepth.config.fields import NETWORK_STRIDE, ConfigError, Count, Name, check_whole_pixels
-
-LENS_FIELDS = (
-    *("c3_um", "c5_mm", "focal_spread_nm", "convergence_mrad", "vibration_pm", "mtf_nyquist"),
-    *("a1_nm", "a1_azimuth_deg", "b2_nm", "b2_azimuth_deg", "a2_nm", "a2_azimuth_deg"),
-)
-"""Fields of the imaging block that a lens takes or draws, besides the defocus."""
-
-
-def check_study_blocks(beam: Beam, imaging: Imaging, beam_key: str, imaging_key: str) -> None:
-    """The convergence study needs one lens, whose aperture the beam's waves fill, and a beam along the axis.
-
-    Raises
-    ------
-    ConfigError
-        It is not so.
-    """
-    if any(beam.tilt_mrad):
-        raise ConfigError(
-            f"{beam_key}.tilt_mrad: got [{beam.tilt_mrad[0]:g}, {beam.tilt_mrad[1]:g}]; the convergence study needs a "
-            "beam without tilt"
-        )
-    for field in LENS_FIELDS:
-        value = getattr(imaging, field)
-        if not isinstance(value, tuple) or value[0] == value[1]:
-            continue
-        magnitude = getattr(imaging, field.replace("_azimuth_deg", "_nm"))
-        if magnitude not in (0, (0, 0)):  # nothing has no direction
-            raise ConfigError(
-                f"{imaging_key}.{field}: got the range [{value[0]:g}, {value[1]:g}]; the convergence study needs fixed "
-                "values"
-            )
-    if imaging.aperture_mrad > beam.stored_angle_mrad:
-        raise ConfigError(
-            f"{imaging_key}.aperture_mrad: got {imaging.aperture_mrad:g}; at most {beam_key}.stored_angle_mrad "
-            f"({beam.stored_angle_mrad:g}) is stored"
-        )
+from segdepth.config.fields import NETWORK_STRIDE, Count, Name, check_whole_pixels
 
 
 class Config(Block):
@@ -159,8 +123,6 @@ class Config(Block):
 
     def _check_study(self, study: Convergence) -> None:
         dataset = self.datasets[study.dataset]
-        beam, imaging = self.beams[dataset.beam], self.imaging[dataset.imaging]
-        check_study_blocks(beam, imaging, f"beams.{dataset.beam}", f"imaging.{dataset.imaging}")
         specimen = self.specimens[dataset.specimen]
         if study.shard >= specimen.shards:
             raise ValueError(

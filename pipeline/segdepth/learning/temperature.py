@@ -25,8 +25,9 @@ def validation_logits(network: UNet, batches: Iterable[Batch]) -> tuple[Tensor, 
     logits, depths = [], []
     training = network.training
     network.eval()
+    where = next(network.parameters()).device
     for batch in batches:
-        found = network(batch.noisy.contiguous(memory_format=torch.channels_last)).float()
+        found = network(batch.noisy.to(where).contiguous(memory_format=torch.channels_last)).float()
         logits.append(found[..., ::STRIDE, ::STRIDE].movedim(1, -1).flatten(0, -2).cpu())
         depths.append(batch.depth[..., ::STRIDE, ::STRIDE].flatten().long().cpu())
     network.train(training)

@@ -105,6 +105,7 @@ def train_model(
     validation = fixed_batches(
         held_out, imaging, dataset.dose_lambda, dataset.specimen, root_seed, block.batch_size, where
     )
+    del held_out  # with what it keeps in memory
     steps = len(train) * block.epochs
     module = DepthModule(network.to(memory_format=torch.channels_last), block, steps)
 
@@ -158,7 +159,8 @@ def train_model(
 
     state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
-    temperature = fit_temperature(*validation_logits(module.network, validation))
+    # Lightning leaves the network on the CPU
+    temperature = fit_temperature(*validation_logits(module.network.to(where), validation))
     divide_logits(module.network, temperature)
     counted = imaging.detection_efficiency  # cards tell what a camera counts
     card = NetworkCard(

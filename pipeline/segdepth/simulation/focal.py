@@ -23,9 +23,10 @@ STEP_TURN, TABLE_TURN = 0.8, 0.03
 """Largest change of phase, in rad, from one step of that sum to the next at the largest angle, and from one point of a
 mode's table to the next at the last step."""
 
-MODE_FALL, MODE_CENTRE = 3.0, 10.0
-"""What the modes reproduce best: weight exp(-3 θ²/θ_max²), and 10 more for the undiffracted beam, which takes part
-in all linear contrast."""
+MODE_FALL_RAD, MODE_CENTRE = 0.026, 0.28
+"""What the modes reproduce best: weight exp(-(θ / 26 mrad)²), about as a crystal's beams fall off, and for the
+undiffracted beam, which takes part in all linear contrast, 0.28 √points more: a fixed share beside the table's
+points."""
 
 MODE_REST = 1.5e-3
 """Share of the weighted kernel that the modes may leave out."""
@@ -69,8 +70,8 @@ def focal_modes(
     size = torch.tensor(weights, dtype=torch.float64).sqrt()[:, None]
     envelope = size * torch.exp(-((convergence_rad / 2 * wavenumber * d) ** 2) * s)
     coherent = torch.polar(envelope, -wavenumber / 2 * d * s)
-    weight = torch.exp(-MODE_FALL * s / s[-1])
-    weight[0] += MODE_CENTRE
+    weight = torch.exp(-s / MODE_FALL_RAD**2)
+    weight[0] += MODE_CENTRE * math.sqrt(points)
     weighted = coherent * weight
     values, vectors = torch.linalg.eigh(weighted @ weighted.mH)  # rising
     if count is None:

@@ -153,7 +153,7 @@ class ImageFormer:
         """One image at a time stays in a core's cache, and no image depends on its batch; threads side by side."""
         ones = [slice(i, i + 1) for i in range(len(waves))]
         threads = min(torch.get_num_threads(), len(waves))
-        if threads == 1:
+        if torch.get_num_threads() == 1:
             return torch.cat([self._form(waves[one], lens.part(one)) for one in ones])
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return torch.cat(list(pool.map(lambda one: self._form(waves[one], lens.part(one)), ones)))

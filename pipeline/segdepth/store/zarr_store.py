@@ -59,9 +59,13 @@ def one_at_a_time(
     bar = tqdm(total=count, desc=text, unit="structure", mininterval=0.5)
 
     def entry(position: int) -> np.ndarray:
-        made = make(position).astype(dtype, copy=False)
+        try:
+            made = make(position).astype(dtype, copy=False)
+        except BaseException:
+            bar.close()  # so that the error has a line of its own
+            raise
         bar.update()
-        if position == count - 1:
+        if bar.n == count:
             bar.close()
         return made[None]
 

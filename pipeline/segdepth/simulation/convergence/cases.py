@@ -24,7 +24,7 @@ REFERENCE_POINTS = 2048
 REFERENCE_SLICE_PM = 16.7
 """Slabs of the reference, of the three-dimensional potential (SBD)."""
 
-REFERENCE_MODES = 24
+REFERENCE_MODES = 60
 """Focal modes of the reference where the focal average is not what is studied."""
 
 EXPLICIT_STEPS = 81

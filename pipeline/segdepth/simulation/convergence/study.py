@@ -22,8 +22,8 @@ from ase import Atoms
 from tqdm import tqdm
 
 from segdepth.config import Beam, ConfigError, Imaging, check_whole_pixels
-from segdepth.config.whole import check_study_blocks
 from segdepth.simulation.convergence.cases import Case, Optics, cases, explicit, reference_beam, snapshot_beam
+from segdepth.simulation.convergence.limits import check_study
 from segdepth.simulation.convergence.pictures import DEFOCUS_NM, Camera, error_percent, opened
 from segdepth.simulation.convergence.waves import KeptWaves, compile_all
 from segdepth.simulation.electron import stored_orders
@@ -66,7 +66,7 @@ def study_convergence(
     made = read_manifest(atoms)
     specimen = made["parameters"]["specimen"]
     cell_pm = 100 * float(chosen[0].cell[0, 0])
-    check_study_blocks(beam, imaging, "beam", "imaging")
+    check_study(beam, imaging)
     check_whole_pixels("imaging.pixel_pm", imaging.pixel_pm, specimen["field_pm"], specimen["margin_pm"])
     check_grid("beam", beam, cell_pm)
     check_grid("reference", reference_beam(beam, cell_pm), cell_pm)

@@ -33,7 +33,7 @@ def compile_all(choices: Iterable[tuple[Beam, str | None]]) -> None:
     """Run each kind of (beam, abTEM's projection) once on two atoms: what numba compiles on first use, seconds, is no
     part of a case's time."""
     atoms = Atoms("CeO", positions=[(5, 5, 1), (12, 12, 1)], cell=(20, 20, 4), pbc=True)
-    small = {"pixel_pm": 15.0, "stored_angle_mrad": 10.0, "slice_pm": 100.0, "frozen_phonons": 0}
+    small = {"pixel_pm": 7.0, "stored_angle_mrad": 5.0, "slice_pm": 100.0, "frozen_phonons": 0}
     kinds = {}
     for beam, projection in choices:
         coarse = beam.model_copy(update=small)

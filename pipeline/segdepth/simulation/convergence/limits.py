@@ -1,0 +1,44 @@
+"""What the convergence study can look at: told before any work, and only to those who ask for the study."""
+
+from __future__ import annotations
+
+from segdepth.config import Beam, ConfigError, Imaging
+from segdepth.simulation.lens import LENS_VALUES
+
+
+def check_study(beam: Beam, imaging: Imaging, beam_key: str = "beam", imaging_key: str = "imaging") -> None:
+    """The convergence study needs one lens, whose aperture the beam's waves fill, and a beam along the axis.
+
+    Raises
+    ------
+    ConfigError
+        It is not so.
+    """
+    if any(beam.tilt_mrad):
+        raise ConfigError(
+            f"{beam_key}.tilt_mrad: got [{beam.tilt_mrad[0]:g}, {beam.tilt_mrad[1]:g}]; the convergence study needs a "
+            "beam without tilt"
+        )
+    for field in [name for name in LENS_VALUES if name != "defocus_nm"]:
+        value = getattr(imaging, field)
+        if not isinstance(value, tuple) or value[0] == value[1]:
+            continue
+        magnitude = getattr(imaging, field.replace("_azimuth_deg", "_nm"))
+        if magnitude not in (0, (0, 0)):  # nothing has no direction
+            raise ConfigError(
+                f"{imaging_key}.{field}: got the range [{value[0]:g}, {value[1]:g}]; the convergence study needs fixed "
+                "values"
+            )
+    for field, most in (("aperture_mrad", 80.0), ("convergence_mrad", 0.5), ("focal_spread_nm", 7.0)):
+        value = getattr(imaging, field)
+        value = value[0] if isinstance(value, tuple) else value
+        if value > most:
+            raise ConfigError(
+                f"{imaging_key}.{field}: got {value:g}; at most {most:g} is allowed in the convergence study, whose "
+                "reference has an aperture of 80 mrad and focal modes"
+            )
+    if imaging.aperture_mrad > beam.stored_angle_mrad:
+        raise ConfigError(
+            f"{imaging_key}.aperture_mrad: got {imaging.aperture_mrad:g}; at most {beam_key}.stored_angle_mrad "
+            f"({beam.stored_angle_mrad:g}) is stored"
+        )
