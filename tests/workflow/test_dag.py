@@ -86,7 +86,7 @@ def test_a_second_imaging_block_stands_beside_the_first(finished):
 def test_an_edited_chunk_breaks_the_trace(finished, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(finished.folder, folder, symlinks=True)
-    chunk = next(path for path in (folder / "data/waves/tiny/coarse/shard-000.zarr/wave").rglob("c/*/*/*"))
+    chunk = next(path for path in (folder / "data/waves/tiny/coarse/shard-000.zarr/wave").rglob("c/*/*/*/*"))
     chunk.write_bytes(chunk.read_bytes()[:-1] + b"\0")
     command = [sys.executable, "-m", "segdepth", "trace", "results/figures/fig7_calibration.pdf"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
