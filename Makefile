@@ -24,7 +24,7 @@ run: install     ## the whole workflow with config.yaml, on all cores
 report: run      ## results/report.html with every figure and its caption
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores 1 --report results/report.html
 
-convergence: install  ## error and time of the simulation's choices: results/figures/study_convergence.png, half an hour
+convergence: install  ## error and time of the simulation's choices: results/figures/study_convergence.png, twenty minutes
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) results/figures/study_convergence.png
 
 readme: run convergence  ## put what the README shows into results/readme/
