@@ -51,6 +51,11 @@ class Specimen(Block):
     )
     surface_atoms: range_of(ge=1, le=CLASSES - 1) = Field((1, 3), description="atoms a column holds at the surface")
     decay_nm: range_of(ge=0.1, le=50) = Field((0.5, 4.0), description="1/e length of the approach to the bulk")
+    balanced_counts: bool = Field(
+        False,
+        description="bulk, surface and decay go together: thin crystals begin with the fewest atoms and thicken "
+        "slowly, thick ones fast; every count then has its share of the columns",
+    )
     exit_fraction: range_of(ge=0, le=1) = Field(
         (0.0, 1.0), description="share of the thinning that is on the exit surface, the rest is on the entrance"
     )
@@ -70,7 +75,7 @@ class Specimen(Block):
         0.0, description="chance that a column near the surface, or up to half a layer above it, gains an atom"
     )
     count_shift_atoms: Annotated[Count, Field(ge=0, le=3)] = Field(
-        0, description="each column's count is shifted by up to this many atoms, clipped to 1 ... the bulk's"
+        0, description="each column's count is shifted by up to this many atoms, clipped to 1 ... 10"
     )
     corner_radius_nm: range_of(ge=0, le=3) = Field((0.0, 0.0), description="rounding of the surface line's corners")
     exit_decay_nm: range_of(ge=0.1, le=50) | None = Field(
@@ -106,7 +111,7 @@ class Specimen(Block):
         if self.tilt_deg[1] == 0:
             return self
         label_reach = 360  # pm: the largest outer_radius_pm and pixel_pm that labels may have
-        atoms = min(self.bulk_atoms[1] + (self.added_probability > 0), CLASSES - 1)
+        atoms = min(self.bulk_atoms[1] + (self.added_probability > 0) + self.count_shift_atoms, CLASSES - 1)
         smear = (atoms - 1) * self.lattice_pm / math.sqrt(2) * math.sin(math.radians(self.tilt_deg[1]))
         if self.margin_pm < smear + label_reach:
             raise ValueError(

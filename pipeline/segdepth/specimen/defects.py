@@ -39,18 +39,18 @@ def with_added_ends(sites: Sites, slab: Sites, gains: np.ndarray, at_exit: np.nd
     return np.where(adatom, site, first), np.where(adatom, site + 1, last)
 
 
-def shifted_counts(sites: Sites, most: int, bulk: float, draw: np.ndarray, at_exit: np.ndarray) -> Sites:
+def shifted_counts(sites: Sites, most: int, draw: np.ndarray, at_exit: np.ndarray) -> Sites:
     """Columns whose count is shifted by a whole number from -``most`` … +``most``, each as likely, at one end.
 
-    The new count is clipped to 1 … min(bulk, 10): no column vanishes, none gets thicker than the bulk. Clipped counts
-    pile up at these ends: a column of the bulk keeps its count with the chance of every shift >= 0.
+    The new count is clipped to 1 … 10: no column vanishes, none gets thicker than the depth classes tell. A wedge of
+    1 + ``most`` … 10 - ``most`` atoms is not clipped, so that its neighbours tell nothing of a column's own shift.
     """
     if most == 0:
         return sites
     first, last = sites
     count = last - first
     shift = np.floor(draw * (2 * most + 1)).astype(int) - most
-    change = np.where(count > 0, np.clip(count + shift, 1, min(int(bulk), MOST_ATOMS)) - count, 0)
+    change = np.where(count > 0, np.clip(count + shift, 1, MOST_ATOMS) - count, 0)
     return first - np.where(at_exit, 0, change), last + np.where(at_exit, change, 0)
 
 

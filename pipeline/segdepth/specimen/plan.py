@@ -47,13 +47,29 @@ def _spread(index: int, offset: int) -> float:
     return (offset % 1000 / 1000 + index * 2**0.5) % 1.0
 
 
+def _balanced(block: Specimen, spread: float) -> tuple[float, float]:
+    """Surface atoms and decay (nm) of a crystal whose bulk stands at ``spread`` (0 … 1) of its range.
+
+    Each alone is still even over its range, surface atoms in whole numbers; together, one-atom columns are not left to
+    the rim of few crystals, nor the thickest ones to those that reach their bulk within the field.
+    """
+    (fewest, most), (fast, slow) = block.surface_atoms, block.decay_nm
+    whole = int(most) - math.ceil(fewest) + 1
+    surface = math.ceil(fewest) + int(whole * spread) if whole > 0 else fewest
+    return float(surface), slow - (slow - fast) * spread
+
+
 def plan_row(block: Specimen, name: str, index: int, root_seed: int) -> dict:
     """What is drawn for structure ``index`` of the specimen block called ``name``."""
     rng = structure_rng(root_seed, name, index, "plan")
     period_x, period_y, _ = periods_pm(block.lattice_pm)
     low, high = block.bulk_atoms
-    bulk = low + int((high - low + 1) * _spread(index, hash64(name) + root_seed))
-    surface = min(rng.uniform(*block.surface_atoms), bulk)
+    spread = _spread(index, hash64(name) + root_seed)
+    bulk = low + int((high - low + 1) * spread)
+    surface, decay = rng.uniform(*block.surface_atoms), rng.uniform(*block.decay_nm)
+    if block.balanced_counts:
+        surface, decay = _balanced(block, spread)
+    surface = min(surface, bulk)
     row = {
         "id": f"{name}-{index:05d}",
         "index": index,
@@ -63,7 +79,7 @@ def plan_row(block: Specimen, name: str, index: int, root_seed: int) -> dict:
         "surface": block.surfaces[index % len(block.surfaces)],
         "bulk_atoms": bulk,
         "surface_atoms": round(surface, 4),
-        "decay_pm": round(1000 * rng.uniform(*block.decay_nm), 2),
+        "decay_pm": round(1000 * decay, 2),
         "exit_fraction": round(rng.uniform(*block.exit_fraction), 4),
         "vacuum_fraction": round(rng.uniform(*block.vacuum_fraction), 4),
         "origin_x_pm": round(rng.uniform(0, period_x), 3),

@@ -129,7 +129,7 @@ def _column_sites(
     sites = with_added_ends(sites, slab, gains, end < 0.5)
 
     shift, end = draws.for_purpose("shift", 2).T
-    return shifted_counts(sites, block.count_shift_atoms, bulk, shift, end < 0.5)
+    return shifted_counts(sites, block.count_shift_atoms, shift, end < 0.5)
 
 
 def _vacancies(
