@@ -57,6 +57,7 @@ Seed = Annotated[int, typer.Option("--root-seed", min=0, help="the config's root
 Name = Annotated[str, typer.Option("--name", help="name of the block; part of every structure's seed")]
 SpecimenName = Annotated[str, typer.Option("--specimen-name", help="name of the specimen block, part of every seed")]
 BlockText = Annotated[str, typer.Option(help=BLOCK_HELP)]
+BlockTexts = Annotated[list[str], typer.Option(help=f"{BLOCK_HELP}; once for each data set")]
 Paths = Annotated[list[Path], typer.Option(help="one for each shard, in order; repeat the option")]
 
 
@@ -165,10 +166,10 @@ def record_micrograph(
 def train_model(
     name: Name,
     model: BlockText,
-    dataset: BlockText,
-    specimen: BlockText,
-    imaging: BlockText,
-    labels: BlockText,
+    dataset: BlockTexts,
+    specimen: BlockTexts,
+    imaging: BlockTexts,
+    labels: BlockTexts,
     waves: Paths,
     depth: Paths,
     out: Out,
@@ -177,19 +178,17 @@ def train_model(
     device: Device = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads")] = None,
 ) -> None:
-    """Train a network on freshly formed images; resumes where it was stopped."""
+    """Train a network on freshly formed images; resumes where it was stopped. Several data sets are given one after
+    the other: their blocks in the same order, and their shards behind each other."""
+    from segdepth.learning.lessons import join_lessons
     from segdepth.learning.training import train_model as job
 
+    blocks = ((Dataset, dataset), (Specimen, specimen), (Imaging, imaging), (Labels, labels))
     job(
         name=name,
         model=read_block(Model, model),
-        dataset=read_block(Dataset, dataset),
-        specimen=read_block(Specimen, specimen),
-        imaging=read_block(Imaging, imaging),
-        labels=read_block(Labels, labels),
+        lessons=join_lessons(*([read_block(kind, text) for text in texts] for kind, texts in blocks), waves, depth),
         root_seed=root_seed,
-        waves=waves,
-        depth=depth,
         out=out,
         checkpoints=checkpoints,
         code=code_hash("segdepth.learning.training"),

@@ -50,7 +50,7 @@ def build_model(out: Path, trained_on=(), specimen="w", **changes) -> Path:
         "field_pm": 64 * PIXEL, "dose_lambda": 2.5, "labels": labels.model_dump(mode="json"),
     } | changes  # fmt: skip
     torch.manual_seed(0)
-    notes = {"training_structures": {"specimen": specimen, "root_seed": 0, "indices": list(trained_on)}}
+    notes = {"training_structures": [{"specimen": specimen, "root_seed": 0, "indices": list(trained_on)}]}
     with writing(out, command="train-model", code="c", parameters={}, notes=notes) as partial:
         partial.mkdir()
         save_network(UNet(card["base_channels"], card["variant"]), NetworkCard(**card), partial)

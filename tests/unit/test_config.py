@@ -28,7 +28,7 @@ GOOD = {
     "imaging": {"over": {}},
     "labels": {"rings": {}},
     "datasets": {"quick": {"specimen": "wedge", "beam": "beam300", "imaging": "over", "labels": "rings"}},
-    "models": {"small": {"dataset": "quick"}},
+    "models": {"small": {"datasets": ["quick"]}},
 }
 
 
@@ -113,7 +113,7 @@ CASES = [
     ("datasets.quick.dose_lambda", 0, ["datasets.quick.dose_lambda: got 0", "greater than 0"]),
     ("datasets.quick.specimen", "wedges", ["datasets.quick.specimen: no block is called 'wedges'; there are wedge"]),
     ("datasets.quick.specimen", ..., ["datasets.quick.specimen: missing"]),
-    ("models.small.dataset", "none", ["models.small.dataset: no block is called 'none'; there are quick"]),
+    ("models.small.datasets", ["none"], ["models.small.datasets: no block is called 'none'; there are quick"]),
     ("models.small.architecture", {"variant": "big"}, ["models.small.architecture.variant: got 'big'", "'binned' or 'full'"]),  # noqa: E501
     ("models.small.architecture", {"variant": "full"}, ["models.small.architecture.variant: got 'full'", "4 times"]),
     ("models.small.architecture", {"base_channels": 15}, ["models.small.architecture.base_channels: got 15", "multiple of 2"]),  # noqa: E501

@@ -13,7 +13,7 @@ from segdepth.config import Beam, Imaging, Labels, Micrograph, Specimen, Trainin
 from segdepth.evaluation.samples import TestSet
 from segdepth.inference.simulated_views import Camera, simulated_views
 from segdepth.labels.depth import project_depth
-from segdepth.learning.samples import StructureShelf, TrainingSamples, fixed_batches
+from segdepth.learning.samples import Source, StructureShelf, TrainingSamples, fixed_batches
 from segdepth.seeds import structure_rng
 from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.images import form_images
@@ -99,7 +99,7 @@ def test_stored_images_are_means_over_configurations(shards, expected, tmp_path)
 def test_samples_are_means_over_configurations(shards, expected):
     shelf = StructureShelf(shards["waves"], shards["depth"], [0, 1])
     training = Training(crop_pixels=64, batch_size=2, epoch_samples=6, flip=False, fresh_optics=False)
-    batches = list(TrainingSamples(shelf, LENS, training, MANY, CPU))
+    batches = list(TrainingSamples([Source(shelf, LENS, MANY, NAME)], training, CPU))
     seen = set()
     for batch in batches:
         for image, depth in zip(batch.noisy[:, 0], batch.depth):
@@ -111,7 +111,7 @@ def test_samples_are_means_over_configurations(shards, expected):
 
 def test_validation_images_are_means_over_configurations(shards, expected):
     shelf = StructureShelf(shards["waves"], shards["depth"], [0, 1])
-    (batch,) = fixed_batches(shelf, LENS, MANY, NAME, SEED, 8, CPU)
+    (batch,) = fixed_batches([Source(shelf, LENS, MANY, NAME)], Training(), SEED, CPU)
     np.testing.assert_allclose(batch.noisy[:, 0], expected.mean(axis=1).repeat(4, axis=0), atol=3e-3)
 
 
@@ -161,8 +161,8 @@ def test_noise_is_that_of_the_electrons_that_are_counted(shards, vacuum, tmp_pat
     shelf = StructureShelf([vacuum], shards["depth"], [0, 1])
     training = Training(crop_pixels=64, batch_size=4, epoch_samples=4)
     found = {
-        "training": next(iter(TrainingSamples(shelf, lens, training, dose, CPU))).noisy,
-        "validation": fixed_batches(shelf, lens, dose, NAME, SEED, 8, CPU)[0].noisy,
+        "training": next(iter(TrainingSamples([Source(shelf, lens, dose, NAME)], training, CPU))).noisy,
+        "validation": fixed_batches([Source(shelf, lens, dose, NAME)], Training(), SEED, CPU)[0].noisy,
     }
     form_images(lens, NAME, SEED, vacuum, tmp_path / "images.zarr", "c", "cpu")
     test_set = TestSet([tmp_path / "images.zarr"], shards["depth"], [0, 1])

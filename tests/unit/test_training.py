@@ -14,9 +14,10 @@ import xarray as xr
 from segdepth.config import ConfigError, Dataset, Imaging, Labels, Model, Specimen, Splits, Training
 from segdepth.labels.depth import project_depth
 from segdepth.learning.callbacks import CURVE_FIELDS, Curve
+from segdepth.learning.lessons import Lesson, join_lessons
 from segdepth.learning.loss import weighted_cross_entropy
 from segdepth.learning.network_files import load_network
-from segdepth.learning.samples import StructureShelf, TrainingSamples, fixed_batches
+from segdepth.learning.samples import Source, StructureShelf, TrainingSamples, fixed_batches
 from segdepth.learning.training import train_model
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.specimen.build import build_specimens
@@ -29,6 +30,7 @@ IMAGING = Imaging(defocus_nm=(2, 6), focal_steps=3)
 DATASET = Dataset(
     specimen="s", beam="b", imaging="i", labels="l", splits={"test": 0.2, "validation": 0.2, "train": 0.6}
 )
+OTHER_SPLITS = Splits(test=0.1, validation=0.3, train=0.6)
 CPU = torch.device("cpu")
 
 
@@ -74,17 +76,20 @@ def block(**changes) -> Training:
     return Training(**(settings | changes))
 
 
+def lesson(shards, dataset: Dataset = DATASET, imaging: Imaging = IMAGING) -> Lesson:
+    return Lesson(dataset, SPECIMEN, imaging, Labels(), shards["waves"], shards["depth"])
+
+
+def source(structures: StructureShelf, imaging: Imaging = IMAGING, dose_lambda: float = 2.5) -> Source:
+    return Source(structures, imaging, dose_lambda, "s")
+
+
 def train(shards, folder: Path, training: Training, **changes) -> Path:
     settings = {
         "name": "net",
-        "model": Model(dataset="d", architecture={"base_channels": 2}, training=training),
-        "dataset": DATASET,
-        "specimen": SPECIMEN,
-        "imaging": IMAGING,
-        "labels": Labels(),
+        "model": Model(datasets=["d"], architecture={"base_channels": 2}, training=training),
+        "lessons": [lesson(shards)],
         "root_seed": 3,
-        "waves": shards["waves"],
-        "depth": shards["depth"],
         "out": folder / "models" / "net",
         "checkpoints": folder / "checkpoints" / "net",
         "code": "code",
@@ -97,7 +102,7 @@ def train(shards, folder: Path, training: Training, **changes) -> Path:
 
 def test_samples_are_fresh_each_epoch_and_repeat_with_the_seed(shards):
     structures = StructureShelf(shards["waves"], shards["depth"], [0, 2, 4, 5])
-    samples = TrainingSamples(structures, IMAGING, block(optics_repeats=2), 2.5, CPU)
+    samples = TrainingSamples([source(structures)], block(optics_repeats=2), CPU)
     first = list(samples)
     assert len(first) == len(samples) == 6 and first[0].noisy.shape == (2, 1, 64, 64)
     again = list(samples)
@@ -110,7 +115,7 @@ def test_labels_are_those_of_the_structure_mirrored_or_not(shards):
     structures = StructureShelf(shards["waves"], shards["depth"], [2])
     whole = structures.maps(0)["depth"]
     seen = set()
-    for batch in TrainingSamples(structures, IMAGING, block(), 2.5, CPU):
+    for batch in TrainingSamples([source(structures)], block(), CPU):
         for depth in batch.depth:
             seen.add("same" if torch.equal(depth, whole) else "mirrored" if torch.equal(depth, whole.flip(-1)) else "?")
     assert seen == {"same", "mirrored"}
@@ -119,7 +124,7 @@ def test_labels_are_those_of_the_structure_mirrored_or_not(shards):
 def test_noise_is_fresh_while_the_optics_are_reused(shards):
     structures = StructureShelf(shards["waves"], shards["depth"], [2])
     training = block(optics_repeats=6, flip=False, batch_size=1, epoch_samples=6)
-    batches = [batch.noisy[0, 0] for batch in TrainingSamples(structures, IMAGING, training, 1e6, CPU)]
+    batches = [batch.noisy[0, 0] for batch in TrainingSamples([source(structures, dose_lambda=1e6)], training, CPU)]
     difference = max(float((a - batches[0]).abs().mean()) for a in batches[1:])
     assert 0 < difference < 0.01  # the same image, but for shot noise at a very high dose
     assert all(not torch.equal(a, batches[0]) for a in batches[1:])
@@ -127,8 +132,7 @@ def test_noise_is_fresh_while_the_optics_are_reused(shards):
 
 def test_validation_does_not_depend_on_the_batch_size(shards):
     structures = StructureShelf(shards["waves"], shards["depth"], [0, 3])
-    arguments = (structures, IMAGING, 2.5, "s", 3)
-    small, large = (fixed_batches(*arguments, size, CPU) for size in (1, 5))
+    small, large = (fixed_batches([source(structures)], block(batch_size=size), 3, CPU) for size in (1, 5))
     assert torch.equal(torch.cat([b.noisy for b in small]), torch.cat([b.noisy for b in large]))
     assert torch.equal(torch.cat([b.depth for b in small]), torch.cat([b.depth for b in large]))
 
@@ -180,8 +184,8 @@ def test_a_training_with_other_splits_dose_or_seed_begins_anew(shards, tmp_path,
     names = set()
     for changes in (
         {},
-        {"dataset": DATASET.model_copy(update={"dose_lambda": 50.0})},
-        {"dataset": DATASET.model_copy(update={"splits": Splits(test=0.1, validation=0.3, train=0.6)})},
+        {"lessons": [lesson(shards, DATASET.model_copy(update={"dose_lambda": 50.0}))]},
+        {"lessons": [lesson(shards, DATASET.model_copy(update={"splits": OTHER_SPLITS}))]},
         {"root_seed": 4},
     ):
         with pytest.raises(RuntimeError, match="power cut"):
@@ -196,7 +200,7 @@ def test_what_is_written_can_be_loaded_and_names_its_structures(shards, tmp_path
     network, card = load_network(folder)
     assert card.variant == "binned" and card.dose_lambda == 2.5 and not network.training
     assert list(pd.read_csv(folder / "curve.csv").columns) == list(CURVE_FIELDS)
-    notes = read_manifest(folder)["notes"]["training_structures"]
+    (notes,) = read_manifest(folder)["notes"]["training_structures"]
     test = DATASET.structures_of("test", SPECIMEN)
     assert notes["indices"] and not set(notes["indices"]) & set(test)
     assert json.loads((folder / "environment.json").read_text())["epochs"] == 2
@@ -205,9 +209,9 @@ def test_what_is_written_can_be_loaded_and_names_its_structures(shards, tmp_path
 def test_a_card_holds_counted_electrons(shards, tmp_path):
     """As a micrograph does, against which they are held."""
     lens = IMAGING.model_copy(update={"detection_efficiency": 0.4})
-    _, card = load_network(train(shards, tmp_path, block(epochs=1), imaging=lens))
+    _, card = load_network(train(shards, tmp_path, block(epochs=1), lessons=[lesson(shards, imaging=lens)]))
     assert card.doses == pytest.approx((1.0, 1.0)) and card.dose_lambda == pytest.approx(1.0)
-    _, card = load_network(train(shards, tmp_path / "range", block(epochs=1, dose_lambda=(0.5, 10)), imaging=lens))
+    _, card = load_network(train(shards, tmp_path / "range", block(epochs=1, dose_lambda=(0.5, 10)), lessons=[lesson(shards, imaging=lens)]))
     assert card.doses == pytest.approx((0.2, 4.0))
 
 
@@ -228,12 +232,12 @@ def test_a_loss_that_is_not_finite_is_told_in_one_line(shards, tmp_path, monkeyp
 def test_the_full_network_reads_fine_pixels_and_labels_of_the_same_crop(shards, tmp_path):
     fine = Imaging(defocus_nm=(2, 6), focal_steps=3, pixel_pm=5411 / 1024)
     structures = StructureShelf(shards["waves"], shards["depth"], [2])
-    batch = next(iter(TrainingSamples(structures, fine, block(crop_pixels=128, flip=False), 2.5, CPU)))
+    batch = next(iter(TrainingSamples([source(structures, fine)], block(crop_pixels=128, flip=False), CPU)))
     assert batch.noisy.shape == (2, 1, 128, 128) and batch.depth.shape == (2, 32, 32)
     places = structures.maps(0)["depth"].unfold(0, 32, 1).unfold(1, 32, 1)
     assert all((places == depth).all(-1).all(-1).any() for depth in batch.depth)
-    model = Model(dataset="d", architecture={"variant": "full", "base_channels": 2}, training=block(epochs=1))
-    folder = train(shards, tmp_path, model.training, model=model, imaging=fine)
+    model = Model(datasets=["d"], architecture={"variant": "full", "base_channels": 2}, training=block(epochs=1))
+    folder = train(shards, tmp_path, model.training, model=model, lessons=[lesson(shards, imaging=fine)])
     network, card = load_network(folder)
     assert network(torch.ones(1, 1, 64, 128)).shape == (1, 11, 16, 32) and card.input_pixel_pm == fine.pixel_pm
 
@@ -241,11 +245,11 @@ def test_the_full_network_reads_fine_pixels_and_labels_of_the_same_crop(shards, 
 def test_what_does_not_fit_is_read_again(shards, monkeypatch):
     """A shelf that keeps one structure at a time gives the same samples."""
     arguments = (shards["waves"], shards["depth"], [0, 2, 4, 5])
-    everything = list(TrainingSamples(StructureShelf(*arguments), IMAGING, block(), 2.5, CPU))
+    everything = list(TrainingSamples([source(StructureShelf(*arguments))], block(), CPU))
     monkeypatch.setattr("segdepth.learning.samples.KEPT_BYTES", 1)
     shelf = StructureShelf(*arguments)
     assert shelf.wave.cache_info().maxsize == shelf.maps.cache_info().maxsize == 1
-    one_by_one = list(TrainingSamples(shelf, IMAGING, block(), 2.5, CPU))
+    one_by_one = list(TrainingSamples([source(shelf)], block(), CPU))
     assert all(torch.equal(a.noisy, b.noisy) and torch.equal(a.depth, b.depth) for a, b in zip(everything, one_by_one))
     assert shelf.part([4, 0]).indices == [0, 4]
 
@@ -253,7 +257,7 @@ def test_what_does_not_fit_is_read_again(shards, monkeypatch):
 def test_doses_are_drawn_from_their_range(shards):
     structures = StructureShelf(shards["waves"], shards["depth"], [2])
     training = block(dose_lambda=(0.1, 10), batch_size=1, epoch_samples=40, flip=False)
-    grain = [float(batch.noisy[0, 0, -4:].var()) for batch in TrainingSamples(structures, IMAGING, training, 1e6, CPU)]
+    grain = [float(batch.noisy[0, 0, -4:].var()) for batch in TrainingSamples([source(structures, dose_lambda=1e6)], training, CPU)]
     assert max(grain) / min(grain) > 10  # variance c/λ, over two decades of λ
 
 

@@ -29,7 +29,7 @@ datasets:
   small_lambda1: {<<: *small, dose_lambda: 1}
 models:
   net:
-    dataset: small
+    datasets: [small]
     architecture: {base_channels: 2}
     training: {crop_pixels: 64, batch_size: 2, epoch_samples: 8, epochs: 2, precision: float32}
 evaluations:

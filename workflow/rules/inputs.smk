@@ -48,6 +48,25 @@ def blocks_of(dataset):
     }
 
 
+def lesson_shards(model, shards_of):
+    """The shards of every data set that a model learns from, behind each other; `shards_of` is one of those above."""
+    return [path for name in cfg.models[model].datasets for path in shards_of(name)]
+
+
+def lesson_options(model):
+    """The blocks of a model's data sets as the command's options."""
+    options = [
+        f"--{kind} {shlex.quote(block.as_json())}"
+        for name in cfg.models[model].datasets
+        for kind, block in blocks_of(name).items()
+    ]
+    return " ".join(options)
+
+
+def distinct(paths):
+    return list(dict.fromkeys(paths))
+
+
 def test_structure(dataset, number):
     """Index in the plan of one of a data set's test structures; numbers beyond the last begin anew."""
     d = cfg.datasets[dataset]

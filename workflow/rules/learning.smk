@@ -3,20 +3,17 @@
 
 rule train_model:
     input:
-        waves=lambda w: ancient(wave_shards(cfg.models[w.model].dataset)),
-        depth=lambda w: ancient(depth_shards(cfg.models[w.model].dataset)),
+        waves=lambda w: ancient(lesson_shards(w.model, wave_shards)),
+        depth=lambda w: ancient(lesson_shards(w.model, depth_shards)),
         manifests=lambda w: manifests(
-            wave_shards(cfg.models[w.model].dataset) + depth_shards(cfg.models[w.model].dataset)
+            distinct(lesson_shards(w.model, wave_shards) + lesson_shards(w.model, depth_shards))
         ),
     output:
         network=directory("results/models/{model}"),
         manifest="results/models/{model}.manifest.json",
     params:
         model=lambda w: cfg.models[w.model].as_json(),
-        dataset=lambda w: cfg.datasets[cfg.models[w.model].dataset].as_json(),
-        specimen=lambda w: blocks_of(cfg.models[w.model].dataset)["specimen"].as_json(),
-        imaging=lambda w: blocks_of(cfg.models[w.model].dataset)["imaging"].as_json(),
-        labels=lambda w: blocks_of(cfg.models[w.model].dataset)["labels"].as_json(),
+        lessons=lambda w: lesson_options(w.model),
         waves=lambda w, input: repeated("--waves", input.waves),
         depth=lambda w, input: repeated("--depth", input.depth),
         root_seed=cfg.root_seed,
@@ -32,9 +29,8 @@ rule train_model:
         mem_mb=4000,
         runtime=720,
         device=cfg.device,
-        gpu=GPU,
+        gpu=lambda w: GPU * cfg.models[w.model].training.devices,
     shell:
-        "segdepth train-model --name {wildcards.model} --model {params.model:q} --dataset {params.dataset:q}"
-        " --specimen {params.specimen:q} --imaging {params.imaging:q} --labels {params.labels:q}"
+        "segdepth train-model --name {wildcards.model} --model {params.model:q} {params.lessons}"
         " {params.waves} {params.depth} --root-seed {params.root_seed} --device {resources.device} --threads {threads}"
         " --checkpoints results/checkpoints/{wildcards.model} --out {output.network} 2>&1 | tee {log}"

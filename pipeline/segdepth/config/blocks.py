@@ -392,7 +392,7 @@ class Training(Block):
         2, description="times an image is used, each with new noise, before its lens is drawn anew"
     )
     dose_lambda: range_of(gt=0, le=10_000) | None = Field(
-        None, description="each sample's dose is drawn from this range, log-uniform; without it, the data set's"
+        None, description="each sample's dose is drawn from this range, log-uniform; without it, its data set's"
     )
     flip: bool = Field(True, description="mirror samples along x, at random")
     crop_pixels: Annotated[Count, Field(ge=64, le=4096, multiple_of=NETWORK_STRIDE)] = Field(
@@ -404,13 +404,21 @@ class Training(Block):
     patience_epochs: Annotated[Count, Field(ge=1)] = Field(10, description="early stopping on the validation loss")
     learning_rate: Annotated[Number, Field(gt=0, le=1)] = 3e-3
     weight_decay: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    gradient_clip: Annotated[Number, Field(ge=0, le=1000)] = Field(
+        0.0, description="longest gradient, in its norm; 0 leaves it as it is"
+    )
+    devices: Annotated[Count, Field(ge=1, le=64)] = Field(
+        1, description="GPUs, or processes on a CPU, that train together; each takes a batch of batch_size"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is fast")
 
 
 class Model(Block):
-    """One network and the dataset it learns from."""
+    """One network and the datasets it learns from."""
 
-    dataset: Name
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
+        description="what it learns from, each structure as often; the first one's dose is the network's own"
+    )
     architecture: Architecture = Architecture()
     training: Training = Training()
 

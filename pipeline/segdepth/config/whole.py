@@ -23,6 +23,10 @@ from segdepth.config.blocks import (
 from segdepth.config.fields import NETWORK_STRIDE, Count, Name, check_whole_pixels
 
 
+LABEL_RATIO = {"binned": 1, "full": 4}
+"""Label pixels, in image pixels, of each variant of the network."""
+
+
 class Config(Block):
     """The whole of ``config.yaml``."""
 
@@ -55,7 +59,8 @@ class Config(Block):
             need(f"{here}.labels", dataset.labels, self.labels)
             self._check_dataset(here, dataset)
         for name, model in self.models.items():
-            need(f"models.{name}.dataset", model.dataset, self.datasets)
+            for dataset in model.datasets:
+                need(f"models.{name}.datasets", dataset, self.datasets)
             self._check_model(f"models.{name}", model)
         for name, datasets in self.evaluations.items():
             need(f"evaluations.{name}", name, self.models)
@@ -146,7 +151,7 @@ class Config(Block):
     def _check_evaluation(self, here: str, model: str, name: str) -> None:
         """What is measured must be unseen, and made of pixels that the network reads."""
         self._check_test_part(here, name)
-        learnt, measured = self.datasets[self.models[model].dataset], self.datasets[name]
+        learnt, measured = self.datasets[self.models[model].datasets[0]], self.datasets[name]
         for section, kind in (("imaging", "image"), ("labels", "label")):
             blocks = getattr(self, section)
             mine, other = blocks[getattr(learnt, section)].pixel_pm, blocks[getattr(measured, section)].pixel_pm
@@ -163,28 +168,35 @@ class Config(Block):
         self._check_unseen(here, model, name)
 
     def _check_unseen(self, here: str, model: str, name: str) -> None:
-        learnt, measured = self.datasets[self.models[model].dataset], self.datasets[name]
-        if learnt.specimen != measured.specimen:
-            return
+        measured = self.datasets[name]
         specimen = self.specimens[measured.specimen]
-        seen = {i for part in ("train", "validation") for i in learnt.structures_of(part, specimen)}
-        both = sorted(seen & set(measured.structures_of("test", specimen)))
-        if both:
-            raise ValueError(
-                f"{here}: {len(both)} test structures of {name!r} are among those that {model!r} learns from "
-                f"(the first is {both[0]}); give both data sets the same share of test structures"
-            )
+        for learnt in (self.datasets[dataset] for dataset in self.models[model].datasets):
+            if learnt.specimen != measured.specimen:
+                continue
+            seen = {i for part in ("train", "validation") for i in learnt.structures_of(part, specimen)}
+            both = sorted(seen & set(measured.structures_of("test", specimen)))
+            if both:
+                raise ValueError(
+                    f"{here}: {len(both)} test structures of {name!r} are among those that {model!r} learns from "
+                    f"(the first is {both[0]}); give both data sets the same share of test structures"
+                )
 
     def _check_model(self, here: str, model: Model) -> None:
-        dataset = self.datasets[model.dataset]
+        for name in model.datasets:
+            self._check_lesson(here, model, name)
+        self._check_lessons_agree(here, model)
+
+    def _check_lesson(self, here: str, model: Model, name: str) -> None:
+        """One of the data sets that a model learns from."""
+        dataset = self.datasets[name]
         imaging, labels = self.imaging[dataset.imaging], self.labels[dataset.labels]
         specimen = self.specimens[dataset.specimen]
         ratio = labels.pixel_pm / imaging.pixel_pm
-        wanted = {"binned": 1, "full": 4}[model.architecture.variant]
+        wanted = LABEL_RATIO[model.architecture.variant]
         if abs(ratio - wanted) > 1e-6:
             raise ValueError(
                 f"{here}.architecture.variant: got {model.architecture.variant!r}, which needs a label pixel {wanted} "
-                f"times the image pixel, but dataset {model.dataset!r} has {ratio:g}"
+                f"times the image pixel, but dataset {name!r} has {ratio:g}"
             )
         side = round(specimen.field_pm / imaging.pixel_pm)
         if model.training.crop_pixels > side:
@@ -193,12 +205,32 @@ class Config(Block):
             )
         if side % NETWORK_STRIDE:
             raise ValueError(
-                f"{here}.dataset: the field of {model.dataset!r} has {side} pixels a side; "
+                f"{here}.datasets: the field of {name!r} has {side} pixels a side; "
                 f"the network needs a multiple of {NETWORK_STRIDE}"
             )
         for part in ("train", "validation"):
             if not dataset.structures_of(part, specimen):
                 raise ValueError(
-                    f"datasets.{model.dataset}.splits.{part}: got {getattr(dataset.splits, part):g}, which leaves "
+                    f"datasets.{name}.splits.{part}: got {getattr(dataset.splits, part):g}, which leaves "
                     f"none of the {specimen.structures} structures; training needs at least one"
                 )
+
+    def _check_lessons_agree(self, here: str, model: Model) -> None:
+        """Data sets that are learnt from together share pixels, field and labels, and split a specimen alike."""
+        if len(set(model.datasets)) < len(model.datasets):
+            raise ValueError(f"{here}.datasets: names a data set twice: {', '.join(model.datasets)}")
+        first = self.datasets[model.datasets[0]]
+        splits = {first.specimen: first.splits}
+        for name in model.datasets[1:]:
+            other = self.datasets[name]
+            for what, mine, its in (
+                ("imaging.pixel_pm", *(self.imaging[d.imaging].pixel_pm for d in (first, other))),
+                ("specimen.field_pm", *(self.specimens[d.specimen].field_pm for d in (first, other))),
+                ("labels", first.labels, other.labels),
+                ("splits", splits.setdefault(other.specimen, other.splits), other.splits),
+            ):
+                if mine != its:
+                    raise ValueError(
+                        f"{here}.datasets: {model.datasets[0]!r} and {name!r} cannot be learnt together: their "
+                        f"{what} differ ({mine} and {its})"
+                    )

@@ -132,14 +132,14 @@ def evaluate_model(
 
 def _check_unseen(model: Path, structures: Sequence[int], specimen_name: str, root_seed: int) -> None:
     """A network must not be judged on what it learned from."""
-    trained: dict[str, Any] = read_manifest(model)["notes"].get("training_structures") or {}
-    if trained.get("specimen") != specimen_name or trained.get("root_seed", root_seed) != root_seed:
-        return
-    both = sorted(set(trained.get("indices", ())) & set(structures))
+    both: set[int] = set()
+    for trained in read_manifest(model)["notes"].get("training_structures", ()):
+        if trained["specimen"] == specimen_name and trained["root_seed"] == root_seed:
+            both |= set(trained["indices"]) & set(structures)
     if both:
         raise ConfigError(
             f"{model}: was trained on {len(both)} of the {len(set(structures))} structures of specimen "
-            f"{specimen_name!r} that it would be tested on (the first is {both[0]}); "
+            f"{specimen_name!r} that it would be tested on (the first is {min(both)}); "
             "evaluate it on structures that it has not seen"
         )
 

@@ -42,7 +42,7 @@ class DepthModule(lightning.LightningModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self(batch.noisy)
         loss = weighted_cross_entropy(logits, batch.depth, batch.weight)
-        self.log("validation_loss", loss, batch_size=len(batch.noisy))
+        self.log("validation_loss", loss, batch_size=len(batch.noisy), sync_dist=True)
         right = logits.argmax(1) == batch.depth
         for row, element in enumerate(("Ce", "O")):
             inside = batch.regions == ATOMIC_NUMBER[element]
@@ -51,7 +51,7 @@ class DepthModule(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         right, all_ = self._hits.T
         values = [right.sum() / all_.sum(), *(right / all_.clamp_min(1))]
-        self.log_dict(dict(zip(METRICS, values)))
+        self.log_dict(dict(zip(METRICS, values)), sync_dist=True)
 
     def configure_optimizers(self) -> dict:
         block = self.training_block

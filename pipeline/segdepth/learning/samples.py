@@ -7,8 +7,9 @@ the epoch and the batch alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -26,6 +27,7 @@ from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.detector import electrons_per_pixel, noisy, noisy_batch
 from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
 from segdepth.simulation.optics import ImageFormer
+from segdepth.splits import split_position
 from segdepth.store.zarr_store import open_zarr
 
 POOL_BATCHES = 8
@@ -48,6 +50,7 @@ class StructureShelf:
     ----------
     waves, depth : shards of waves and of depth maps, in the same order.
     wanted : indices in the plan.
+    kept_bytes : how much of it stays in memory.
 
     Raises
     ------
@@ -55,10 +58,13 @@ class StructureShelf:
         A wanted structure is in none of the shards.
     """
 
-    def __init__(self, waves: list[Path], depth: list[Path], wanted: list[int]) -> None:
+    def __init__(
+        self, waves: list[Path], depth: list[Path], wanted: list[int], *, kept_bytes: int | None = None
+    ) -> None:
         if len(waves) != len(depth):
             raise ConfigError(f"got {len(waves)} shards of waves and {len(depth)} of depth; as many of each are needed")
         chosen = set(wanted)
+        self._kept_bytes = KEPT_BYTES if kept_bytes is None else kept_bytes
         self.indices: list[int] = []
         self._places: list[tuple[xr.Dataset, xr.Dataset, int, int]] = []
         for wave_path, depth_path in zip(waves, depth, strict=True):
@@ -78,9 +84,11 @@ class StructureShelf:
         self._keep_some()
 
     def _keep_some(self) -> None:
+        if not self._places:
+            return
         store, maps, *_ = self._places[0]
         each = store["wave"][0].nbytes + sum(maps[name][0].nbytes for name in MAPS.values())
-        keep = max(1, KEPT_BYTES // each)
+        keep = max(1, self._kept_bytes // each)
         self.wave, self.maps = lru_cache(keep)(self._read_wave), lru_cache(keep)(self._read_maps)
 
     def part(self, indices: list[int]) -> StructureShelf:
@@ -114,47 +122,92 @@ class Batch(NamedTuple):
     regions: Tensor
 
 
+@dataclass(frozen=True)
+class Source:
+    """Structures of one data set, the lens they are seen through, and the dose."""
+
+    structures: StructureShelf
+    imaging: Imaging
+    dose_lambda: float
+    specimen_name: str
+
+    def doses(self, training: Training) -> tuple[float, float]:
+        """Lowest and highest λ that samples are drawn at."""
+        return training.dose_lambda or (self.dose_lambda, self.dose_lambda)
+
+    def part(self, indices: list[int]) -> Source:
+        return replace(self, structures=self.structures.part(indices))
+
+    def former(self, device: torch.device) -> ImageFormer:
+        return image_former(self.imaging, self.structures.wave_attrs, self.structures.orders, device)
+
+
 class TrainingSamples(IterableDataset):
-    """Endless fresh samples, cut into epochs; ``epoch`` is set by the trainer before each pass."""
+    """Endless fresh samples of all sources, each structure as likely; cut into epochs, ``epoch`` is set by the trainer
+    before each pass.
+
+    Of several processes (``world``) each draws samples of its own, by its ``rank``.
+    """
 
     def __init__(
-        self, structures: StructureShelf, imaging: Imaging, training: Training, dose_lambda: float, device: torch.device
+        self, sources: Sequence[Source], training: Training, device: torch.device, rank: int = 0, world: int = 1
     ) -> None:
-        self.structures, self.imaging, self.training, self.device = structures, imaging, training, device
-        self.doses = training.dose_lambda or (dose_lambda, dose_lambda)
-        self.former = _former(structures, imaging, device)
-        self.ratio = round(structures.label_pixel_pm / imaging.pixel_pm)
+        self.sources, self.training, self.device = list(sources), training, device
+        self.rank, self.world = rank, world
+        self._formers = [source.former(device) for source in self.sources]
+        self._first = np.cumsum([0, *(len(source.structures) for source in self.sources)])
+        self.doses = np.array([source.doses(training) for source in self.sources])
+        self.pixel_pm = self.sources[0].imaging.pixel_pm
+        self.ratio = round(self.sources[0].structures.label_pixel_pm / self.pixel_pm)
         self.epoch = 0
 
     def __len__(self) -> int:
-        return max(1, self.training.epoch_samples // self.training.batch_size)
+        return max(1, self.training.epoch_samples // (self.training.batch_size * self.world))
 
     def __iter__(self) -> Iterator[Batch]:
         size, repeats = self.training.batch_size, self.training.optics_repeats
         done = 0
         while done < len(self):
-            rng = np.random.default_rng(np.random.SeedSequence([self.training.seed, self.epoch, done]))
+            own = [self.rank] if self.rank else []  # one process draws what it always drew
+            rng = np.random.default_rng(np.random.SeedSequence([self.training.seed, self.epoch, done, *own]))
             noise = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
             batches = min(POOL_BATCHES * repeats, len(self) - done)
             pool = -(-batches // repeats) * size
-            which = rng.integers(len(self.structures), size=pool)
+            which = rng.integers(self._first[-1], size=pool)
             images = self._form(which, rng)
             orders = [rng.permutation(pool) for _ in range(repeats)]
             for batch in np.concatenate(orders).reshape(-1, size)[:batches]:
                 yield self._batch(images, which, batch, rng, noise)
             done += batches
 
+    def _source_of(self, which: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self._first, which, side="right") - 1
+
     def _form(self, which: np.ndarray, rng: np.random.Generator) -> Tensor:
-        stored = self.imaging.defocus_values_nm
-        if self.training.fresh_optics:
-            low, high = min(stored), max(stored)
-            reach = (high - low) / max(len(stored) - 1, 1) / 2  # half a step more, so that no test value is at an edge
-            defocus = rng.uniform(low - reach, high + reach, len(which))
-        else:
-            defocus = rng.choice(stored, len(which))
-        lens = Lens.from_columns(lens_columns(draw_lens_values(self.imaging, defocus, rng)), self.device)
-        waves = torch.stack([self.structures.wave(int(position)) for position in which])
-        return self.former.form(waves, lens)
+        """An image of each structure, (n, y, x)."""
+        images: Tensor | None = None
+        owner = self._source_of(which)
+        for number in np.unique(owner):
+            here = np.flatnonzero(owner == number)
+            source, former = self.sources[number], self._formers[number]
+            lens = Lens.from_columns(
+                lens_columns(draw_lens_values(source.imaging, self._defocus(source.imaging, len(here), rng), rng)),
+                self.device,
+            )
+            waves = torch.stack([source.structures.wave(int(which[i] - self._first[number])) for i in here])
+            formed = former.form(waves, lens)
+            if images is None:
+                images = formed.new_empty((len(which), *formed.shape[1:]))
+            images[torch.as_tensor(here, device=formed.device)] = formed
+        return images
+
+    def _defocus(self, imaging: Imaging, count: int, rng: np.random.Generator) -> np.ndarray:
+        stored = imaging.defocus_values_nm
+        if not self.training.fresh_optics:
+            return rng.choice(stored, count)
+        low, high = min(stored), max(stored)
+        reach = (high - low) / max(len(stored) - 1, 1) / 2  # half a step more, so that no test value is at an edge
+        return rng.uniform(low - reach, high + reach, count)
 
     def _batch(
         self, images: Tensor, which: np.ndarray, batch: np.ndarray, rng: np.random.Generator, noise: torch.Generator
@@ -163,60 +216,64 @@ class TrainingSamples(IterableDataset):
         crop, ratio = self.training.crop_pixels, self.ratio
         label_crop = crop // ratio
         room = images.shape[-1] // ratio - label_crop
+        owner = self._source_of(which[batch])
         parts: dict[str, list[Tensor]] = {"image": [], "depth": [], "weight": [], "regions": []}
-        for position in batch:
+        for position, number in zip(batch, owner):
             row, column = (int(value) for value in rng.integers(room + 1, size=2))
             mirrored = self.training.flip and rng.random() < 0.5
-            maps = self.structures.maps(int(which[position]))
+            maps = self.sources[number].structures.maps(int(which[position] - self._first[number]))
             cut = {name: values[row : row + label_crop, column : column + label_crop] for name, values in maps.items()}
             top, left = row * ratio, column * ratio
             cut["image"] = images[position, top : top + crop, left : left + crop]
             for name, values in cut.items():
                 parts[name].append(values.flip(-1) if mirrored else values)
         stacked = {name: torch.stack(values).to(self.device) for name, values in parts.items()}
-        doses = np.exp(rng.uniform(*np.log(self.doses), len(batch)))
-        electrons = torch.tensor(
-            electrons_per_pixel(doses, self.imaging.pixel_pm, self.imaging.detection_efficiency), dtype=torch.float32
-        )
+        low, high = np.log(self.doses[owner]).T
+        doses = np.exp(rng.uniform(low, high))
+        counted = np.array([source.imaging.detection_efficiency for source in self.sources])[owner]
+        electrons = torch.tensor(electrons_per_pixel(doses, self.pixel_pm, counted), dtype=torch.float32)
         grainy = noisy_batch(stacked.pop("image"), electrons.to(self.device)[:, None, None], noise)
         return Batch(noisy=grainy[:, None], **stacked)
 
 
 def fixed_batches(
-    structures: StructureShelf,
-    imaging: Imaging,
-    dose_lambda: float,
-    specimen_name: str,
+    sources: Sequence[Source],
+    training: Training,
     root_seed: int,
-    batch_size: int,
     device: torch.device,
     draws: int = 4,
 ) -> list[Batch]:
     """Validation: each structure at ``draws`` defocus values, the middles of equal parts of the range training draws
-    from, with one fixed noise each."""
-    former = _former(structures, imaging, device)
+    from, with one fixed noise each; doses are spread evenly (in log λ) over what training draws."""
+    batches: list[Batch] = []
+    for source in sources:
+        batches += _fixed_batches_of(source, training, root_seed, device, draws, VALIDATION_BYTES // len(sources))
+    return batches
+
+
+def _fixed_batches_of(
+    source: Source, training: Training, root_seed: int, device: torch.device, draws: int, most_bytes: int
+) -> list[Batch]:
+    structures, imaging, former = source.structures, source.imaging, source.former(device)
     stored = imaging.defocus_values_nm
     defocus = min(stored) + (max(stored) - min(stored)) * (np.arange(draws) + 0.5) / draws
-    electrons = electrons_per_pixel(dose_lambda, imaging.pixel_pm, imaging.detection_efficiency)
-    pixels = former.field_pixels**2
-    most = max(1, VALIDATION_BYTES // (draws * pixels * 4 * (1 + len(MAPS))))
+    low, high = np.log(source.doses(training))
+    most = max(1, most_bytes // (draws * former.field_pixels**2 * 4 * (1 + len(MAPS))))
     chosen = np.unique(np.linspace(0, len(structures) - 1, min(len(structures), most)).round().astype(int))
 
     def samples() -> Iterator[tuple[int, Tensor]]:
-        for position in chosen.tolist():
-            rng_of = partial(structure_rng, root_seed, specimen_name, structures.indices[position])
+        for place, position in enumerate(chosen.tolist()):
+            rng_of = partial(structure_rng, root_seed, source.specimen_name, structures.indices[position])
             lens = Lens.from_columns(lens_columns(draw_lens_values(imaging, defocus, rng_of("lens"))), device)
             images = former.form(structures.wave(position).expand(draws, -1, -1, -1), lens).cpu().numpy()
             for number, image in enumerate(images):
+                dose = float(np.exp(low + (high - low) * split_position(place * draws + number)))
+                electrons = electrons_per_pixel(dose, imaging.pixel_pm, imaging.detection_efficiency)
                 yield position, torch.as_tensor(noisy(image, electrons, rng_of("noise", number)))
 
     batches, remaining = [], samples()
-    while some := list(islice(remaining, batch_size)):
+    while some := list(islice(remaining, training.batch_size)):
         each = [structures.maps(position) for position, _ in some]
         maps = {name: torch.stack([one[name] for one in each]).to(device) for name in MAPS}
         batches.append(Batch(noisy=torch.stack([image for _, image in some])[:, None].to(device), **maps))
     return batches
-
-
-def _former(structures: StructureShelf, imaging: Imaging, device: torch.device) -> ImageFormer:
-    return image_former(imaging, structures.wave_attrs, structures.orders, device)

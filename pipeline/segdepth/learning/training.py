@@ -15,20 +15,23 @@ import re
 import shutil
 import time
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.utils.data import DataLoader
 
-from segdepth.config import CLASSES, Architecture, Dataset, Imaging, Labels, Model, Specimen, Training
+from segdepth.config import CLASSES, Architecture, Model, Training
 from segdepth.devices import torch_device
 from segdepth.learning.callbacks import Curve, Progress
+from segdepth.learning.lessons import Lesson
 from segdepth.learning.module import METRICS, DepthModule
 from segdepth.learning.network_files import NetworkCard, save_network
-from segdepth.learning.samples import StructureShelf, TrainingSamples, fixed_batches
+from segdepth.learning.samples import KEPT_BYTES, Batch, Source, TrainingSamples, fixed_batches
 from segdepth.learning.temperature import divide_logits, fit_temperature, validation_logits
 from segdepth.learning.unet import UNet, count_parameters
 from segdepth.store.manifest import check_target, read_manifest, writing
@@ -59,6 +62,23 @@ def _remove_other_trainings(checkpoints: Path, keep: Path) -> None:
             shutil.rmtree(other)
 
 
+def _tensorboard(folder: Path, name: str) -> Logger | bool:
+    """TensorBoard's log in ``folder/tensorboard/name`` where TensorBoard is installed."""
+    if find_spec("tensorboard") is None:
+        return False
+    return TensorBoardLogger(folder / "tensorboard", name=name, version="")
+
+
+def _samples(
+    lessons: list[Lesson], sources: list[Source], block: Training, root_seed: int, where: torch.device, rank: int
+) -> tuple[TrainingSamples, list[Batch]]:
+    """What is learnt from, and the held-out batches that it is judged by."""
+    train = [source.part(lesson.indices("train")) for lesson, source in zip(lessons, sources)]
+    held_out = [source.part(lesson.indices("validation")) for lesson, source in zip(lessons, sources)]
+    validation = fixed_batches(held_out, block, root_seed, where)
+    return TrainingSamples(train, block, where, rank, block.devices), validation
+
+
 def build_network(architecture: Architecture, seed: int) -> UNet:
     """A freshly initialised network; the seed decides its weights."""
     lightning.seed_everything(seed, verbose=False)
@@ -69,13 +89,8 @@ def train_model(
     *,
     name: str,
     model: Model,
-    dataset: Dataset,
-    specimen: Specimen,
-    imaging: Imaging,
-    labels: Labels,
+    lessons: list[Lesson],
     root_seed: int,
-    waves: list[Path],
-    depth: list[Path],
     out: Path,
     checkpoints: Path,
     code: str,
@@ -86,33 +101,29 @@ def train_model(
 
     Parameters
     ----------
-    name : the model block's name; specimen's name is in ``dataset``.
-    waves, depth : shards in the same order.
+    name : the model block's name.
+    lessons : the data sets it learns from, in the model block's order.
     out, checkpoints : result folder, and the folder under which checkpoints are kept.
+
+    With ``training.devices`` above 1 every device runs this function in a process of its own and learns from samples
+    of its own; the first one writes.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists devices that are not there
     where = torch_device(device)
     if threads:
         torch.set_num_threads(threads)
-    inputs = [*waves, *depth]
+    inputs = list(dict.fromkeys(path for lesson in lessons for path in (*lesson.waves, *lesson.depth)))
     check_target(out, COMMAND, inputs)
-    train_indices, validation_indices = (dataset.structures_of(part, specimen) for part in ("train", "validation"))
     block: Training = model.training
     network = build_network(model.architecture, block.seed)
-    shelf = StructureShelf(waves, depth, train_indices + validation_indices)
-    train = TrainingSamples(shelf.part(train_indices), imaging, block, dataset.dose_lambda, where)
-    held_out = shelf.part(validation_indices)
-    validation = fixed_batches(
-        held_out, imaging, dataset.dose_lambda, dataset.specimen, root_seed, block.batch_size, where
-    )
-    del held_out  # with what it keeps in memory
-    steps = len(train) * block.epochs
+    sources = [lesson.source(KEPT_BYTES // len(lessons)) for lesson in lessons]
+    steps_an_epoch = max(1, block.epoch_samples // (block.batch_size * block.devices))
+    steps = steps_an_epoch * block.epochs
     module = DepthModule(network.to(memory_format=torch.channels_last), block, steps)
 
     contents = [read_manifest(path)["content"] for path in inputs]
-    blocks = [block.as_json() for block in (model, dataset, specimen, imaging, labels)]
+    blocks = [model.as_json(), *(lesson.as_json() for lesson in lessons)]
     folder = checkpoints / _fingerprint(name, *blocks, root_seed, contents, code)
-    _remove_other_trainings(checkpoints, folder)
     best = ModelCheckpoint(
         folder,
         "best",
@@ -125,10 +136,12 @@ def train_model(
     curve = Curve()
     trainer = lightning.Trainer(
         accelerator="gpu" if where.type == "cuda" else "cpu",
-        devices=1,
+        devices=block.devices,
+        strategy="ddp" if block.devices > 1 else "auto",
         precision=lightning_precision(block.precision, where),
+        gradient_clip_val=block.gradient_clip or None,
         max_epochs=block.epochs,
-        logger=False,
+        logger=_tensorboard(checkpoints.parent, name),
         callbacks=[
             Progress(name, steps),
             curve,
@@ -138,8 +151,12 @@ def train_model(
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        plugins=[LightningEnvironment()],  # one process, also inside a cluster's job
+        plugins=[LightningEnvironment()],  # starts its own processes, also inside a cluster's job
     )
+    if trainer.is_global_zero:
+        _remove_other_trainings(checkpoints, folder)
+    where = trainer.strategy.root_device
+    train, validation = _samples(lessons, sources, block, root_seed, where, trainer.global_rank)
     last = folder / "last.ckpt"
     if last.exists():
         log.warning("resuming from %s", last)
@@ -156,12 +173,16 @@ def train_model(
             weights_only=True,
         )
     seconds = time.monotonic() - started
+    if not trainer.is_global_zero:
+        return
 
     state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     # Lightning leaves the network on the CPU
     temperature = fit_temperature(*validation_logits(module.network.to(where), validation))
     divide_logits(module.network, temperature)
+    first = lessons[0]
+    imaging, labels = first.imaging, first.labels
     counted = imaging.detection_efficiency  # cards tell what a camera counts
     card = NetworkCard(
         variant=model.architecture.variant,
@@ -169,8 +190,8 @@ def train_model(
         classes=CLASSES,
         input_pixel_pm=imaging.pixel_pm,
         label_pixel_pm=labels.pixel_pm,
-        field_pm=specimen.field_pm,
-        dose_lambda=dataset.dose_lambda * counted,
+        field_pm=first.specimen.field_pm,
+        dose_lambda=first.dataset.dose_lambda * counted,
         labels=labels.model_dump(mode="json"),
         dose_lambda_range=tuple(dose * counted for dose in block.dose_lambda) if block.dose_lambda else None,
         temperature=round(temperature, 4),
@@ -193,17 +214,18 @@ def train_model(
         inputs=inputs,
         parameters={
             "model": model.model_dump(mode="json"),
-            "dataset": dataset.model_dump(mode="json"),
-            "imaging": imaging.model_dump(mode="json"),
-            "labels": labels.model_dump(mode="json"),
+            "lessons": [lesson.as_json() for lesson in lessons],
         },
         seeds={"root_seed": root_seed, "training": block.seed},
         notes={
-            "training_structures": {
-                "specimen": dataset.specimen,
-                "root_seed": root_seed,
-                "indices": sorted(train_indices + validation_indices),
-            }
+            "training_structures": [
+                {
+                    "specimen": lesson.dataset.specimen,
+                    "root_seed": root_seed,
+                    "indices": sorted(lesson.indices("train") + lesson.indices("validation")),
+                }
+                for lesson in lessons
+            ]
         },
     ) as partial:
         partial.mkdir()

@@ -1,0 +1,67 @@
+"""What a network learns from: data sets with their blocks and shards. Knows nothing of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segdepth.config import ConfigError, Dataset, Imaging, Labels, Specimen
+from segdepth.learning.samples import Source, StructureShelf
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A data set to learn from: its blocks, and its shards of waves and of depth maps in the same order."""
+
+    dataset: Dataset
+    specimen: Specimen
+    imaging: Imaging
+    labels: Labels
+    waves: list[Path]
+    depth: list[Path]
+
+    def indices(self, part: str) -> list[int]:
+        return self.dataset.structures_of(part, self.specimen)
+
+    def source(self, kept_bytes: int) -> Source:
+        """Its training and validation structures."""
+        shelf = StructureShelf(
+            self.waves, self.depth, self.indices("train") + self.indices("validation"), kept_bytes=kept_bytes
+        )
+        return Source(shelf, self.imaging, self.dataset.dose_lambda, self.dataset.specimen)
+
+    def as_json(self) -> dict:
+        blocks = ("dataset", "specimen", "imaging", "labels")
+        return {name: getattr(self, name).model_dump(mode="json") for name in blocks}
+
+
+def join_lessons(
+    datasets: Sequence[Dataset],
+    specimens: Sequence[Specimen],
+    imagings: Sequence[Imaging],
+    labels: Sequence[Labels],
+    waves: Sequence[Path],
+    depth: Sequence[Path],
+) -> list[Lesson]:
+    """Blocks in the data sets' order, and the shards of all data sets behind each other, parted again.
+
+    Raises
+    ------
+    ConfigError
+        There are not as many blocks of each kind, or not as many shards as the specimens have.
+    """
+    given = {"dataset": datasets, "specimen": specimens, "imaging": imagings, "labels": labels}
+    if len({len(blocks) for blocks in given.values()}) > 1:
+        told = ", ".join(f"{len(blocks)} --{name}" for name, blocks in given.items())
+        raise ConfigError(f"got {told}; each is needed once for every data set")
+    shards = sum(specimen.shards for specimen in specimens)
+    for name, paths in (("waves", waves), ("depth", depth)):
+        if len(paths) != shards:
+            raise ConfigError(f"--{name}: got {len(paths)} shards; the specimens have {shards}")
+    lessons, first = [], 0
+    for dataset, specimen, imaging, label in zip(datasets, specimens, imagings, labels):
+        last = first + specimen.shards
+        lessons.append(Lesson(dataset, specimen, imaging, label, list(waves[first:last]), list(depth[first:last])))
+        first = last
+    return lessons
