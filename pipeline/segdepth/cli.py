@@ -24,6 +24,7 @@ from segdepth.config import (
     Micrograph,
     Model,
     Specimen,
+    Table,
     check_files,
     json_schema,
     load_config,
@@ -48,6 +49,7 @@ SECTIONS = {
     Dataset: "datasets",
     Model: "models",
     Micrograph: "micrographs",
+    Table: "tables",
 }
 BLOCK_HELP = "block: FILE:NAME (config.yaml:NAME) or JSON"
 
@@ -75,7 +77,8 @@ def read_block(kind: type[Block], text: str) -> Any:
         raise ConfigError(f"--{option}: got {text!r}; allowed: FILE:NAME or JSON")
     blocks = getattr(load_config(file), SECTIONS[kind])
     if name not in blocks:
-        raise ConfigError(f"--{option}: {file} has no {SECTIONS[kind]} block {name!r}; it has {', '.join(blocks)}")
+        known = ", ".join(blocks) or "none"
+        raise ConfigError(f"--{option}: {file} has no {SECTIONS[kind]} block {name!r}; it has {known}")
     return blocks[name]
 
 
@@ -228,6 +231,54 @@ def evaluate_model(
     )
 
 
+@app.command("estimate-limit")
+def estimate_limit(
+    dataset: BlockText,
+    specimen: BlockText,
+    beam: BlockText,
+    imaging: BlockText,
+    dataset_name: Annotated[str, typer.Option(help="name of the dataset block")],
+    plan: Annotated[Path, typer.Option(help="plan.csv")],
+    atoms: Paths,
+    out: Out,
+    root_seed: Seed = 0,
+    columns: Annotated[int, typer.Option(min=1, help="columns of each element in each test structure")] = 2,
+    device: Device = "auto",
+) -> None:
+    """The physical limit of counting single columns in a data set's test structures, and what neighbours alone tell."""
+    import torch
+
+    from segdepth.evaluation.limit_job import estimate_limit as job
+
+    torch.set_num_threads(1)
+    job(
+        dataset=read_block(Dataset, dataset),
+        dataset_name=dataset_name,
+        specimen=read_block(Specimen, specimen),
+        beam=read_block(Beam, beam),
+        imaging=read_block(Imaging, imaging),
+        plan=plan,
+        atoms=atoms,
+        root_seed=root_seed,
+        out=out,
+        code=code_hash("segdepth.evaluation.limit_job"),
+        device=device,
+        columns=columns,
+    )
+
+
+@app.command("ship-model")
+def ship_model(
+    model: Annotated[Path, typer.Option(help="folder of the trained network")],
+    evaluation: Annotated[list[Path], typer.Option(help="folder of an evaluation for its card; repeat for more")],
+    out: Out,
+) -> None:
+    """Make the network that comes with the package: float16 weights, its card, and MODEL_CARD.md."""
+    from segdepth.evaluation.shipping import ship_model as job
+
+    job(model, evaluation, out, code_hash("segdepth.evaluation.shipping"))
+
+
 FIGURES = {
     "plot-fig1": ("fig1_depth", "Figure 1: depth, noisy image, estimate and confidence."),
     "plot-fig3": ("fig3_simulation", "Figure 3: depth maps and images with and without noise."),
@@ -285,11 +336,40 @@ def tabulate_table1(
     tabulate(evaluation, out, code_hash("segdepth.figures.table1"))
 
 
+@app.command("tabulate-networks")
+def tabulate_networks(
+    table: BlockText,
+    out: Out,
+    evaluations_root: Annotated[Path, typer.Option(help="holds <model>/<dataset>")] = Path("results/evaluation"),
+    models_root: Annotated[Path, typer.Option(help="holds <model>")] = Path("results/models"),
+    limits_root: Annotated[Path, typer.Option(help="holds <dataset>")] = Path("results/limits"),
+) -> None:
+    """Networks side by side, with what was aimed for, as a block of `tables` asks. Writes CSV and Markdown."""
+    from segdepth.figures.networks_table import Folders, tabulate
+
+    folders = Folders(evaluations_root, models_root, limits_root)
+    tabulate(read_block(Table, table), folders, out, code_hash("segdepth.figures.networks_table"))
+
+
+@app.command("plot-benchmark")
+def plot_benchmark(
+    evaluation: Annotated[list[Path], typer.Option(help="folder of an evaluation; repeat for up to four")],
+    out: Out,
+    limit: Annotated[Path | None, typer.Option(help="folder of estimate-limit")] = None,
+) -> None:
+    """Columns counted exactly, by true count and by defocus, beside the single-column limit. Writes PNG and PDF."""
+    from segdepth.figures.benchmark import plot
+
+    plot(evaluation, limit, out, code_hash("segdepth.figures.benchmark"))
+
+
 @app.command("predict")
 def predict(
     input: Annotated[Path, typer.Argument(help="micrograph: .npy, .npz or .tif, counts of one frame or of a movie")],
-    model: Annotated[Path, typer.Option(help="folder of a trained network")],
     out: Out,
+    model: Annotated[
+        Path | None, typer.Option(help="folder of a trained network; without it, the one that comes with the package")
+    ] = None,
     pixel_pm: Annotated[float | None, typer.Option(help="side of the micrograph's pixel in pm")] = None,
     key: Annotated[str | None, typer.Option(help="array name inside an .npz file")] = None,
     invalid: Annotated[float | None, typer.Option(help="value of masked pixels")] = None,
@@ -306,12 +386,13 @@ def predict(
     """Atom counts behind every pixel of a micrograph: prediction.zarr, columns.csv, prediction.png."""
     from segdepth.figures.prediction import draw_prediction
     from segdepth.inference.predict import predict_micrograph as job
+    from segdepth.learning.shipped import shipped_network
 
     warnings = job(
         input,
         out,
         pixel_pm=pixel_pm,
-        model=model,
+        model=model or shipped_network(),
         key=key,
         invalid=invalid,
         rotation_deg=rotation_deg,

@@ -114,7 +114,7 @@ CASES = [
     ("datasets.quick.specimen", "wedges", ["datasets.quick.specimen: no block is called 'wedges'; there are wedge"]),
     ("datasets.quick.specimen", ..., ["datasets.quick.specimen: missing"]),
     ("models.small.datasets", ["none"], ["models.small.datasets: no block is called 'none'; there are quick"]),
-    ("models.small.architecture", {"variant": "big"}, ["models.small.architecture.variant: got 'big'", "'binned' or 'full'"]),  # noqa: E501
+    ("models.small.architecture", {"variant": "big"}, ["models.small.architecture.variant: got 'big'", "'binned', 'full' or 'folded'"]),  # noqa: E501
     ("models.small.architecture", {"variant": "full"}, ["models.small.architecture.variant: got 'full'", "4 times"]),
     ("models.small.architecture", {"base_channels": 15}, ["models.small.architecture.base_channels: got 15", "multiple of 2"]),  # noqa: E501
     ("models.small.training", {"crop_pixels": 100}, ["models.small.training.crop_pixels: got 100", "multiple of 64"]),
@@ -129,6 +129,7 @@ CASES = [
     ("figures", {"model": "small", "dataset": "quick", "confusion_dataset": "quick", "montage_dataset": "slow"}, ["figures.montage_dataset: no block is called 'slow'"]),  # noqa: E501
     ("predictions", {"p": {"model": "small"}}, ["predictions.p", "give either input"]),
     ("predictions", {"p": {"model": "small", "input": "a.dm4"}}, ["predictions.p", "pixel_pm is needed"]),
+    ("tables", {"table1": {"rows": [{"label": "a", "limit": "quick", "shows": "limit"}]}}, ["tables.table1: results/tables/table1.csv is another table"]),  # noqa: E501
     ("device", "gpu", ["device: got 'gpu'", "'cuda'"]),
     ("root_seed", -1, ["root_seed: got -1"]),
 ]  # fmt: skip
@@ -139,6 +140,64 @@ def test_bad_values(tmp_path, path, value, says):
     message = refused(tmp_path, yaml.safe_dump(changed(path, value)))
     for part in says:
         assert part in message, message
+
+
+ROW = {"label": "a", "models": ["small"], "dataset": "quick"}
+TABLES = [
+    # rows, what the message must hold
+    ([], ["tables.t.rows", "at least 1"]),
+    ([ROW, ROW], ["tables.t: rows: two have the label 'a'"]),
+    ([ROW | {"label": "a\nb"}], ["tables.t.rows.0.label: got 'a\\nb'", "one line"]),
+    ([ROW | {"models": ["big"]}], ["tables.t (a).models: no block is called 'big'", "wide, shipped"]),
+    ([ROW | {"dataset": "slow"}], ["tables.t (a).dataset: no block is called 'slow'; there are coarse, quick"]),
+    ([ROW | {"models": []}], ["tables.t.rows.0: give either models and dataset, or limit and shows"]),
+    ([{"label": "a", "models": ["small"]}], ["tables.t.rows.0: give either models and dataset, or limit and shows"]),
+    ([ROW | {"shows": "wedge"}], ["tables.t.rows.0: give either models and dataset, or limit and shows"]),
+    ([ROW | {"models": ["small", "small"]}], ["tables.t.rows.0: models: names one twice: small, small"]),
+    ([ROW | {"models": ["small", "shipped"]}], ["tables.t (a).models: 'shipped' has no other seeds"]),
+    ([ROW | {"models": ["small", "wide"]}], ["'small' and 'wide' differ in more than training.seed"]),
+    ([ROW | {"dataset": "coarse"}], ["tables.t (a): the image pixel of 'coarse'", "'small' is trained at"]),
+    ([ROW | {"against": "b"}], ["tables.t: rows: 'a' is against 'b', which is no other row's label"]),
+    ([ROW | {"against": "a"}], ["tables.t: rows: 'a' is against 'a', which is no other row's label"]),
+    ([ROW | {"aims": {"centre": 0.9}}], ["tables.t.rows.0: aims: got 'centre'; allowed: pixelwise_accuracy, "]),
+    ([ROW | {"aims": {"columns_mean_error": 0}}], ["aims: got 'columns_mean_error'; allowed: "]),
+    ([ROW | {"aims": {"centre_accuracy": 94}}], ["tables.t.rows.0.aims.centre_accuracy: got 94", "1"]),
+    ([ROW | {"aims": {"centre_accuracy": -0.1}}], ["rows.0: aims.centre_accuracy: got -0.1; allowed are 0 to 1"]),
+    ([ROW | {"aims": {"columns_exact_change": -0.1}}], ["aims.columns_exact_change: needs against"]),
+    ([ROW | {"limit": "quick", "shows": "wedge"}], ["rows.0: a row with limit has label and shows, no models"]),
+    ([{"label": "a", "limit": "quick"}], ["tables.t.rows.0: a row with limit has label and shows, lacks shows"]),
+    ([{"label": "a", "limit": "slow", "shows": "wedge"}], ["tables.t (a).limit: no block is called 'slow'"]),
+]
+
+
+def with_table(rows: list) -> dict:
+    """GOOD with a table ``t``, a data set of other pixels, another seed of the network, and a wider one."""
+    data = changed("tables", {"t": {"rows": rows}})
+    data["imaging"]["coarse"] = {"pixel_pm": 5411 / 128}
+    data["datasets"]["coarse"] = data["datasets"]["quick"] | {"imaging": "coarse"}
+    data["models"]["seed1"] = data["models"]["small"] | {"training": {"seed": 1}}
+    data["models"]["wide"] = data["models"]["small"] | {"architecture": {"base_channels": 32}}
+    return data
+
+
+@pytest.mark.parametrize(("rows", "says"), TABLES, ids=lambda v: v[0][:60] if v and isinstance(v[0], str) else "")
+def test_bad_tables(tmp_path, rows, says):
+    message = refused(tmp_path, yaml.safe_dump(with_table(rows)))
+    for part in says:
+        assert part in message, message
+
+
+def test_a_good_table():
+    aims = {"columns_exact_change": -0.03, "hallucinated_rate_O": 0.02}
+    rows = [
+        ROW | {"label": "seeds", "models": ["small", "seed1"]},
+        ROW | {"label": "tilt 0.5°", "models": ["shipped"], "against": "seeds", "aims": aims},
+        {"label": "limit", "limit": "quick", "shows": "limit"},
+    ]
+    table = validate(Config, with_table(rows)).tables["t"]
+    missed = [table.rows[1].misses("hallucinated_rate_O", value) for value in (0.02, 0.021, None)]
+    assert missed == [False, True, True]
+    assert table.rows[1].misses("columns_exact_change", -0.031) and not table.rows[1].misses("columns_exact_change", 0)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ def test_frozen_phonons_want_a_fine_grid(data):
 def test_focal_modes_have_limits(data):
     data["imaging"]["overfocus"] |= {"focal_spread_nm": 20, "aperture_mrad": 45, "focal_steps": None}
     validate(Config, data, "config.yaml")
-    data["beams"]["beam300"] |= {"stored_angle_mrad": 60}
+    for beam in data["beams"].values():
+        beam["stored_angle_mrad"] = 60
     data["imaging"]["overfocus"] |= {"aperture_mrad": 60}
     assert "focal_spread_nm: got 20; with an aperture of 60 mrad at most 12.5" in refused(data)
     data["imaging"]["overfocus"] |= {"focal_steps": 33}

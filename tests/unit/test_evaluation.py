@@ -64,6 +64,65 @@ def test_metrics_are_those_of_the_stored_tables(evaluation):
     assert facts["columns_mean_error_O"] == pytest.approx(error[columns["element"] == "O"].mean())
 
 
+def test_what_becomes_of_each_count(evaluation):
+    """From ``columns.csv`` alone, with intervals of another bootstrap."""
+    columns, table = read_table(evaluation, "columns"), read_table(evaluation, "by_atoms")
+    assert table["element"].tolist() == ["Ce"] * 10 + ["O"] * 10 + ["both"] * 10
+    assert table["atoms"].tolist() == [*range(1, 11)] * 3
+    rng = np.random.default_rng(5)
+    for row in table.itertuples():
+        mine = columns[columns["atoms"] == row.atoms]
+        mine = mine if row.element == "both" else mine[mine["element"] == row.element]
+        error = mine["depth"] - mine["atoms"]
+        assert row.columns == len(mine)
+        if mine.empty:
+            assert np.isnan([row.columns_exact, row.columns_within_one, row.mean_error, row.columns_exact_low]).all()
+            continue
+        found = row.columns_exact, row.columns_within_one, row.mean_error
+        assert found == pytest.approx(((error == 0).mean(), (abs(error) <= 1).mean(), error.mean()))
+        if not np.isnan(row.columns_exact_low):
+            shares = drawn_again(error == 0, mine["structure"], columns["structure"].unique(), rng)
+            wanted = np.quantile(shares, [0.025, 0.975])
+            assert [row.columns_exact_low, row.columns_exact_high] == pytest.approx(wanted, abs=0.03)
+    whole, facts = table[table["element"] == "both"], read_metrics(evaluation)
+    assert whole["columns"].sum() == facts["columns"]
+    weights = whole["columns"] / facts["columns"]
+    assert (weights * whole["columns_exact"]).sum() == pytest.approx(facts["columns_exact"])
+
+
+def drawn_again(exact, structure, structures, rng, draws=1000):
+    """Shares of exact columns where whole structures are drawn with replacement, the plain way."""
+    groups = {s: exact[structure == s].to_numpy() for s in structures}
+    chosen = (np.concatenate([groups[s] for s in rng.choice(structures, len(structures))]) for _ in range(draws))
+    return [one.mean() for one in chosen if len(one)]
+
+
+def test_centre_accuracy_of_each_count(data, model, tmp_path, monkeypatch):
+    """A network that is right about thin columns only."""
+
+    def thin(network, batch, device):
+        depth = np.stack([sample.scene.depth for sample in batch])
+        return (np.where(depth > 3, 0, depth)[:, None] == np.arange(11)[None, :, None, None]).astype(np.float32)
+
+    monkeypatch.setattr(evaluate, "_probabilities", thin)
+    table = read_table(run(data, model, tmp_path / "evaluation"), "by_atoms")
+    seen = table[table["columns"] > 0]
+    assert (seen["centre_accuracy"] == (seen["atoms"] <= 3)).all() and len(seen) > 6
+
+
+def test_defocus_has_intervals(evaluation):
+    columns, table = read_table(evaluation, "columns"), read_table(evaluation, "by_defocus")
+    rng = np.random.default_rng(5)
+    for suffix in ("", "_Ce", "_O"):
+        for name in (f"columns_exact{suffix}", f"centre_accuracy{suffix}"):
+            assert (table[f"{name}_low"] <= table[name]).all() and (table[name] <= table[f"{name}_high"]).all()
+    for row in table.itertuples():
+        mine = columns[(columns["defocus_nm"] == row.defocus_nm) & (columns["element"] == "O")]
+        shares = drawn_again(mine["depth"] == mine["atoms"], mine["structure"], columns["structure"].unique(), rng)
+        found = [row.columns_exact_O_low, row.columns_exact_O_high]
+        assert found == pytest.approx(np.quantile(shares, [0.025, 0.975]), abs=0.03)
+
+
 def test_only_columns_whose_core_is_in_the_field_count(evaluation, data):
     columns = read_table(evaluation, "columns")
     assert set(columns["structure"]) == {1, 2, 4}

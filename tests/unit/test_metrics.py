@@ -74,10 +74,22 @@ def test_columns_pool_their_own_core_pixels_only():
 
 def test_column_tally_by_hand():
     tally = metrics.column_tally(np.array([3, 4, 5, 6], np.uint8), np.array([3, 3, 8, 6]), np.array([0, 0, 1, 1]))
-    found = values(np.zeros((3, 11, 11)), columns=tally)
+    assert tally.shape == (2, 11, 5)
+    assert tally[0, 4].tolist() == [0, 1, -1, 1, 1] and tally[1, 5].tolist() == [0, 0, 3, 3, 1]
+    assert not tally[0, 5].any()
+    found = values(np.zeros((3, 11, 11)), columns=tally.sum(axis=1))
     assert found["columns_exact"] == 0.5 and found["columns_within_one"] == 0.75
     assert found["columns_mean_error"] == 0.5 and found["columns_mean_absolute_error"] == 1
     assert found["columns_mean_error_Ce"] == -0.5 and found["columns_mean_error_O"] == 1.5
+
+
+def test_centre_tally_by_true_count():
+    true, estimate = np.array([[4, 4, 7, 7, 0]]), np.array([[4, 5, 7, 7, 0]])
+    group, centre = np.array([[0, 0, 1, 1, 1]]), np.array([[True, True, True, False, False]])
+    tally = metrics.centre_tally_by_atoms(true, estimate, group, centre, np.array([4, 4, 7], np.uint8))
+    assert tally.shape == (2, 11, 2) and tally.sum() == 5
+    assert tally[0, 4].tolist() == [1, 2] and tally[1, 7].tolist() == [1, 1]
+    assert (tally.sum(axis=1) == metrics.centre_tally(true, estimate, group, centre)[:2]).all()
 
 
 def test_nearest_column_owns_the_pixel_where_radii_overlap():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from segdepth.config import ConfigError, Dataset, Imaging, Labels, Model, Specim
 from segdepth.labels.depth import project_depth
 from segdepth.learning.callbacks import CURVE_FIELDS, Curve
 from segdepth.learning.lessons import Lesson, join_lessons
-from segdepth.learning.loss import weighted_cross_entropy
+from segdepth.learning.loss import ordinal_targets, weighted_cross_entropy
 from segdepth.learning.network_files import load_network
 from segdepth.learning.samples import Source, StructureShelf, TrainingSamples, fixed_batches
 from segdepth.learning.training import train_model
@@ -211,7 +213,11 @@ def test_a_card_holds_counted_electrons(shards, tmp_path):
     lens = IMAGING.model_copy(update={"detection_efficiency": 0.4})
     _, card = load_network(train(shards, tmp_path, block(epochs=1), lessons=[lesson(shards, imaging=lens)]))
     assert card.doses == pytest.approx((1.0, 1.0)) and card.dose_lambda == pytest.approx(1.0)
-    _, card = load_network(train(shards, tmp_path / "range", block(epochs=1, dose_lambda=(0.5, 10)), lessons=[lesson(shards, imaging=lens)]))
+    _, card = load_network(
+        train(
+            shards, tmp_path / "range", block(epochs=1, dose_lambda=(0.5, 10)), lessons=[lesson(shards, imaging=lens)]
+        )
+    )
     assert card.doses == pytest.approx((0.2, 4.0))
 
 
@@ -257,7 +263,10 @@ def test_what_does_not_fit_is_read_again(shards, monkeypatch):
 def test_doses_are_drawn_from_their_range(shards):
     structures = StructureShelf(shards["waves"], shards["depth"], [2])
     training = block(dose_lambda=(0.1, 10), batch_size=1, epoch_samples=40, flip=False)
-    grain = [float(batch.noisy[0, 0, -4:].var()) for batch in TrainingSamples([source(structures, dose_lambda=1e6)], training, CPU)]
+    grain = [
+        float(batch.noisy[0, 0, -4:].var())
+        for batch in TrainingSamples([source(structures, dose_lambda=1e6)], training, CPU)
+    ]
     assert max(grain) / min(grain) > 10  # variance c/λ, over two decades of λ
 
 
@@ -281,3 +290,95 @@ def test_edited_weights_are_refused(shards, tmp_path):
     weights.write_bytes(data)
     with pytest.raises(StoreError, match="edited or damaged"):
         load_network(folder)
+
+
+def test_several_data_sets_are_learnt_from_together(shards, tmp_path):
+    """Each with its own lens and dose; every structure as often."""
+    bright = IMAGING.model_copy(update={"vibration_pm": 60.0})
+    shelf = StructureShelf(shards["waves"], shards["depth"], [0, 2, 4, 5])
+    sources = [source(shelf.part([0]), dose_lambda=1e6), source(shelf.part([2, 4, 5]), bright, dose_lambda=0.1)]
+    training = block(batch_size=4, epoch_samples=400, flip=False, optics_repeats=1)
+    grain = torch.cat([batch.noisy.flatten(1).std(1) for batch in TrainingSamples(sources, training, CPU)])
+    noisy = grain > grain.min() * 3
+    assert noisy.float().mean() == pytest.approx(0.75, abs=0.08)
+    other = DATASET.model_copy(update={"imaging": "j", "dose_lambda": 20.0})
+    model = Model(datasets=["d", "e"], architecture={"base_channels": 2}, training=block(epochs=1))
+    folder = train(
+        shards, tmp_path, model.training, model=model, lessons=[lesson(shards), lesson(shards, other, bright)]
+    )
+    assert len(read_manifest(folder)["notes"]["training_structures"]) == 2
+    assert load_network(folder)[1].dose_lambda == 2.5
+
+
+def test_lessons_are_parted_by_the_specimens_shards(shards):
+    more = SPECIMEN.model_copy(update={"structures": 3})
+    paths = [Path(f"{i}") for i in range(3)]
+    blocks = ([DATASET] * 2, [SPECIMEN, more], [IMAGING] * 2, [Labels()] * 2)
+    first, second = join_lessons(*blocks, paths, paths)
+    assert first.waves == paths[:2] and second.depth == paths[2:] and second.specimen is more
+    with pytest.raises(ConfigError, match="--depth: got 2 shards; the specimens have 3"):
+        join_lessons(*blocks, paths, paths[:2])
+    with pytest.raises(ConfigError, match="1 --imaging"):
+        join_lessons([DATASET] * 2, [SPECIMEN, more], [IMAGING], [Labels()] * 2, paths, paths)
+
+
+def test_processes_draw_samples_of_their_own(shards):
+    structures = StructureShelf(shards["waves"], shards["depth"], [0, 2])
+    first, second = (list(TrainingSamples([source(structures)], block(), CPU, rank, 2)) for rank in (0, 1))
+    assert len(first) == len(second) == 3  # of 12 samples in batches of 2
+    assert not any(torch.equal(a.noisy, b.noisy) for a, b in zip(first, second))
+
+
+def test_validation_covers_the_doses_that_are_trained(shards):
+    structures = StructureShelf(shards["waves"], shards["depth"], [0, 3])
+    (few, many) = (
+        torch.cat([b.noisy for b in fixed_batches([source(structures)], block(dose_lambda=doses), 3, CPU)])
+        for doses in ((0.1, 0.1), (0.1, 1000))
+    )
+    grain = [images[..., -4:, :].flatten(1).var(1) for images in (few, many)]
+    assert grain[0].max() / grain[0].min() < 3 < 10 < grain[1].max() / grain[1].min()
+
+
+def test_ordinal_targets_prefer_the_neighbour_and_keep_the_background():
+    targets = ordinal_targets(0.5)
+    assert torch.allclose(targets.sum(1), torch.ones(11)) and targets[0, 0] == 1 and (targets[1:, 0] == 0).all()
+    assert float(targets[5, 4] / targets[5, 5]) == pytest.approx(np.exp(-2)) and targets[5, 4] == targets[5, 6]
+    logits, depth, weight = torch.randn(2, 11, 3, 4), torch.randint(11, (2, 3, 4)), torch.rand(2, 3, 4)
+    sharp = weighted_cross_entropy(logits, depth, weight, torch.eye(11))
+    assert float(sharp) == pytest.approx(float(weighted_cross_entropy(logits, depth, weight)), rel=1e-5)
+
+
+@pytest.mark.parametrize("option", [{"weight_average": 0.9}, {"ordinal_width_atoms": 0.3}, {"gradient_clip": 0.01}])
+def test_an_option_changes_the_network_and_survives_a_stop(option, shards, tmp_path, monkeypatch):
+    plain = train(shards, tmp_path / "plain", block())
+    whole = train(shards, tmp_path / "whole", block(**option))
+    ended = cut_the_power_in_epoch(2, monkeypatch)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(shards, tmp_path / "cut", block(**option))
+    monkeypatch.setattr(Curve, "on_train_epoch_end", ended)
+    resumed = train(shards, tmp_path / "cut", block(**option))
+    bits = [(folder / "weights.safetensors").read_bytes() for folder in (plain, whole, resumed)]
+    assert bits[0] != bits[1] == bits[2]
+
+
+def test_the_folded_network_trains_and_loads(shards, tmp_path):
+    model = Model(datasets=["d"], architecture={"variant": "folded", "base_channels": 2}, training=block(epochs=1))
+    network, card = load_network(train(shards, tmp_path, model.training, model=model))
+    assert card.variant == "folded" and network(torch.ones(1, 1, 64, 128)).shape == (1, 11, 64, 128)
+
+
+def test_two_processes_train_one_network(shards, tmp_path):
+    """As two GPUs would: the command starts the second process itself; one of them writes."""
+    model = Model(datasets=["d"], architecture={"base_channels": 2}, training=block(epochs=2, devices=2))
+    blocks = {"model": model, "dataset": DATASET, "specimen": SPECIMEN, "imaging": IMAGING, "labels": Labels()}
+    command = [str(Path(sys.executable).with_name("segdepth")), "train-model", "--name", "net", "--root-seed", "3"]
+    command += [part for name, one in blocks.items() for part in (f"--{name}", one.as_json())]
+    command += [part for name in ("waves", "depth") for path in shards[name] for part in (f"--{name}", str(path))]
+    command += ["--device", "cpu", "--threads", "1", "--checkpoints", str(tmp_path / "checkpoints")]
+    done = subprocess.run([*command, "--out", str(tmp_path / "net")], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len(pd.read_csv(tmp_path / "net" / "curve.csv")) == 2
+    alone = train(shards, tmp_path, block(epochs=2))
+    bits = [(folder / "weights.safetensors").read_bytes() for folder in (alone, tmp_path / "net")]
+    assert bits[0] != bits[1]
+    assert json.loads((tmp_path / "net" / "environment.json").read_text())["parameters"] > 0

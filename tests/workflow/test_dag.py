@@ -83,6 +83,37 @@ def test_a_second_imaging_block_stands_beside_the_first(finished):
         finished.write()
 
 
+def test_a_table_of_networks_is_made_when_it_is_asked_for(new_project):
+    project = new_project("table")
+    model = project.config["models"]["net"]
+    project.config["models"]["net1"] = model | {"training": model["training"] | {"seed": 1}}
+    rows = [
+        {"label": "seeds: it's {two}", "models": ["net", "net1"], "dataset": "small"},
+        {"label": "limit", "limit": "small", "shows": "limit"},
+    ]
+    project.config["tables"] = {"side": {"rows": rows}}
+    project.write()
+    wanted = {"train_model": 2, "evaluate_model": 2, "estimate_limit": 1, "tabulate_networks": 1}
+    assert project.jobs("results/tables/side.csv").items() >= wanted.items()
+    assert not {"estimate_limit", "tabulate_networks", "plot_benchmark"} & set(project.jobs())
+
+
+def test_the_shipped_network_is_made_when_it_is_asked_for(finished):
+    project = Project(finished.folder, copy.deepcopy(finished.config))
+    folder = "pipeline/segdepth/shipped/network"
+    try:
+        project.config["shipped"] = {"model": "net", "card_datasets": ["small", "small_lambda1"]}
+        project.write()
+        assert "ship_model" not in project.jobs()
+        done = project.snakemake(folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "`small_lambda1`" in (finished.folder / folder / "MODEL_CARD.md").read_text()
+        assert not trace(finished.folder / folder).broken
+    finally:
+        finished.write()
+        shutil.rmtree(finished.folder / "pipeline", ignore_errors=True)
+
+
 def test_an_edited_chunk_breaks_the_trace(finished, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(finished.folder, folder, symlinks=True)

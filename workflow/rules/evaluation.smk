@@ -3,8 +3,8 @@
 
 rule evaluate_model:
     input:
-        network=ancient("results/models/{model}"),
-        network_manifest="results/models/{model}.manifest.json",
+        network=lambda w: ancient(network_of(w.model)),
+        network_manifest=lambda w: manifests([network_of(w.model)]),
         images=lambda w: ancient(image_shards(w.dataset)),
         depth=lambda w: ancient(depth_shards(w.dataset)),
         manifests=lambda w: manifests(image_shards(w.dataset) + depth_shards(w.dataset)),

@@ -213,3 +213,65 @@ rule tabulate_table1:
         runtime=5,
     shell:
         "segdepth tabulate-table1 {params.evaluations} --out {output.csv} > {log} 2>&1"
+
+
+rule tabulate_networks:
+    input:
+        evaluations=lambda w: ancient(table_evaluations(w.table)),
+        models=lambda w: ancient(table_models(w.table)),
+        limits=lambda w: ancient(table_limits(w.table)),
+        manifests=lambda w: manifests(table_evaluations(w.table) + table_models(w.table) + table_limits(w.table)),
+    output:
+        csv=report(
+            "results/tables/{table}.csv",
+            caption="../report/networks_table.rst",
+            category="Tables",
+            labels={"table": "{table}", "shows": "networks side by side"},
+        ),
+        md="results/tables/{table}.md",
+        manifests=manifests(["results/tables/{table}.csv", "results/tables/{table}.md"]),
+    params:
+        table=lambda w: cfg.tables[w.table].as_json(),
+        code=code_hash("segdepth.figures.networks_table"),
+    log:
+        "logs/tabulate_networks/{table}.log",
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    shell:
+        "segdepth tabulate-networks --table {params.table:q} --evaluations-root results/evaluation"
+        " --models-root results/models --limits-root results/limits --out {output.csv} > {log} 2>&1"
+
+
+rule plot_benchmark:
+    input:
+        evaluations=ancient(expand("results/evaluation/{{model}}/{name}", name=BENCHMARKS)),
+        limit=ancient("results/limits/benchmark_rough"),
+        manifests=manifests(
+            [*expand("results/evaluation/{{model}}/{name}", name=BENCHMARKS), "results/limits/benchmark_rough"]
+        ),
+    output:
+        png=report(
+            "results/figures/benchmark_{model}.png",
+            caption="../report/benchmark.rst",
+            category="Figures",
+            labels={"figure": "benchmark", "shows": "{model}"},
+        ),
+        pdf="results/figures/benchmark_{model}.pdf",
+        manifests=manifests(["results/figures/benchmark_{model}.png", "results/figures/benchmark_{model}.pdf"]),
+    params:
+        evaluations=lambda w, input: repeated("--evaluation", input.evaluations),
+        code=code_hash("segdepth.figures.benchmark"),
+    log:
+        "logs/plot_benchmark/{model}.log",
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    shell:
+        "segdepth plot-benchmark {params.evaluations} --limit {input.limit} --out {output.png} > {log} 2>&1"

@@ -4,8 +4,8 @@
 rule predict_micrograph:
     input:
         micrograph=lambda w: micrograph_input(cfg.predictions[w.prediction]),
-        network=lambda w: ancient(f"results/models/{cfg.predictions[w.prediction].model}"),
-        manifest=lambda w: f"results/models/{cfg.predictions[w.prediction].model}.manifest.json",
+        network=lambda w: ancient(network_of(cfg.predictions[w.prediction].model)),
+        manifest=lambda w: manifests([network_of(cfg.predictions[w.prediction].model)]),
     output:
         folder=report(
             directory("results/predictions/{prediction}"),

@@ -10,6 +10,10 @@ LIGHT_DEVICE = "cpu" if cfg.device == "cpu" else "auto"
 FIGURES = ["fig1_depth", "fig3_simulation", "fig4_smoothing", "fig5_weights", "fig6_confusion", "fig7_calibration"]
 
 
+BENCHMARKS = ["benchmark_smooth", "benchmark_rough"]
+"""Data sets of the benchmark's figure."""
+
+
 def shard_numbers(specimen):
     return [f"{number:03d}" for number in range(cfg.specimens[specimen].shards)]
 
@@ -46,6 +50,23 @@ def blocks_of(dataset):
         "imaging": cfg.imaging[d.imaging],
         "labels": cfg.labels[d.labels],
     }
+
+
+def network_of(model):
+    """Folder of a model's network; `shipped` is the package's own, which no rule makes on the way."""
+    if model != SHIPPED:
+        return f"results/models/{model}"
+    try:
+        return str(shipped_network())
+    except ConfigError as failure:
+        refuse(f"model {SHIPPED!r}: {failure}")
+
+
+def shipped_evaluations():
+    """What the shipped network's card reports."""
+    if cfg.shipped is None:
+        refuse("shipped: config.yaml has no such block; give it a model and card_datasets")
+    return [f"results/evaluation/{cfg.shipped.model}/{name}" for name in cfg.shipped.card_datasets]
 
 
 def lesson_shards(model, shards_of):
@@ -139,13 +160,28 @@ def tabulated():
     return [f"results/evaluation/{model}/{name}" for model, names in cfg.evaluations.items() for name in names]
 
 
+def table_evaluations(name):
+    """Evaluations that a table of networks reads, each once."""
+    rows = cfg.tables[name].rows
+    return distinct(f"results/evaluation/{model}/{row.dataset}" for row in rows for model in row.models)
+
+
+def table_models(name):
+    """Trained networks that a table tells the training time of; the package's own has none here."""
+    return distinct(f"results/models/{m}" for row in cfg.tables[name].rows for m in row.models if m != SHIPPED)
+
+
+def table_limits(name):
+    return distinct(f"results/limits/{row.limit}" for row in cfg.tables[name].rows if row.limit)
+
+
 def targets():
     """What `snakemake` builds when nothing is named."""
     wanted = tabulated()
     wanted += [f"results/predictions/{name}" for name in cfg.predictions]
     wanted += [f"results/comparisons/{name}" for name in cfg.comparisons]
-    wanted += [f"results/figures/training_{model}.png" for model in cfg.evaluations]
-    if cfg.evaluations:
+    wanted += [f"results/figures/training_{m}.png" for m, names in cfg.evaluations.items() if names and m != SHIPPED]
+    if tabulated():
         wanted.append("results/tables/table1.csv")
     if cfg.figures:
         wanted += [f"results/figures/{name}.png" for name in FIGURES]

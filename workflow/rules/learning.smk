@@ -11,6 +11,8 @@ rule train_model:
     output:
         network=directory("results/models/{model}"),
         manifest="results/models/{model}.manifest.json",
+    wildcard_constraints:
+        model="|".join(cfg.models) or "NONE",
     params:
         model=lambda w: cfg.models[w.model].as_json(),
         lessons=lambda w: lesson_options(w.model),

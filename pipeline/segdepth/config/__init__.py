@@ -1,6 +1,9 @@
 """The configuration: typed blocks, their checks, reading and JSON schema. Knows names, numbers and limits only."""
 
 from segdepth.config.blocks import (
+    CALIBRATION_NAMES,
+    CHANGES,
+    METRIC_NAMES,
     Architecture,
     Beam,
     Block,
@@ -14,11 +17,22 @@ from segdepth.config.blocks import (
     Micrograph,
     Model,
     Prediction,
+    Shipping,
     Specimen,
     Splits,
+    Table,
+    TableRow,
     Training,
 )
-from segdepth.config.fields import CLASSES, ELEMENTS, NAME_PATTERN, NETWORK_STRIDE, ConfigError, check_whole_pixels
+from segdepth.config.fields import (
+    CLASSES,
+    ELEMENTS,
+    NAME_PATTERN,
+    NETWORK_STRIDE,
+    SHIPPED,
+    ConfigError,
+    check_whole_pixels,
+)
 from segdepth.config.reading import check_files, json_schema, load_config, read_yaml
 from segdepth.config.validation import validate
 from segdepth.config.whole import Config
@@ -27,6 +41,8 @@ __all__ = [
     "Architecture",
     "Beam",
     "Block",
+    "CALIBRATION_NAMES",
+    "CHANGES",
     "CLASSES",
     "Comparison",
     "Config",
@@ -38,12 +54,17 @@ __all__ = [
     "Figures",
     "Imaging",
     "Labels",
+    "METRIC_NAMES",
     "Micrograph",
     "Model",
     "NETWORK_STRIDE",
     "Prediction",
+    "SHIPPED",
+    "Shipping",
     "Specimen",
     "Splits",
+    "Table",
+    "TableRow",
     "Training",
     "json_schema",
     "load_config",

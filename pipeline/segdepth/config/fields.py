@@ -7,6 +7,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+SHIPPED = "shipped"
+"""The reserved name of the network that comes with the package."""
+
 ELEMENTS = ("Ce", "O")
 CLASSES = 11
 """Depth classes 0 … 10 atoms (SegDepth III-C)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -18,13 +19,27 @@ from segdepth.config.blocks import (
     Micrograph,
     Model,
     Prediction,
+    Shipping,
     Specimen,
+    Table,
 )
-from segdepth.config.fields import NETWORK_STRIDE, Count, Name, check_whole_pixels
+from segdepth.config.fields import NETWORK_STRIDE, SHIPPED, Count, Name, check_whole_pixels
 
+TAKEN_TABLES = ("table1", "study_convergence")
+"""Names in ``results/tables/`` that other rules write."""
 
-LABEL_RATIO = {"binned": 1, "full": 4}
+LABEL_RATIO = {"binned": 1, "full": 4, "folded": 1}
 """Label pixels, in image pixels, of each variant of the network."""
+
+
+def need(key: str, name: str, among: Collection[str]) -> None:
+    """A block must have the name that a key gives."""
+    if name not in among:
+        raise ValueError(f"{key}: no block is called {name!r}; there are {', '.join(among) or 'none'}")
+
+
+def _without_seed(model: dict) -> dict:
+    return model | {"training": model["training"] | {"seed": None}}
 
 
 class Config(Block):
@@ -43,14 +58,14 @@ class Config(Block):
     micrographs: dict[Name, Micrograph] = {}
     predictions: dict[Name, Prediction] = {}
     comparisons: dict[Name, Comparison] = {}
+    tables: dict[Name, Table] = Field(
+        {}, description="networks side by side; results/tables/<name>.csv is made when it is asked for"
+    )
     convergence: Convergence | None = Field(None, description="the convergence study; made when it is asked for")
+    shipped: Shipping | None = Field(None, description="the network that is to come with the package")
 
     @model_validator(mode="after")
     def _joins(self) -> Config:
-        def need(key: str, name: str, among: dict) -> None:
-            if name not in among:
-                raise ValueError(f"{key}: no block is called {name!r}; there are {', '.join(among) or 'none'}")
-
         for name, dataset in self.datasets.items():
             here = f"datasets.{name}"
             need(f"{here}.specimen", dataset.specimen, self.specimens)
@@ -58,17 +73,15 @@ class Config(Block):
             need(f"{here}.imaging", dataset.imaging, self.imaging)
             need(f"{here}.labels", dataset.labels, self.labels)
             self._check_dataset(here, dataset)
+        if SHIPPED in self.models:
+            raise ValueError(f"models.{SHIPPED}: this name is the package's own network's; give another")
         for name, model in self.models.items():
             for dataset in model.datasets:
                 need(f"models.{name}.datasets", dataset, self.datasets)
             self._check_model(f"models.{name}", model)
         for name, datasets in self.evaluations.items():
-            need(f"evaluations.{name}", name, self.models)
-            if len(set(datasets)) < len(datasets):
-                raise ValueError(f"evaluations.{name}: names a data set twice: {', '.join(datasets)}")
-            for dataset in datasets:
-                need(f"evaluations.{name}", dataset, self.datasets)
-                self._check_evaluation(f"evaluations.{name}", name, dataset)
+            self._need_model(f"evaluations.{name}", name)
+            self._check_evaluations(f"evaluations.{name}", name, datasets)
         for name, micrograph in self.micrographs.items():
             here = f"micrographs.{name}"
             need(f"{here}.dataset", micrograph.dataset, self.datasets)
@@ -76,7 +89,7 @@ class Config(Block):
             check_whole_pixels(f"{here}.pixel_pm", micrograph.pixel_pm, specimen.field_pm, specimen.margin_pm)
             self._check_test_part(here, micrograph.dataset)
         for name, prediction in self.predictions.items():
-            need(f"predictions.{name}.model", prediction.model, self.models)
+            self._need_model(f"predictions.{name}.model", prediction.model)
             if prediction.micrograph is not None:
                 need(f"predictions.{name}.micrograph", prediction.micrograph, self.micrographs)
                 recorded = self.micrographs[prediction.micrograph].dataset
@@ -91,8 +104,21 @@ class Config(Block):
         if self.convergence is not None:
             need("convergence.dataset", self.convergence.dataset, self.datasets)
             self._check_study(self.convergence)
+        if self.shipped is not None:
+            need("shipped.model", self.shipped.model, self.models)
+            self._check_evaluations("shipped.card_datasets", self.shipped.model, self.shipped.card_datasets)
+        for name, table in self.tables.items():
+            if name in TAKEN_TABLES:
+                raise ValueError(f"tables.{name}: results/tables/{name}.csv is another table; give it another name")
+            for row in table.rows:
+                here = f"tables.{name} ({row.label})"
+                need(f"{here}.{'limit' if row.limit else 'dataset'}", row.limit or row.dataset, self.datasets)
+                for model in row.models:
+                    self._need_model(f"{here}.models", model)
+                    self._check_evaluation(here, model, row.dataset)
+                self._check_seeds(here, row.models)
         if self.figures is not None:
-            need("figures.model", self.figures.model, self.models)
+            self._need_model("figures.model", self.figures.model)
             if self.figures.montage_dataset is not None:
                 need("figures.montage_dataset", self.figures.montage_dataset, self.datasets)
             for field in ("dataset", "confusion_dataset"):
@@ -103,6 +129,29 @@ class Config(Block):
                         f"figures.{field}: evaluations.{self.figures.model} must list {name!r} for a figure to show it"
                     )
         return self
+
+    def _need_model(self, here: str, name: str) -> None:
+        """A network is trained here, or comes with the package."""
+        need(here, name, (*self.models, SHIPPED))
+
+    def _check_evaluations(self, here: str, model: str, datasets: tuple[str, ...]) -> None:
+        if len(set(datasets)) < len(datasets):
+            raise ValueError(f"{here}: names a data set twice: {', '.join(datasets)}")
+        for name in datasets:
+            need(here, name, self.datasets)
+            self._check_evaluation(here, model, name)
+
+    def _check_seeds(self, here: str, models: tuple[str, ...]) -> None:
+        """Networks that share a row of a table are one network but for the seed of its training."""
+        blocks = {name: self.models[name].model_dump() for name in models if name in self.models}
+        for name in models[1:]:
+            if len(blocks) < len(models):
+                raise ValueError(f"{here}.models: {SHIPPED!r} has no other seeds; give it a row of its own")
+            if _without_seed(blocks[name]) != _without_seed(blocks[models[0]]):
+                raise ValueError(
+                    f"{here}.models: {models[0]!r} and {name!r} differ in more than training.seed; "
+                    "give each a row of its own"
+                )
 
     def _check_dataset(self, here: str, dataset: Dataset) -> None:
         specimen, beam = self.specimens[dataset.specimen], self.beams[dataset.beam]
@@ -149,16 +198,14 @@ class Config(Block):
             )
 
     def _check_evaluation(self, here: str, model: str, name: str) -> None:
-        """What is measured must be unseen, and made of pixels that the network reads."""
+        """What is measured must be unseen, and made of pixels that the network reads.
+
+        The shipped network's own files know its pixels and what it learned from: the evaluation asks them.
+        """
         self._check_test_part(here, name)
-        learnt, measured = self.datasets[self.models[model].datasets[0]], self.datasets[name]
-        for section, kind in (("imaging", "image"), ("labels", "label")):
-            blocks = getattr(self, section)
-            mine, other = blocks[getattr(learnt, section)].pixel_pm, blocks[getattr(measured, section)].pixel_pm
-            if abs(mine - other) > 1e-6 * mine:
-                raise ValueError(
-                    f"{here}: the {kind} pixel of {name!r} is {other:g} pm; {model!r} is trained at {mine:g} pm"
-                )
+        measured = self.datasets[name]
+        if model != SHIPPED:
+            self._check_pixels(here, model, name)
         specimen = self.specimens[measured.specimen]
         side = round(specimen.field_pm / self.imaging[measured.imaging].pixel_pm)
         if side % NETWORK_STRIDE:
@@ -167,7 +214,19 @@ class Config(Block):
             )
         self._check_unseen(here, model, name)
 
+    def _check_pixels(self, here: str, model: str, name: str) -> None:
+        learnt, measured = self.datasets[self.models[model].datasets[0]], self.datasets[name]
+        for section, kind in (("imaging", "image"), ("labels", "label")):
+            blocks = getattr(self, section)
+            mine, other = blocks[getattr(learnt, section)].pixel_pm, blocks[getattr(measured, section)].pixel_pm
+            if abs(mine - other) > 1e-6 * mine:
+                raise ValueError(
+                    f"{here}: the {kind} pixel of {name!r} is {other:g} pm; {model!r} is trained at {mine:g} pm"
+                )
+
     def _check_unseen(self, here: str, model: str, name: str) -> None:
+        if model == SHIPPED:
+            return
         measured = self.datasets[name]
         specimen = self.specimens[measured.specimen]
         for learnt in (self.datasets[dataset] for dataset in self.models[model].datasets):

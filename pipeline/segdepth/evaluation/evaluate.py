@@ -8,7 +8,9 @@ The directory it writes:
   in ``_Ce`` and ``_O``, each with a 95 % bootstrap interval over structures in ``<metric>_interval`` ([low, high]);
   ``expected_calibration_error`` over all pixels and ``expected_calibration_error_columns`` over those with a true depth
   above 0. A pixel's element is that of its nearest column. What cannot be told is null.
-- ``by_defocus.csv``: every metric at each defocus.
+- ``by_defocus.csv``: every metric at each defocus, ``columns_exact`` and ``centre_accuracy`` with their interval in
+  ``<metric>_low`` and ``<metric>_high``.
+- ``by_atoms.csv``: what becomes of columns that hold 1 to 10 atoms, for Ce, O and both; see ``Tallies.by_atoms``.
 - ``confusion.csv``: pixels; rows the true depth, columns the estimated one.
 - ``calibration.csv``: reliability in bins of confidence.
 - ``columns.csv``: one row a column and image: ``structure``, ``defocus_nm``, ``x_pm``, ``y_pm``, ``element``, ``atoms``
@@ -24,7 +26,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,7 @@ from segdepth.evaluation.samples import Sample, TestSet
 from segdepth.evaluation.stored import EXAMPLES, METRICS
 from segdepth.evaluation.tallies import Tallies
 from segdepth.learning.network_files import NetworkCard, load_network
+from segdepth.learning.shipped import name_of
 from segdepth.learning.unet import count_parameters
 from segdepth.seeds import hash64
 from segdepth.simulation.detector import electrons_per_square_angstrom
@@ -98,7 +100,7 @@ def evaluate_model(
         partial.mkdir()
         pd.DataFrame(columns=COLUMNS).to_csv(partial / "columns.csv", index=False, lineterminator="\n")
         samples = tests.samples(dataset.dose_lambda, specimen_name, root_seed)
-        with tqdm(total=len(tests), desc=f"evaluating {Path(model).name} on {dataset_name}", unit="image") as progress:
+        with tqdm(total=len(tests), desc=f"evaluating {name_of(model)} on {dataset_name}", unit="image") as progress:
             for batch in _batches(samples, batch_size):
                 for sample, probabilities in zip(batch, _probabilities(network, batch, where)):
                     found = tallies.add(sample.place, sample.defocus, sample.scene, probabilities)
@@ -106,7 +108,7 @@ def evaluate_model(
                     _append_columns(partial / "columns.csv", found, sample)
                 progress.update(len(batch))
         facts = {
-            "model": Path(model).name,
+            "model": name_of(model),
             "dataset": dataset_name,
             "specimen": specimen_name,
             "images": len(tests),
@@ -118,9 +120,10 @@ def evaluate_model(
             "base_channels": card.base_channels,
             "variant": card.variant,
         }
-        facts |= tallies.report(np.random.default_rng([root_seed, hash64("bootstrap"), hash64(specimen_name)]))
+        seed = (root_seed, hash64("bootstrap"), hash64(specimen_name))
+        facts |= tallies.report(np.random.default_rng(seed))
         (partial / METRICS).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        tallies.write_tables(partial, tests.defocus_nm)
+        tallies.write_tables(partial, tests.defocus_nm, seed)
         attributes = {
             "pixel_pm": tests.pixel_pm,
             "label_pixel_pm": tests.label_pixel_pm,

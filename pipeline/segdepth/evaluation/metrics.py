@@ -7,29 +7,24 @@ tallies may have any leading axes, say (structure, defocus); the last ones are
   group 2 those of an image without any column.
 - ``centre`` (…, group, 2): pixels within the centre radius of their column, right ones and all.
 - ``columns`` (…, element, 5): columns; exact, within one, sum of errors, sum of absolute errors, all.
+
+Tallies by true count have an axis of ``CLASSES`` counts behind the element.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
 
 import numpy as np
 
-from segdepth.config import CLASSES, ELEMENTS
+from segdepth.config import CLASSES, ELEMENTS, METRIC_NAMES
 
+Key = TypeVar("Key", bound=Hashable)
 GROUPS = len(ELEMENTS) + 1
 NO_COLUMN = len(ELEMENTS)
 COLUMN_SUMS = ("exact", "within_one", "error", "absolute_error", "all")
-NAMES = (
-    "pixelwise_accuracy",
-    "centre_accuracy",
-    "detection_rate",
-    "hallucinated_rate",
-    "columns_exact",
-    "columns_within_one",
-    "columns_mean_error",
-    "columns_mean_absolute_error",
-)
+NAMES = METRIC_NAMES
 """Metrics over both elements; each is also given with ``_Ce`` and ``_O`` at its end."""
 
 
@@ -44,6 +39,19 @@ def centre_tally(true: np.ndarray, estimate: np.ndarray, group: np.ndarray, cent
     inside = group[centre]
     right = inside[true[centre] == estimate[centre]]
     return np.stack([np.bincount(right, minlength=GROUPS), np.bincount(inside, minlength=GROUPS)], axis=1)
+
+
+def centre_tally_by_atoms(
+    true: np.ndarray, estimate: np.ndarray, group: np.ndarray, centre: np.ndarray, atoms: np.ndarray
+) -> np.ndarray:
+    """``centre_tally`` by the count of the owning column, int64 (element, count, 2).
+
+    ``atoms`` is that count for each pixel where ``centre`` is true, in the maps' order; such pixels have an owner.
+    """
+    place = group[centre].astype(np.int64) * CLASSES + atoms
+    size, right = len(ELEMENTS) * CLASSES, place[true[centre] == estimate[centre]]
+    both = [np.bincount(rows, minlength=size) for rows in (right, place)]
+    return np.stack(both, axis=1).reshape(len(ELEMENTS), CLASSES, 2)
 
 
 def pool_columns(probabilities: np.ndarray, owner: np.ndarray, core: np.ndarray, columns: int) -> np.ndarray:
@@ -63,14 +71,16 @@ def pool_columns(probabilities: np.ndarray, owner: np.ndarray, core: np.ndarray,
 
 
 def column_tally(atoms: np.ndarray, depth: np.ndarray, element: np.ndarray) -> np.ndarray:
-    """``COLUMN_SUMS`` of each element, float64 (element, 5).
+    """``COLUMN_SUMS`` of each element and true count, float64 (element, count, 5).
 
     ``atoms`` and ``depth`` are the true and the estimated counts of the columns, ``element`` is 0 for Ce and 1 for O;
     errors are estimate minus truth.
     """
     error = depth.astype(np.int64) - atoms.astype(np.int64)
     values = (error == 0, np.abs(error) <= 1, error, np.abs(error), np.ones_like(error))
-    return np.stack([np.bincount(element, weights=v, minlength=len(ELEMENTS)) for v in values], axis=1)
+    place, size = element.astype(np.int64) * CLASSES + atoms, len(ELEMENTS) * CLASSES
+    sums = np.stack([np.bincount(place, weights=v, minlength=size) for v in values], axis=1)
+    return sums.reshape(len(ELEMENTS), CLASSES, len(COLUMN_SUMS))
 
 
 def fractions(
@@ -102,8 +112,8 @@ def ratio(numerator: float, denominator: float) -> float | None:
 
 
 def bootstrap_intervals(
-    parts: Mapping[str, tuple[np.ndarray, np.ndarray]], rng: np.random.Generator, draws: int = 2000
-) -> dict[str, list[float] | None]:
+    parts: Mapping[Key, tuple[np.ndarray, np.ndarray]], rng: np.random.Generator, draws: int = 2000
+) -> dict[Key, list[float] | None]:
     """95 % percentile intervals of each ratio of sums, structures drawn with replacement.
 
     Parameters
@@ -116,7 +126,7 @@ def bootstrap_intervals(
     if structures < 2:
         return dict.fromkeys(parts)
     weights = rng.multinomial(structures, np.full(structures, 1 / structures), size=draws).astype(float)
-    found: dict[str, list[float] | None] = {}
+    found: dict[Key, list[float] | None] = {}
     for name, (numerator, denominator) in parts.items():
         below = weights @ denominator
         found[name] = np.quantile(weights @ numerator / below, [0.025, 0.975]).tolist() if below.all() else None

@@ -31,7 +31,7 @@ def read_metrics(evaluation: str | Path) -> dict[str, Any]:
 
 
 def read_table(evaluation: str | Path, name: str) -> pd.DataFrame:
-    """``by_defocus``, ``confusion`` (index: true depth), ``calibration`` or ``columns``."""
+    """``by_defocus``, ``by_atoms``, ``confusion`` (index: true depth), ``calibration`` or ``columns``."""
     path = Path(evaluation) / f"{name}.csv"
     check_whole(evaluation)
     try:

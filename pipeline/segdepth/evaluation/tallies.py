@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from segdepth.config import CLASSES, ELEMENTS
 from segdepth.evaluation import calibration, metrics
 from segdepth.evaluation.scenes import Scene
 
+WITH_INTERVALS = tuple(name + suffix for name in ("columns_exact", "centre_accuracy") for suffix in ("", "_Ce", "_O"))
+"""Metrics whose interval ``by_defocus.csv`` gives as well."""
+
 
 class Tallies:
     """The sums of an evaluation; ``add`` each image once, in any order."""
@@ -21,6 +25,8 @@ class Tallies:
         self.confusion = np.zeros((*lead, metrics.GROUPS, CLASSES, CLASSES), np.int64)
         self.centre = np.zeros((*lead, metrics.GROUPS, 2), np.int64)
         self.columns = np.zeros((*lead, len(ELEMENTS), len(metrics.COLUMN_SUMS)))
+        self.centre_by_atoms = np.zeros((structures, len(ELEMENTS), CLASSES, 2), np.int64)
+        self.columns_by_atoms = np.zeros((structures, len(ELEMENTS), CLASSES, len(metrics.COLUMN_SUMS)))
         self.reliability = np.zeros((len(calibration.POPULATIONS), calibration.BINS, 3))
 
     def add(self, place: int, defocus: int, scene: Scene, probabilities: np.ndarray) -> pd.DataFrame:
@@ -28,14 +34,19 @@ class Tallies:
         estimate, confidence = probabilities.argmax(0), probabilities.max(0)
         here = (place, defocus)
         self.confusion[here] = metrics.confusion_matrix(scene.depth, estimate, scene.group)
-        self.centre[here] = metrics.centre_tally(scene.depth, estimate, scene.group, scene.centre)
+        maps = (scene.depth, estimate, scene.group, scene.centre)
+        self.centre[here] = metrics.centre_tally(*maps)
+        owners = scene.columns["atoms"].to_numpy()[scene.owner[scene.centre]]
+        self.centre_by_atoms[place] += metrics.centre_tally_by_atoms(*maps, owners)
         right, atomic = estimate == scene.depth, scene.depth > 0
         self.reliability[0] += calibration.reliability_sums(confidence, right)
         self.reliability[1] += calibration.reliability_sums(confidence[atomic], right[atomic])
         pooled = metrics.pool_columns(probabilities, scene.owner, scene.core, len(scene.columns))
         seen = scene.columns["whole"].to_numpy() & np.isfinite(pooled).all(axis=1)
         found = scene.columns[seen].assign(depth=pooled[seen].argmax(1), confidence=pooled[seen].max(1))
-        self.columns[here] = metrics.column_tally(*(found[name].to_numpy() for name in ("atoms", "depth", "element")))
+        tally = metrics.column_tally(*(found[name].to_numpy() for name in ("atoms", "depth", "element")))
+        self.columns[here] = tally.sum(axis=1)
+        self.columns_by_atoms[place] += tally
         return found
 
     def _fractions(self, *axes: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -50,12 +61,51 @@ class Tallies:
             found[f"expected_calibration_error{suffix}"] = calibration.expected_calibration_error(sums)
         return found
 
-    def by_defocus(self, defocus_nm: tuple[float, ...]) -> pd.DataFrame:
-        """One row a defocus: ``defocus_nm``, ``images``, and every metric."""
+    def by_defocus(self, defocus_nm: tuple[float, ...], rng: np.random.Generator) -> pd.DataFrame:
+        """One row a defocus: ``defocus_nm``, ``images``, every metric, and the intervals of ``WITH_INTERVALS``."""
         columns: dict[str, Any] = {"defocus_nm": defocus_nm, "images": len(self.confusion)}
         for name, (above, below) in self._fractions(0).items():
             columns[name] = [metrics.ratio(a, b) for a, b in zip(above, below)]
+        kept, steps = self._fractions(), range(len(defocus_nm))
+        parts = {(name, d): tuple(part[:, d] for part in kept[name]) for name in WITH_INTERVALS for d in steps}
+        intervals = metrics.bootstrap_intervals(parts, rng)
+        for name in WITH_INTERVALS:
+            ends = [intervals[name, d] or (None, None) for d in steps]
+            columns[f"{name}_low"], columns[f"{name}_high"] = zip(*ends)
         return pd.DataFrame(columns)
+
+    def _of_count(self) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]]:
+        """Element, true count, and the structures' sums of its centre pixels (…, 2) and of its columns (…, 5)."""
+        for name, group in (*((e, slice(i, i + 1)) for i, e in enumerate(ELEMENTS)), ("both", slice(None))):
+            for atoms in range(1, CLASSES):
+                yield name, atoms, *(a[:, group, atoms].sum(1) for a in (self.centre_by_atoms, self.columns_by_atoms))
+
+    def by_atoms(self, rng: np.random.Generator) -> pd.DataFrame:
+        """One row an element (``both`` for all columns) and true count from 1 to 10, over all images.
+
+        ``element``, ``atoms``, ``columns`` (how many), ``columns_exact``, ``columns_within_one``, ``mean_error``
+        (estimate minus truth), ``centre_accuracy`` (of the pixels within the centre radius of such columns), and the
+        interval of ``columns_exact`` in ``columns_exact_low`` and ``columns_exact_high``.
+        """
+        rows, parts = [], {}
+        for element, atoms, centre, columns in self._of_count():
+            sums = dict(zip(metrics.COLUMN_SUMS, columns.T))
+            whole = {name: values.sum() for name, values in sums.items()}
+            parts[element, atoms] = (sums["exact"], sums["all"])
+            rows.append(
+                {
+                    "element": element,
+                    "atoms": atoms,
+                    "columns": int(whole["all"]),
+                    "columns_exact": metrics.ratio(whole["exact"], whole["all"]),
+                    "columns_within_one": metrics.ratio(whole["within_one"], whole["all"]),
+                    "mean_error": metrics.ratio(whole["error"], whole["all"]),
+                    "centre_accuracy": metrics.ratio(*centre.sum(0)),
+                }
+            )
+        ends = [interval or (None, None) for interval in metrics.bootstrap_intervals(parts, rng).values()]
+        low, high = zip(*ends)
+        return pd.DataFrame(rows).assign(columns_exact_low=low, columns_exact_high=high)
 
     def confusion_table(self) -> pd.DataFrame:
         """Pixels by true (rows) and estimated depth (columns)."""
@@ -70,9 +120,11 @@ class Tallies:
         table = pd.concat(curves, ignore_index=True)
         return table[["population", *table.columns.drop("population")]]
 
-    def write_tables(self, folder: Path, defocus_nm: tuple[float, ...]) -> None:
-        """``by_defocus.csv``, ``confusion.csv``, ``calibration.csv``."""
+    def write_tables(self, folder: Path, defocus_nm: tuple[float, ...], seed: Sequence[int]) -> None:
+        """``by_defocus``, ``by_atoms``, ``confusion`` and ``calibration``, as .csv; ``seed`` is the intervals'."""
         options: dict[str, Any] = {"lineterminator": "\n", "float_format": "%.9g"}
-        self.by_defocus(defocus_nm).to_csv(folder / "by_defocus.csv", index=False, **options)
+        rng = np.random.default_rng
+        self.by_defocus(defocus_nm, rng(seed)).to_csv(folder / "by_defocus.csv", index=False, **options)
+        self.by_atoms(rng(seed)).to_csv(folder / "by_atoms.csv", index=False, **options)
         self.confusion_table().to_csv(folder / "confusion.csv", **options)
         self.calibration_table().to_csv(folder / "calibration.csv", index=False, **options)

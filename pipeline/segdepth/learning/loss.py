@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segdepth.config import CLASSES
 
-def weighted_cross_entropy(logits: Tensor, depth: Tensor, weight: Tensor) -> Tensor:
+
+def weighted_cross_entropy(logits: Tensor, depth: Tensor, weight: Tensor, targets: Tensor | None = None) -> Tensor:
     """- Σ w log F[s] / Σ w: eq. 6 divided by the sum of weights, so that it does not scale with the batch.
 
     Parameters
     ----------
     logits : (batch, class, y, x).
     depth, weight : (batch, y, x).
+    targets : (class, class), the probabilities that are wanted for each true depth; without it, 1 for the depth.
     """
-    each = functional.cross_entropy(logits.float(), depth.long(), reduction="none")
+    if targets is None:
+        each = functional.cross_entropy(logits.float(), depth.long(), reduction="none")
+    else:
+        each = -(targets[depth.long()].movedim(-1, 1) * logits.float().log_softmax(1)).sum(1)
     return (each * weight).sum() / weight.sum()
+
+
+def ordinal_targets(width_atoms: float) -> Tensor:
+    """Probabilities (true depth, depth) that fall off with the difference of counts, exp(-|n - m|/width), so that to
+    be one atom off is better than two; background, which is no count, stays certain."""
+    counts = torch.arange(CLASSES, dtype=torch.float32)
+    wanted = torch.exp(-(counts[:, None] - counts[None, :]).abs() / width_atoms)
+    wanted[0, 1:] = wanted[1:, 0] = 0
+    return wanted / wanted.sum(1, keepdim=True)

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segdepth.config import ConfigError, Training
-from segdepth.learning.loss import weighted_cross_entropy
+from segdepth.learning.loss import ordinal_targets, weighted_cross_entropy
 from segdepth.learning.samples import Batch
-from segdepth.learning.unet import UNet
 from segdepth.specimen.lattice import ATOMIC_NUMBER
 
 METRICS = ("centre_accuracy", "centre_accuracy_Ce", "centre_accuracy_O")
 
 
 class DepthModule(lightning.LightningModule):
-    """A ``UNet`` with Adam and a one-cycle learning rate over ``total_steps``."""
+    """A network with Adam and a one-cycle learning rate over ``total_steps``."""
 
-    def __init__(self, network: UNet, training: Training, total_steps: int) -> None:
+    def __init__(self, network: nn.Module, training: Training, total_steps: int) -> None:
         super().__init__()
         self.network, self.training_block, self.total_steps = network, training, total_steps
         self._hits: Tensor | None = None
+        width = training.ordinal_width_atoms
+        self.register_buffer("targets", ordinal_targets(width) if width else None, persistent=False)
 
     def forward(self, noisy: Tensor) -> Tensor:
         return self.network(noisy.contiguous(memory_format=torch.channels_last))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        loss = weighted_cross_entropy(self(batch.noisy), batch.depth, batch.weight)
+        loss = weighted_cross_entropy(self(batch.noisy), batch.depth, batch.weight, self.targets)
         if not torch.isfinite(loss):
             raise ConfigError(
                 f"the loss became {float(loss)} at step {self.global_step}; lower training.learning_rate "

@@ -3,7 +3,8 @@
 ``network.json`` holds ``variant``, ``base_channels``, ``classes``, ``input_pixel_pm``, ``label_pixel_pm``,
 ``field_pm``, ``dose_lambda`` (its data set's), ``dose_lambda_range`` (of its training, or null; both in counted
 electrons, λ times the camera's ``detection_efficiency``, as a micrograph's counts are), ``temperature`` (by which its
-logits were divided; the weights hold it already) and ``labels`` (the labels block).
+logits were divided; the weights hold it already) and ``labels`` (the labels block). Weights of a shipped network are
+float16; every network computes in float32.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from segdepth.config import CLASSES
-from segdepth.learning.unet import UNet
+from segdepth.learning.networks import make_network
 from segdepth.store.manifest import StoreError, check_whole, manifest_path
 
 WEIGHTS, CARD = "weights.safetensors", "network.json"
@@ -46,7 +47,7 @@ class NetworkCard:
         return self.dose_lambda_range or (self.dose_lambda, self.dose_lambda)
 
 
-def save_network(network: UNet, card: NetworkCard, folder: Path) -> None:
+def save_network(network: nn.Module, card: NetworkCard, folder: Path) -> None:
     """Write both files into an existing folder."""
     save_file(
         {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS
@@ -64,7 +65,7 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
     """
     folder = Path(folder)
     if manifest_path(folder).exists():  # a network that came from elsewhere has none
-        check_whole(folder, "train-model")
+        check_whole(folder, ("train-model", "ship-model"))
     try:
         card = NetworkCard(**json.loads((folder / CARD).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as failure:
@@ -72,7 +73,7 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
     if card.classes != CLASSES:
         raise StoreError(f"{folder / CARD}: classes: got {card.classes}; this version has {CLASSES}")
     try:
-        network = UNet(card.base_channels, card.variant)
+        network = make_network(card.variant, card.base_channels)
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as failure:
         first = str(failure).splitlines()[0]

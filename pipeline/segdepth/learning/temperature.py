@@ -7,11 +7,10 @@ from collections.abc import Iterable
 
 import torch
 from scipy.optimize import minimize_scalar
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from segdepth.learning.samples import Batch
-from segdepth.learning.unet import UNet
 
 STRIDE = 4
 """Every fourth pixel along y and x is looked at: neighbours say the same."""
@@ -20,7 +19,7 @@ RANGE = (0.1, 10.0)
 
 
 @torch.no_grad()
-def validation_logits(network: UNet, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
+def validation_logits(network: nn.Module, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
     """Logits (pixel, class) and depths (pixel,) of held-out batches, thinned by ``STRIDE``."""
     logits, depths = [], []
     training = network.training
@@ -45,7 +44,7 @@ def fit_temperature(logits: Tensor, depths: Tensor) -> float:
 
 
 @torch.no_grad()
-def divide_logits(network: UNet, temperature: float) -> None:
+def divide_logits(network: nn.Module, temperature: float) -> None:
     """Put the temperature into the last convolution; the estimated depths stay what they are."""
     network.head.weight /= temperature
     network.head.bias /= temperature

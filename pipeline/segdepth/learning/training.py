@@ -20,9 +20,10 @@ from pathlib import Path
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from torch import nn
 from torch.utils.data import DataLoader
 
 from segdepth.config import CLASSES, Architecture, Model, Training
@@ -31,9 +32,10 @@ from segdepth.learning.callbacks import Curve, Progress
 from segdepth.learning.lessons import Lesson
 from segdepth.learning.module import METRICS, DepthModule
 from segdepth.learning.network_files import NetworkCard, save_network
+from segdepth.learning.networks import make_network
 from segdepth.learning.samples import KEPT_BYTES, Batch, Source, TrainingSamples, fixed_batches
 from segdepth.learning.temperature import divide_logits, fit_temperature, validation_logits
-from segdepth.learning.unet import UNet, count_parameters
+from segdepth.learning.unet import count_parameters
 from segdepth.store.manifest import check_target, read_manifest, writing
 
 COMMAND = "train-model"
@@ -79,10 +81,10 @@ def _samples(
     return TrainingSamples(train, block, where, rank, block.devices), validation
 
 
-def build_network(architecture: Architecture, seed: int) -> UNet:
+def build_network(architecture: Architecture, seed: int) -> nn.Module:
     """A freshly initialised network; the seed decides its weights."""
     lightning.seed_everything(seed, verbose=False)
-    return UNet(architecture.base_channels, architecture.variant)
+    return make_network(architecture.variant, architecture.base_channels)
 
 
 def train_model(
@@ -147,6 +149,7 @@ def train_model(
             curve,
             EarlyStopping("validation_loss", patience=block.patience_epochs, mode="min"),
             best,
+            *([EMAWeightAveraging(decay=block.weight_average)] if block.weight_average else []),
         ],
         enable_progress_bar=False,
         enable_model_summary=False,

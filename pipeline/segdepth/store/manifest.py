@@ -39,6 +39,10 @@ PACKAGES = (
 )
 
 
+TRAVELS = "travels"
+"""The note of an artefact that goes where its inputs do not: its chain may end there."""
+
+
 class StoreError(ConfigError):
     """An artefact is missing, half-written or not what its manifest says; told in one line."""
 
@@ -113,12 +117,12 @@ def read_manifest(artefact: str | Path) -> dict[str, Any]:
         raise StoreError(f"{path}: cannot be read ({failure})") from None
 
 
-def check_whole(artefact: str | Path, command: str | None = None) -> dict[str, Any]:
+def check_whole(artefact: str | Path, command: str | tuple[str, ...] | None = None) -> dict[str, Any]:
     """The manifest of an artefact that must exist, be finished and hold what its manifest says.
 
     Parameters
     ----------
-    command : the verb that must have made it, where the reader needs one kind.
+    command : the verb, or verbs one of which, must have made it, where the reader needs one kind.
 
     Raises
     ------
@@ -129,8 +133,10 @@ def check_whole(artefact: str | Path, command: str | None = None) -> dict[str, A
     artefact = Path(artefact)
     if not artefact.exists():
         raise StoreError(f"{artefact}: does not exist, though its manifest does; make it again with its rule")
-    if command and manifest["command"] != command:
-        raise StoreError(f"{artefact}: was made by {manifest['command']}; what {command} makes is needed here")
+    wanted = (command,) if isinstance(command, str) else command
+    if wanted and manifest["command"] not in wanted:
+        told = " or ".join(wanted)
+        raise StoreError(f"{artefact}: was made by {manifest['command']}; what {told} makes is needed here")
     if content_hash(artefact) != manifest["content"]:
         raise StoreError(f"{artefact}: was edited or damaged since it was made; make it again with its rule")
     return manifest

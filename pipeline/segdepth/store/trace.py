@@ -1,4 +1,8 @@
-"""Follow an artefact back to what it was made from, and say where a link is broken."""
+"""Follow an artefact back to what it was made from, and say where a link is broken.
+
+What travels without its inputs (the network that comes with the package) may end a chain: they are followed where they
+still lie as it read them, and named where they do not.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segdepth.store.manifest import StoreError, content_hash, made_from, manifest_path, read_manifest
+from segdepth.store.manifest import TRAVELS, StoreError, content_hash, made_from, manifest_path, read_manifest
 
 
 @dataclass
@@ -18,6 +22,7 @@ class Link:
     manifest: dict[str, Any] | None
     problems: list[str] = field(default_factory=list)
     inputs: list[Link] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
     external: bool = False
 
     @property
@@ -76,12 +81,24 @@ def _trace(path: Path, expected: str | None, seen: dict[Path, Link]) -> Link:
     if expected and link.manifest["content"] != expected:
         link.problems.append("has been made anew since a later artefact read it")
     for given in link.manifest["inputs"]:
+        if link.manifest["notes"].get(TRAVELS) and not _as_it_was(path.parent / given["path"], given):
+            link.elsewhere.append(given["path"].removeprefix("../" * given["path"].count("../")))
+            continue
         below = _trace(path.parent / given["path"], given["content"], seen)
         note = "has a manifest that is not the one a later artefact read"
         if below.manifest and given.get("manifest") not in (None, made_from(below.manifest)) and not below.problems:
             below.problems.append(note)
         link.inputs.append(below)
     return link
+
+
+def _as_it_was(path: Path, given: dict[str, Any]) -> bool:
+    """Whether an input lies there with the manifest that a later artefact read."""
+    try:
+        manifest = read_manifest(path)
+    except StoreError:
+        return False
+    return path.exists() and (manifest["content"], made_from(manifest)) == (given["content"], given.get("manifest"))
 
 
 def describe(chain: Link, *, full: bool = False) -> str:
@@ -97,7 +114,9 @@ def describe(chain: Link, *, full: bool = False) -> str:
     if problems:
         lines += [f"BROKEN in {len(problems)} place{'s' if len(problems) > 1 else ''}:", *problems]
     else:
-        lines.append(f"whole: {len(_all(chain))} artefacts, each as its manifest says")
+        ends = [_short(link.path) for link in _all(chain) if link.elsewhere]
+        note = f"; the chain ends at {', '.join(ends)}, made elsewhere" if ends else ""
+        lines.append(f"whole: {len(_all(chain))} artefacts, each as its manifest says{note}")
     return "\n".join(lines)
 
 
@@ -132,6 +151,8 @@ def _tell(link: Link, lead: str, branch: str, lines: list[str], told: set[Path],
         lines.append(f"{stem}from outside of the workflow")
     if link.manifest:
         lines += [stem + line for line in _facts(link.manifest, full)]
+    if link.elsewhere:
+        lines.append(f"{stem}made elsewhere, from what is not here: {', '.join(link.elsewhere)}")
     groups: dict[tuple, list[Link]] = {}
     for item in link.inputs:
         command = item.manifest["command"] if item.manifest else str(item.path)

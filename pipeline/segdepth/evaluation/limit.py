@@ -1,0 +1,106 @@
+"""What counting rests on: how far the images of n - 1, n and n + 1 atoms in a column are apart, in units of the noise.
+
+Two images I0 and I1 of a pixel that counts λ electrons in vacuum are told apart with d'² = Σ (I1 - I0)² λ / I0 over
+the pixels, where all but the one column is known (the matched filter; Poisson noise, many electrons a pixel). No method
+errs more rarely than Q(d'/2) between the two. Nothing here knows where the images come from.
+
+What ``estimate-limit`` writes into its directory:
+
+- ``limit.json``, flat: ``dataset``, ``specimen``, ``dose_lambda``, ``structures``, ``columns`` (how many were drawn),
+  ``limit_exact`` and ``binary_error`` (means over columns and defocus values), ``wedge_exact`` and
+  ``wedge_within_one`` (shares of the columns in the fields), each over both elements and ending in ``_Ce`` and ``_O``.
+  What cannot be told is null.
+- ``by_defocus.csv``: ``element``, ``defocus_nm`` and the means of ``VALUES``.
+- ``by_atoms.csv``: ``element``, ``atoms``, ``columns`` (how many) and the means of ``VALUES``.
+- ``columns.csv``: one row a column and image: ``structure``, ``element``, ``x_pm``, ``y_pm``, ``atoms``,
+  ``defocus_nm``, and ``VALUES``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from segdepth.config import ELEMENTS
+from segdepth.store.manifest import StoreError, check_whole
+
+COMMAND = "estimate-limit"
+LIMIT = "limit.json"
+VALUES = ("limit_exact", "binary_error", "d_prime_minus", "d_prime_plus")
+"""``binary_error``: n atoms or one less; ``d_prime_minus`` and ``_plus``: from n to n - 1 and to n + 1 atoms."""
+
+DARKEST = 1e-3
+"""Of the vacuum: pixels that are darker count as this bright, so that rounding about zero does not."""
+
+
+def d_prime(image: np.ndarray, changed: np.ndarray, electrons: float) -> np.ndarray:
+    """d' between images of leading axes (…), the last two are y and x.
+
+    Parameters
+    ----------
+    image, changed : I0 and I1, vacuum = 1. The noise is that of I0.
+    electrons : that a pixel counts in vacuum.
+    """
+    image = image.astype(np.float64)
+    square = (changed - image) ** 2 / np.maximum(image, DARKEST)
+    return np.sqrt(electrons * square.sum((-2, -1)))
+
+
+def binary_error(d: np.ndarray) -> np.ndarray:
+    """Q(d'/2): how often the best choice between two equally likely images is wrong."""
+    return norm.sf(np.asarray(d) / 2)
+
+
+def exact_share(minus: np.ndarray, plus: np.ndarray) -> np.ndarray:
+    """Φ(d'₋/2) + Φ(d'₊/2) - 1: how often the best count of a column with two neighbouring counts is right.
+
+    Every count is as likely and the thresholds lie halfway between neighbours. It takes the images of n - 1, n and
+    n + 1 atoms to lie on a line (one number then tells all there is), and everything but this count to be known: other
+    columns, lens, dose.
+
+    Nothing else is known of the count. Where it is known to be one of k neighbouring counts, the two at the ends have
+    one neighbour only, and 1/k + (1 - 1/k) times this share can be right.
+    """
+    return norm.cdf(np.asarray(minus) / 2) + norm.cdf(np.asarray(plus) / 2) - 1
+
+
+def means(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Means of ``VALUES`` over the rows of ``columns.csv`` that agree in ``by``."""
+    return table.groupby(by, as_index=False)[list(VALUES)].mean()
+
+
+def by_atoms(table: pd.DataFrame) -> pd.DataFrame:
+    """``by_atoms.csv`` from the rows of ``columns.csv``."""
+    key, one = ["element", "atoms"], ["structure", "element", "x_pm", "y_pm", "atoms"]
+    columns = table.drop_duplicates(one).groupby(key, as_index=False).size().rename(columns={"size": "columns"})
+    return columns.merge(means(table, key), on=key)
+
+
+def summary(table: pd.DataFrame) -> dict[str, float | None]:
+    """``limit_exact`` and ``binary_error`` over all rows, and of each element; None without rows."""
+    found: dict[str, float | None] = {}
+    for suffix, rows in (("", table), *((f"_{e}", table[table["element"] == e]) for e in ELEMENTS)):
+        for name in ("limit_exact", "binary_error"):
+            found[name + suffix] = float(rows[name].mean()) if len(rows) else None
+    return found
+
+
+def read_limit(folder: str | Path) -> dict[str, Any]:
+    """``limit.json`` of a finished estimate.
+
+    Raises
+    ------
+    StoreError
+        The estimate is missing, unfinished or damaged.
+    """
+    path = Path(folder) / LIMIT
+    check_whole(folder, COMMAND)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as failure:
+        raise StoreError(f"{path}: cannot be read ({failure})") from None

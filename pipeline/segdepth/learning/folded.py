@@ -1,0 +1,56 @@
+"""A U-Net of our own for the binned frame: 2 x 2 pixels folded into channels, then plainly doubling levels.
+
+At 21 pm the finest thing to tell apart, Ce from O, is six pixels wide: the paper's first levels, with few channels on
+many pixels, cost most of the time and hold little. Folding loses nothing, and the same time buys four times the width.
+Nothing here knows of images.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segdepth.config import CLASSES, NETWORK_STRIDE
+from segdepth.learning.unet import DoubleConvolution
+
+FOLD = 2
+WIDTHS = (1, 2, 4, 4, 4)
+"""Widths of the levels in units of the base channels, from the top down."""
+
+
+class FoldedUNet(nn.Module):
+    """Counts (vacuum = 1) to logits, (batch, 1, y, x) to (batch, 11, y, x); sides divisible by 64.
+
+    Parameters
+    ----------
+    base_channels : channels of the first level, which has half the frame's sides.
+    """
+
+    def __init__(self, base_channels: int = 32) -> None:
+        super().__init__()
+        self.variant, self.base_channels = "folded", base_channels
+        widths = [base_channels * factor for factor in WIDTHS]
+        self.encoder = nn.ModuleList(
+            DoubleConvolution(given, wanted, wanted) for given, wanted in zip([FOLD**2, *widths[:-1]], widths)
+        )
+        self.decoder = nn.ModuleList()
+        below = widths[-1]
+        for skip in reversed(widths[:-1]):
+            self.decoder.append(DoubleConvolution(below + skip, skip, skip))
+            below = skip
+        self.head = nn.Conv2d(below, CLASSES * FOLD**2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] % NETWORK_STRIDE or x.shape[-2] % NETWORK_STRIDE:
+            raise ValueError(f"sides must be divisible by {NETWORK_STRIDE}, got {tuple(x.shape[-2:])}")
+        x = functional.pixel_unshuffle(x, FOLD).contiguous(memory_format=torch.channels_last)
+        skips = []
+        for level, block in enumerate(self.encoder):
+            x = block(functional.max_pool2d(x, 2) if level else x)
+            skips.append(x)
+        skips.pop()
+        for block in self.decoder:
+            x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = block(torch.cat([skips.pop(), x], dim=1))
+        return functional.pixel_shuffle(self.head(x), FOLD)

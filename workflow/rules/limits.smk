@@ -1,0 +1,43 @@
+"""How well columns can be counted at all: not among the default targets."""
+
+
+def atoms_shards(dataset):
+    d = cfg.datasets[dataset]
+    return [f"data/specimens/{d.specimen}/shard-{n}.extxyz" for n in shard_numbers(d.specimen)]
+
+
+def plan_of(dataset):
+    return f"data/specimens/{cfg.datasets[dataset].specimen}/plan.csv"
+
+
+rule estimate_limit:
+    input:
+        plan=lambda w: ancient(plan_of(w.dataset)),
+        atoms=lambda w: ancient(atoms_shards(w.dataset)),
+        manifests=lambda w: manifests([plan_of(w.dataset), *atoms_shards(w.dataset)]),
+    output:
+        folder=directory("results/limits/{dataset}"),
+        manifest="results/limits/{dataset}.manifest.json",
+    params:
+        dataset=lambda w: cfg.datasets[w.dataset].as_json(),
+        specimen=lambda w: blocks_of(w.dataset)["specimen"].as_json(),
+        beam=lambda w: cfg.beams[cfg.datasets[w.dataset].beam].as_json(),
+        imaging=lambda w: blocks_of(w.dataset)["imaging"].as_json(),
+        atoms=lambda w, input: repeated("--atoms", input.atoms),
+        root_seed=cfg.root_seed,
+        code=code_hash("segdepth.evaluation.limit_job"),
+    log:
+        "logs/estimate_limit/{dataset}.log",
+    benchmark:
+        "logs/benchmarks/estimate_limit/{dataset}.tsv"
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=120,
+        device=LIGHT_DEVICE,
+    shell:
+        "segdepth estimate-limit --dataset {params.dataset:q} --specimen {params.specimen:q} --beam {params.beam:q}"
+        " --imaging {params.imaging:q} --dataset-name {wildcards.dataset} --plan {input.plan} {params.atoms}"
+        " --root-seed {params.root_seed} --device {resources.device} --out {output.folder} > {log} 2>&1"
