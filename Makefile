@@ -4,7 +4,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test install report convergence readme lint lock schema clean help
+.PHONY: run test install report convergence workstation ship benchmarks ablation readme lint lock schema clean help
 
 help:            ## what there is to type
 	@grep -E '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -26,6 +26,22 @@ report: run      ## results/report.html with every figure and its caption
 
 convergence: install  ## error and time of the simulation's choices: results/figures/study_convergence.png, twenty minutes
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) results/figures/study_convergence.png
+
+SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES)
+WORKSTATION := workflow/presets/workstation.yaml
+
+workstation: install  ## train and measure a network for real use: two hours on two cores
+	$(SNAKEMAKE) --configfile $(WORKSTATION)
+
+ship: install    ## put that network into the package, with its card
+	$(SNAKEMAKE) --configfile $(WORKSTATION) -- pipeline/segdepth/shipped/network
+
+benchmarks: install  ## the shipped network on every benchmark: results/tables/benchmarks.md, half an hour
+	$(SNAKEMAKE) -- results/tables/benchmarks.csv results/figures/benchmark_shipped.png
+
+ablation: install  ## what each step of the recipe brings: results/tables/ablation.md, doses.md, three hours
+	$(SNAKEMAKE) --configfile $(WORKSTATION) workflow/presets/ablation.yaml \
+	  -- results/tables/ablation.csv results/tables/doses.csv
 
 readme: run convergence  ## put what the README shows into results/readme/
 	mkdir -p results/readme

@@ -24,3 +24,9 @@ def torch_device(device: str) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device: got 'cuda', but no CUDA device is there; allowed here: auto, cpu")
     return torch.device(device)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 in hardware, where it is faster than float32."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not public: absent means unknown
+    return device.type == "cuda" or any(getattr(torch.cpu, check, bool)() for check in checks)

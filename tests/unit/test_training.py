@@ -382,3 +382,16 @@ def test_two_processes_train_one_network(shards, tmp_path):
     bits = [(folder / "weights.safetensors").read_bytes() for folder in (alone, tmp_path / "net")]
     assert bits[0] != bits[1]
     assert json.loads((tmp_path / "net" / "environment.json").read_text())["parameters"] > 0
+
+
+def test_a_mirrored_network_looks_twice(shards, tmp_path):
+    plain = Model(datasets=["d"], architecture={"base_channels": 2}, training=block(epochs=1))
+    once, twice = (
+        load_network(train(shards, tmp_path / str(mirrored), plain.training, model=model))[0]
+        for mirrored in (False, True)
+        for model in [plain.model_copy(update={"mirrored": mirrored})]
+    )
+    frame = torch.rand(1, 1, 64, 128)
+    with torch.no_grad():
+        assert torch.allclose(twice(frame), twice(frame.flip(-1)).flip(-1), atol=1e-5)
+        assert not torch.allclose(once(frame), once(frame.flip(-1)).flip(-1), atol=1e-3)

@@ -428,6 +428,9 @@ class Model(Block):
         description="what it learns from, each structure as often; the first one's dose is the network's own"
     )
     architecture: Architecture = Architecture()
+    mirrored: bool = Field(
+        False, description="estimates are means over the frame and its mirror image, at twice the time"
+    )
     training: Training = Training()
 
 

@@ -49,6 +49,7 @@ from segdepth.inference.preparation import (
     prepare_frame,
 )
 from segdepth.inference.readers import read_micrograph
+from segdepth.inference.serving import ServedNetwork
 from segdepth.inference.tiling import apply_tiled, count_tiles
 from segdepth.learning.network_files import NetworkCard, load_network
 from segdepth.store.manifest import check_target, check_whole, writing
@@ -76,7 +77,7 @@ def predict_frame(
 
     def function(tile: np.ndarray) -> np.ndarray:
         batch = torch.from_numpy(np.ascontiguousarray(tile))[None, None].to(device, memory_format=torch.channels_last)
-        return torch.softmax(network(batch).float(), dim=1)[0].cpu().numpy()
+        return torch.softmax(network(batch), dim=1)[0].cpu().numpy()
 
     shrink = round(card.label_pixel_pm / card.input_pixel_pm)
     with torch.inference_mode():
@@ -235,7 +236,8 @@ def predict_micrograph(
     """
     source, out, model = Path(input), Path(out), Path(model)
     where = torch_device(device)
-    network, card = load_network(model, where)
+    trained, card = load_network(model, where)
+    network = ServedNetwork(trained)
     check_target(out, COMMAND, [source, model])
     recording = read_micrograph(source, key)
     transform = check_geometry(recording.frames.shape[1:], pixel_pm, card.input_pixel_pm, rotation_deg, flip)
@@ -262,8 +264,9 @@ def predict_micrograph(
     }
     number = len(checked.frames)
     tiles = count_tiles(transform.grid_shape, tile=training_tile(card), stride=NETWORK_STRIDE)
+    notes = {"device": str(where), "bfloat16": network.half}
     with writing(
-        out, command=COMMAND, code=code, inputs=[source, model], parameters=parameters, notes={"device": str(where)}
+        out, command=COMMAND, code=code, inputs=[source, model], parameters=parameters, notes=notes
     ) as partial:
         partial.mkdir()
         _empty_store(partial / STORE, checked, transform, card.classes, attrs, parameters)

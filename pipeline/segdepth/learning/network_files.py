@@ -3,7 +3,8 @@
 ``network.json`` holds ``variant``, ``base_channels``, ``classes``, ``input_pixel_pm``, ``label_pixel_pm``,
 ``field_pm``, ``dose_lambda`` (its data set's), ``dose_lambda_range`` (of its training, or null; both in counted
 electrons, λ times the camera's ``detection_efficiency``, as a micrograph's counts are), ``temperature`` (by which its
-logits were divided; the weights hold it already) and ``labels`` (the labels block). Weights of a shipped network are
+logits were divided; the weights hold it already), ``mirrored`` (frames are looked at twice,
+``segdepth.learning.mirrored``) and ``labels`` (the labels block). Weights of a shipped network are
 float16; every network computes in float32.
 """
 
@@ -20,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from segdepth.config import CLASSES
+from segdepth.learning.mirrored import Mirrored
 from segdepth.learning.networks import make_network
 from segdepth.store.manifest import StoreError, check_whole, manifest_path
 
@@ -40,6 +42,7 @@ class NetworkCard:
     labels: dict[str, Any]
     dose_lambda_range: tuple[float, float] | None = None
     temperature: float = 1.0
+    mirrored: bool = False
 
     @property
     def doses(self) -> tuple[float, float]:
@@ -78,4 +81,5 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as failure:
         first = str(failure).splitlines()[0]
         raise StoreError(f"{folder / WEIGHTS}: does not fit its card ({first})") from None
+    network = Mirrored(network) if card.mirrored else network
     return network.to(device, memory_format=torch.channels_last).eval(), card

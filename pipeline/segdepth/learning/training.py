@@ -27,9 +27,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from segdepth.config import CLASSES, Architecture, Model, Training
-from segdepth.devices import torch_device
+from segdepth.devices import multiplies_bfloat16, torch_device
 from segdepth.learning.callbacks import Curve, Progress
 from segdepth.learning.lessons import Lesson
+from segdepth.learning.mirrored import Mirrored
 from segdepth.learning.module import METRICS, DepthModule
 from segdepth.learning.network_files import NetworkCard, save_network
 from segdepth.learning.networks import make_network
@@ -45,9 +46,7 @@ log = logging.getLogger(__name__)
 def lightning_precision(precision: str, device: torch.device) -> str:
     """Lightning's name; ``auto`` is bfloat16 on GPUs and on CPUs that multiply it in hardware."""
     if precision == "auto":
-        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not public: absent means unknown, so float32
-        fast = device.type == "cuda" or any(getattr(torch.cpu, check, bool)() for check in checks)
-        precision = "bfloat16" if fast else "float32"
+        precision = "bfloat16" if multiplies_bfloat16(device) else "float32"
     return {"bfloat16": "bf16-mixed", "float32": "32-true"}[precision]
 
 
@@ -182,7 +181,8 @@ def train_model(
     state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     # Lightning leaves the network on the CPU
-    temperature = fit_temperature(*validation_logits(module.network.to(where), validation))
+    looking = Mirrored(module.network) if model.mirrored else module.network
+    temperature = fit_temperature(*validation_logits(looking.to(where), validation))
     divide_logits(module.network, temperature)
     first = lessons[0]
     imaging, labels = first.imaging, first.labels
@@ -198,6 +198,7 @@ def train_model(
         labels=labels.model_dump(mode="json"),
         dose_lambda_range=tuple(dose * counted for dose in block.dose_lambda) if block.dose_lambda else None,
         temperature=round(temperature, 4),
+        mirrored=model.mirrored,
     )
     chosen = min(curve.rows, key=lambda row: row["validation_loss"])
     environment = {

@@ -1,0 +1,65 @@
+"""The presets, laid over ``config.yaml`` as Snakemake does it: each is a valid configuration that asks for what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from snakemake.common.configfile import load_configfile
+from snakemake.utils import update_config
+
+from segdepth.config import Config, load_config, validate
+
+ROOT = Path(__file__).parents[2]
+PRESETS = ROOT / "workflow" / "presets"
+
+
+def laid_over(*names: str) -> Config:
+    merged = load_configfile(str(ROOT / "config.yaml"))
+    for name in names:
+        update_config(merged, load_configfile(str(PRESETS / f"{name}.yaml")))
+    return validate(Config, merged, " + ".join(names))
+
+
+def test_every_preset_is_known_here():
+    assert {path.stem for path in PRESETS.glob("*.yaml")} == {"workstation", "paper", "ablation"}
+
+
+def test_the_benchmarks_are_the_same_in_every_preset_and_never_learnt_from():
+    default = load_config(ROOT / "config.yaml")
+    for names in (["workstation"], ["paper"], ["workstation", "ablation"]):
+        config = laid_over(*names)
+        for section in ("specimens", "beams", "imaging", "labels", "datasets"):
+            theirs = getattr(config, section)
+            assert all(theirs[name] == block for name, block in getattr(default, section).items()), (names, section)
+        learnt = {config.datasets[d].specimen for model in config.models.values() for d in model.datasets}
+        assert not any(name.startswith("benchmark") for name in learnt)
+
+
+def test_benchmarks_are_what_they_are_called():
+    config = load_config(ROOT / "config.yaml")
+    smooth, rough = config.specimens["benchmark_smooth"], config.specimens["benchmark_rough"]
+    assert min(smooth.structures, rough.structures) >= 60 and set(smooth.surfaces) == {"flat", "stepped", "sawtooth"}
+    assert rough.count_shift_atoms == 2 and rough.oxygen_vacancy_fraction == (0.05, 0.05)
+    shifts = [name for name in config.datasets if name.startswith("shift_")]
+    assert len(shifts) == 15
+    for name in shifts:
+        dataset = config.datasets[name]
+        assert dataset.specimen == "benchmark_smooth" and dataset.labels == "rings" and dataset.dose_lambda == 2.5
+        assert (dataset.beam == name) != (dataset.imaging == name)  # one thing at a time
+    vibration = [config.imaging[f"shift_vibration_{end}"].vibration_pm for end in ("low", "high")]
+    assert vibration == [15, 25] and config.imaging["overfocus"].vibration_pm == 20
+    u = config.beams["shift_debye_waller_high"].debye_waller_pm, config.beams["beam300"].debye_waller_pm
+    assert all((u[0][element] / u[1][element]) ** 2 == pytest.approx(1.3, abs=1e-3) for element in ("Ce", "O"))
+    tilt = config.beams["shift_tilt"].tilt_mrad
+    assert (tilt[0] ** 2 + tilt[1] ** 2) ** 0.5 == pytest.approx(8.727, abs=2e-3)  # 0.5 degrees
+
+
+def test_the_papers_preset_has_the_papers_numbers_of_images():
+    config = laid_over("paper")
+    dataset = config.datasets["paper"]
+    specimen, imaging = config.specimens["paper"], config.imaging["fine"]
+    images = {p: 9 * len(dataset.structures_of(p, specimen)) for p in ("train", "test")}
+    assert images == {"train": 8397, "test": 3600} and round(specimen.field_pm / imaging.pixel_pm) == 1024
+    assert config.models["paper64"].architecture.base_channels == 64
+    assert config.models["paper64"].architecture.variant == "full"
