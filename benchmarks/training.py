@@ -1,6 +1,7 @@
-"""Milliseconds a training sample costs: our padding against PyTorch's, and forming the image beside the step.
+"""What a training sample costs: the step alone and with its data, our padding against PyTorch's, and the share of the
+machine's measured peak.
 
-.venv/bin/python benchmarks/training.py [--base-channels 16] [--threads 2]
+.venv/bin/python benchmarks/training.py [--threads 2]
 """
 
 from __future__ import annotations
@@ -9,20 +10,21 @@ import argparse
 import platform
 import statistics
 import time
+from functools import partial
 
-import numpy as np
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from segdepth.config import Imaging, Specimen
+from segdepth.config import Imaging, Specimen, Training
+from segdepth.learning.folded import FoldedUNet
 from segdepth.learning.loss import weighted_cross_entropy
 from segdepth.learning.padding import ReplicateConv2d
+from segdepth.learning.samples import Source, TrainingSamples
 from segdepth.learning.unet import UNet
-from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.electron import stored_orders, wavelength_pm
-from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
 
-BATCH, SIDE, ROUNDS = 8, 256, 7
+BATCH, ROUNDS = 8, 7
 
 
 class TorchReplicateConv2d(nn.Conv2d):
@@ -41,9 +43,9 @@ def with_convolution(network: UNet, kind: type[nn.Conv2d]) -> UNet:
     return network.to(memory_format=torch.channels_last)
 
 
-def step_seconds(network: UNet, precision: torch.dtype | None) -> float:
-    noisy = torch.rand(BATCH, 1, SIDE, SIDE).contiguous(memory_format=torch.channels_last)
-    depth, weight = torch.zeros(BATCH, SIDE, SIDE, dtype=torch.uint8), torch.ones(BATCH, SIDE, SIDE)
+def step_seconds(network: UNet | FoldedUNet, side: int, precision: torch.dtype | None) -> float:
+    noisy = torch.rand(BATCH, 1, side, side).contiguous(memory_format=torch.channels_last)
+    depth, weight = torch.zeros(BATCH, side, side, dtype=torch.uint8), torch.ones(BATCH, side, side)
     optimizer = torch.optim.Adam(network.parameters())
     started = time.perf_counter()
     with torch.autocast("cpu", precision or torch.bfloat16, enabled=precision is not None):
@@ -54,51 +56,109 @@ def step_seconds(network: UNet, precision: torch.dtype | None) -> float:
     return (time.perf_counter() - started) / BATCH
 
 
-def forming_seconds() -> float:
-    imaging, specimen = Imaging(), Specimen()
-    orders = stored_orders(specimen.cell_pm, 300, imaging.aperture_mrad)
-    attrs = {
-        "cell_pm": specimen.cell_pm,
-        "margin_pm": specimen.margin_pm,
-        "wavelength_pm": wavelength_pm(300),
-        "stored_angle_mrad": imaging.aperture_mrad,
-    }
-    former = image_former(imaging, attrs, orders, "cpu")
-    waves = torch.randn(BATCH, 2 * orders + 1, 2 * orders + 1, dtype=torch.complex64)
-    values = draw_lens_values(imaging, [5.0] * BATCH, np.random.default_rng(0))
-    lens = Lens.from_columns(lens_columns(values))
+class MadeUpStructures:
+    """A shelf of waves and labels of the default size, without files."""
+
+    def __init__(self, imaging: Imaging, count: int = 64) -> None:
+        specimen = Specimen()
+        self.orders = stored_orders(specimen.cell_pm, 300, imaging.aperture_mrad)
+        self.wave_attrs = {
+            "cell_pm": specimen.cell_pm,
+            "margin_pm": specimen.margin_pm,
+            "wavelength_pm": wavelength_pm(300),
+            "stored_angle_mrad": imaging.aperture_mrad,
+        }
+        side = round(specimen.field_pm / imaging.pixel_pm)
+        self.label_pixel_pm, self._count = imaging.pixel_pm, count
+        self._wave = 0.002 * torch.randn(1, 2 * self.orders + 1, 2 * self.orders + 1, dtype=torch.complex64)
+        self._wave[:, 0, 0] = 1
+        depth = torch.zeros(side, side, dtype=torch.uint8)
+        self._maps = {"depth": depth, "weight": torch.ones(side, side), "regions": depth}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def wave(self, _: int) -> torch.Tensor:
+        return self._wave
+
+    def maps(self, _: int) -> dict[str, torch.Tensor]:
+        return self._maps
+
+
+def data_seconds(crop: int, repeats: int) -> float:
+    """Seconds a sample: optics, crop and noise; each image serves ``repeats`` samples."""
+    imaging = Imaging()
+    training = Training(crop_pixels=crop, batch_size=BATCH, optics_repeats=repeats, epoch_samples=64 * repeats)
+    source = Source(MadeUpStructures(imaging), imaging, 2.5, "made-up")
+    samples = TrainingSamples([source], training, torch.device("cpu"))
     started = time.perf_counter()
-    former.form(waves, lens)
-    return (time.perf_counter() - started) / BATCH
+    number = sum(len(batch.noisy) for batch in samples)
+    return (time.perf_counter() - started) / number
+
+
+def peak_flops(precision: torch.dtype) -> float:
+    """Of a product of large matrices."""
+    side = 4096
+    a, b = torch.rand(side, side).to(precision), torch.rand(side, side).to(precision)
+    a @ b
+    started = time.perf_counter()
+    for _ in range(3):
+        a @ b
+    return 3 * 2 * side**3 / (time.perf_counter() - started)
+
+
+def step_flops(network: UNet | FoldedUNet, side: int) -> float:
+    """Of a training step, a sample."""
+    with FlopCounterMode(display=False) as counter:
+        network(torch.rand(1, 1, side, side)).sum().backward()
+    return counter.get_total_flops()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--base-channels", type=int, default=16)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    ours = UNet(given.base_channels).to(memory_format=torch.channels_last)
-    theirs = with_convolution(UNet(given.base_channels), TorchReplicateConv2d)
-    cases = {
-        "step, bfloat16, our padding": lambda: step_seconds(ours, torch.bfloat16),
-        "step, bfloat16, PyTorch's padding": lambda: step_seconds(theirs, torch.bfloat16),
-        "step, float32": lambda: step_seconds(ours, None),
-        "forming the image": forming_seconds,
+    paper, folded = (n.to(memory_format=torch.channels_last) for n in (UNet(16), FoldedUNet(48)))
+    theirs = with_convolution(UNet(16), TorchReplicateConv2d)
+    half = torch.bfloat16
+    steps = {  # name: network, side, precision
+        "binned, c = 16, 256²": (paper, 256, half),
+        "binned, c = 16, 256², PyTorch's padding": (theirs, 256, half),
+        "binned, c = 16, 256², float32": (paper, 256, None),
+        "folded, c = 48, 256²": (folded, 256, half),
+        "folded, c = 48, 128²": (folded, 128, half),
     }
-    taken: dict[str, list[float]] = {name: [] for name in cases}
+    cases = {name: partial(step_seconds, *case) for name, case in steps.items()}
+    cases |= {
+        f"data for {crop}², a lens for {repeats} sample{'s' * (repeats > 1)}": partial(data_seconds, crop, repeats)
+        for crop, repeats in ((256, 1), (256, 8), (128, 8))
+    }
+    taken: dict[str, list[float]] = {name: [case()] for name, case in cases.items()}  # once to warm up
     for _ in range(ROUNDS):  # in turn, so that a slow minute hits all of them
         for name, case in cases.items():
             taken[name].append(case())
-    base = statistics.median(taken["step, bfloat16, our padding"])
-    print(
-        f"c = {given.base_channels}, {SIDE}² pixels, batch {BATCH}, {given.threads} threads, torch {torch.__version__},"
-    )
-    print(f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}; medians of {ROUNDS}\n")
-    print("| what | ms a sample | ratio |\n|---|---|---|")
-    for name, values in taken.items():
-        middle = statistics.median(values)
-        print(f"| {name} | {1000 * middle:.1f} | {middle / base:.2f} |")
+    middle = {name: statistics.median(values[1:]) for name, values in taken.items()}
+    peaks = {half: peak_flops(half), None: peak_flops(torch.float32)}
+    print(f"batch {BATCH}, {given.threads} threads, torch {torch.__version__}, {platform.machine()}")
+    print(f"{torch.backends.cpu.get_cpu_capability()}; medians of {ROUNDS}; peak of a matrix product: ")
+    print(f"{peaks[half] / 1e9:.0f} GFLOP/s (bfloat16), {peaks[None] / 1e9:.0f} (float32)\n")
+    print("| step | ms a sample | share of the peak |\n|---|---|---|")
+    for name, (network, side, precision) in steps.items():
+        share = step_flops(network, side) / middle[name] / peaks[precision]
+        print(f"| {name} | {1000 * middle[name]:.1f} | {share:.2f} |")
+    print("\n| data | ms a sample |\n|---|---|")
+    for name in list(cases)[len(steps) :]:
+        print(f"| {name} | {1000 * middle[name]:.1f} |")
+    print("\n| samples a second | without data | with | |\n|---|---|---|---|")
+    for name, data in (
+        ("binned, c = 16, 256²", "data for 256², a lens for 1 sample"),
+        ("binned, c = 16, 256²", "data for 256², a lens for 8 samples"),
+        ("folded, c = 48, 256²", "data for 256², a lens for 8 samples"),
+        ("folded, c = 48, 128²", "data for 128², a lens for 8 samples"),
+    ):
+        alone, both = 1 / middle[name], 1 / (middle[name] + middle[data])
+        print(f"| {name}; {data} | {alone:.0f} | {both:.0f} | {both / alone - 1:+.0%} |")
 
 
 if __name__ == "__main__":

@@ -65,6 +65,20 @@ def test_dice_agree_with_the_formulas(step):
     assert np.mean(likely[:, 0] > likely[:, 1]) == pytest.approx(limit.binary_error(minus), abs=0.012)
 
 
+def test_five_choices_of_which_the_outer_two_have_one_neighbour():
+    """Dice: the count is one of five with equal chances, and the most likely of five images on a line is taken."""
+    rng, electrons, throws, step = np.random.default_rng(2), 40.0, 20_000, 0.05
+    base, mode = rng.uniform(0.8, 1.5, 200), rng.normal(size=200)
+    images = np.stack([base + n * step * mode / 2 for n in range(-2, 3)])
+    true = rng.integers(5, size=throws)
+    counts = rng.poisson(images[true] * electrons)
+    likely = counts @ np.log(images).T - electrons * images.sum(1)
+    d = limit.d_prime(images[2][None], images[3][None], electrons)
+    expected = limit.exact_share_of(5, float(limit.exact_share(d, d)[0]))
+    assert np.mean(likely.argmax(1) == true) == pytest.approx(expected, abs=0.012)
+    assert limit.exact_share_of(5, 0.0) == pytest.approx(0.2) and limit.exact_share_of(5, None) is None
+
+
 @pytest.fixture(scope="module")
 def slab():
     return small_slab(5)
@@ -187,6 +201,7 @@ def test_an_estimate_from_atoms_to_files(estimate):
     for element in ("Ce", "O"):
         mine = table[table["element"] == element]
         assert facts[f"limit_exact_{element}"] == pytest.approx(mine["limit_exact"].mean(), abs=1e-5)
+        assert facts[f"both_exact_{element}"] is None  # counts are not shifted
         error = norm.sf(mine["d_prime_minus"] / 2).mean()
         assert facts[f"binary_error_{element}"] == pytest.approx(error, abs=1e-5)
         assert 0.5 < facts[f"wedge_exact_{element}"] <= facts[f"wedge_within_one_{element}"] <= 1

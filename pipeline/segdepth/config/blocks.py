@@ -555,10 +555,10 @@ class TableRow(Block):
     models: tuple[Name, ...] = Field((), description="one network, or the same one trained with several seeds")
     dataset: Name | None = Field(None, description="what they are measured on")
     limit: Name | None = Field(None, description="in place of models and dataset: the data set whose limit is shown")
-    shows: Literal["wedge", "limit"] | None = Field(
+    shows: Literal["wedge", "limit", "both"] | None = Field(
         None,
-        description="of a limit: wedge (counts guessed from a smooth wedge, without an image) or limit (the best that "
-        "the image allows for one column, all else known)",
+        description="of a limit: wedge (counts guessed from a smooth wedge, without an image), limit (the best that "
+        "the image allows for one column, all else known) or both (the image, and the wedge that the count lies around)",
     )
     against: str | None = Field(None, description="label of the row that the changes are against")
     aims: dict[str, Annotated[Number, Field(ge=-1, le=1)]] = Field(

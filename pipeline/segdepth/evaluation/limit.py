@@ -8,7 +8,8 @@ What ``estimate-limit`` writes into its directory:
 
 - ``limit.json``, flat: ``dataset``, ``specimen``, ``dose_lambda``, ``structures``, ``columns`` (how many were drawn),
   ``limit_exact`` and ``binary_error`` (means over columns and defocus values), ``wedge_exact`` and
-  ``wedge_within_one`` (shares of the columns in the fields), each over both elements and ending in ``_Ce`` and ``_O``.
+  ``wedge_within_one`` (shares of the columns in the fields), ``both_exact`` (image and wedge together, where counts are
+  shifted: ``exact_share_of``), each over both elements and ending in ``_Ce`` and ``_O``.
   What cannot be told is null.
 - ``by_defocus.csv``: ``element``, ``defocus_nm`` and the means of ``VALUES``.
 - ``by_atoms.csv``: ``element``, ``atoms``, ``columns`` (how many) and the means of ``VALUES``.
@@ -63,10 +64,17 @@ def exact_share(minus: np.ndarray, plus: np.ndarray) -> np.ndarray:
     n + 1 atoms to lie on a line (one number then tells all there is), and everything but this count to be known: other
     columns, lens, dose.
 
-    Nothing else is known of the count. Where it is known to be one of k neighbouring counts, the two at the ends have
-    one neighbour only, and 1/k + (1 - 1/k) times this share can be right.
+    Nothing else is known of the count; see ``exact_share_of`` for where there is.
     """
     return norm.cdf(np.asarray(minus) / 2) + norm.cdf(np.asarray(plus) / 2) - 1
+
+
+def exact_share_of(choices: int, share: float | None) -> float | None:
+    """1/k + (1 - 1/k) ``share``: the best where a column is known to hold one of k neighbouring counts, each as likely.
+
+    The two counts at the ends have one neighbour only. ``share`` is the mean of ``exact_share``.
+    """
+    return None if share is None else 1 / choices + (1 - 1 / choices) * share
 
 
 def means(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -30,6 +30,7 @@ from segdepth.evaluation.limit import (
     by_atoms,
     d_prime,
     exact_share,
+    exact_share_of,
     means,
     summary,
 )
@@ -140,8 +141,9 @@ def estimate_limit(
             "dose_lambda": dataset.dose_lambda,
             "structures": len(structures),
             "columns": len(table) // len(imaging.defocus_values_nm),
-            **summary(table),
+            **(found_limit := summary(table)),
             **_wedge_summary(wedge),
+            **_both_summary(found_limit, specimen),
         }
         _write(partial, facts, table)
 
@@ -250,6 +252,15 @@ def _wedge_summary(tally: np.ndarray) -> dict[str, float | None]:
         for name in ("exact", "within_one"):
             found[f"wedge_{name}{suffix}"] = ratio(counted[name], counted["all"])
     return found
+
+
+def _both_summary(limit: dict[str, float | None], specimen: Specimen) -> dict[str, float | None]:
+    """``both_exact``: the wedge tells the middle of the counts that a column may have, the image which of them it is."""
+    choices = 2 * specimen.count_shift_atoms + 1
+    return {
+        f"both_exact{suffix}": exact_share_of(choices, limit[f"limit_exact{suffix}"]) if choices > 1 else None
+        for suffix in ("", *(f"_{element}" for element in ELEMENTS))
+    }
 
 
 def _write(folder: Path, facts: dict[str, Any], table: pd.DataFrame) -> None:
