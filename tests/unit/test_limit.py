@@ -74,7 +74,7 @@ def test_five_choices_of_which_the_outer_two_have_one_neighbour():
     counts = rng.poisson(images[true] * electrons)
     likely = counts @ np.log(images).T - electrons * images.sum(1)
     d = limit.d_prime(images[2][None], images[3][None], electrons)
-    expected = limit.exact_share_of(5, float(limit.exact_share(d, d)[0]))
+    expected = limit.exact_share_of(5, float(limit.exact_share(d, d)))
     assert np.mean(likely.argmax(1) == true) == pytest.approx(expected, abs=0.012)
     assert limit.exact_share_of(5, 0.0) == pytest.approx(0.2) and limit.exact_share_of(5, None) is None
 

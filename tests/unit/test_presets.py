@@ -1,4 +1,4 @@
-"""The presets, laid over ``config.yaml`` as Snakemake does it: each is a valid configuration that asks for what it says."""
+"""The presets, laid over ``config.yaml`` as Snakemake does it: each is valid and asks for what it says."""
 
 from __future__ import annotations
 

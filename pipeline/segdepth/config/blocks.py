@@ -558,7 +558,7 @@ class TableRow(Block):
     shows: Literal["wedge", "limit", "both"] | None = Field(
         None,
         description="of a limit: wedge (counts guessed from a smooth wedge, without an image), limit (the best that "
-        "the image allows for one column, all else known) or both (the image, and the wedge that the count lies around)",
+        "the image allows for one column, all else known) or both (the image, and the wedge around which counts lie)",
     )
     against: str | None = Field(None, description="label of the row that the changes are against")
     aims: dict[str, Annotated[Number, Field(ge=-1, le=1)]] = Field(

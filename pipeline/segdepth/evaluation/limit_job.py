@@ -255,7 +255,7 @@ def _wedge_summary(tally: np.ndarray) -> dict[str, float | None]:
 
 
 def _both_summary(limit: dict[str, float | None], specimen: Specimen) -> dict[str, float | None]:
-    """``both_exact``: the wedge tells the middle of the counts that a column may have, the image which of them it is."""
+    """``both_exact``: the wedge tells the middle of a column's possible counts, the image which of them it is."""
     choices = 2 * specimen.count_shift_atoms + 1
     return {
         f"both_exact{suffix}": exact_share_of(choices, limit[f"limit_exact{suffix}"]) if choices > 1 else None
