@@ -18,6 +18,15 @@ def shard_numbers(specimen):
     return [f"{number:03d}" for number in range(cfg.specimens[specimen].shards)]
 
 
+def atoms_shards(dataset):
+    d = cfg.datasets[dataset]
+    return [f"data/specimens/{d.specimen}/shard-{n}.extxyz" for n in shard_numbers(d.specimen)]
+
+
+def plan_of(dataset):
+    return f"data/specimens/{cfg.datasets[dataset].specimen}/plan.csv"
+
+
 def wave_shards(dataset):
     d = cfg.datasets[dataset]
     return [f"data/waves/{d.specimen}/{d.beam}/shard-{n}.zarr" for n in shard_numbers(d.specimen)]

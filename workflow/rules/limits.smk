@@ -1,15 +1,6 @@
 """How well columns can be counted at all: not among the default targets."""
 
 
-def atoms_shards(dataset):
-    d = cfg.datasets[dataset]
-    return [f"data/specimens/{d.specimen}/shard-{n}.extxyz" for n in shard_numbers(d.specimen)]
-
-
-def plan_of(dataset):
-    return f"data/specimens/{cfg.datasets[dataset].specimen}/plan.csv"
-
-
 rule estimate_limit:
     input:
         plan=lambda w: ancient(plan_of(w.dataset)),
