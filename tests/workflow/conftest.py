@@ -19,6 +19,7 @@ specimens:
   tiny: {structures: 6, shard_size: 2, field_pm: 1352.75, margin_pm: 338.1875, bulk_atoms: [3, 5], decay_nm: [0.3, 0.6]}
 beams:
   coarse: {pixel_pm: 12, slice_pm: 191.3}
+  soft: {pixel_pm: 12, slice_pm: 191.3, debye_waller_pm: {Ce: 9, O: 11}}
 imaging:
   lens: {defocus_nm: [2, 6], focal_steps: 5}
 labels:
@@ -27,9 +28,10 @@ datasets:
   small: &small
     {specimen: tiny, beam: coarse, imaging: lens, labels: rings, splits: {test: 0.4, validation: 0.15, train: 0.45}}
   small_lambda1: {<<: *small, dose_lambda: 1}
+  small_soft: {<<: *small, beam: soft}
 models:
   net:
-    datasets: [small]
+    datasets: [small, small_soft]
     architecture: {base_channels: 2}
     training: {crop_pixels: 64, batch_size: 2, epoch_samples: 8, epochs: 2, precision: float32}
 evaluations:
