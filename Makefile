@@ -39,14 +39,16 @@ ship: install    ## put that network into the package, with its card
 benchmarks: install  ## the shipped network on every benchmark: results/tables/benchmarks.md, half an hour
 	$(SNAKEMAKE) -- results/tables/benchmarks.csv results/figures/benchmark_shipped.png
 
-ablation: install  ## what each step of the recipe brings: results/tables/ablation.md, doses.md, three hours
+ablation: install  ## what each step of the recipe brings: results/tables/ablation.md, doses.md, four hours
 	$(SNAKEMAKE) --configfile $(WORKSTATION) workflow/presets/ablation.yaml \
 	  -- results/tables/ablation.csv results/tables/doses.csv
 
-readme: run convergence  ## put what the README shows into results/readme/
+readme: run convergence benchmarks  ## put what the README shows into results/readme/ (ablation tables where they were made)
 	mkdir -p results/readme
 	cp results/tables/table1.csv results/tables/study_convergence.csv results/readme/
-	for figure in fig1_depth montage study_convergence; do \
+	for table in benchmarks ablation doses; do for kind in csv md; do \
+	  if [ -f results/tables/$$table.$$kind ]; then cp results/tables/$$table.$$kind results/readme/; fi; done; done
+	for figure in fig1_depth montage study_convergence benchmark_shipped; do \
 	  cp results/figures/$$figure.png results/figures/$$figure.png.manifest.json results/readme/; done
 
 test: install    ## all tests

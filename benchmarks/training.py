@@ -1,7 +1,7 @@
 """What a training sample costs: the step alone and with its data, our padding against PyTorch's, and the share of the
 machine's measured peak.
 
-.venv/bin/python benchmarks/training.py [--threads 2]
+.venv/bin/python benchmarks/training.py [--threads 2] [--device auto]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from segdepth.config import Imaging, Specimen, Training
+from segdepth.devices import torch_device
 from segdepth.learning.folded import FoldedUNet
 from segdepth.learning.loss import weighted_cross_entropy
 from segdepth.learning.padding import ReplicateConv2d
@@ -43,17 +44,26 @@ def with_convolution(network: UNet, kind: type[nn.Conv2d]) -> UNet:
     return network.to(memory_format=torch.channels_last)
 
 
+def clock(device: torch.device) -> float:
+    """Seconds, when all that was asked of the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 def step_seconds(network: UNet | FoldedUNet, side: int, precision: torch.dtype | None) -> float:
-    noisy = torch.rand(BATCH, 1, side, side).contiguous(memory_format=torch.channels_last)
-    depth, weight = torch.zeros(BATCH, side, side, dtype=torch.uint8), torch.ones(BATCH, side, side)
+    device = next(network.parameters()).device
+    noisy = torch.rand(BATCH, 1, side, side, device=device).contiguous(memory_format=torch.channels_last)
+    depth = torch.zeros(BATCH, side, side, dtype=torch.uint8, device=device)
+    weight = torch.ones(BATCH, side, side, device=device)
     optimizer = torch.optim.Adam(network.parameters())
-    started = time.perf_counter()
-    with torch.autocast("cpu", precision or torch.bfloat16, enabled=precision is not None):
+    started = clock(device)
+    with torch.autocast(device.type, precision or torch.bfloat16, enabled=precision is not None):
         logits = network(noisy)
     weighted_cross_entropy(logits, depth, weight).backward()
     optimizer.step()
     optimizer.zero_grad()
-    return (time.perf_counter() - started) / BATCH
+    return (clock(device) - started) / BATCH
 
 
 class MadeUpStructures:
@@ -73,7 +83,7 @@ class MadeUpStructures:
         self._wave = 0.002 * torch.randn(1, 2 * self.orders + 1, 2 * self.orders + 1, dtype=torch.complex64)
         self._wave[:, 0, 0] = 1
         depth = torch.zeros(side, side, dtype=torch.uint8)
-        self._maps = {"depth": depth, "weight": torch.ones(side, side), "regions": depth}
+        self._maps = {"depth": depth, "weight": torch.ones(side, side), "regions": depth, "columns": depth.int()}
 
     def __len__(self) -> int:
         return self._count
@@ -85,42 +95,44 @@ class MadeUpStructures:
         return self._maps
 
 
-def data_seconds(crop: int, repeats: int) -> float:
+def data_seconds(device: torch.device, crop: int, repeats: int) -> float:
     """Seconds a sample: optics, crop and noise; each image serves ``repeats`` samples."""
     imaging = Imaging()
     training = Training(crop_pixels=crop, batch_size=BATCH, optics_repeats=repeats, epoch_samples=64 * repeats)
     source = Source(MadeUpStructures(imaging), imaging, 2.5, "made-up")
-    samples = TrainingSamples([source], training, torch.device("cpu"))
-    started = time.perf_counter()
+    samples = TrainingSamples([source], training, device)
+    started = clock(device)
     number = sum(len(batch.noisy) for batch in samples)
-    return (time.perf_counter() - started) / number
+    return (clock(device) - started) / number
 
 
-def peak_flops(precision: torch.dtype) -> float:
+def peak_flops(device: torch.device, precision: torch.dtype) -> float:
     """Of a product of large matrices."""
     side = 4096
-    a, b = torch.rand(side, side).to(precision), torch.rand(side, side).to(precision)
+    a, b = (torch.rand(side, side, device=device).to(precision) for _ in range(2))
     a @ b
-    started = time.perf_counter()
+    started = clock(device)
     for _ in range(3):
         a @ b
-    return 3 * 2 * side**3 / (time.perf_counter() - started)
+    return 3 * 2 * side**3 / (clock(device) - started)
 
 
 def step_flops(network: UNet | FoldedUNet, side: int) -> float:
     """Of a training step, a sample."""
     with FlopCounterMode(display=False) as counter:
-        network(torch.rand(1, 1, side, side)).sum().backward()
+        network(torch.rand(1, 1, side, side, device=next(network.parameters()).device)).sum().backward()
     return counter.get_total_flops()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    paper, folded = (n.to(memory_format=torch.channels_last) for n in (UNet(16), FoldedUNet(48)))
-    theirs = with_convolution(UNet(16), TorchReplicateConv2d)
+    device = torch_device(given.device)
+    networks = (UNet(16), FoldedUNet(48), with_convolution(UNet(16), TorchReplicateConv2d))
+    paper, folded, theirs = (n.to(device, memory_format=torch.channels_last) for n in networks)
     half = torch.bfloat16
     steps = {  # name: network, side, precision
         "binned, c = 16, 256²": (paper, 256, half),
@@ -131,7 +143,9 @@ def main() -> None:
     }
     cases = {name: partial(step_seconds, *case) for name, case in steps.items()}
     cases |= {
-        f"data for {crop}², a lens for {repeats} sample{'s' * (repeats > 1)}": partial(data_seconds, crop, repeats)
+        f"data for {crop}², a lens for {repeats} sample{'s' * (repeats > 1)}": partial(
+            data_seconds, device, crop, repeats
+        )
         for crop, repeats in ((256, 1), (256, 8), (128, 8))
     }
     taken: dict[str, list[float]] = {name: [case()] for name, case in cases.items()}  # once to warm up
@@ -139,8 +153,9 @@ def main() -> None:
         for name, case in cases.items():
             taken[name].append(case())
     middle = {name: statistics.median(values[1:]) for name, values in taken.items()}
-    peaks = {half: peak_flops(half), None: peak_flops(torch.float32)}
-    print(f"batch {BATCH}, {given.threads} threads, torch {torch.__version__}, {platform.machine()}")
+    peaks = {half: peak_flops(device, half), None: peak_flops(device, torch.float32)}
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    print(f"batch {BATCH}, {given.threads} threads, torch {torch.__version__}, {name}")
     print(f"{torch.backends.cpu.get_cpu_capability()}; medians of {ROUNDS}; peak of a matrix product: ")
     print(f"{peaks[half] / 1e9:.0f} GFLOP/s (bfloat16), {peaks[None] / 1e9:.0f} (float32)\n")
     print("| step | ms a sample | share of the peak |\n|---|---|---|")

@@ -345,7 +345,8 @@ def tabulate_networks(
     limits_root: Annotated[Path, typer.Option(help="holds <dataset>")] = Path("results/limits"),
 ) -> None:
     """Networks side by side, with what was aimed for, as a block of `tables` asks. Writes CSV and Markdown."""
-    from segdepth.figures.networks_table import Folders, tabulate
+    from segdepth.evaluation.side_by_side import Folders
+    from segdepth.figures.networks_table import tabulate
 
     folders = Folders(evaluations_root, models_root, limits_root)
     tabulate(read_block(Table, table), folders, out, code_hash("segdepth.figures.networks_table"))
@@ -357,7 +358,7 @@ def plot_benchmark(
     out: Out,
     limit: Annotated[Path | None, typer.Option(help="folder of estimate-limit")] = None,
 ) -> None:
-    """Columns counted exactly, by true count and by defocus, beside the single-column limit. Writes PNG and PDF."""
+    """Columns counted exactly, by true count and by defocus, beside the best that is possible. Writes PNG and PDF."""
     from segdepth.figures.benchmark import plot
 
     plot(evaluation, limit, out, code_hash("segdepth.figures.benchmark"))
@@ -382,6 +383,9 @@ def predict(
     flip: Annotated[bool, typer.Option(help="mirror the frame along x before it is turned")] = False,
     dose: Annotated[float | None, typer.Option(help="vacuum level, counts per pixel, where no vacuum is found")] = None,
     device: Device = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto, float32 or bfloat16; auto is bfloat16 where the machine multiplies it fast")
+    ] = "auto",
 ) -> None:
     """Atom counts behind every pixel of a micrograph: prediction.zarr, columns.csv, prediction.png."""
     from segdepth.figures.prediction import draw_prediction
@@ -399,6 +403,7 @@ def predict(
         flip=flip,
         dose=dose,
         device=device,
+        precision=precision,
         code=code_hash("segdepth.inference.predict"),
         draw=draw_prediction,
     )

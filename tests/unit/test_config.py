@@ -143,13 +143,14 @@ def test_bad_values(tmp_path, path, value, says):
 
 
 ROW = {"label": "a", "models": ["small"], "dataset": "quick"}
+LIMIT = {"label": "l", "limit": "quick", "shows": "limit"}
 TABLES = [
     # rows, what the message must hold
     ([], ["tables.t.rows", "at least 1"]),
     ([ROW, ROW], ["tables.t: rows: two have the label 'a'"]),
     ([ROW | {"label": "a\nb"}], ["tables.t.rows.0.label: got 'a\\nb'", "one line"]),
     ([ROW | {"models": ["big"]}], ["tables.t (a).models: no block is called 'big'", "wide, shipped"]),
-    ([ROW | {"dataset": "slow"}], ["tables.t (a).dataset: no block is called 'slow'; there are coarse, quick"]),
+    ([ROW | {"dataset": "slow"}], ["tables.t (a).dataset: no block is called 'slow'; there are coarse, oblique, "]),
     ([ROW | {"models": []}], ["tables.t.rows.0: give either models and dataset, or limit and shows"]),
     ([{"label": "a", "models": ["small"]}], ["tables.t.rows.0: give either models and dataset, or limit and shows"]),
     ([ROW | {"shows": "wedge"}], ["tables.t.rows.0: give either models and dataset, or limit and shows"]),
@@ -167,14 +168,25 @@ TABLES = [
     ([ROW | {"limit": "quick", "shows": "wedge"}], ["rows.0: a row with limit has label and shows, no models"]),
     ([{"label": "a", "limit": "quick"}], ["tables.t.rows.0: a row with limit has label and shows, lacks shows"]),
     ([{"label": "a", "limit": "slow", "shows": "wedge"}], ["tables.t (a).limit: no block is called 'slow'"]),
-]
+    ([LIMIT | {"shows": "both"}], ["tables.t (l).shows: got 'both'", "specimens.wedge.count_shift_atoms is 0"]),
+    ([LIMIT | {"limit": "tilted"}], ["tables.t (l).limit: got 'tilted', whose specimens.tilted.tilt_deg is 0, 1;"]),
+    ([LIMIT | {"limit": "oblique"}], ["tables.t (l).limit: got 'oblique', whose beams.oblique.tilt_mrad is 0, -5;"]),
+    ([LIMIT | {"limit": "shaken"}], ["tables.t (l).limit: got 'shaken', whose beams.shaken.frozen_phonons is 8;"]),
+    ([LIMIT | {"limit": "untested"}], ["datasets.untested.splits.test: got 0", "tables.t (l) needs at least one"]),
+    ([LIMIT, ROW | {"against": "l", "aims": {"centre_accuracy_change": -0.1}}], ["tables.t (a).aims.centre_accuracy_change: 'l'", "shows a limit", "columns_exact and columns_within_one only"]),  # noqa: E501
+]  # fmt: skip
 
 
 def with_table(rows: list) -> dict:
-    """GOOD with a table ``t``, a data set of other pixels, another seed of the network, and a wider one."""
+    """GOOD with a table ``t``, data sets of other pixels or without a limit, and other networks."""
     data = changed("tables", {"t": {"rows": rows}})
     data["imaging"]["coarse"] = {"pixel_pm": 5411 / 128}
     data["datasets"]["coarse"] = data["datasets"]["quick"] | {"imaging": "coarse"}
+    data["specimens"] |= {"tilted": {"tilt_deg": [0, 1]}, "rough": {"count_shift_atoms": 1}}
+    data["beams"] |= {"oblique": {"tilt_mrad": [0, -5]}, "shaken": {"frozen_phonons": 8, "pixel_pm": 7}}
+    for name, kind in (("tilted", "specimen"), ("rough", "specimen"), ("oblique", "beam"), ("shaken", "beam")):
+        data["datasets"][name] = data["datasets"]["quick"] | {kind: name}
+    data["datasets"]["untested"] = data["datasets"]["quick"] | {"splits": {"test": 0, "train": 0.8}}
     data["models"]["seed1"] = data["models"]["small"] | {"training": {"seed": 1}}
     data["models"]["wide"] = data["models"]["small"] | {"architecture": {"base_channels": 32}}
     return data
@@ -193,6 +205,8 @@ def test_a_good_table():
         ROW | {"label": "seeds", "models": ["small", "seed1"]},
         ROW | {"label": "tilt 0.5°", "models": ["shipped"], "against": "seeds", "aims": aims},
         {"label": "limit", "limit": "quick", "shows": "limit"},
+        {"label": "both", "limit": "rough", "shows": "both"},
+        ROW | {"label": "below", "against": "limit", "aims": {"columns_exact_change": -0.1}},
     ]
     table = validate(Config, with_table(rows)).tables["t"]
     missed = [table.rows[1].misses("hallucinated_rate_O", value) for value in (0.02, 0.021, None)]

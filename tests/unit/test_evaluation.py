@@ -15,7 +15,7 @@ from segdepth.evaluation.samples import TestSet
 from segdepth.evaluation.stored import read_examples, read_metrics, read_table
 from segdepth.labels.depth import read_columns
 from segdepth.simulation.detector import electrons_per_pixel
-from segdepth.store.manifest import StoreError, content_hash, manifest_path, read_manifest
+from segdepth.store.manifest import StoreError, content_hash, manifest_path, read_manifest, writing
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +195,16 @@ def test_networks_that_do_not_fit_are_refused(data, tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message) as failure:
         run(data, model, tmp_path / "evaluation")
     assert "\n" not in str(failure.value) and not manifest_path(tmp_path / "evaluation").exists()
+
+
+def test_a_network_of_another_version_is_told(data, tmp_path):
+    model = tmp_path / "m"
+    notes = {"training_structures": {"specimen": "w", "root_seed": 0, "indices": [1]}}
+    with writing(model, command="train-model", code="c", parameters={}, notes=notes) as partial:
+        partial.mkdir()
+    with pytest.raises(StoreError, match="m: was trained by another version.*train it again") as told:
+        run(data, model, tmp_path / "evaluation")
+    assert "\n" not in str(told.value) and not manifest_path(tmp_path / "evaluation").exists()
 
 
 def test_structures_of_another_specimen_do_not_overlap(data, tmp_path):

@@ -158,14 +158,19 @@ def test_the_wedge_does_not_know_of_single_atoms():
     assert found["exact"][0] == 1 and found["exact"][1] < 0.8
 
 
+def built(root: Path, specimen: Specimen) -> tuple[Path, list[Path]]:
+    """A specimen's plan and shards."""
+    folder = root / "specimens" / "s"
+    plan_specimens(specimen, "s", 3, folder / "plan.csv", "code")
+    shards = [folder / f"shard-{shard:03d}.extxyz" for shard in range(specimen.shards)]
+    for number, path in enumerate(shards):
+        build_specimens(specimen, "s", 3, number, folder / "plan.csv", path, "code")
+    return folder / "plan.csv", shards
+
+
 @pytest.fixture(scope="module")
 def atoms_files(tmp_path_factory) -> tuple[Path, list[Path]]:
-    folder = tmp_path_factory.mktemp("limit") / "specimens" / "s"
-    plan_specimens(SPECIMEN, "s", 3, folder / "plan.csv", "code")
-    shards = [folder / f"shard-{shard:03d}.extxyz" for shard in range(SPECIMEN.shards)]
-    for number, path in enumerate(shards):
-        build_specimens(SPECIMEN, "s", 3, number, folder / "plan.csv", path, "code")
-    return folder / "plan.csv", shards
+    return built(tmp_path_factory.mktemp("limit"), SPECIMEN)
 
 
 def run(atoms_files, out: Path, **changes) -> Path:
@@ -201,7 +206,9 @@ def test_an_estimate_from_atoms_to_files(estimate):
     for element in ("Ce", "O"):
         mine = table[table["element"] == element]
         assert facts[f"limit_exact_{element}"] == pytest.approx(mine["limit_exact"].mean(), abs=1e-5)
-        assert facts[f"both_exact_{element}"] is None  # counts are not shifted
+        assert facts[f"both_exact_{element}"] is facts[f"both_exact_{element}_interval"] is None  # no shifted counts
+        each = mine.groupby("structure")["limit_exact"].mean()  # two structures, each with as many rows
+        assert facts[f"limit_exact_{element}_interval"] == pytest.approx([each.min(), each.max()], abs=1e-5)
         error = norm.sf(mine["d_prime_minus"] / 2).mean()
         assert facts[f"binary_error_{element}"] == pytest.approx(error, abs=1e-5)
         assert 0.5 < facts[f"wedge_exact_{element}"] <= facts[f"wedge_within_one_{element}"] <= 1
@@ -213,7 +220,40 @@ def test_tables_are_means_of_the_columns(estimate):
         found = pd.read_csv(estimate / f"{name}.csv")
         expected = table.groupby(key)[list(limit.VALUES)].mean()
         assert found[list(limit.VALUES)].to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-4, abs=1e-6)
+        assert found["both_exact"].isna().all()  # counts are not shifted
     assert found["columns"].sum() == 4
+
+
+def test_the_best_with_the_wedge_known():
+    table = pd.DataFrame({"element": ["Ce", "O"], "limit_exact": [0.0, 0.75]})
+    assert limit.with_both(table, 5)["both_exact"].tolist() == pytest.approx([0.2, 0.8])
+    assert limit.with_both(table, 1)["both_exact"].isna().all()
+
+
+def test_intervals_count_structures_not_columns():
+    """Ten columns of one structure are no more than one draw; one without columns is a draw, too."""
+    rng = np.random.default_rng(0)
+    each = rng.uniform(0.6, 0.9, 40)
+    rows = [{"structure": i, "element": "Ce", "limit_exact": value} for i, value in enumerate(each) for _ in range(10)]
+    found = limit.intervals(pd.DataFrame(rows), range(41), rng)
+    low, high = found["limit_exact"]
+    spread = 1.96 * each.std() / np.sqrt(40)
+    assert [low, high] == pytest.approx([each.mean() - spread, each.mean() + spread], abs=0.2 * spread)
+    assert found["limit_exact_Ce"] == found["limit_exact"] and found["limit_exact_O"] is None
+    assert limit.intervals(pd.DataFrame(rows[:10]), [0], rng)["limit_exact"] is None  # one structure tells no spread
+
+
+def test_shifted_counts_have_a_best_with_the_wedge_known(tmp_path, abtem):
+    rough = SPECIMEN.model_copy(update={"count_shift_atoms": 1, "missing_probability": 0.0})
+    out = run(built(tmp_path, rough), tmp_path / "d", specimen=rough)
+    facts = limit.read_limit(out)
+    for suffix in ("", "_Ce", "_O"):
+        share, ends = facts[f"limit_exact{suffix}"], facts[f"limit_exact{suffix}_interval"]
+        assert facts[f"both_exact{suffix}"] == pytest.approx(1 / 3 + 2 / 3 * share)
+        assert facts[f"both_exact{suffix}_interval"] == pytest.approx([1 / 3 + 2 / 3 * end for end in ends])
+    for name in ("by_defocus", "by_atoms"):
+        table = pd.read_csv(out / f"{name}.csv")
+        assert table["both_exact"].to_numpy() == pytest.approx(1 / 3 + 2 / 3 * table["limit_exact"], abs=1e-5)
 
 
 def test_the_manifest_names_what_determines_it(estimate, atoms_files):

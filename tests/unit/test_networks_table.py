@@ -10,8 +10,9 @@ from test_figures import drawn, overlapping_texts  # noqa: F401
 from segdepth.config import ConfigError, Table, validate
 from segdepth.evaluation import limit as limits
 from segdepth.evaluation.metrics import NAMES
+from segdepth.evaluation.side_by_side import Folders
 from segdepth.figures import benchmark, style
-from segdepth.figures.networks_table import Folders, tabulate
+from segdepth.figures.networks_table import tabulate
 from segdepth.store.manifest import StoreError, read_manifest, writing
 
 BASE = {
@@ -47,10 +48,10 @@ def network(root, model, seconds):
         (partial / "environment.json").write_text(json.dumps({"seconds_of_last_run": seconds}))
 
 
-def limit(root, dataset, tables=None):
+def limit(root, dataset, tables=None, **more):
     facts = {"dataset": dataset, "dose_lambda": 2.5, "limit_exact": 0.9, "limit_exact_Ce": 0.99, "limit_exact_O": 0.8}
     facts |= {"wedge_exact": 0.2, "wedge_exact_Ce": 0.21, "wedge_exact_O": 0.19, "wedge_within_one": 0.6}
-    facts |= {"wedge_within_one_Ce": 0.61, "wedge_within_one_O": None}
+    facts |= {"wedge_within_one_Ce": 0.61, "wedge_within_one_O": None} | more
     with writing(root / "limits" / dataset, command=limits.COMMAND, code="c", parameters={}) as partial:
         partial.mkdir()
         (partial / limits.LIMIT).write_text(json.dumps(facts))
@@ -156,9 +157,23 @@ def test_limits_and_the_shipped_network(tmp_path):
     assert pd.isna(table.loc["net", "centre_accuracy_change"]) and pd.isna(table.loc["net", "training_seconds"])
     assert table["shows"].tolist()[1:] == ["wedge", "limit"] and table["dataset"].tolist() == ["rough"] * 3
     assert pd.isna(table.loc["wedge", "seeds"])
+    assert table.loc[["wedge", "limit"], ["columns_exact_low", "columns_exact_high"]].isna().all().all()
     shown = dict(zip(cells(lines[0]), cells(lines[4])))
     assert shown["columns exact"] == "0.900" and shown["exact Ce / O"] == "0.990 / 0.800" and shown["centre"] == ""
     assert "training" not in shown
+
+
+def test_intervals_of_a_limit(tmp_path):
+    told = {"both_exact": 0.92, "both_exact_Ce": 0.99, "both_exact_O": 0.84, "both_exact_interval": [0.9, 0.94]}
+    limit(tmp_path, "rough", **told, both_exact_O_interval=[0.8, 0.87], limit_exact_interval=[0.88, 0.93])
+    rows = [{"label": shows, "limit": "rough", "shows": shows} for shows in ("both", "limit")]
+    table, _ = written(tmp_path, *rows)
+    assert table.loc["both", ["columns_exact", "columns_exact_Ce", "columns_exact_O"]].tolist() == [0.92, 0.99, 0.84]
+    ends = ["columns_exact_low", "columns_exact_high"]
+    assert table.loc["both", ends].tolist() == [0.9, 0.94] and table.loc["limit", ends].tolist() == [0.88, 0.93]
+    assert table.loc["both", ["columns_exact_O_low", "columns_exact_O_high"]].tolist() == [0.8, 0.87]
+    assert table.loc["both", ["columns_exact_Ce_low", "columns_within_one", "columns_within_one_low"]].isna().all()
+    assert table.loc["both", "shows"] == "both"
 
 
 def test_what_is_missing_is_told(tmp_path):
@@ -190,25 +205,34 @@ def made_up(rng, worse):
     return {"by_atoms": by_atoms, "by_defocus": by_defocus}
 
 
-def limit_tables():
+def limit_tables(shifted=False):
+    """Tables of a limit; with ``both_exact`` where counts are ``shifted``, else it is empty."""
     found = {}
     for name, x, values in (("by_atoms", "atoms", range(2, 10)), ("by_defocus", "defocus_nm", range(1, 10))):
         elements = {"Ce": 1.0, "O": 0.85}.items()
         rows = [{"element": e, x: v, "limit_exact": base - 0.03 * v} for e, base in elements for v in values]
-        found[name] = pd.DataFrame(rows)
+        found[name] = limits.with_both(pd.DataFrame(rows), 5 if shifted else 1)
     return found
 
 
-def benchmark_results(root, model="workstation"):
+def benchmark_results(root, model="workstation", shifted=False):
     rng = np.random.default_rng(0)
     worse = {"benchmark_smooth": 0.05, "benchmark_rough": 0.3}
     folders = [evaluation(root, model, name, **made_up(rng, by)) for name, by in worse.items()]
-    return folders, limit(root, "benchmark_rough", limit_tables())
+    return folders, limit(root, "benchmark_rough", limit_tables(shifted))
 
 
-@pytest.mark.parametrize("with_limit", (True, False))
-def test_benchmark_figure(tmp_path, drawn, with_limit):  # noqa: F811
-    folders, below = benchmark_results(tmp_path, "m" + "odel_1-2_" * 7)
+CALLED = {
+    "limit": ["single-column limit of benchmark_rough"],
+    "both": ["best with the wedge known, benchmark_rough"],
+    None: [],
+}
+
+
+@pytest.mark.parametrize("shows", CALLED)
+def test_benchmark_figure(tmp_path, drawn, shows):  # noqa: F811
+    with_limit = shows is not None
+    folders, below = benchmark_results(tmp_path, "m" + "odel_1-2_" * 7, shows == "both")
     out = tmp_path / "benchmark.png"
     benchmark.plot(folders, below if with_limit else None, out, "code")
     for path in (out, out.with_suffix(".pdf")):
@@ -224,7 +248,18 @@ def test_benchmark_figure(tmp_path, drawn, with_limit):  # noqa: F811
     assert left.get_lines()[0].get_ydata() == pytest.approx(wanted.to_numpy())
     words = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     assert words[:4] == ["Ce", "O", "benchmark_smooth", "benchmark_rough"]
-    assert words[4:-1] == (["single-column limit of benchmark_rough"] if with_limit else [])
+    assert words[4:-1] == CALLED[shows]
+    if with_limit:
+        of_ce = 1.0 - 0.03 * np.arange(2, 10)
+        expected = 0.2 + 0.8 * of_ce if shows == "both" else of_ce
+        assert left.get_lines()[4].get_ydata() == pytest.approx(expected)
+
+
+def test_a_limit_of_an_older_version_is_drawn(tmp_path, drawn):  # noqa: F811
+    folders, _ = benchmark_results(tmp_path)
+    tables = {name: table.drop(columns="both_exact") for name, table in limit_tables().items()}
+    benchmark.plot(folders, limit(tmp_path, "old", tables), tmp_path / "benchmark.png", "code")
+    assert drawn[0].legends[0].get_texts()[4].get_text() == "single-column limit of old"
 
 
 def test_benchmark_figure_needs_evaluations(tmp_path):

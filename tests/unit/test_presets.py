@@ -63,3 +63,46 @@ def test_the_papers_preset_has_the_papers_numbers_of_images():
     assert images == {"train": 8397, "test": 3600} and round(specimen.field_pm / imaging.pixel_pm) == 1024
     assert config.models["paper64"].architecture.base_channels == 64
     assert config.models["paper64"].architecture.variant == "full"
+
+
+ONE_THING = {
+    "+ binned input": {"datasets", "architecture.variant", "training.crop_pixels", "training.batch_size",
+                       "training.optics_repeats"},
+    "+ any defocus instead of nine": {"training.fresh_optics"},
+    "+ crops of 128 instead of 256 pixels": {"training.crop_pixels"},
+    "+ folded network": {"architecture.variant", "architecture.base_channels"},
+    "folded: crops of 256 pixels": {"training.crop_pixels"},
+    "folded: a lens for every sample, not for eight": {"training.optics_repeats"},
+    "folded: a lens for sixteen samples": {"training.optics_repeats"},
+    "folded: ordinal loss": {"training.ordinal_width_atoms"},
+    "folded: averaged weights": {"training.weight_average"},
+    "folded: a loss of whole columns": {"training.column_share"},
+    "folded: the mirror image too": {"mirrored"},
+    "+ every dose": {"training.dose_lambda"},
+    "+ varied lens and constants": {"datasets"},
+    "+ mixed and rough crystals": {"datasets"},
+}  # fmt: skip
+
+
+def flat(block: dict, prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in block.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
+def test_each_step_of_the_ablation_changes_one_thing():
+    """Beside the number of samples, which is what ten minutes hold."""
+    config = laid_over("workstation", "ablation")
+    rows = {row.label: row for row in config.tables["ablation"].rows}
+    for label, expected in ONE_THING.items():
+        mine, other = (
+            flat(config.models[row.models[0]].model_dump()) for row in (rows[label], rows[rows[label].against])
+        )
+        changed = {name for name in mine | other if mine.get(name) != other.get(name)}
+        assert changed - {"training.epoch_samples", "training.epochs"} == expected, label
+
+
+def test_the_papers_way_sees_more_images_than_it_takes_steps():
+    training = laid_over("workstation", "ablation").models["step_paper"].training
+    assert training.optics_repeats == 1 and not training.fresh_optics

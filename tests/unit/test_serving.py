@@ -9,6 +9,7 @@ from torch import nn
 
 from segdepth.config import CLASSES, ConfigError, Labels
 from segdepth.inference.serving import ServedNetwork, depth_of_counts, folded_norms
+from segdepth.learning.mirrored import Mirrored
 from segdepth.learning.network_files import NetworkCard
 from segdepth.learning.networks import make_network
 
@@ -26,6 +27,19 @@ def trained(variant: str) -> nn.Module:
             nn.init.uniform_(layer.weight, 0.5, 1.5)
             nn.init.normal_(layer.bias, 0, 0.3)
     return network.eval()
+
+
+def test_a_mirrored_network_is_served_as_it_is():
+    network, frame = Mirrored(trained("folded")).eval(), torch.rand(1, 1, 64, 128)
+    with torch.no_grad():
+        expected = network(frame).softmax(1)
+        assert torch.allclose(ServedNetwork(network, "float32")(frame).softmax(1), expected, atol=1e-5)
+        assert torch.allclose(ServedNetwork(network, "bfloat16")(frame).softmax(1), expected, atol=0.05)
+
+
+def test_logits_are_not_rounded_to_bfloat16():
+    logits = ServedNetwork(trained("binned"), "bfloat16")(torch.rand(1, 1, 64, 64)).detach()
+    assert (logits != logits.bfloat16().float()).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("variant", ["binned", "full", "folded"])

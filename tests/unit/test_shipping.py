@@ -14,10 +14,11 @@ from evaluation_data import DATASET, PIXEL, SPECIMEN
 from safetensors.torch import load_file
 
 from segdepth import cli
-from segdepth.config import Beam, Config, ConfigError, Imaging, Labels, Model, load_config, validate
+from segdepth.config import Beam, Config, ConfigError, Imaging, Labels, Model, Specimen, load_config, validate
 from segdepth.evaluation import shipping
 from segdepth.evaluation.evaluate import _check_unseen
 from segdepth.evaluation.metrics import NAMES
+from segdepth.evaluation.model_card import Origin, model_card
 from segdepth.evaluation.shipping import MODEL_CARD, half_precision, ship_model
 from segdepth.learning import shipped
 from segdepth.learning.network_files import WEIGHTS, NetworkCard, load_network, save_network
@@ -146,6 +147,57 @@ def test_the_card_tells_what_must_be_known(project):
         assert words in text, words
     assert f"| structures trained on | {len(DATASET.structures_of('train', SPECIMEN))} |" in text
     assert str(project) not in text and "unknown" not in text and "None" not in text
+
+
+def origin_of(beams: dict, specimens: dict | None = None, **model) -> Origin:
+    """A network of a data set for each beam; ``specimens`` gives theirs, by name, where it is not the default."""
+    blocks = {name: Specimen(**(specimens or {}).get(name, {})) for name in beams}
+    recipe = {
+        "specimens": {name: block.model_dump(mode="json") for name, block in blocks.items()},
+        "beams": {name: Beam(**values).model_dump(mode="json") for name, values in beams.items() if values is not None},
+        "imaging": {"i": IMAGING.model_dump(mode="json")}, "labels": {"l": Labels().model_dump(mode="json")},
+        "datasets": {name: {"specimen": name, "beam": name, "imaging": "i", "labels": "l"} for name in beams},
+        "models": {"net": Model(datasets=tuple(beams), **model).model_dump(mode="json")},
+    }  # fmt: skip
+    return Origin("net", recipe, dict.fromkeys(beams, 3), "commit", {}, {})
+
+
+def card_text(origin: Origin) -> str:
+    mirrored = origin.model["mirrored"]
+    card = NetworkCard("binned", 4, 11, PIXEL, PIXEL, 64 * PIXEL, 2.5, {}, mirrored=mirrored)
+    return model_card(origin, card, [], largest_change=0, licence="GPL")
+
+
+@pytest.mark.parametrize(
+    ("beams", "specimens", "tilts"),
+    [
+        ({"a": {}}, {}, "0"),
+        ({"a": {}, "b": {"tilt_mrad": (6.171, -6.171)}}, {}, "0 to 0.5"),
+        ({"a": {}}, {"a": {"tilt_deg": (0, 3)}}, "0 to 3"),
+        ({"a": {}, "b": {"tilt_mrad": (0, 17.4533)}}, {"a": {"tilt_deg": (0.2, 0.4)}}, "0.2 to 1"),
+        ({"a": {"tilt_mrad": (0, 17.4533)}}, {"a": {"tilt_deg": (2, 3)}}, "1 to 4"),  # they add, or cancel
+        ({"a": {"tilt_mrad": (0, 17.4533)}}, {}, "1"),
+        ({"a": None}, {"a": {"tilt_deg": (0, 2)}}, "0 to 2"),  # the waves are gone
+    ],
+)
+def test_the_card_tells_tilts_of_crystal_and_beam(beams, specimens, tilts):
+    assert f"and tilts of {tilts}° off [110], the beam's included" in card_text(origin_of(beams, specimens))
+
+
+def test_the_card_tells_all_that_was_learnt_over():
+    crystals = {"b": {"count_shift_atoms": 2, "missing_probability": 0.0, "balanced_counts": True}}
+    text = card_text(origin_of({"a": {"parametrization": "kirkland"}, "b": {"tilt_mrad": (6, 0)}}, crystals))
+    for words in (
+        "| scattering factors | kirkland | lobato |", "| tilt of the beam, mrad | x 0, y 0 | x 6, y 0 |",
+        "shifted by up to so many atoms | 0 | 2 |", "1/e length of the approach to the bulk, nm | 0.5 to 4 |",
+        "| each count has its share of the columns | no | yes |", "lacks an atom | 0.03 | 0 |",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+@pytest.mark.parametrize(("mirrored", "told"), [(True, "means over the frame and its mirror image"), (False, "once")])
+def test_the_card_tells_whether_frames_are_mirrored(mirrored, told):
+    assert told in card_text(origin_of({"a": {}}, mirrored=mirrored)).split("Licence")[0]
 
 
 def test_the_cards_recipe_is_a_configuration(project):

@@ -7,6 +7,7 @@ lattice sites are listed from the motif in DESIGN §4, and the crystal is turned
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from scipy.stats import binom, chisquare
 
-from segdepth.config import ConfigError, Labels, Specimen, validate
+from segdepth.config import CLASSES, ConfigError, Labels, Specimen, load_config, validate
 from segdepth.labels.depth import depth_maps
 from segdepth.specimen.columns import column_table
 from segdepth.specimen.corners import SAMPLE_PM, rounded
@@ -26,6 +27,7 @@ from segdepth.specimen.plan import plan_row
 from segdepth.specimen.surfaces import FACET_SLOPE, stepped, surface_line
 from segdepth.specimen.wedge import PAD_PM, build_wedge
 
+ROOT = Path(__file__).parents[2]
 A = 541.1
 ROW = A / np.sqrt(2)
 MOTIF = [(58, 0, 0, 0), (58, 0.5, 0.5, 0.5), (8, 0.25, 0, 0.5), (8, 0.75, 0, 0.5), (8, 0.25, 0.5, 0), (8, 0.75, 0.5, 0)]
@@ -702,6 +704,38 @@ def test_tilts_point_everywhere_and_terminations_are_mixed():
     assert chisquare(np.histogram(magnitude, 8, (0, 4))[0]).pvalue > 1e-3
     kinds = [[r["termination"] for r in rows].count(kind) for kind in ("cut", "Ce", "O")]
     assert chisquare(kinds).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("surface_atoms", "whole"), [((1, 3), [1, 2, 3]), ((1.5, 4.2), [2, 3, 4])])
+def test_balanced_crystals_are_even_in_each_value_alone(surface_atoms, whole):
+    """Every part of a range has as many structures, to three of 720: they are spread, not drawn."""
+    block = Specimen(structures=720, balanced_counts=True, surface_atoms=surface_atoms)
+    rows = [plan_row(block, "t", index, 3) for index in range(block.structures)]
+    bulk, surface, decay = (np.array([row[key] for row in rows]) for key in ("bulk_atoms", "surface_atoms", "decay_pm"))
+    assert set(surface) == set(whole) and set(bulk) == set(range(3, 11))
+    for values, bins in ((surface, [*whole, 9]), (bulk, np.arange(3, 12)), (decay, np.linspace(500, 4000, 9))):
+        found = np.histogram(values, bins)[0]
+        assert found.sum() == 720 and np.abs(found - 720 / len(found)).max() <= 3
+    order = np.lexsort((-decay, bulk))
+    assert (np.diff(decay[order]) <= 0).all() and (np.diff(surface[order]) >= 0).all()  # thick ones thicken fast
+    assert decay.max() > 3990 and decay.min() < 510
+
+
+def test_balance_moves_no_other_value():
+    plain, balanced = (plan_row(Specimen(balanced_counts=on), "t", 5, 1) for on in (False, True))
+    assert {key for key in plain if plain[key] != balanced[key]} == {"surface_atoms", "decay_pm", "exit_decay_pm"}
+
+
+def test_every_count_has_its_share_of_the_benchmarks_columns():
+    config = load_config(ROOT / "config.yaml")
+    block, name = config.specimens["benchmark_smooth"], "benchmark_smooth"
+    assert config.datasets[name].specimen == name and block.balanced_counts
+    found = np.zeros(CLASSES, int)
+    for index in range(block.structures):
+        atoms = build_wedge(plan_row(block, name, index, config.root_seed), block, name, config.root_seed)
+        found += np.bincount(column_table(atoms, block.margin_pm, block.field_pm)["atoms"], minlength=CLASSES)
+    assert found.sum() > 30_000 and found[0] == 0
+    assert (found[1:] / found.sum()).min() >= 0.05
 
 
 @pytest.mark.parametrize(

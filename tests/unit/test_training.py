@@ -17,9 +17,9 @@ from segdepth.config import ConfigError, Dataset, Imaging, Labels, Model, Specim
 from segdepth.labels.depth import project_depth
 from segdepth.learning.callbacks import CURVE_FIELDS, Curve
 from segdepth.learning.lessons import Lesson, join_lessons
-from segdepth.learning.loss import ordinal_targets, weighted_cross_entropy
+from segdepth.learning.loss import column_cross_entropy, ordinal_targets, weighted_cross_entropy
 from segdepth.learning.network_files import load_network
-from segdepth.learning.samples import Source, StructureShelf, TrainingSamples, fixed_batches
+from segdepth.learning.samples import Source, StructureShelf, TrainingSamples, fixed_batches, number_columns
 from segdepth.learning.training import train_model
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.specimen.build import build_specimens
@@ -348,7 +348,10 @@ def test_ordinal_targets_prefer_the_neighbour_and_keep_the_background():
     assert float(sharp) == pytest.approx(float(weighted_cross_entropy(logits, depth, weight)), rel=1e-5)
 
 
-@pytest.mark.parametrize("option", [{"weight_average": 0.9}, {"ordinal_width_atoms": 0.3}, {"gradient_clip": 0.01}])
+@pytest.mark.parametrize(
+    "option",
+    [{"weight_average": 0.9}, {"ordinal_width_atoms": 0.3}, {"gradient_clip": 0.01}, {"column_share": 0.5}],
+)
 def test_an_option_changes_the_network_and_survives_a_stop(option, shards, tmp_path, monkeypatch):
     plain = train(shards, tmp_path / "plain", block())
     whole = train(shards, tmp_path / "whole", block(**option))
@@ -379,9 +382,8 @@ def test_two_processes_train_one_network(shards, tmp_path):
     assert done.returncode == 0, done.stderr
     assert len(pd.read_csv(tmp_path / "net" / "curve.csv")) == 2
     alone = train(shards, tmp_path, block(epochs=2))
-    bits = [(folder / "weights.safetensors").read_bytes() for folder in (alone, tmp_path / "net")]
-    assert bits[0] != bits[1]
-    assert json.loads((tmp_path / "net" / "environment.json").read_text())["parameters"] > 0
+    steps = [pd.read_csv(folder / "curve.csv")["step"].iloc[-1] for folder in (alone, tmp_path / "net")]
+    assert steps == [12, 6]  # each process took half of the epoch's samples
 
 
 def test_a_mirrored_network_looks_twice(shards, tmp_path):
@@ -395,3 +397,43 @@ def test_a_mirrored_network_looks_twice(shards, tmp_path):
     with torch.no_grad():
         assert torch.allclose(twice(frame), twice(frame.flip(-1)).flip(-1), atol=1e-5)
         assert not torch.allclose(once(frame), once(frame.flip(-1)).flip(-1), atol=1e-3)
+
+
+def test_columns_are_numbered_one_by_one():
+    """As many as the table has inside the field, each with pixels of one depth."""
+    regions = np.zeros((12, 20), np.uint8)
+    regions[1:4, 1:4] = regions[2:5, 9:12] = regions[7:10, 9:12] = 58
+    regions[1:4, 4:6] = 8  # touches a column of the other element
+    found = number_columns(regions)
+    assert found.max() == 4 and (found > 0).sum() == (regions > 0).sum()
+    assert all(len(np.unique(regions[found == number])) == 1 for number in range(1, 5))
+    assert found[2, 2] != found[2, 4] and found[3, 10] != found[8, 10]
+
+
+def test_every_column_of_a_structure_has_a_number_of_its_own(shards):
+    maps = StructureShelf(shards["waves"], shards["depth"], [2]).maps(0)
+    depth, columns = maps["depth"].numpy(), maps["columns"].numpy()
+    assert ((columns > 0) == (maps["regions"].numpy() > 0)).all() and columns.max() > 20
+    spread = [np.ptp(depth[columns == number]) for number in range(1, columns.max() + 1)]
+    assert np.mean(np.array(spread) == 0) > 0.95  # beside a few at the field's edge, one depth a column
+
+
+def test_the_loss_of_columns_by_hand():
+    logits, depth = torch.randn(2, 11, 4, 5, requires_grad=True), torch.randint(11, (2, 4, 5))
+    columns = torch.zeros(2, 4, 5, dtype=torch.int32)
+    columns[0, 1:3, 1:3], columns[0, 0, 4], columns[1, 3, :2] = 1, 2, 1  # the same number in two samples
+    depth[0, 1:3, 1:3], depth[1, 3, :2] = 4, 7
+    p = logits.softmax(1)
+    expected = [p[0, 4, 1:3, 1:3].mean(), p[0, depth[0, 0, 4], 0, 4], p[1, 7, 3, :2].mean()]
+    loss = column_cross_entropy(logits, depth, columns)
+    assert float(loss) == pytest.approx(float(-torch.stack(expected).log().mean()), rel=1e-5)
+    assert float(column_cross_entropy(logits, depth, torch.zeros_like(columns))) == 0
+
+
+def test_a_card_tells_the_doses_of_all_data_sets(shards, tmp_path):
+    other = DATASET.model_copy(update={"imaging": "j", "dose_lambda": 20.0})
+    model = Model(datasets=["d", "e"], architecture={"base_channels": 2}, training=block(epochs=1))
+    lens = IMAGING.model_copy(update={"detection_efficiency": 0.5})
+    lessons = [lesson(shards), lesson(shards, other, lens)]
+    card = load_network(train(shards, tmp_path, model.training, model=model, lessons=lessons))[1]
+    assert card.dose_lambda == 2.5 and tuple(card.doses) == (2.5, 10.0)

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from segdepth.config import CLASSES
 from segdepth.learning.network_files import NetworkCard, load_network, save_network
@@ -103,6 +104,17 @@ def damage_weights(folder):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def change_weights(**changes):
+    """Replace tensors, or take out those that are None."""
+
+    def change(folder):
+        weights = load_file(folder / "weights.safetensors") | changes
+        kept = {name: tensor for name, tensor in weights.items() if tensor is not None}
+        save_file(kept, folder / "weights.safetensors")
+
+    return change
+
+
 def change_card(**changes):
     def change(folder):
         (folder / "network.json").write_text(json.dumps(dataclasses.asdict(dataclasses.replace(CARD, **changes))))
@@ -121,7 +133,10 @@ def change_card(**changes):
         (lambda folder: (folder / "network.json").write_text("{"), "is not the card"),
         (lambda folder: (folder / "network.json").write_text("[1]"), "is not the card"),
         (lambda folder: (folder / "network.json").write_text('{"a": 1}'), "is not the card"),
-        (change_card(base_channels=8), "does not fit its card"),
+        (change_card(base_channels=8), r"the tensor \S+weight has the shape \[\d.*\], not \[\d.*\]\).*train again"),
+        (change_weights(**{"head.bias": None}), r"\(lacks the tensor head.bias\); restore weights and card together"),
+        (change_weights(**{"head.bias": torch.zeros(9)}), r"the tensor head.bias has the shape \[9\], not \[11\]"),
+        (change_weights(tail=torch.zeros(2)), r"\(the network has no tensor tail\); restore"),
         (change_card(base_channels="4"), "does not fit its card|is not the card"),
         (change_card(base_channels=0), "does not fit its card|is not the card"),
         (change_card(variant="full"), "does not fit its card"),

@@ -98,6 +98,13 @@ def test_a_table_of_networks_is_made_when_it_is_asked_for(new_project):
     assert not {"estimate_limit", "tabulate_networks", "plot_benchmark"} & set(project.jobs())
 
 
+def test_a_benchmark_figure_without_its_data_sets_is_refused_in_one_line(new_project):
+    done = new_project("benchmark").snakemake("-n", "results/figures/benchmark_net.png")
+    told = [line for line in done.stderr.splitlines() if line.startswith("segdepth: error: ")]
+    assert done.returncode == 2 and len(told) == 1 and "Traceback" not in done.stderr
+    assert "benchmark_net.png: shows the data sets benchmark_smooth and benchmark_rough" in told[0]
+
+
 def test_the_shipped_network_is_made_when_it_is_asked_for(finished):
     project = Project(finished.folder, copy.deepcopy(finished.config))
     folder = "pipeline/segdepth/shipped/network"

@@ -248,11 +248,9 @@ rule tabulate_networks:
 
 rule plot_benchmark:
     input:
-        evaluations=ancient(expand("results/evaluation/{{model}}/{name}", name=BENCHMARKS)),
-        limit=ancient("results/limits/benchmark_rough"),
-        manifests=manifests(
-            [*expand("results/evaluation/{{model}}/{name}", name=BENCHMARKS), "results/limits/benchmark_rough"]
-        ),
+        evaluations=lambda w: ancient(benchmark_evaluations(w.model)),
+        limit=lambda w: ancient(benchmark_limit(w.model)),
+        manifests=lambda w: manifests([*benchmark_evaluations(w.model), benchmark_limit(w.model)]),
     output:
         png=report(
             "results/figures/benchmark_{model}.png",

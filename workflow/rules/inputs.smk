@@ -11,7 +11,7 @@ FIGURES = ["fig1_depth", "fig3_simulation", "fig4_smoothing", "fig5_weights", "f
 
 
 BENCHMARKS = ["benchmark_smooth", "benchmark_rough"]
-"""Data sets of the benchmark's figure."""
+"""Data sets of the benchmark's figure; it shows the limit of the last one."""
 
 
 def shard_numbers(specimen):
@@ -178,6 +178,25 @@ def table_evaluations(name):
 def table_models(name):
     """Trained networks that a table tells the training time of; the package's own has none here."""
     return distinct(f"results/models/{m}" for row in cfg.tables[name].rows for m in row.models if m != SHIPPED)
+
+
+def benchmark_datasets(model):
+    """The data sets of a network's benchmark figure."""
+    missing = [name for name in BENCHMARKS if name not in cfg.datasets]
+    if missing:
+        refuse(
+            f"results/figures/benchmark_{model}.png: shows the data sets {' and '.join(BENCHMARKS)}; "
+            f"config.yaml has no {missing[0]!r} among its datasets"
+        )
+    return BENCHMARKS
+
+
+def benchmark_evaluations(model):
+    return [f"results/evaluation/{model}/{name}" for name in benchmark_datasets(model)]
+
+
+def benchmark_limit(model):
+    return f"results/limits/{benchmark_datasets(model)[-1]}"
 
 
 def table_limits(name):

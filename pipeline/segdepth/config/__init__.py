@@ -3,6 +3,7 @@
 from segdepth.config.blocks import (
     CALIBRATION_NAMES,
     CHANGES,
+    LIMIT_METRICS,
     METRIC_NAMES,
     Architecture,
     Beam,
@@ -53,6 +54,7 @@ __all__ = [
     "ELEMENTS",
     "Figures",
     "Imaging",
+    "LIMIT_METRICS",
     "Labels",
     "METRIC_NAMES",
     "Micrograph",

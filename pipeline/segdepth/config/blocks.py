@@ -388,7 +388,7 @@ class Training(Block):
 
     seed: Annotated[Count, Field(ge=0, lt=2**32)] = 0
     fresh_optics: bool = Field(
-        True, description="draw a new lens for each sample; false: only the stored defocus values"
+        True, description="draw any defocus between the ends; false: the stored values only, the paper's way"
     )
     optics_repeats: Annotated[Count, Field(ge=1, le=64)] = Field(
         2, description="times an image is used, each with new noise, before its lens is drawn anew"
@@ -408,6 +408,9 @@ class Training(Block):
     weight_decay: Annotated[Number, Field(ge=0, le=1)] = 0.0
     ordinal_width_atoms: Annotated[Number, Field(ge=0, le=5)] = Field(
         0.0, description="softens the loss's targets among counts by exp(-|difference|/width); 0 is the paper's loss"
+    )
+    column_share: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of the loss that judges each column by the mean of its pixels' probabilities"
     )
     weight_average: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.0, description="decay of the exponential average of the weights that is kept, 0.999 say; 0 keeps the last"
@@ -529,6 +532,9 @@ METRIC_NAMES = (
 CALIBRATION_NAMES = ("expected_calibration_error", "expected_calibration_error_columns")
 CHANGES = {"columns_exact_change": "columns_exact", "centre_accuracy_change": "centre_accuracy"}
 """Differences of a table's row to another, and the metric of which."""
+
+LIMIT_METRICS = ("columns_exact", "columns_within_one")
+"""What a table's row with ``limit`` can have."""
 
 SMALL_IS_GOOD = ("hallucinated_rate", "columns_mean_absolute_error", "expected_calibration_error")
 AIMED = (

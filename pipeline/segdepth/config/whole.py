@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from segdepth.config.blocks import (
+    CHANGES,
+    LIMIT_METRICS,
     Beam,
     Block,
     Comparison,
@@ -22,6 +24,7 @@ from segdepth.config.blocks import (
     Shipping,
     Specimen,
     Table,
+    TableRow,
 )
 from segdepth.config.fields import NETWORK_STRIDE, SHIPPED, Count, Name, check_whole_pixels
 
@@ -110,13 +113,7 @@ class Config(Block):
         for name, table in self.tables.items():
             if name in TAKEN_TABLES:
                 raise ValueError(f"tables.{name}: results/tables/{name}.csv is another table; give it another name")
-            for row in table.rows:
-                here = f"tables.{name} ({row.label})"
-                need(f"{here}.{'limit' if row.limit else 'dataset'}", row.limit or row.dataset, self.datasets)
-                for model in row.models:
-                    self._need_model(f"{here}.models", model)
-                    self._check_evaluation(here, model, row.dataset)
-                self._check_seeds(here, row.models)
+            self._check_table(f"tables.{name}", table)
         if self.figures is not None:
             self._need_model("figures.model", self.figures.model)
             if self.figures.montage_dataset is not None:
@@ -140,6 +137,45 @@ class Config(Block):
         for name in datasets:
             need(here, name, self.datasets)
             self._check_evaluation(here, model, name)
+
+    def _check_table(self, table_key: str, table: Table) -> None:
+        limits = {row.label for row in table.rows if row.limit}
+        for row in table.rows:
+            here = f"{table_key} ({row.label})"
+            need(f"{here}.{'limit' if row.limit else 'dataset'}", row.limit or row.dataset, self.datasets)
+            if row.limit:
+                self._check_limit(here, row)
+            for model in row.models:
+                self._need_model(f"{here}.models", model)
+                self._check_evaluation(here, model, row.dataset)
+            self._check_seeds(here, row.models)
+            without = [aim for aim in row.aims if aim in CHANGES and CHANGES[aim] not in LIMIT_METRICS]
+            if row.against in limits and without:
+                raise ValueError(
+                    f"{here}.aims.{without[0]}: {row.against!r}, which the row is against, shows a limit, and that "
+                    f"has {' and '.join(LIMIT_METRICS)} only"
+                )
+
+    def _check_limit(self, here: str, row: TableRow) -> None:
+        """A row that shows the limit of a data set: it can be estimated, and has what is shown."""
+        dataset = self.datasets[str(row.limit)]
+        specimen, beam = self.specimens[dataset.specimen], self.beams[dataset.beam]
+        self._check_test_part(here, str(row.limit))
+        for key, values in (
+            (f"specimens.{dataset.specimen}.tilt_deg", specimen.tilt_deg),
+            (f"beams.{dataset.beam}.tilt_mrad", beam.tilt_mrad),
+            (f"beams.{dataset.beam}.frozen_phonons", (beam.frozen_phonons,)),
+        ):
+            if any(values):
+                raise ValueError(
+                    f"{here}.limit: got {row.limit!r}, whose {key} is {', '.join(f'{value:g}' for value in values)}; "
+                    "a limit is estimated without tilt and without frozen phonons only (0)"
+                )
+        if row.shows == "both" and specimen.count_shift_atoms == 0:
+            raise ValueError(
+                f"{here}.shows: got 'both', which needs counts that are shifted about the wedge's; "
+                f"specimens.{dataset.specimen}.count_shift_atoms is 0: show wedge or limit"
+            )
 
     def _check_seeds(self, here: str, models: tuple[str, ...]) -> None:
         """Networks that share a row of a table are one network but for the seed of its training."""

@@ -44,7 +44,7 @@ from segdepth.learning.shipped import name_of
 from segdepth.learning.unet import count_parameters
 from segdepth.seeds import hash64
 from segdepth.simulation.detector import electrons_per_square_angstrom
-from segdepth.store.manifest import read_manifest, writing
+from segdepth.store.manifest import StoreError, read_manifest, writing
 
 COMMAND = "evaluate-model"
 COLUMNS = ("structure", "defocus_nm", "x_pm", "y_pm", "element", "atoms", "depth", "confidence")
@@ -74,7 +74,7 @@ def evaluate_model(
     ConfigError
         The network was trained on one of the structures, or for other pixels.
     StoreError
-        A store is missing or damaged, or no structures are left.
+        A store is missing or damaged, no structures are left, or another version trained the network.
     """
     where = torch_device(device)
     _check_unseen(model, structures, specimen_name, root_seed)
@@ -136,7 +136,10 @@ def evaluate_model(
 def _check_unseen(model: Path, structures: Sequence[int], specimen_name: str, root_seed: int) -> None:
     """A network must not be judged on what it learned from."""
     both: set[int] = set()
-    for trained in read_manifest(model)["notes"].get("training_structures", ()):
+    learnt = read_manifest(model)["notes"].get("training_structures", [])
+    if not isinstance(learnt, list):
+        raise StoreError(f"{model}: was trained by another version, which tells otherwise from what; train it again")
+    for trained in learnt:
         if trained["specimen"] == specimen_name and trained["root_seed"] == root_seed:
             both |= set(trained["indices"]) & set(structures)
     if both:

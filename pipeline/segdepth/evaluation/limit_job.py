@@ -31,8 +31,10 @@ from segdepth.evaluation.limit import (
     d_prime,
     exact_share,
     exact_share_of,
+    intervals,
     means,
     summary,
+    with_both,
 )
 from segdepth.evaluation.limit_columns import (
     WEDGE_SUMS,
@@ -57,6 +59,8 @@ from segdepth.store.manifest import StoreError, read_manifest, writing
 
 COLUMN_DRAWS = hash64("limit")
 """Tells the draw of columns from those of the geometry's stream (``segdepth.specimen.draws`` counts from 1)."""
+
+BOOTSTRAP = hash64("bootstrap")
 
 COLUMNS = ("structure", "element", "x_pm", "y_pm", "atoms", "defocus_nm", *VALUES)
 SYMBOL = {number: symbol for symbol, number in ATOMIC_NUMBER.items()}
@@ -135,17 +139,20 @@ def estimate_limit(
                 f"data set {dataset_name!r}: no column of 2 to 9 atoms stands {edge_nm:g} nm inside the field"
             )
         table = pd.DataFrame(found)[list(COLUMNS)]
+        shares, choices = summary(table), 2 * specimen.count_shift_atoms + 1
+        ends = intervals(table, structures, np.random.default_rng((root_seed, BOOTSTRAP, hash64(dataset.specimen))))
         facts = {
             "dataset": dataset_name,
             "specimen": dataset.specimen,
             "dose_lambda": dataset.dose_lambda,
             "structures": len(structures),
             "columns": len(table) // len(imaging.defocus_values_nm),
-            **(found_limit := summary(table)),
+            **shares,
             **_wedge_summary(wedge),
-            **_both_summary(found_limit, specimen),
+            **_both_summary(shares, choices),
+            **_interval_summary(ends, choices),
         }
-        _write(partial, facts, table)
+        _write(partial, facts, table, choices)
 
 
 def _check_upright(specimen: Specimen, beam: Beam) -> None:
@@ -254,19 +261,32 @@ def _wedge_summary(tally: np.ndarray) -> dict[str, float | None]:
     return found
 
 
-def _both_summary(limit: dict[str, float | None], specimen: Specimen) -> dict[str, float | None]:
-    """``both_exact``: the wedge tells the middle of a column's possible counts, the image which of them it is."""
-    choices = 2 * specimen.count_shift_atoms + 1
+def _both_summary(limit: dict[str, float | None], choices: int) -> dict[str, float | None]:
+    """``both_exact``: the wedge tells the middle of a column's ``choices`` of counts, the image which of them it is.
+
+    The best that anybody can reach; ``segdepth.evaluation.limit`` says how it differs from what networks are measured
+    on. None with one choice.
+    """
     return {
-        f"both_exact{suffix}": exact_share_of(choices, limit[f"limit_exact{suffix}"]) if choices > 1 else None
-        for suffix in ("", *(f"_{element}" for element in ELEMENTS))
+        name.replace("limit", "both"): exact_share_of(choices, share) if choices > 1 else None
+        for name, share in limit.items()
+        if name.startswith("limit_exact")
     }
 
 
-def _write(folder: Path, facts: dict[str, Any], table: pd.DataFrame) -> None:
+def _interval_summary(limit: dict[str, list[float] | None], choices: int) -> dict[str, list[float] | None]:
+    """``<name>_interval`` of ``limit_exact`` and of ``both_exact``, which is a straight line of it."""
+    both = {
+        name.replace("limit", "both"): [exact_share_of(choices, end) for end in ends] if ends and choices > 1 else None
+        for name, ends in limit.items()
+    }
+    return {f"{name}_interval": ends for name, ends in (limit | both).items()}
+
+
+def _write(folder: Path, facts: dict[str, Any], table: pd.DataFrame, choices: int) -> None:
     options: dict[str, Any] = {"index": False, "lineterminator": "\n", "float_format": "%.6g"}
     folder.mkdir()
     (folder / LIMIT).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    means(table, ["element", "defocus_nm"]).to_csv(folder / "by_defocus.csv", **options)
-    by_atoms(table).to_csv(folder / "by_atoms.csv", **options)
+    with_both(means(table, ["element", "defocus_nm"]), choices).to_csv(folder / "by_defocus.csv", **options)
+    with_both(by_atoms(table), choices).to_csv(folder / "by_atoms.csv", **options)
     table.to_csv(folder / "columns.csv", **options)

@@ -1,7 +1,8 @@
-"""MODEL_CARD.md of a shipped network: facts in, text out. Opens no file and computes nothing."""
+"""MODEL_CARD.md of a shipped network: facts in, text out. Opens no file and computes nothing but units."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +21,18 @@ LEARNT_OVER = (
     ("specimen", "surfaces", "surfaces"),
     ("specimen", "bulk_atoms", "layers of atoms in the bulk"),
     ("specimen", "surface_atoms", "atoms at the surface"),
+    ("specimen", "decay_nm", "1/e length of the approach to the bulk, nm"),
+    ("specimen", "balanced_counts", "each count has its share of the columns"),
+    ("specimen", "count_shift_atoms", "each column's count is shifted by up to so many atoms"),
+    ("specimen", "missing_probability", "chance that a column near the surface lacks an atom"),
     ("specimen", "field_pm", "field of view, pm"),
     ("specimen", "rotation_deg", "in-plane rotation, degrees"),
     ("specimen", "strain_percent", "strain, %"),
-    ("specimen", "tilt_deg", "tilt off [110], degrees"),
+    ("specimen", "tilt_deg", "tilt of the crystal off [110], degrees"),
     ("specimen", "oxygen_vacancy_fraction", "oxygen vacancies, share of sites"),
     ("beam", "energy_kev", "beam energy, keV"),
+    ("beam", "parametrization", "scattering factors"),
+    ("beam", "tilt_mrad", "tilt of the beam, mrad"),
     ("beam", "debye_waller_pm", "rms vibration of the atoms, pm"),
     ("beam", "frozen_phonons", "frozen-phonon snapshots"),
     ("imaging", "defocus_nm", "defocus C1, nm (positive: overfocus)"),
@@ -102,11 +109,16 @@ def model_card(
 def _title(origin: Origin, card: NetworkCard, licence: str) -> str:
     parameters = origin.environment.get("parameters")
     size = f"{parameters:,} parameters" if isinstance(parameters, int) else "a network"
+    looks = (
+        "It is mirrored: estimates are means over the frame and its mirror image, at twice the time."
+        if card.mirrored
+        else "It is not mirrored: it looks at each frame once."
+    )
     return (
         f"# `{origin.name}`, the network that comes with SegDepth\n\n"
         f"Tells how many atoms, 0 to {card.classes - 1}, lie behind each pixel of a noisy micrograph of CeO₂ along "
         f"[110], and how sure it is: {size} ({_shown(origin.model['architecture'])}), convolution weights in "
-        "float16, computed in float32. `weights.safetensors` and `network.json` are all that it takes.\n\n"
+        f"float16, computed in float32. {looks} `weights.safetensors` and `network.json` are all that it takes.\n\n"
         f"Licence: {licence}."
     )
 
@@ -126,14 +138,27 @@ def _use(origin: Origin, card: NetworkCard) -> str:
         f"{card.label_pixel_pm:.4g} pm.\n"
         f"- It was trained at a defocus C1 of {over('imaging', 'defocus_nm')} nm, {_span([list(card.doses)])} counted "
         f"electrons per 5411/1024 pm pixel (λ), {over('imaging', 'vibration_pm')} pm of vibration, rotations of "
-        f"{over('specimen', 'rotation_deg')}° and tilts of {over('specimen', 'tilt_deg')}°; outside of these ranges "
-        "nothing is known of it.\n"
+        f"{over('specimen', 'rotation_deg')}° and tilts of {_span(_tilts(origin))}° off [110], the beam's included; "
+        "outside of these ranges nothing is known of it.\n"
         "- It has seen simulated images only. What the simulation leaves out (inelastic scattering, amorphous layers, "
         "beam damage, moving atoms; see the README) it does not know.\n"
         "- Oxygen counts follow mostly from the neighbouring columns: an oxygen column that differs from what its "
         "neighbours suggest is often missed.\n"
         "- Its confidence is calibrated on simulated images only; on a real micrograph it may be too high."
     )
+
+
+def _tilts(origin: Origin) -> list[list[float]]:
+    """Tilts of crystal and beam together that each data set has, degrees: lowest and highest.
+
+    Crystals tilt in any direction, the beam in one. What is not recorded counts as upright.
+    """
+    found = []
+    for name in origin.datasets:
+        low, high = _ends(origin.block(name, "specimen").get("tilt_deg", 0))
+        beam = math.degrees(math.hypot(*origin.block(name, "beam").get("tilt_mrad", (0, 0))) / 1000)
+        found.append([round(max(low - beam, beam - high, 0), 3), round(beam + high, 3)])
+    return found
 
 
 def _data(origin: Origin, card: NetworkCard) -> str:
@@ -144,6 +169,8 @@ def _data(origin: Origin, card: NetworkCard) -> str:
         rows.append([kind, *(f"`{origin.datasets[name][kind]}`" for name in names)])
     for kind, key, what in LEARNT_OVER:
         values = [origin.block(name, kind).get(key) for name in names]
+        if key == "tilt_mrad":  # a direction, not the ends of a range
+            values = [value if value is None else dict(zip("xy", value)) for value in values]
         if any(value is not None for value in values):
             rows.append([what, *map(_shown, values)])
     dose = origin.model["training"].get("dose_lambda")
@@ -227,6 +254,8 @@ def _span(values: Sequence[Any]) -> str:
 def _shown(value: Any) -> str:
     if value is None:
         return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Mapping):
         if "start" in value:
             return f"{value['start']:g} to {value['stop']:g}"

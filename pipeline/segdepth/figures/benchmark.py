@@ -1,4 +1,4 @@
-"""How many columns are counted exactly, by their true count and by defocus, beside the single-column limit."""
+"""How many columns are counted exactly, by their true count and by defocus, beside the best that is possible."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ LIMIT = {"linestyle": (0, (5, 2)), "linewidth": 1.1}
 def plot(evaluations: Sequence[Path], limit: Path | None, out: Path, code: str) -> None:
     """Draw ``columns_exact`` of one to four evaluations to ``out`` (.png) and its .pdf.
 
-    Bands are 95 % bootstrap intervals over structures; dashed lines are ``limit_exact`` of ``limit``, the directory of
-    ``estimate-limit``.
+    Bands are 95 % bootstrap intervals over structures. Dashed lines are of ``limit``, the directory of
+    ``estimate-limit``: ``both_exact``, the best with the wedge known, or ``limit_exact`` where counts are not shifted.
     """
     if not 1 <= len(evaluations) <= len(KINDS):
         raise ConfigError(f"evaluation: got {len(evaluations)}; one to {len(KINDS)} can be told apart in one figure")
@@ -42,8 +42,7 @@ def plot(evaluations: Sequence[Path], limit: Path | None, out: Path, code: str) 
                 _curve(axes[0], rows, "atoms", "columns_exact", element, kind)
                 _curve(axes[1], by_defocus, "defocus_nm", f"columns_exact_{element}", element, kind)
         if limit is not None:
-            limited = read_limit(limit)
-            _draw_limit(axes, limit)
+            limit_label = _draw_limit(axes, limit)
         axes[0].set(xlabel="true count (atoms)", ylabel="columns counted exactly (share)", ylim=(0, 1.02))
         axes[0].set(xlim=(0.5, CLASSES - 0.5), xticks=range(1, CLASSES))
         axes[1].set(xlabel="defocus C1 (nm, overfocus > 0)")
@@ -53,8 +52,7 @@ def plot(evaluations: Sequence[Path], limit: Path | None, out: Path, code: str) 
             for one, kind in zip(facts, KINDS)
         ]
         if limit is not None:
-            label = f"single-column limit of {limited['dataset']}"
-            handles.append(Line2D([], [], color=style.COLOURS["all"], label=label, **LIMIT))
+            handles.append(Line2D([], [], color=style.COLOURS["all"], label=limit_label, **LIMIT))
         handles.append(Patch(color=style.COLOURS["all"], alpha=0.2, linewidth=0, label="95 % interval over structures"))
         fig.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
         fig.suptitle(_title(facts))
@@ -70,12 +68,16 @@ def _curve(ax: Axes, rows: pd.DataFrame, x: str, y: str, element: str, kind: dic
     ax.fill_between(band[x], band[f"{y}_low"], band[f"{y}_high"], color=colour, alpha=0.15, linewidth=0)
 
 
-def _draw_limit(axes: Sequence[Axes], limit: Path) -> None:
-    for ax, name, x in zip(axes, ("by_atoms", "by_defocus"), ("atoms", "defocus_nm")):
-        table = read_table(limit, name)
+def _draw_limit(axes: Sequence[Axes], limit: Path) -> str:
+    """Draw the best that is possible, and return what it is called."""
+    dataset = read_limit(limit)["dataset"]
+    tables = [read_table(limit, name) for name in ("by_atoms", "by_defocus")]
+    both = all("both_exact" in table and table["both_exact"].notna().all() for table in tables)
+    for ax, table, x in zip(axes, tables, ("atoms", "defocus_nm")):
         for element in ELEMENTS:
             rows = table[table["element"] == element].sort_values(x)
-            ax.plot(rows[x], rows["limit_exact"], color=style.COLOURS[element], **LIMIT)
+            ax.plot(rows[x], rows["both_exact" if both else "limit_exact"], color=style.COLOURS[element], **LIMIT)
+    return f"best with the wedge known, {dataset}" if both else f"single-column limit of {dataset}"
 
 
 def _name(one: dict[str, Any], facts: Sequence[dict[str, Any]]) -> str:

@@ -208,6 +208,7 @@ def predict_micrograph(
     flip: bool = False,
     dose: float | None = None,
     device: str = "auto",
+    precision: str = "auto",
     code: str = "unknown",
     draw: Callable[[Path], None] | None = None,
 ) -> list[str]:
@@ -222,6 +223,7 @@ def predict_micrograph(
     key, invalid, dose : see ``readers.read_micrograph`` and ``preparation.check_frames``.
     rotation_deg, flip : see ``geometry``; afterwards [001] must lie along x and the vacuum at large rows.
     device : ``auto``, ``cpu`` or ``cuda``.
+    precision : ``auto``, ``float32`` or ``bfloat16``, see ``serving``.
     code : hash of the code, for the manifest.
     draw : called with the unfinished folder once store and table are in it, to add a picture.
 
@@ -237,7 +239,7 @@ def predict_micrograph(
     source, out, model = Path(input), Path(out), Path(model)
     where = torch_device(device)
     trained, card = load_network(model, where)
-    network = ServedNetwork(trained)
+    network = ServedNetwork(trained, precision)
     check_target(out, COMMAND, [source, model])
     recording = read_micrograph(source, key)
     transform = check_geometry(recording.frames.shape[1:], pixel_pm, card.input_pixel_pm, rotation_deg, flip)
@@ -250,6 +252,7 @@ def predict_micrograph(
         "rotation_deg": transform.rotation_deg,
         "flip": transform.flip,
         "dose": dose,
+        "bfloat16": network.half,
     }
     attrs = {
         "pixel_pm": transform.pixel_pm,
@@ -264,9 +267,8 @@ def predict_micrograph(
     }
     number = len(checked.frames)
     tiles = count_tiles(transform.grid_shape, tile=training_tile(card), stride=NETWORK_STRIDE)
-    notes = {"device": str(where), "bfloat16": network.half}
     with writing(
-        out, command=COMMAND, code=code, inputs=[source, model], parameters=parameters, notes=notes
+        out, command=COMMAND, code=code, inputs=[source, model], parameters=parameters, notes={"device": str(where)}
     ) as partial:
         partial.mkdir()
         _empty_store(partial / STORE, checked, transform, card.classes, attrs, parameters)

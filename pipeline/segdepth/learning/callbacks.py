@@ -23,7 +23,12 @@ class Progress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._bar = tqdm(
-            total=self._total, initial=trainer.global_step, desc=f"training {self._name}", unit="step", mininterval=2
+            total=self._total,
+            initial=trainer.global_step,
+            desc=f"training {self._name}",
+            unit="step",
+            mininterval=2,
+            disable=not trainer.is_global_zero,
         )
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:

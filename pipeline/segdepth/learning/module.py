@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from segdepth.config import ConfigError, Training
-from segdepth.learning.loss import ordinal_targets, weighted_cross_entropy
+from segdepth.learning.loss import column_cross_entropy, ordinal_targets, weighted_cross_entropy
 from segdepth.learning.samples import Batch
 from segdepth.specimen.lattice import ATOMIC_NUMBER
 
@@ -28,14 +28,23 @@ class DepthModule(lightning.LightningModule):
         return self.network(noisy.contiguous(memory_format=torch.channels_last))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        loss = weighted_cross_entropy(self(batch.noisy), batch.depth, batch.weight, self.targets)
-        if not torch.isfinite(loss):
-            raise ConfigError(
-                f"the loss became {float(loss)} at step {self.global_step}; lower training.learning_rate "
-                f"(got {self.training_block.learning_rate:g}); the last good checkpoint stays"
-            )
+        logits = self(batch.noisy)
+        loss = weighted_cross_entropy(logits, batch.depth, batch.weight, self.targets)
+        if share := self.training_block.column_share:
+            loss = (1 - share) * loss + share * column_cross_entropy(logits, batch.depth, batch.columns)
+        self._check_finite(loss.detach())
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.noisy))
         return loss
+
+    def _check_finite(self, loss: Tensor) -> None:
+        """Every process must stop where one has to."""
+        bad = self.trainer.strategy.reduce((~torch.isfinite(loss)).float(), reduce_op="max")
+        if bad > 0:
+            told = "not finite" if torch.isfinite(loss) else str(float(loss))
+            raise ConfigError(
+                f"the loss became {told} at step {self.global_step}; lower training.learning_rate "
+                f"(got {self.training_block.learning_rate:g}); the last good checkpoint stays"
+            )
 
     def on_validation_epoch_start(self) -> None:
         self._hits = torch.zeros(2, 2, device=self.device)  # element (Ce, O) by (right, all)

@@ -11,6 +11,7 @@ float16; every network computes in float32.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,23 @@ def save_network(network: nn.Module, card: NetworkCard, folder: Path) -> None:
     (folder / CARD).write_text(json.dumps(asdict(card), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def _misfit(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str | None:
+    """The first tensor that is missing, has another shape, or that the network does not know; None where all fit."""
+    for name, tensor in wanted.items():
+        if name not in found:
+            return f"lacks the tensor {name}"
+        if found[name].shape != tensor.shape:
+            return f"the tensor {name} has the shape {[*found[name].shape]}, not {[*tensor.shape]}"
+    return next((f"the network has no tensor {name}" for name in found if name not in wanted), None)
+
+
 def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, NetworkCard]:
     """The network in evaluation mode, ``channels_last``, and its card.
 
     Raises
     ------
     StoreError
-        A file is missing, damaged, or of another architecture.
+        A file is missing, damaged, or of another architecture: the first tensor that does not fit is named.
     """
     folder = Path(folder)
     if manifest_path(folder).exists():  # a network that came from elsewhere has none
@@ -77,9 +88,15 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
         raise StoreError(f"{folder / CARD}: classes: got {card.classes}; this version has {CLASSES}")
     try:
         network = make_network(card.variant, card.base_channels)
-        network.load_state_dict(load_file(folder / WEIGHTS))
+        weights = load_file(folder / WEIGHTS)
+        misfit = _misfit(network.state_dict(), weights)
+        if misfit is None:
+            network.load_state_dict(weights)
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as failure:
-        first = str(failure).splitlines()[0]
-        raise StoreError(f"{folder / WEIGHTS}: does not fit its card ({first})") from None
+        misfit = str(failure).splitlines()[0]
+    if misfit is not None:
+        raise StoreError(
+            f"{folder / WEIGHTS}: does not fit its card ({misfit}); restore weights and card together, or train again"
+        )
     network = Mirrored(network) if card.mirrored else network
     return network.to(device, memory_format=torch.channels_last).eval(), card

@@ -1,8 +1,9 @@
 """Samples: stored waves in, noisy batches with labels out, formed on the device that trains.
 
-Each sample draws its structure, lens, flip, crop, dose and noise anew; with ``fresh_optics: false`` the lens takes the
-stored defocus values only, which is the paper's way (fixed images, fresh noise). Draws depend on the training seed,
-the epoch and the batch alone.
+Each sample draws its structure, lens, flip, crop, dose and noise anew; with ``fresh_optics: false`` the defocus is one
+of the stored values, which is the paper's way (fixed images, fresh noise) where nothing else of the lens has a range.
+Draws depend on the training seed, the epoch, the batch and, of several processes, the rank alone. Images are formed
+whole and then cut: every pixel takes all of the wave, whose periodic cell is larger than the field.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import xarray as xr
+from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
@@ -38,6 +40,9 @@ KEPT_BYTES = 500_000_000
 
 VALIDATION_BYTES = 400_000_000
 """Validation images are kept in memory: of as many structures, evenly chosen, as fit in here."""
+
+BYTES_A_LABEL = 10
+"""Of a batch's maps: depth and regions one each, weight and columns four."""
 
 MAPS = {"depth": "depth", "weight": "weight", "regions": "region"}
 """Name in a batch -> variable of the depth store."""
@@ -87,7 +92,7 @@ class StructureShelf:
         if not self._places:
             return
         store, maps, *_ = self._places[0]
-        each = store["wave"][0].nbytes + sum(maps[name][0].nbytes for name in MAPS.values())
+        each = store["wave"][0].nbytes + BYTES_A_LABEL * maps["depth"][0].size
         keep = max(1, self._kept_bytes // each)
         self.wave, self.maps = lru_cache(keep)(self._read_wave), lru_cache(keep)(self._read_maps)
 
@@ -108,18 +113,35 @@ class StructureShelf:
         return torch.as_tensor(store["wave"][row].values)
 
     def _read_maps(self, position: int) -> dict[str, Tensor]:
-        """``depth``, ``weight``, ``regions``, each (y, x)."""
+        """``depth``, ``weight``, ``regions``, ``columns``, each (y, x)."""
         _, store, _, row = self._places[position]
-        return {name: torch.as_tensor(store[variable][row].values) for name, variable in MAPS.items()}
+        maps = {name: store[variable][row].values for name, variable in MAPS.items()}
+        maps["columns"] = number_columns(maps["regions"])
+        return {name: torch.as_tensor(values) for name, values in maps.items()}
+
+
+def number_columns(regions: np.ndarray) -> np.ndarray:
+    """1, 2, … for the pixels of each column's centre, int32 (y, x); 0 elsewhere.
+
+    Centres of one element lie apart (O: 191 - 2 · 64 pm), so that each is a patch of its own.
+    """
+    numbered, count = np.zeros(regions.shape, np.int32), 0
+    for element in np.unique(regions[regions > 0]):
+        patches, found = ndimage.label(regions == element, structure=np.ones((3, 3)))
+        numbered[patches > 0] = patches[patches > 0] + count
+        count += found
+    return numbered
 
 
 class Batch(NamedTuple):
-    """``noisy`` (n, 1, y, x) with vacuum = 1; ``depth``, ``weight``, ``regions`` (n, y, x) on the label grid."""
+    """``noisy`` (n, 1, y, x) with vacuum = 1; on the label grid (n, y, x) ``depth``, ``weight``, ``regions`` (element
+    whose column's centre a pixel belongs to, 0 if none) and ``columns`` (number of that column in its structure)."""
 
     noisy: Tensor
     depth: Tensor
     weight: Tensor
     regions: Tensor
+    columns: Tensor
 
 
 @dataclass(frozen=True)
@@ -217,7 +239,7 @@ class TrainingSamples(IterableDataset):
         label_crop = crop // ratio
         room = images.shape[-1] // ratio - label_crop
         owner = self._source_of(which[batch])
-        parts: dict[str, list[Tensor]] = {"image": [], "depth": [], "weight": [], "regions": []}
+        parts: dict[str, list[Tensor]] = {name: [] for name in ("image", *Batch._fields[1:])}
         for position, number in zip(batch, owner):
             row, column = (int(value) for value in rng.integers(room + 1, size=2))
             mirrored = self.training.flip and rng.random() < 0.5
@@ -258,7 +280,8 @@ def _fixed_batches_of(
     stored = imaging.defocus_values_nm
     defocus = min(stored) + (max(stored) - min(stored)) * (np.arange(draws) + 0.5) / draws
     low, high = np.log(source.doses(training))
-    most = max(1, most_bytes // (draws * former.field_pixels**2 * 4 * (1 + len(MAPS))))
+    labels = structures.maps(0)["depth"].numel()
+    most = max(1, most_bytes // (draws * (4 * former.field_pixels**2 + BYTES_A_LABEL * labels)))
     chosen = np.unique(np.linspace(0, len(structures) - 1, min(len(structures), most)).round().astype(int))
 
     def samples() -> Iterator[tuple[int, Tensor]]:
@@ -274,6 +297,6 @@ def _fixed_batches_of(
     batches, remaining = [], samples()
     while some := list(islice(remaining, training.batch_size)):
         each = [structures.maps(position) for position, _ in some]
-        maps = {name: torch.stack([one[name] for one in each]).to(device) for name in MAPS}
+        maps = {name: torch.stack([one[name] for one in each]).to(device) for name in Batch._fields[1:]}
         batches.append(Batch(noisy=torch.stack([image for _, image in some])[:, None].to(device), **maps))
     return batches

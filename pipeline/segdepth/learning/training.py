@@ -26,7 +26,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import nn
 from torch.utils.data import DataLoader
 
-from segdepth.config import CLASSES, Architecture, Model, Training
+from segdepth.config import CLASSES, Architecture, ConfigError, Model, Training
 from segdepth.devices import multiplies_bfloat16, torch_device
 from segdepth.learning.callbacks import Curve, Progress
 from segdepth.learning.lessons import Lesson
@@ -50,6 +50,11 @@ def lightning_precision(precision: str, device: torch.device) -> str:
     return {"bfloat16": "bf16-mixed", "float32": "32-true"}[precision]
 
 
+def _check_devices(wanted: int, device: torch.device) -> None:
+    if device.type == "cuda" and wanted > torch.cuda.device_count():
+        raise ConfigError(f"training.devices: got {wanted}; {torch.cuda.device_count()} GPUs are there")
+
+
 def _fingerprint(*determining: object) -> str:
     """Names a training by all that determines it: a stopped one goes on only where every part is the same."""
     return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()[:16]
@@ -67,7 +72,7 @@ def _tensorboard(folder: Path, name: str) -> Logger | bool:
     """TensorBoard's log in ``folder/tensorboard/name`` where TensorBoard is installed."""
     if find_spec("tensorboard") is None:
         return False
-    return TensorBoardLogger(folder / "tensorboard", name=name, version="")
+    return TensorBoardLogger(folder, name="tensorboard", version=name)
 
 
 def _samples(
@@ -111,6 +116,7 @@ def train_model(
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists devices that are not there
     where = torch_device(device)
+    _check_devices(model.training.devices, where)
     if threads:
         torch.set_num_threads(threads)
     inputs = list(dict.fromkeys(path for lesson in lessons for path in (*lesson.waves, *lesson.depth)))
@@ -142,7 +148,7 @@ def train_model(
         precision=lightning_precision(block.precision, where),
         gradient_clip_val=block.gradient_clip or None,
         max_epochs=block.epochs,
-        logger=_tensorboard(checkpoints.parent, name),
+        logger=_tensorboard(checkpoints, folder.name),
         callbacks=[
             Progress(name, steps),
             curve,
@@ -152,6 +158,7 @@ def train_model(
         ],
         enable_progress_bar=False,
         enable_model_summary=False,
+        use_distributed_sampler=False,  # every process draws samples of its own, and is judged by all that is held out
         num_sanity_val_steps=0,
         plugins=[LightningEnvironment()],  # starts its own processes, also inside a cluster's job
     )
@@ -167,13 +174,18 @@ def train_model(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*IterableDataset.*__len__.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
-        trainer.fit(
-            module,
-            DataLoader(train, batch_size=None),
-            DataLoader(validation, batch_size=None),
-            ckpt_path=last if last.exists() else None,
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                module,
+                DataLoader(train, batch_size=None),
+                DataLoader(validation, batch_size=None),
+                ckpt_path=last if last.exists() else None,
+                weights_only=True,
+            )
+        except ConfigError:
+            if trainer.is_global_zero:
+                raise
+            raise SystemExit(2) from None  # one process tells what is wrong
     seconds = time.monotonic() - started
     if not trainer.is_global_zero:
         return
@@ -186,7 +198,8 @@ def train_model(
     divide_logits(module.network, temperature)
     first = lessons[0]
     imaging, labels = first.imaging, first.labels
-    counted = imaging.detection_efficiency  # cards tell what a camera counts
+    # cards tell what a camera counts
+    counted = [dose * source.imaging.detection_efficiency for source in sources for dose in source.doses(block)]
     card = NetworkCard(
         variant=model.architecture.variant,
         base_channels=model.architecture.base_channels,
@@ -194,9 +207,9 @@ def train_model(
         input_pixel_pm=imaging.pixel_pm,
         label_pixel_pm=labels.pixel_pm,
         field_pm=first.specimen.field_pm,
-        dose_lambda=first.dataset.dose_lambda * counted,
+        dose_lambda=first.dataset.dose_lambda * imaging.detection_efficiency,
         labels=labels.model_dump(mode="json"),
-        dose_lambda_range=tuple(dose * counted for dose in block.dose_lambda) if block.dose_lambda else None,
+        dose_lambda_range=(min(counted), max(counted)) if min(counted) < max(counted) else None,
         temperature=round(temperature, 4),
         mirrored=model.mirrored,
     )
