@@ -91,6 +91,43 @@ def build_network(architecture: Architecture, seed: int) -> nn.Module:
     return make_network(architecture.variant, architecture.base_channels)
 
 
+def _card(model: Model, lessons: list[Lesson], temperature: float) -> NetworkCard:
+    """What the network is; doses are those that a camera counts."""
+    first, drawn = lessons[0], model.training.dose_lambda
+    counted = [
+        dose * lesson.imaging.detection_efficiency
+        for lesson in lessons
+        for dose in drawn or (lesson.dataset.dose_lambda,)
+    ]
+    return NetworkCard(
+        variant=model.architecture.variant,
+        base_channels=model.architecture.base_channels,
+        classes=CLASSES,
+        input_pixel_pm=first.imaging.pixel_pm,
+        label_pixel_pm=first.labels.pixel_pm,
+        field_pm=first.specimen.field_pm,
+        dose_lambda=first.dataset.dose_lambda * first.imaging.detection_efficiency,
+        labels=first.labels.model_dump(mode="json"),
+        dose_lambda_range=(min(counted), max(counted)) if min(counted) < max(counted) else None,
+        temperature=round(temperature, 4),
+        mirrored=model.mirrored,
+    )
+
+
+def _environment(facts: dict, block: Training, curve: Curve) -> dict:
+    """Where the network was trained, and what came of it."""
+    where: torch.device = facts["device"]
+    chosen = min(curve.rows, key=lambda row: row["validation_loss"])
+    return facts | {
+        "device": str(where) if where.type == "cpu" else torch.cuda.get_device_name(where),
+        "processor": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "precision": lightning_precision(block.precision, where),
+        "epochs": len(curve.rows),
+        "best": {key: chosen[key] for key in ("epoch", "validation_loss", *METRICS)},
+    }
+
+
 def train_model(
     *,
     name: str,
@@ -196,34 +233,8 @@ def train_model(
     looking = Mirrored(module.network) if model.mirrored else module.network
     temperature = fit_temperature(*validation_logits(looking.to(where), validation))
     divide_logits(module.network, temperature)
-    first = lessons[0]
-    imaging, labels = first.imaging, first.labels
-    # cards tell what a camera counts
-    counted = [dose * source.imaging.detection_efficiency for source in sources for dose in source.doses(block)]
-    card = NetworkCard(
-        variant=model.architecture.variant,
-        base_channels=model.architecture.base_channels,
-        classes=CLASSES,
-        input_pixel_pm=imaging.pixel_pm,
-        label_pixel_pm=labels.pixel_pm,
-        field_pm=first.specimen.field_pm,
-        dose_lambda=first.dataset.dose_lambda * imaging.detection_efficiency,
-        labels=labels.model_dump(mode="json"),
-        dose_lambda_range=(min(counted), max(counted)) if min(counted) < max(counted) else None,
-        temperature=round(temperature, 4),
-        mirrored=model.mirrored,
-    )
-    chosen = min(curve.rows, key=lambda row: row["validation_loss"])
-    environment = {
-        "device": str(where) if where.type == "cpu" else torch.cuda.get_device_name(where),
-        "processor": platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "precision": lightning_precision(block.precision, where),
-        "seconds_of_last_run": round(seconds, 1),
-        "epochs": len(curve.rows),
-        "parameters": count_parameters(network),
-        "best": {key: chosen[key] for key in ("epoch", "validation_loss", *METRICS)},
-    }
+    card = _card(model, lessons, temperature)
+    facts = {"device": where, "seconds_of_last_run": round(seconds, 1), "parameters": count_parameters(network)}
     with writing(
         out,
         command=COMMAND,
@@ -248,5 +259,6 @@ def train_model(
         partial.mkdir()
         save_network(module.network, card, partial)
         curve.write(partial / "curve.csv")
-        (partial / "environment.json").write_text(json.dumps(environment, indent=1, sort_keys=True) + "\n")
+        environment = json.dumps(_environment(facts, block, curve), indent=1, sort_keys=True)
+        (partial / "environment.json").write_text(environment + "\n", encoding="utf-8")
     shutil.rmtree(folder)
