@@ -584,7 +584,8 @@ class TableRow(Block):
             raise ValueError(f"models: names one twice: {', '.join(self.models)}")
         for name, value in self.aims.items():
             if name not in AIMED:
-                raise ValueError(f"aims: got {name!r}; allowed: {', '.join(AIMED)}")
+                plain = ", ".join(each for each in AIMED if not each.endswith(("_Ce", "_O")))
+                raise ValueError(f"aims: got {name!r}; allowed: {plain}; metrics also with _Ce or _O behind them")
             if name in CHANGES and self.against is None:
                 raise ValueError(f"aims.{name}: needs against, the label of the row that it is a change to")
             if name not in CHANGES and value < 0:
