@@ -26,7 +26,10 @@ def torch_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 in hardware, where it is faster than float32."""
+def in_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether ``bfloat16``, ``float32`` or ``auto`` means bfloat16: on ``auto`` where the device multiplies it in
+    hardware, which is faster than float32."""
+    if precision != "auto":
+        return precision == "bfloat16"
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not public: absent means unknown
     return device.type == "cuda" or any(getattr(torch.cpu, check, bool)() for check in checks)

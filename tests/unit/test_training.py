@@ -324,7 +324,7 @@ def test_lessons_are_parted_by_the_specimens_shards(shards):
 
 def test_processes_draw_samples_of_their_own(shards):
     structures = StructureShelf(shards["waves"], shards["depth"], [0, 2])
-    first, second = (list(TrainingSamples([source(structures)], block(), CPU, rank, 2)) for rank in (0, 1))
+    first, second = (list(TrainingSamples([source(structures)], block(devices=2), CPU, rank)) for rank in (0, 1))
     assert len(first) == len(second) == 3  # of 12 samples in batches of 2
     assert not any(torch.equal(a.noisy, b.noisy) for a, b in zip(first, second))
 

@@ -423,6 +423,11 @@ class Training(Block):
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is fast")
 
+    @property
+    def epoch_steps(self) -> int:
+        """Batches that each device takes in an epoch."""
+        return max(1, self.epoch_samples // (self.batch_size * self.devices))
+
 
 class Model(Block):
     """One network and the datasets it learns from."""

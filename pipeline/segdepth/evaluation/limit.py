@@ -31,7 +31,6 @@ neighbour there, and can be counted better than it says (9 atoms of the rough be
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ from scipy.stats import norm
 
 from segdepth.config import ELEMENTS
 from segdepth.evaluation.metrics import bootstrap_intervals
-from segdepth.store.manifest import StoreError, check_whole
+from segdepth.evaluation.stored import read_facts
 
 COMMAND = "estimate-limit"
 LIMIT = "limit.json"
@@ -146,9 +145,4 @@ def read_limit(folder: str | Path) -> dict[str, Any]:
     StoreError
         The estimate is missing, unfinished or damaged.
     """
-    path = Path(folder) / LIMIT
-    check_whole(folder, COMMAND)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as failure:
-        raise StoreError(f"{path}: cannot be read ({failure})") from None
+    return read_facts(folder, LIMIT, COMMAND)

@@ -23,13 +23,12 @@ from torch import Tensor, nn
 from segdepth.config import NETWORK_STRIDE, Dataset, Specimen, validate
 from segdepth.evaluation.model_card import Origin, model_card
 from segdepth.evaluation.stored import read_metrics
-from segdepth.learning.network_files import CARD, WEIGHTS, NetworkCard, load_network
+from segdepth.learning.network_files import CARD, ENVIRONMENT, WEIGHTS, NetworkCard, load_network
 from segdepth.learning.shipped import COMMAND
 from segdepth.simulation.detector import REFERENCE_PIXEL_PM
 from segdepth.store.manifest import TRAVELS, StoreError, check_target, check_whole, read_manifest, writing
 
 MODEL_CARD = "MODEL_CARD.md"
-ENVIRONMENT = "environment.json"
 MOST_BYTES = 20_000_000
 LARGEST_LOSS = 1e-3
 """Norm of what float16 takes from a tensor, over the tensor's own."""

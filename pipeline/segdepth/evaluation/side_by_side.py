@@ -14,7 +14,6 @@ found, nor how a table looks.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,8 @@ from typing import Any
 
 from segdepth.config import CALIBRATION_NAMES, CHANGES, LIMIT_METRICS, METRIC_NAMES, SHIPPED, Table, TableRow
 from segdepth.evaluation.limit import read_limit
-from segdepth.evaluation.stored import read_metrics
-from segdepth.store.manifest import StoreError, check_whole
+from segdepth.evaluation.stored import read_facts, read_metrics
+from segdepth.learning.network_files import ENVIRONMENT
 
 SUFFIXES = ("", "_Ce", "_O")
 METRICS = (*(name + suffix for name in METRIC_NAMES for suffix in SUFFIXES), *CALIBRATION_NAMES)
@@ -87,7 +86,7 @@ def _limit_row(row: TableRow, folders: Folders) -> dict[str, Any]:
 
 def _measured_row(row: TableRow, folders: Folders) -> dict[str, Any]:
     networks = [read_metrics(folders.evaluations / model / str(row.dataset)) for model in row.models]
-    trained = [_environment(folders.models / model) for model in row.models if model != SHIPPED]
+    trained = [read_facts(folders.models / model, ENVIRONMENT) for model in row.models if model != SHIPPED]
     found: dict[str, Any] = {
         "label": row.label,
         "models": " ".join(row.models),
@@ -114,12 +113,3 @@ def _range(name: str, networks: Sequence[Mapping[str, Any]]) -> Sequence[float |
 def _mean(values: Sequence[float | None]) -> float | None:
     """None where a value is missing: the mean of the others would be that of other networks."""
     return None if None in values or not values else fmean(values)
-
-
-def _environment(model: Path) -> dict[str, Any]:
-    path = model / "environment.json"
-    check_whole(model)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as failure:
-        raise StoreError(f"{path}: cannot be read ({failure})") from None

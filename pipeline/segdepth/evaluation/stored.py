@@ -1,4 +1,4 @@
-"""Reading an evaluation directory back; for figures and tables, which compute nothing."""
+"""Reading evaluations and what lies beside them back; for figures and tables, which compute nothing."""
 
 from __future__ import annotations
 
@@ -22,8 +22,19 @@ def read_metrics(evaluation: str | Path) -> dict[str, Any]:
     StoreError
         The evaluation is missing, unfinished or damaged.
     """
-    path = Path(evaluation) / METRICS
-    check_whole(evaluation)
+    return read_facts(evaluation, METRICS)
+
+
+def read_facts(folder: str | Path, name: str, command: str | None = None) -> dict[str, Any]:
+    """The JSON file ``name`` in a finished folder, which ``command`` must have made where one is given.
+
+    Raises
+    ------
+    StoreError
+        The folder is missing, unfinished, damaged or of another kind.
+    """
+    path = Path(folder) / name
+    check_whole(folder, command)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as failure:

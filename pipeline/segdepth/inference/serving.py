@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segdepth.config import ConfigError
-from segdepth.devices import multiplies_bfloat16
+from segdepth.devices import in_bfloat16
 from segdepth.learning.network_files import NetworkCard
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -52,8 +52,7 @@ class ServedNetwork(nn.Module):
             raise ConfigError(f"precision: got {precision!r}; allowed: {', '.join(PRECISIONS)}")
         self.network = folded_norms(network)
         self._kind = next((p.device.type for p in network.parameters()), "cpu")
-        fast = multiplies_bfloat16(torch.device(self._kind))
-        self.half = precision == "bfloat16" or (precision == "auto" and fast)
+        self.half = in_bfloat16(precision, torch.device(self._kind))
         if self.half:
             for module in list(self.network.modules()):
                 if isinstance(getattr(module, "head", None), nn.Conv2d):

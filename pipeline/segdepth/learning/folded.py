@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segdepth.config import CLASSES, NETWORK_STRIDE
-from segdepth.learning.unet import DoubleConvolution
+from segdepth.config import CLASSES
+from segdepth.learning.unet import DoubleConvolution, check_sides, down_and_up
 
 FOLD = 2
 WIDTHS = (1, 2, 4, 4, 4)
@@ -42,15 +42,7 @@ class FoldedUNet(nn.Module):
         self.head = nn.Conv2d(below, CLASSES * FOLD**2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-1] % NETWORK_STRIDE or x.shape[-2] % NETWORK_STRIDE:
-            raise ValueError(f"sides must be divisible by {NETWORK_STRIDE}, got {tuple(x.shape[-2:])}")
+        check_sides(x)
         x = functional.pixel_unshuffle(x, FOLD).contiguous(memory_format=torch.channels_last)
-        skips = []
-        for level, block in enumerate(self.encoder):
-            x = block(functional.max_pool2d(x, 2) if level else x)
-            skips.append(x)
-        skips.pop()
-        for block in self.decoder:
-            x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            x = block(torch.cat([skips.pop(), x], dim=1))
+        x = down_and_up(x, self.encoder, self.decoder)
         return functional.pixel_shuffle(self.head(x), FOLD)

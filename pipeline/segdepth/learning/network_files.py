@@ -26,7 +26,7 @@ from segdepth.learning.mirrored import Mirrored
 from segdepth.learning.networks import make_network
 from segdepth.store.manifest import StoreError, check_whole, manifest_path
 
-WEIGHTS, CARD = "weights.safetensors", "network.json"
+WEIGHTS, CARD, ENVIRONMENT = "weights.safetensors", "network.json", "environment.json"
 
 
 @dataclass(frozen=True)

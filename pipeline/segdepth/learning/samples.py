@@ -168,14 +168,12 @@ class TrainingSamples(IterableDataset):
     """Endless fresh samples of all sources, each structure as likely; cut into epochs, ``epoch`` is set by the trainer
     before each pass.
 
-    Of several processes (``world``) each draws samples of its own, by its ``rank``.
+    Of several processes (``training.devices``) each draws samples of its own, by its ``rank``.
     """
 
-    def __init__(
-        self, sources: Sequence[Source], training: Training, device: torch.device, rank: int = 0, world: int = 1
-    ) -> None:
+    def __init__(self, sources: Sequence[Source], training: Training, device: torch.device, rank: int = 0) -> None:
         self.sources, self.training, self.device = list(sources), training, device
-        self.rank, self.world = rank, world
+        self.rank = rank
         self._formers = [source.former(device) for source in self.sources]
         self._first = np.cumsum([0, *(len(source.structures) for source in self.sources)])
         self.doses = np.array([source.doses(training) for source in self.sources])
@@ -184,7 +182,7 @@ class TrainingSamples(IterableDataset):
         self.epoch = 0
 
     def __len__(self) -> int:
-        return max(1, self.training.epoch_samples // (self.training.batch_size * self.world))
+        return self.training.epoch_steps
 
     def __iter__(self) -> Iterator[Batch]:
         size, repeats = self.training.batch_size, self.training.optics_repeats

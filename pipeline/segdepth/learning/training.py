@@ -27,12 +27,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from segdepth.config import CLASSES, Architecture, ConfigError, Model, Training
-from segdepth.devices import multiplies_bfloat16, torch_device
+from segdepth.devices import in_bfloat16, torch_device
 from segdepth.learning.callbacks import Curve, Progress
 from segdepth.learning.lessons import Lesson
 from segdepth.learning.mirrored import Mirrored
 from segdepth.learning.module import METRICS, DepthModule
-from segdepth.learning.network_files import NetworkCard, save_network
+from segdepth.learning.network_files import ENVIRONMENT, NetworkCard, save_network
 from segdepth.learning.networks import make_network
 from segdepth.learning.samples import KEPT_BYTES, Batch, Source, TrainingSamples, fixed_batches
 from segdepth.learning.temperature import divide_logits, fit_temperature, validation_logits
@@ -45,9 +45,7 @@ log = logging.getLogger(__name__)
 
 def lightning_precision(precision: str, device: torch.device) -> str:
     """Lightning's name; ``auto`` is bfloat16 on GPUs and on CPUs that multiply it in hardware."""
-    if precision == "auto":
-        precision = "bfloat16" if multiplies_bfloat16(device) else "float32"
-    return {"bfloat16": "bf16-mixed", "float32": "32-true"}[precision]
+    return "bf16-mixed" if in_bfloat16(precision, device) else "32-true"
 
 
 def _check_devices(wanted: int, device: torch.device) -> None:
@@ -82,7 +80,7 @@ def _samples(
     train = [source.part(lesson.indices("train")) for lesson, source in zip(lessons, sources)]
     held_out = [source.part(lesson.indices("validation")) for lesson, source in zip(lessons, sources)]
     validation = fixed_batches(held_out, block, root_seed, where)
-    return TrainingSamples(train, block, where, rank, block.devices), validation
+    return TrainingSamples(train, block, where, rank), validation
 
 
 def build_network(architecture: Architecture, seed: int) -> nn.Module:
@@ -91,14 +89,10 @@ def build_network(architecture: Architecture, seed: int) -> nn.Module:
     return make_network(architecture.variant, architecture.base_channels)
 
 
-def _card(model: Model, lessons: list[Lesson], temperature: float) -> NetworkCard:
+def _card(model: Model, lessons: list[Lesson], sources: list[Source], temperature: float) -> NetworkCard:
     """What the network is; doses are those that a camera counts."""
-    first, drawn = lessons[0], model.training.dose_lambda
-    counted = [
-        dose * lesson.imaging.detection_efficiency
-        for lesson in lessons
-        for dose in drawn or (lesson.dataset.dose_lambda,)
-    ]
+    first = lessons[0]
+    counted = [dose * s.imaging.detection_efficiency for s in sources for dose in s.doses(model.training)]
     return NetworkCard(
         variant=model.architecture.variant,
         base_channels=model.architecture.base_channels,
@@ -161,8 +155,7 @@ def train_model(
     block: Training = model.training
     network = build_network(model.architecture, block.seed)
     sources = [lesson.source(KEPT_BYTES // len(lessons)) for lesson in lessons]
-    steps_an_epoch = max(1, block.epoch_samples // (block.batch_size * block.devices))
-    steps = steps_an_epoch * block.epochs
+    steps = block.epoch_steps * block.epochs
     module = DepthModule(network.to(memory_format=torch.channels_last), block, steps)
 
     contents = [read_manifest(path)["content"] for path in inputs]
@@ -233,7 +226,7 @@ def train_model(
     looking = Mirrored(module.network) if model.mirrored else module.network
     temperature = fit_temperature(*validation_logits(looking.to(where), validation))
     divide_logits(module.network, temperature)
-    card = _card(model, lessons, temperature)
+    card = _card(model, lessons, sources, temperature)
     facts = {"device": where, "seconds_of_last_run": round(seconds, 1), "parameters": count_parameters(network)}
     with writing(
         out,
@@ -260,5 +253,5 @@ def train_model(
         save_network(module.network, card, partial)
         curve.write(partial / "curve.csv")
         environment = json.dumps(_environment(facts, block, curve), indent=1, sort_keys=True)
-        (partial / "environment.json").write_text(environment + "\n", encoding="utf-8")
+        (partial / ENVIRONMENT).write_text(environment + "\n", encoding="utf-8")
     shutil.rmtree(folder)

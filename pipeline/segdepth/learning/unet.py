@@ -53,6 +53,26 @@ def median_filter(x: Tensor, size: int = 4) -> Tensor:
     return (ordered[..., half - 1] + ordered[..., half]) / 2
 
 
+def check_sides(frames: Tensor) -> None:
+    """Refuse frames (…, y, x) whose sides are no multiples of the networks' stride, with a ValueError."""
+    if frames.shape[-1] % NETWORK_STRIDE or frames.shape[-2] % NETWORK_STRIDE:
+        raise ValueError(f"sides must be divisible by {NETWORK_STRIDE}, got {tuple(frames.shape[-2:])}")
+
+
+def down_and_up(x: Tensor, encoder: nn.ModuleList, decoder: nn.ModuleList) -> Tensor:
+    """The U: 2 x 2 max-poolings between the encoder's levels, bilinear upsampling and concatenated skips in the
+    decoder; (batch, channel, y, x) to the decoder's last channels on the same pixels."""
+    skips = []
+    for level, block in enumerate(encoder):
+        x = block(functional.max_pool2d(x, 2) if level else x)
+        skips.append(x)
+    skips.pop()
+    for block in decoder:
+        x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        x = block(torch.cat([skips.pop(), x], dim=1))
+    return x
+
+
 class UNet(nn.Module):
     """Counts (vacuum = 1) to logits.
 
@@ -89,16 +109,8 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(below, CLASSES, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-1] % NETWORK_STRIDE or x.shape[-2] % NETWORK_STRIDE:
-            raise ValueError(f"sides must be divisible by {NETWORK_STRIDE}, got {tuple(x.shape[-2:])}")
-        skips = []
-        for level, block in enumerate(self.encoder):
-            x = block(functional.max_pool2d(x, 2) if level else x)
-            skips.append(x)
-        skips.pop()
-        for block in self.decoder:
-            x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            x = block(torch.cat([skips.pop(), x], dim=1))
+        check_sides(x)
+        x = down_and_up(x, self.encoder, self.decoder)
         for block in self.tail:
             x = block(median_downsample(x))
         x = self.head(x)
