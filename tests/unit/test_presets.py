@@ -70,6 +70,7 @@ ONE_THING = {
                        "training.optics_repeats"},
     "+ any defocus instead of nine": {"training.fresh_optics"},
     "+ crops of 128 instead of 256 pixels": {"training.crop_pixels"},
+    "+ Muon instead of Adam": {"training.optimizer"},
     "+ folded network": {"architecture.variant", "architecture.base_channels"},
     "folded: crops of 256 pixels": {"training.crop_pixels"},
     "folded: a lens for every sample, not for eight": {"training.optics_repeats"},

@@ -404,7 +404,10 @@ class Training(Block):
     epoch_samples: Annotated[Count, Field(ge=1)] = Field(512, description="samples that one epoch draws")
     epochs: Annotated[Count, Field(ge=1, le=100_000)] = 10
     patience_epochs: Annotated[Count, Field(ge=1)] = Field(10, description="early stopping on the validation loss")
-    learning_rate: Annotated[Number, Field(gt=0, le=1)] = 3e-3
+    optimizer: Literal["muon", "adam"] = Field(
+        "muon", description="muon: steps of convolutions are made orthogonal, the rest is left to Adam"
+    )
+    learning_rate: Annotated[Number, Field(gt=0, le=1)] = Field(3e-3, description="the highest, after a rise")
     weight_decay: Annotated[Number, Field(ge=0, le=1)] = 0.0
     ordinal_width_atoms: Annotated[Number, Field(ge=0, le=5)] = Field(
         0.0, description="softens the loss's targets among counts by exp(-|difference|/width); 0 is the paper's loss"

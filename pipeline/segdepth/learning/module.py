@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from segdepth.config import ConfigError, Training
 from segdepth.learning.loss import column_cross_entropy, ordinal_targets, weighted_cross_entropy
+from segdepth.learning.optimizer import make_optimizer
 from segdepth.learning.samples import Batch
 from segdepth.specimen.lattice import ATOMIC_NUMBER
 
@@ -15,7 +16,7 @@ METRICS = ("centre_accuracy", "centre_accuracy_Ce", "centre_accuracy_O")
 
 
 class DepthModule(lightning.LightningModule):
-    """A network with Adam and a one-cycle learning rate over ``total_steps``."""
+    """A network with its optimizer and a one-cycle learning rate over ``total_steps``."""
 
     def __init__(self, network: nn.Module, training: Training, total_steps: int) -> None:
         super().__init__()
@@ -65,9 +66,12 @@ class DepthModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> dict:
         block = self.training_block
-        kind = torch.optim.AdamW if block.weight_decay else torch.optim.Adam
-        optimizer = kind(self.network.parameters(), lr=block.learning_rate, weight_decay=block.weight_decay)
+        optimizer = make_optimizer(self.network, block)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=block.learning_rate, total_steps=self.total_steps, pct_start=0.15
+            optimizer,
+            max_lr=block.learning_rate,
+            total_steps=self.total_steps,
+            pct_start=0.15,
+            cycle_momentum=block.optimizer == "adam",
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

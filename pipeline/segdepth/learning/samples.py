@@ -32,8 +32,12 @@ from segdepth.simulation.optics import ImageFormer
 from segdepth.splits import split_position
 from segdepth.store.zarr_store import open_zarr
 
-POOL_BATCHES = 8
-"""Images formed at a time, in batches; each is used ``optics_repeats`` times in shuffled order."""
+POOL_BATCHES = 4
+"""Images formed at a time: so many batches for each use of an image, so that its uses lie far apart in the shuffled
+order (16 uses of 64 images teach those 64 for a while)."""
+
+POOL_BYTES = 500_000_000
+"""A pool of large images is smaller."""
 
 KEPT_BYTES = 500_000_000
 """What a shelf keeps in memory; the rest is read again when it is drawn, so that memory does not grow with the data."""
@@ -191,7 +195,7 @@ class TrainingSamples(IterableDataset):
             own = [self.rank] if self.rank else []  # one process draws what it always drew
             rng = np.random.default_rng(np.random.SeedSequence([self.training.seed, self.epoch, done, *own]))
             noise = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
-            batches = min(POOL_BATCHES * repeats, len(self) - done)
+            batches = min(self._pool_batches() * repeats, len(self) - done)
             pool = -(-batches // repeats) * size
             which = rng.integers(self._first[-1], size=pool)
             images = self._form(which, rng)
@@ -199,6 +203,11 @@ class TrainingSamples(IterableDataset):
             for batch in np.concatenate(orders).reshape(-1, size)[:batches]:
                 yield self._batch(images, which, batch, rng, noise)
             done += batches
+
+    def _pool_batches(self) -> int:
+        largest = max(former.field_pixels for former in self._formers) ** 2 * 4
+        fitting = POOL_BYTES // (self.training.batch_size * largest)
+        return max(1, min(POOL_BATCHES * self.training.optics_repeats, fitting))
 
     def _source_of(self, which: np.ndarray) -> np.ndarray:
         return np.searchsorted(self._first, which, side="right") - 1
