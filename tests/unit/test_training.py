@@ -15,6 +15,7 @@ import xarray as xr
 
 from segdepth.config import ConfigError, Dataset, Imaging, Labels, Model, Specimen, Splits, Training
 from segdepth.labels.depth import project_depth
+from segdepth.learning import samples as samples_module
 from segdepth.learning.callbacks import CURVE_FIELDS, Curve
 from segdepth.learning.lessons import Lesson, join_lessons
 from segdepth.learning.loss import column_cross_entropy, ordinal_targets, weighted_cross_entropy
@@ -130,6 +131,27 @@ def test_noise_is_fresh_while_the_optics_are_reused(shards):
     difference = max(float((a - batches[0]).abs().mean()) for a in batches[1:])
     assert 0 < difference < 0.01  # the same image, but for shot noise at a very high dose
     assert all(not torch.equal(a, batches[0]) for a in batches[1:])
+
+
+def kinds_among(batches: list[torch.Tensor]) -> int:
+    """How many different images there are, noise aside."""
+    firsts: list[torch.Tensor] = []
+    for image in batches:
+        if all(float((image - other).abs().mean()) > 0.01 for other in firsts):
+            firsts.append(image)
+    return len(firsts)
+
+
+def test_an_images_repeats_lie_far_apart(shards, monkeypatch):
+    """Every image of a pool comes once before any comes again; large images make a small pool."""
+    structures = StructureShelf(shards["waves"], shards["depth"], [0, 2, 4, 5])
+    training = block(optics_repeats=3, flip=False, batch_size=1, epoch_samples=36)
+    images = TrainingSamples([source(structures, dose_lambda=1e6)], training, CPU)
+    batches = [batch.noisy[0, 0] for batch in images]
+    assert kinds_among(batches[:12]) == kinds_among(batches) == 12
+    monkeypatch.setattr(samples_module, "POOL_BYTES", 2 * 4 * 64**2)
+    batches = [batch.noisy[0, 0] for batch in images]
+    assert kinds_among(batches[:6]) == 2 and kinds_among(batches) > 8
 
 
 def test_validation_does_not_depend_on_the_batch_size(shards):
