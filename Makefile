@@ -45,11 +45,10 @@ ablation: install  ## what each step of the recipe brings: results/tables/ablati
 
 readme: run convergence benchmarks  ## put what the README shows into results/readme/ (ablation tables where they were made)
 	mkdir -p results/readme
-	cp results/tables/table1.csv results/tables/study_convergence.csv results/readme/
-	for table in benchmarks ablation doses; do for kind in csv md; do \
-	  if [ -f results/tables/$$table.$$kind ]; then cp results/tables/$$table.$$kind results/readme/; fi; done; done
-	for figure in fig1_depth montage study_convergence benchmark_shipped; do \
-	  cp results/figures/$$figure.png results/figures/$$figure.png.manifest.json results/readme/; done
+	for name in table1.csv study_convergence.csv benchmarks.csv benchmarks.md ablation.csv ablation.md doses.csv doses.md; do \
+	  if [ -f results/tables/$$name ]; then cp results/tables/$$name* results/readme/; fi; done
+	for name in fig1_depth montage study_convergence benchmark_shipped; do \
+	  cp results/figures/$$name.png* results/readme/; done
 
 test: install    ## all tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile

@@ -48,7 +48,7 @@ def cases(full: bool) -> dict[str, tuple[torch.nn.Module, NetworkCard, int]]:
 
 def seconds_a_frame(served: ServedNetwork, card: NetworkCard, counts: np.ndarray) -> float:
     started = time.perf_counter()
-    depth_of_counts(served, card, counts, LAMBDA)
+    depth_of_counts(served, card, counts, card.field_pm / SIDE, LAMBDA)
     return (time.perf_counter() - started) / len(counts)
 
 

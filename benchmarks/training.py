@@ -20,12 +20,19 @@ from segdepth.config import Imaging, Specimen, Training
 from segdepth.devices import torch_device
 from segdepth.learning.folded import FoldedUNet
 from segdepth.learning.loss import weighted_cross_entropy
+from segdepth.learning.optimizer import make_optimizer
 from segdepth.learning.padding import ReplicateConv2d
 from segdepth.learning.samples import Source, TrainingSamples
 from segdepth.learning.unet import UNet
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 
-BATCH, ROUNDS = 8, 7
+PIXELS, ROUNDS = 8 * 128**2, 7
+"""Pixels of a batch, about; rounds of which the median is taken."""
+
+WORKSTATION = Imaging(
+    c3_um=(-10, -8), c5_mm=(4.4, 5.6), a1_nm=(0, 1.5), b2_nm=(0, 30), focal_spread_nm=(2.8, 5.2), vibration_pm=(14, 27)
+)
+"""The lens of the workstation preset, of which each image draws its own."""
 
 
 class TorchReplicateConv2d(nn.Conv2d):
@@ -51,19 +58,25 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def step_seconds(network: UNet | FoldedUNet, side: int, precision: torch.dtype | None) -> float:
-    device = next(network.parameters()).device
-    noisy = torch.rand(BATCH, 1, side, side, device=device).contiguous(memory_format=torch.channels_last)
-    depth = torch.zeros(BATCH, side, side, dtype=torch.uint8, device=device)
-    weight = torch.ones(BATCH, side, side, device=device)
-    optimizer = torch.optim.Adam(network.parameters())
+def batch_of(side: int) -> int:
+    return round(PIXELS / side**2)
+
+
+def step_seconds(
+    network: UNet | FoldedUNet, optimizer: torch.optim.Optimizer, side: int, precision: torch.dtype | None
+) -> float:
+    """Seconds a sample."""
+    device, batch = next(network.parameters()).device, batch_of(side)
+    noisy = torch.rand(batch, 1, side, side, device=device).contiguous(memory_format=torch.channels_last)
+    depth = torch.zeros(batch, side, side, dtype=torch.uint8, device=device)
+    weight = torch.ones(batch, side, side, device=device)
     started = clock(device)
     with torch.autocast(device.type, precision or torch.bfloat16, enabled=precision is not None):
         logits = network(noisy)
     weighted_cross_entropy(logits, depth, weight).backward()
     optimizer.step()
     optimizer.zero_grad()
-    return (clock(device) - started) / BATCH
+    return (clock(device) - started) / batch
 
 
 class MadeUpStructures:
@@ -95,10 +108,9 @@ class MadeUpStructures:
         return self._maps
 
 
-def data_seconds(device: torch.device, crop: int, repeats: int) -> float:
+def data_seconds(device: torch.device, imaging: Imaging, crop: int, repeats: int) -> float:
     """Seconds a sample: optics, crop and noise; each image serves ``repeats`` samples."""
-    imaging = Imaging()
-    training = Training(crop_pixels=crop, batch_size=BATCH, optics_repeats=repeats, epoch_samples=64 * repeats)
+    training = Training(crop_pixels=crop, batch_size=batch_of(crop), optics_repeats=repeats, epoch_samples=64 * repeats)
     source = Source(MadeUpStructures(imaging), imaging, 2.5, "made-up")
     samples = TrainingSamples([source], training, device)
     started = clock(device)
@@ -134,19 +146,23 @@ def main() -> None:
     networks = (UNet(16), FoldedUNet(48), with_convolution(UNet(16), TorchReplicateConv2d))
     paper, folded, theirs = (n.to(device, memory_format=torch.channels_last) for n in networks)
     half = torch.bfloat16
-    steps = {  # name: network, side, precision
-        "binned, c = 16, 256²": (paper, 256, half),
-        "binned, c = 16, 256², PyTorch's padding": (theirs, 256, half),
-        "binned, c = 16, 256², float32": (paper, 256, None),
-        "folded, c = 48, 256²": (folded, 256, half),
-        "folded, c = 48, 128²": (folded, 128, half),
+    muon, adam = Training(), Training(optimizer="adam")
+    steps = {  # name: network, optimizer, side, precision
+        "binned, c = 16, 256²": (paper, make_optimizer(paper, muon), 256, half),
+        "binned, c = 16, 256², PyTorch's padding": (theirs, make_optimizer(theirs, muon), 256, half),
+        "binned, c = 16, 256², float32": (paper, make_optimizer(paper, muon), 256, None),
+        "folded, c = 48, 256²": (folded, make_optimizer(folded, muon), 256, half),
+        "folded, c = 48, 192²": (folded, make_optimizer(folded, muon), 192, half),
+        "folded, c = 48, 192², Adam": (folded, make_optimizer(folded, adam), 192, half),
     }
     cases = {name: partial(step_seconds, *case) for name, case in steps.items()}
     cases |= {
-        f"data for {crop}², a lens for {repeats} sample{'s' * (repeats > 1)}": partial(
-            data_seconds, device, crop, repeats
-        )
-        for crop, repeats in ((256, 1), (256, 8), (128, 8))
+        f"{side}², one lens, drawn for {repeats}": partial(data_seconds, device, Imaging(), side, repeats)
+        for side, repeats in ((256, 1), (256, 8))
+    }
+    cases |= {
+        f"192², varied lens, drawn for {repeats}": partial(data_seconds, device, WORKSTATION, 192, repeats)
+        for repeats in (1, 16)
     }
     taken: dict[str, list[float]] = {name: [case()] for name, case in cases.items()}  # once to warm up
     for _ in range(ROUNDS):  # in turn, so that a slow minute hits all of them
@@ -155,11 +171,11 @@ def main() -> None:
     middle = {name: statistics.median(values[1:]) for name, values in taken.items()}
     peaks = {half: peak_flops(device, half), None: peak_flops(device, torch.float32)}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    print(f"batch {BATCH}, {given.threads} threads, torch {torch.__version__}, {name}")
+    print(f"batches of {PIXELS / 1000:.0f} thousand pixels, {given.threads} threads, torch {torch.__version__}, {name}")
     print(f"{torch.backends.cpu.get_cpu_capability()}; medians of {ROUNDS}; peak of a matrix product: ")
     print(f"{peaks[half] / 1e9:.0f} GFLOP/s (bfloat16), {peaks[None] / 1e9:.0f} (float32)\n")
     print("| step | ms a sample | share of the peak |\n|---|---|---|")
-    for name, (network, side, precision) in steps.items():
+    for name, (network, _, side, precision) in steps.items():
         share = step_flops(network, side) / middle[name] / peaks[precision]
         print(f"| {name} | {1000 * middle[name]:.1f} | {share:.2f} |")
     print("\n| data | ms a sample |\n|---|---|")
@@ -167,10 +183,11 @@ def main() -> None:
         print(f"| {name} | {1000 * middle[name]:.1f} |")
     print("\n| samples a second | without data | with | |\n|---|---|---|---|")
     for name, data in (
-        ("binned, c = 16, 256²", "data for 256², a lens for 1 sample"),
-        ("binned, c = 16, 256²", "data for 256², a lens for 8 samples"),
-        ("folded, c = 48, 256²", "data for 256², a lens for 8 samples"),
-        ("folded, c = 48, 128²", "data for 128², a lens for 8 samples"),
+        ("binned, c = 16, 256²", "256², one lens, drawn for 1"),
+        ("binned, c = 16, 256²", "256², one lens, drawn for 8"),
+        ("folded, c = 48, 256²", "256², one lens, drawn for 8"),
+        ("folded, c = 48, 192²", "192², varied lens, drawn for 1"),
+        ("folded, c = 48, 192²", "192², varied lens, drawn for 16"),
     ):
         alone, both = 1 / middle[name], 1 / (middle[name] + middle[data])
         print(f"| {name}; {data} | {alone:.0f} | {both:.0f} | {both / alone - 1:+.0%} |")

@@ -119,6 +119,7 @@ CASES = [
     ("models.small.architecture", {"base_channels": 15}, ["models.small.architecture.base_channels: got 15", "multiple of 2"]),  # noqa: E501
     ("models.small.training", {"crop_pixels": 100}, ["models.small.training.crop_pixels: got 100", "multiple of 64"]),
     ("models.small.training", {"crop_pixels": 512}, ["models.small.training.crop_pixels: got 512; the field has 256"]),
+    ("models.small.training", {"crop_pixels": 64, "batch_size": 1}, ["models.small.training.batch_size: got 1 with crops of 64 pixels"]),  # noqa: E501
     ("models.small.training", {"learning_rate": 3}, ["models.small.training.learning_rate: got 3"]),
     ("models", ..., ["models: missing"]),
     ("specimens", ..., ["specimens: missing"]),

@@ -137,3 +137,15 @@ def test_known_calibration():
     assert calibration.expected_calibration_error(np.zeros((20, 3))) is None
     halves = [calibration.reliability_sums(confidence[s], right[s]) for s in (slice(40), slice(40, None))]
     assert np.allclose(sum(halves), sums)
+
+
+def test_the_interval_of_the_calibration_error_is_over_structures():
+    """Two kinds of structures, off by 0.1 and by 0.3, whose share varies as a binomial."""
+    sums = np.zeros((100, 20, 3))
+    sums[:, 10] = [1, 0.5, 0.6]
+    sums[:50, 10, 2] = 0.8
+    low, high = calibration.calibration_interval(sums, np.random.default_rng(0))
+    spread = 0.2 * 1.96 * (0.25 / 100) ** 0.5
+    assert (low, high) == pytest.approx((0.2 - spread, 0.2 + spread), abs=0.15 * spread)
+    assert calibration.calibration_interval(sums[:1], np.random.default_rng(0)) is None
+    assert calibration.calibration_interval(np.zeros((3, 20, 3)), np.random.default_rng(0)) is None

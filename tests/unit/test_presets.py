@@ -63,6 +63,7 @@ def test_the_papers_preset_has_the_papers_numbers_of_images():
     assert images == {"train": 8397, "test": 3600} and round(specimen.field_pm / imaging.pixel_pm) == 1024
     assert config.models["paper64"].architecture.base_channels == 64
     assert config.models["paper64"].architecture.variant == "full"
+    assert all(model.training.optimizer == "adam" for model in config.models.values() if model.datasets[0] != "quick")
 
 
 ONE_THING = {
@@ -72,7 +73,7 @@ ONE_THING = {
     "+ crops of 128 instead of 256 pixels": {"training.crop_pixels"},
     "+ Muon instead of Adam": {"training.optimizer"},
     "+ folded network": {"architecture.variant", "architecture.base_channels"},
-    "folded: crops of 256 pixels": {"training.crop_pixels"},
+    "folded: four crops of 192 pixels instead of eight of 128": {"training.crop_pixels", "training.batch_size"},
     "folded: a lens for every sample, not for eight": {"training.optics_repeats"},
     "folded: a lens for sixteen samples": {"training.optics_repeats"},
     "folded: ordinal loss": {"training.ordinal_width_atoms"},

@@ -69,13 +69,16 @@ def test_a_stream_of_counts_is_binned_exactly():
     network = trained("folded")
     card = NetworkCard("folded", 4, CLASSES, PIXEL, PIXEL, 128 * PIXEL, 2.5, Labels().model_dump(mode="json"))
     rng = np.random.default_rng(0)
-    counts = rng.poisson(2.5, (2, 512, 512)).astype(np.uint8)
-    depth, confidence = depth_of_counts(ServedNetwork(network, "float32"), card, counts, 2.5)
-    image = counts.reshape(2, 128, 4, 128, 4).sum((2, 4)) / (16 * 2.5)
+    counts = rng.poisson(2.5, (2, 512, 256)).astype(np.uint8)
+    depth, confidence = depth_of_counts(ServedNetwork(network, "float32"), card, counts, PIXEL / 4, 2.5)
+    image = counts.reshape(2, 128, 4, 64, 4).sum((2, 4)) / (16 * 2.5)
     with torch.no_grad():
         expected = network(torch.tensor(image, dtype=torch.float32)[:, None]).softmax(1).numpy()
-    assert depth.shape == (2, 128, 128) and depth.dtype == np.uint8
+    assert depth.shape == (2, 128, 64) and depth.dtype == np.uint8
     assert np.allclose(confidence, expected.max(1), atol=1e-4) and (depth == expected.argmax(1)).mean() > 0.999
     for shape in ((2, 500, 500), (512, 512), (1, 512, 128)):
-        with pytest.raises(ConfigError, match="sides a multiple of 128"):
-            depth_of_counts(ServedNetwork(network), card, np.ones(shape), 2.5)
+        with pytest.raises(ConfigError, match="sides a multiple of 256"):
+            depth_of_counts(ServedNetwork(network), card, np.ones(shape), PIXEL / 4, 2.5)
+    for pixel_pm in (PIXEL / 3.5, 2 * PIXEL):
+        with pytest.raises(ConfigError, match="pixel_pm: got"):
+            depth_of_counts(ServedNetwork(network), card, counts, pixel_pm, 2.5)

@@ -137,7 +137,7 @@ def kinds_among(batches: list[torch.Tensor]) -> int:
     """How many different images there are, noise aside."""
     firsts: list[torch.Tensor] = []
     for image in batches:
-        if all(float((image - other).abs().mean()) > 0.01 for other in firsts):
+        if all(float((image - other).abs().mean()) > 0.002 for other in firsts):
             firsts.append(image)
     return len(firsts)
 
@@ -152,6 +152,16 @@ def test_an_images_repeats_lie_far_apart(shards, monkeypatch):
     monkeypatch.setattr(samples_module, "POOL_BYTES", 2 * 4 * 64**2)
     batches = [batch.noisy[0, 0] for batch in images]
     assert kinds_among(batches[:6]) == 2 and kinds_among(batches) > 8
+
+
+def test_an_epoch_is_cut_into_equal_pools(shards, monkeypatch):
+    """A few images at its end, used again and again, would be learnt by heart just before the validation."""
+    structures = StructureShelf(shards["waves"], shards["depth"], [0, 2, 4, 5])
+    samples = TrainingSamples([source(structures)], block(optics_repeats=3, batch_size=1, epoch_samples=39), CPU)
+    formed = []
+    monkeypatch.setattr(samples, "_form", lambda which, _: formed.append(len(which)) or torch.ones(len(which), 64, 64))
+    assert len(list(samples)) == 39
+    assert formed == [7, 7]  # for 19 and 20 steps; not 12 and 1
 
 
 def test_validation_does_not_depend_on_the_batch_size(shards):
@@ -214,8 +224,7 @@ def test_a_training_with_other_splits_dose_or_seed_begins_anew(shards, tmp_path,
     ):
         with pytest.raises(RuntimeError, match="power cut"):
             train(shards, tmp_path, block(), **changes)
-        (folder,) = (tmp_path / "checkpoints/net").iterdir()  # what differs was removed
-        names.add(folder.name)
+        names |= {folder.name for folder in (tmp_path / "checkpoints/net").iterdir()}
     assert len(names) == 4
 
 
@@ -235,6 +244,8 @@ def test_a_card_holds_counted_electrons(shards, tmp_path):
     lens = IMAGING.model_copy(update={"detection_efficiency": 0.4})
     _, card = load_network(train(shards, tmp_path, block(epochs=1), lessons=[lesson(shards, imaging=lens)]))
     assert card.doses == pytest.approx((1.0, 1.0)) and card.dose_lambda == pytest.approx(1.0)
+    _, card = load_network(train(shards, tmp_path / "one", block(epochs=1, dose_lambda=(0.5, 0.5))))
+    assert tuple(card.doses) == (0.5, 0.5)  # not its data set's
     _, card = load_network(
         train(
             shards, tmp_path / "range", block(epochs=1, dose_lambda=(0.5, 10)), lessons=[lesson(shards, imaging=lens)]
@@ -255,6 +266,40 @@ def test_a_loss_that_is_not_finite_is_told_in_one_line(shards, tmp_path, monkeyp
     with pytest.raises(ConfigError, match="learning_rate"):
         train(shards, tmp_path, block(epochs=1))
     assert not (tmp_path / "models/net").exists()
+
+
+def test_weights_that_are_not_finite_are_told_and_the_last_good_checkpoint_stays(shards, tmp_path, monkeypatch):
+    """The last step of an epoch may be the one that went too far: validation sees it."""
+    from segdepth.learning import module
+
+    validated = module.DepthModule.on_validation_epoch_start
+
+    def spoil(self) -> None:
+        if self.current_epoch == 1:
+            next(self.network.parameters()).data.fill_(float("nan"))
+        validated(self)
+
+    monkeypatch.setattr(module.DepthModule, "on_validation_epoch_start", spoil)
+    with pytest.raises(ConfigError, match="validation loss became nan.*learning_rate"):
+        train(shards, tmp_path, block(epochs=3))
+    with pytest.raises(ConfigError, match="validation loss became nan"):
+        train(shards, tmp_path, block(epochs=3, learning_rate=0.001))
+    assert not (tmp_path / "models/net").exists()
+    kept = sorted((tmp_path / "checkpoints/net").glob("*/best.ckpt"))
+    assert len(kept) == 2
+    state = torch.load(kept[0], weights_only=True)["state_dict"]
+    assert all(torch.isfinite(tensor).all() for tensor in state.values())
+
+
+def test_a_damaged_checkpoint_is_told_in_one_line(shards, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        cut_the_power_in_epoch(2, patch)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(shards, tmp_path, block())
+    (last,) = (tmp_path / "checkpoints/net").glob("*/last.ckpt")
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(ConfigError, match="last.ckpt: is damaged; delete it"):
+        train(shards, tmp_path, block())
 
 
 def test_the_full_network_reads_fine_pixels_and_labels_of_the_same_crop(shards, tmp_path):

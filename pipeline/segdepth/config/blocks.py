@@ -218,6 +218,10 @@ LARGEST_SPREAD_ANGLE = 45_000.0
 """Focal spread times aperture squared, nm mrad²: beyond it hundreds of focal modes would be needed."""
 
 
+DEFOCUS_MARGIN_NM = 0.5
+"""Training draws so far beyond the stored values, so that none of them is at the edge of what was learnt."""
+
+
 class Imaging(Block):
     """The lens, the camera and the pixel. A value in brackets is a range from which each image draws."""
 
@@ -228,7 +232,8 @@ class Imaging(Block):
         ]
     ) = Field(
         DefocusSteps(start=1, stop=9, step=1),
-        description="C1 of the stored images, from the crystal's exit face; training draws between the ends",
+        description="C1 of the stored images, from the crystal's exit face; training draws from the lowest to the "
+        f"highest and {DEFOCUS_MARGIN_NM:g} nm beyond",
     )
     c3_um: value_or_range(smallest=0.1, ge=-5000, le=5000) = -9.0
     c5_mm: value_or_range(smallest=0.01, ge=-100, le=100) = 5.0
@@ -264,6 +269,13 @@ class Imaging(Block):
     detection_efficiency: Annotated[Number, Field(gt=0, le=1)] = Field(
         1.0, description="share of the electrons that is counted: the DQE at zero frequency"
     )
+
+    @property
+    def trained_defocus_nm(self) -> tuple[float, float]:
+        """Lowest and highest C1 that training draws."""
+        low, high = min(self.defocus_values_nm), max(self.defocus_values_nm)
+        margin = DEFOCUS_MARGIN_NM if high > low else 0.0
+        return low - margin, high + margin
 
     @property
     def defocus_values_nm(self) -> tuple[float, ...]:
@@ -388,7 +400,7 @@ class Training(Block):
 
     seed: Annotated[Count, Field(ge=0, lt=2**32)] = 0
     fresh_optics: bool = Field(
-        True, description="draw any defocus between the ends; false: the stored values only, the paper's way"
+        True, description="draw any defocus in the range; false: the stored values only, the paper's way"
     )
     optics_repeats: Annotated[Count, Field(ge=1, le=64)] = Field(
         2, description="times an image is used, each with new noise, before its lens is drawn anew"

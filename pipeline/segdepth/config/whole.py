@@ -280,6 +280,12 @@ class Config(Block):
         for name in model.datasets:
             self._check_lesson(here, model, name)
         self._check_lessons_agree(here, model)
+        training, variant = model.training, model.architecture.variant
+        if training.batch_size == 1 and training.crop_pixels == NETWORK_STRIDE and variant != "folded":
+            raise ValueError(
+                f"{here}.training.batch_size: got 1 with crops of {NETWORK_STRIDE} pixels, of which {variant!r} leaves "
+                "one value a channel to normalise; give larger crops or batches"
+            )
 
     def _check_lesson(self, here: str, model: Model, name: str) -> None:
         """One of the data sets that a model learns from."""

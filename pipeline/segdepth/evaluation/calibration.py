@@ -33,7 +33,26 @@ def reliability_curve(sums: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def _errors(sums: np.ndarray) -> np.ndarray:
+    """Expected calibration errors of (…, bin, 3); NaN without pixels."""
+    pixels = sums[..., 0].sum(-1)
+    return np.abs(sums[..., 2] - sums[..., 1]).sum(-1) / np.where(pixels, pixels, np.nan)
+
+
 def expected_calibration_error(sums: np.ndarray) -> float | None:
     """Σ share of bin · |accuracy − mean confidence|; None without pixels."""
-    total = sums[:, 0].sum()
-    return float(np.abs(sums[:, 2] - sums[:, 1]).sum() / total) if total else None
+    error = float(_errors(sums))
+    return None if np.isnan(error) else error
+
+
+def calibration_interval(sums: np.ndarray, rng: np.random.Generator, draws: int = 2000) -> list[float] | None:
+    """95 % percentile interval of the expected calibration error, structures drawn with replacement.
+
+    ``sums`` (structure, bin, 3); None with fewer than two structures or where a draw has no pixels.
+    """
+    structures = len(sums)
+    if structures < 2:
+        return None
+    weights = rng.multinomial(structures, np.full(structures, 1 / structures), size=draws)
+    errors = _errors(np.tensordot(weights, sums, axes=1))
+    return None if np.isnan(errors).any() else np.quantile(errors, [0.025, 0.975]).tolist()

@@ -7,7 +7,7 @@ The directory it writes:
   ``base_channels``, ``variant``; every metric of ``segdepth.evaluation.metrics.NAMES``, over both elements and ending
   in ``_Ce`` and ``_O``, each with a 95 % bootstrap interval over structures in ``<metric>_interval`` ([low, high]);
   ``expected_calibration_error`` over all pixels and ``expected_calibration_error_columns`` over those with a true depth
-  above 0. A pixel's element is that of its nearest column. What cannot be told is null.
+  above 0, each with its interval, too. A pixel's element is that of its nearest column. What cannot be told is null.
 - ``by_defocus.csv``: every metric at each defocus, ``columns_exact`` and ``centre_accuracy`` with their interval in
   ``<metric>_low`` and ``<metric>_high``.
 - ``by_atoms.csv``: what becomes of columns that hold 1 to 10 atoms, for Ce, O and both; see ``Tallies.by_atoms``.
@@ -47,6 +47,9 @@ from segdepth.simulation.detector import electrons_per_square_angstrom
 from segdepth.store.manifest import StoreError, read_manifest, writing
 
 COMMAND = "evaluate-model"
+BATCH_PIXELS = 8 * 256**2
+"""Of a batch, so that memory does not grow with the frames."""
+
 COLUMNS = ("structure", "defocus_nm", "x_pm", "y_pm", "element", "atoms", "depth", "confidence")
 
 
@@ -63,11 +66,12 @@ def evaluate_model(
     out: Path,
     code: str,
     device: str = "auto",
-    batch_size: int = 8,
+    batch_size: int | None = None,
 ) -> None:
     """Evaluate ``model`` on ``structures`` (the test split) at every stored defocus.
 
-    ``images`` and ``depth`` are the shards' stores, in the same order.
+    ``images`` and ``depth`` are the shards' stores, in the same order. Without ``batch_size``, as many images at a time
+    as make up ``BATCH_PIXELS``.
 
     Raises
     ------
@@ -81,6 +85,7 @@ def evaluate_model(
     network, card = load_network(model, where)
     tests = TestSet(images, depth, structures)
     _check_fits(card, tests, model, dataset_name)
+    batch_size = batch_size or max(1, BATCH_PIXELS // tests.pixels**2)
     tallies = Tallies(len(tests.structures), len(tests.defocus_nm))
     examples = Examples(tests.structures, tests.defocus_nm)
     parameters = {

@@ -118,7 +118,7 @@ def _title(origin: Origin, card: NetworkCard, licence: str) -> str:
         f"# `{origin.name}`, the network that comes with SegDepth\n\n"
         f"Tells how many atoms, 0 to {card.classes - 1}, lie behind each pixel of a noisy micrograph of CeO₂ along "
         f"[110], and how sure it is: {size} ({_shown(origin.model['architecture'])}), convolution weights in "
-        f"float16, computed in float32. {looks} `weights.safetensors` and `network.json` are all that it takes.\n\n"
+        f"float16. {looks} `weights.safetensors` and `network.json` are all that it takes.\n\n"
         f"Licence: {licence}."
     )
 
@@ -208,8 +208,10 @@ def _measured(evaluations: Sequence[Mapping[str, Any]], largest_change: float) -
             rows.append([name.replace("_", " "), *(_with_interval(facts, name) for facts in evaluations)])
     return (
         "## How well it does\n\nOn structures that it has not seen, each at every defocus of its data set; in brackets "
-        "95 % bootstrap intervals over structures. Measured with float32 weights; float16 changes the probabilities "
-        f"of a noisy test image by {largest_change:.2g} at most. (Evaluate the model `shipped` to measure these very "
+        "95 % bootstrap intervals over structures. Measured with float32 weights, computed in float32; weights in "
+        f"float16 change the probabilities of a noisy test image by {largest_change:.2g} at most, and `segdepth "
+        "predict` computes in bfloat16 where that is fast (mostly below 0.01 of a probability; `--precision float32` "
+        "does not). (Evaluate the model `shipped` to measure these very "
         f"weights.)\n\n{_table(rows)}"
     )
 
@@ -217,7 +219,7 @@ def _measured(evaluations: Sequence[Mapping[str, Any]], largest_change: float) -
 def _calibration(evaluations: Sequence[Mapping[str, Any]], card: NetworkCard) -> str:
     rows = [["expected calibration error", *(f"`{facts['dataset']}`" for facts in evaluations)]]
     for what, key in ERRORS.items():
-        rows.append([what, *(_shown(facts.get(key)) for facts in evaluations)])
+        rows.append([what, *(_with_interval(facts, key) for facts in evaluations)])
     return (
         f"## Calibration\n\nThe logits were divided by a temperature of {card.temperature:g}, fitted on simulated "
         f"validation structures; the weights hold it already.\n\n{_table(rows)}"

@@ -27,7 +27,7 @@ from segdepth.learning.network_files import ENVIRONMENT
 
 SUFFIXES = ("", "_Ce", "_O")
 METRICS = (*(name + suffix for name in METRIC_NAMES for suffix in SUFFIXES), *CALIBRATION_NAMES)
-RANGED = tuple(name + suffix for name in METRIC_NAMES[:6] for suffix in SUFFIXES)
+RANGED = tuple(name + suffix for name in METRIC_NAMES[:6] for suffix in SUFFIXES) + CALIBRATION_NAMES
 COLUMNS = (
     *("label", "models", "dataset", "shows", "dose_lambda", "seeds", "parameters", "training_seconds"),
     *METRICS,
@@ -105,7 +105,7 @@ def _measured_row(row: TableRow, folders: Folders) -> dict[str, Any]:
 def _range(name: str, networks: Sequence[Mapping[str, Any]]) -> Sequence[float | None]:
     """Of one network its interval over structures, of several their lowest and highest value."""
     if len(networks) == 1:
-        return networks[0][f"{name}_interval"] or (None, None)
+        return networks[0].get(f"{name}_interval") or (None, None)
     values = [facts[name] for facts in networks]
     return (None, None) if None in values else (min(values), max(values))
 

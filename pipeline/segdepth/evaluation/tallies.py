@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segdepth.config import CLASSES, ELEMENTS
+from segdepth.config import CALIBRATION_NAMES, CLASSES, ELEMENTS
 from segdepth.evaluation import calibration, metrics
 from segdepth.evaluation.scenes import Scene
 
@@ -27,7 +27,7 @@ class Tallies:
         self.columns = np.zeros((*lead, len(ELEMENTS), len(metrics.COLUMN_SUMS)))
         self.centre_by_atoms = np.zeros((structures, len(ELEMENTS), CLASSES, 2), np.int64)
         self.columns_by_atoms = np.zeros((structures, len(ELEMENTS), CLASSES, len(metrics.COLUMN_SUMS)))
-        self.reliability = np.zeros((len(calibration.POPULATIONS), calibration.BINS, 3))
+        self.reliability = np.zeros((*lead, len(calibration.POPULATIONS), calibration.BINS, 3))
 
     def add(self, place: int, defocus: int, scene: Scene, probabilities: np.ndarray) -> pd.DataFrame:
         """Count one image, ``probabilities`` (class, y, x); returns its columns with ``depth`` and ``confidence``."""
@@ -39,8 +39,10 @@ class Tallies:
         owners = scene.columns["atoms"].to_numpy()[scene.owner[scene.centre]]
         self.centre_by_atoms[place] += metrics.centre_tally_by_atoms(*maps, owners)
         right, atomic = estimate == scene.depth, scene.depth > 0
-        self.reliability[0] += calibration.reliability_sums(confidence, right)
-        self.reliability[1] += calibration.reliability_sums(confidence[atomic], right[atomic])
+        self.reliability[here] = [
+            calibration.reliability_sums(confidence, right),
+            calibration.reliability_sums(confidence[atomic], right[atomic]),
+        ]
         pooled = metrics.pool_columns(probabilities, scene.owner, scene.core, len(scene.columns))
         seen = scene.columns["whole"].to_numpy() & np.isfinite(pooled).all(axis=1)
         found = scene.columns[seen].assign(depth=pooled[seen].argmax(1), confidence=pooled[seen].max(1))
@@ -53,19 +55,25 @@ class Tallies:
         return metrics.fractions(*(a.sum(axes) for a in (self.confusion, self.centre, self.columns)))
 
     def report(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Every metric, its interval over structures, and both calibration errors."""
+        """Every metric and both calibration errors, each with its interval over structures."""
         found: dict[str, Any] = {name: metrics.ratio(*parts) for name, parts in self._fractions(0, 1).items()}
         for name, interval in metrics.bootstrap_intervals(self._fractions(1), rng).items():
             found[f"{name}_interval"] = interval
-        for suffix, sums in zip(("", "_columns"), self.reliability):
-            found[f"expected_calibration_error{suffix}"] = calibration.expected_calibration_error(sums)
+        for population, name in enumerate(CALIBRATION_NAMES):
+            sums = self.reliability[:, :, population].sum(1)
+            found[name] = calibration.expected_calibration_error(sums.sum(0))
+            found[f"{name}_interval"] = calibration.calibration_interval(sums, rng)
         return found
 
     def by_defocus(self, defocus_nm: tuple[float, ...], rng: np.random.Generator) -> pd.DataFrame:
-        """One row a defocus: ``defocus_nm``, ``images``, every metric, and the intervals of ``WITH_INTERVALS``."""
+        """One row a defocus: ``defocus_nm``, ``images``, every metric, both calibration errors, and the intervals of
+        ``WITH_INTERVALS``."""
         columns: dict[str, Any] = {"defocus_nm": defocus_nm, "images": len(self.confusion)}
         for name, (above, below) in self._fractions(0).items():
             columns[name] = [metrics.ratio(a, b) for a, b in zip(above, below)]
+        for population, name in enumerate(CALIBRATION_NAMES):
+            sums = self.reliability[:, :, population].sum(0)
+            columns[name] = [calibration.expected_calibration_error(each) for each in sums]
         kept, steps = self._fractions(), range(len(defocus_nm))
         parts = {(name, d): tuple(part[:, d] for part in kept[name]) for name in WITH_INTERVALS for d in steps}
         intervals = metrics.bootstrap_intervals(parts, rng)
@@ -115,7 +123,7 @@ class Tallies:
         """``population`` (see ``calibration.POPULATIONS``) and the columns of ``reliability_curve``."""
         curves = [
             pd.DataFrame(calibration.reliability_curve(sums)).assign(population=name)
-            for name, sums in zip(calibration.POPULATIONS, self.reliability)
+            for name, sums in zip(calibration.POPULATIONS, self.reliability.sum((0, 1)))
         ]
         table = pd.concat(curves, ignore_index=True)
         return table[["population", *table.columns.drop("population")]]

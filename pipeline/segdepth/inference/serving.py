@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from segdepth.config import ConfigError
+from segdepth.config import NETWORK_STRIDE, ConfigError
 from segdepth.devices import in_bfloat16
 from segdepth.learning.network_files import NetworkCard
 
@@ -78,13 +78,14 @@ def folded_norms(network: nn.Module) -> nn.Module:
 
 @torch.inference_mode()
 def depth_of_counts(
-    served: ServedNetwork, card: NetworkCard, counts: np.ndarray, vacuum_level: float
+    served: ServedNetwork, card: NetworkCard, counts: np.ndarray, pixel_pm: float, vacuum_level: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Depth maps of frames whose pixels make up the network's by whole numbers: for a camera's stream.
 
     Parameters
     ----------
-    counts : (frame, y, x), electrons; sides a whole number of times the network's field.
+    counts : (frame, y, x), electrons.
+    pixel_pm : side of their pixel; a whole number of them makes one of the network's.
     vacuum_level : counts a pixel in vacuum.
 
     Returns
@@ -96,11 +97,16 @@ def depth_of_counts(
     ConfigError
         The frames do not divide into the network's pixels.
     """
-    field = round(card.field_pm / card.input_pixel_pm)
-    sides = counts.shape[-2:]
-    if counts.ndim != 3 or any(side % field for side in sides) or len(set(sides)) > 1:
-        raise ConfigError(f"counts: got shape {counts.shape}; (frame, y, x) with sides a multiple of {field} is needed")
-    factor = sides[0] // field
+    factor = max(1, round(card.input_pixel_pm / pixel_pm))
+    if abs(factor * pixel_pm - card.input_pixel_pm) > 1e-3 * card.input_pixel_pm:
+        raise ConfigError(
+            f"pixel_pm: got {pixel_pm:g}; a whole number of pixels must make one of {card.input_pixel_pm:g} pm"
+        )
+    stride = factor * NETWORK_STRIDE
+    if counts.ndim != 3 or any(side % stride for side in counts.shape[-2:]):
+        raise ConfigError(
+            f"counts: got shape {counts.shape}; (frame, y, x) with sides a multiple of {stride} is needed"
+        )
     where = next(served.parameters()).device
     frames = torch.as_tensor(counts, device=where).to(torch.float32)[:, None]
     image = nn.functional.avg_pool2d(frames, factor) / vacuum_level

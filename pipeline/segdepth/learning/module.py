@@ -33,17 +33,17 @@ class DepthModule(lightning.LightningModule):
         loss = weighted_cross_entropy(logits, batch.depth, batch.weight, self.targets)
         if share := self.training_block.column_share:
             loss = (1 - share) * loss + share * column_cross_entropy(logits, batch.depth, batch.columns)
-        self._check_finite(loss.detach())
+        self._check_finite(loss.detach(), "loss")
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.noisy))
         return loss
 
-    def _check_finite(self, loss: Tensor) -> None:
-        """Every process must stop where one has to."""
+    def _check_finite(self, loss: Tensor, what: str) -> None:
+        """Before anything is kept; every process must stop where one has to."""
         bad = self.trainer.strategy.reduce((~torch.isfinite(loss)).float(), reduce_op="max")
         if bad > 0:
             told = "not finite" if torch.isfinite(loss) else str(float(loss))
             raise ConfigError(
-                f"the loss became {told} at step {self.global_step}; lower training.learning_rate "
+                f"the {what} became {told} at step {self.global_step}; lower training.learning_rate "
                 f"(got {self.training_block.learning_rate:g}); the last good checkpoint stays"
             )
 
@@ -53,6 +53,7 @@ class DepthModule(lightning.LightningModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self(batch.noisy)
         loss = weighted_cross_entropy(logits, batch.depth, batch.weight)
+        self._check_finite(loss, "validation loss")  # the last step before it may have been the one too far
         self.log("validation_loss", loss, batch_size=len(batch.noisy), sync_dist=True)
         right = logits.argmax(1) == batch.depth
         for row, element in enumerate(("Ce", "O")):

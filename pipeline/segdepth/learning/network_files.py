@@ -5,7 +5,7 @@
 electrons, λ times the camera's ``detection_efficiency``, as a micrograph's counts are), ``temperature`` (by which its
 logits were divided; the weights hold it already), ``mirrored`` (frames are looked at twice,
 ``segdepth.learning.mirrored``) and ``labels`` (the labels block). Weights of a shipped network are
-float16; every network computes in float32.
+float16, and are loaded as float32.
 """
 
 from __future__ import annotations

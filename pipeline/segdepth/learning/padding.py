@@ -1,7 +1,7 @@
 """Replication padding that stays in bfloat16 on a CPU.
 
 PyTorch's own is on the CPU autocast's float32 list: every convolution then converts back and forth, which was a
-third of a training step (43 against 30 ms a sample on two cores, ``benchmarks/training.py``). Nothing here knows of the
+third of a training step (``benchmarks/training.py``). Nothing here knows of the
 network's shape.
 """
 

@@ -190,19 +190,21 @@ class TrainingSamples(IterableDataset):
 
     def __iter__(self) -> Iterator[Batch]:
         size, repeats = self.training.batch_size, self.training.optics_repeats
-        done = 0
-        while done < len(self):
+        pools = -(-len(self) // (self._pool_batches() * repeats))
+        ends = [
+            len(self) * (number + 1) // pools for number in range(pools)
+        ]  # a small last pool would be learnt by heart
+        for done, end in zip([0, *ends], ends):
             own = [self.rank] if self.rank else []  # one process draws what it always drew
             rng = np.random.default_rng(np.random.SeedSequence([self.training.seed, self.epoch, done, *own]))
             noise = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
-            batches = min(self._pool_batches() * repeats, len(self) - done)
+            batches = end - done
             pool = -(-batches // repeats) * size
             which = rng.integers(self._first[-1], size=pool)
             images = self._form(which, rng)
             orders = [rng.permutation(pool) for _ in range(repeats)]
             for batch in np.concatenate(orders).reshape(-1, size)[:batches]:
                 yield self._batch(images, which, batch, rng, noise)
-            done += batches
 
     def _pool_batches(self) -> int:
         largest = max(former.field_pixels for former in self._formers) ** 2 * 4
@@ -223,20 +225,19 @@ class TrainingSamples(IterableDataset):
                 lens_columns(draw_lens_values(source.imaging, self._defocus(source.imaging, len(here), rng), rng)),
                 self.device,
             )
-            waves = torch.stack([source.structures.wave(int(which[i] - self._first[number])) for i in here])
-            formed = former.form(waves, lens)
-            if images is None:
-                images = formed.new_empty((len(which), *formed.shape[1:]))
-            images[torch.as_tensor(here, device=formed.device)] = formed
+            for first in range(0, len(here), self.training.batch_size):  # waves take more than the images they make
+                some = here[first : first + self.training.batch_size]
+                waves = torch.stack([source.structures.wave(int(which[i] - self._first[number])) for i in some])
+                formed = former.form(waves, lens.part(slice(first, first + len(some))))
+                if images is None:
+                    images = formed.new_empty((len(which), *formed.shape[1:]))
+                images[torch.as_tensor(some, device=formed.device)] = formed
         return images
 
     def _defocus(self, imaging: Imaging, count: int, rng: np.random.Generator) -> np.ndarray:
-        stored = imaging.defocus_values_nm
         if not self.training.fresh_optics:
-            return rng.choice(stored, count)
-        low, high = min(stored), max(stored)
-        reach = (high - low) / max(len(stored) - 1, 1) / 2  # half a step more, so that no test value is at an edge
-        return rng.uniform(low - reach, high + reach, count)
+            return rng.choice(imaging.defocus_values_nm, count)
+        return rng.uniform(*imaging.trained_defocus_nm, count)
 
     def _batch(
         self, images: Tensor, which: np.ndarray, batch: np.ndarray, rng: np.random.Generator, noise: torch.Generator
@@ -272,8 +273,8 @@ def fixed_batches(
     device: torch.device,
     draws: int = 4,
 ) -> list[Batch]:
-    """Validation: each structure at ``draws`` defocus values, the middles of equal parts of the range training draws
-    from, with one fixed noise each; doses are spread evenly (in log λ) over what training draws."""
+    """Validation: each structure at ``draws`` of the defocus values that training draws from, the middles of equal
+    parts of them, with one fixed noise each; doses are spread evenly (in log λ) over what training draws."""
     batches: list[Batch] = []
     for source in sources:
         batches += _fixed_batches_of(source, training, root_seed, device, draws, VALIDATION_BYTES // len(sources))
@@ -284,8 +285,13 @@ def _fixed_batches_of(
     source: Source, training: Training, root_seed: int, device: torch.device, draws: int, most_bytes: int
 ) -> list[Batch]:
     structures, imaging, former = source.structures, source.imaging, source.former(device)
-    stored = imaging.defocus_values_nm
-    defocus = min(stored) + (max(stored) - min(stored)) * (np.arange(draws) + 0.5) / draws
+    middles = (np.arange(draws) + 0.5) / draws
+    if training.fresh_optics:
+        lowest, highest = imaging.trained_defocus_nm
+        defocus = lowest + (highest - lowest) * middles
+    else:
+        stored = np.sort(imaging.defocus_values_nm)
+        defocus = stored[(len(stored) * middles).astype(int)]
     low, high = np.log(source.doses(training))
     labels = structures.maps(0)["depth"].numel()
     most = max(1, most_bytes // (draws * (4 * former.field_pixels**2 + BYTES_A_LABEL * labels)))

@@ -1,8 +1,8 @@
 """The job ``train-model``: waves and depth maps in, a trained network out.
 
 ``results/models/<model>/`` holds ``weights.safetensors``, ``network.json``, ``curve.csv`` and ``environment.json``.
-Checkpoints lie in ``results/checkpoints/<model>/<fingerprint>/`` until the training is done; a training that was
-stopped goes on from its last epoch if nothing that determines it has changed.
+Checkpoints lie in ``results/checkpoints/<model>/<fingerprint>/`` until a training is done, also those of one that
+failed; a training that was stopped goes on from its last epoch if nothing that determines it has changed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 
 import lightning
 import torch
@@ -58,12 +59,32 @@ def _fingerprint(*determining: object) -> str:
     return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _remove_other_trainings(checkpoints: Path, keep: Path) -> None:
-    """Remove what trainings that differ left: folders that are named as ours are and hold checkpoints alone."""
-    for other in checkpoints.glob("*") if checkpoints.is_dir() else ():
-        ours = other.is_dir() and re.fullmatch(r"[0-9a-f]{16}", other.name)
-        if ours and other != keep and all(path.suffix == ".ckpt" for path in other.iterdir()):
-            shutil.rmtree(other)
+def _remove_checkpoints(checkpoints: Path) -> None:
+    """Remove what this training and stopped ones that differ left: folders that are named as ours are and hold
+    checkpoints alone."""
+    for folder in checkpoints.iterdir():
+        ours = folder.is_dir() and re.fullmatch(r"[0-9a-f]{16}", folder.name)
+        if ours and all(path.suffix == ".ckpt" for path in folder.iterdir()):
+            shutil.rmtree(folder)
+
+
+def _last_checkpoint(folder: Path) -> Path | None:
+    """Where a stopped training goes on from.
+
+    Raises
+    ------
+    ConfigError
+        It is damaged.
+    """
+    last = folder / "last.ckpt"
+    if not last.exists():
+        return None
+    try:
+        torch.load(last, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, UnpicklingError, EOFError):
+        raise ConfigError(f"{last}: is damaged; delete it to train from the beginning") from None
+    log.warning("resuming from %s", last)
+    return last
 
 
 def _tensorboard(folder: Path, name: str) -> Logger | bool:
@@ -102,7 +123,7 @@ def _card(model: Model, lessons: list[Lesson], sources: list[Source], temperatur
         field_pm=first.specimen.field_pm,
         dose_lambda=first.dataset.dose_lambda * first.imaging.detection_efficiency,
         labels=first.labels.model_dump(mode="json"),
-        dose_lambda_range=(min(counted), max(counted)) if min(counted) < max(counted) else None,
+        dose_lambda_range=(min(counted), max(counted)),
         temperature=round(temperature, 4),
         mirrored=model.mirrored,
     )
@@ -192,13 +213,9 @@ def train_model(
         num_sanity_val_steps=0,
         plugins=[LightningEnvironment()],  # starts its own processes, also inside a cluster's job
     )
-    if trainer.is_global_zero:
-        _remove_other_trainings(checkpoints, folder)
     where = trainer.strategy.root_device
     train, validation = _samples(lessons, sources, block, root_seed, where, trainer.global_rank)
-    last = folder / "last.ckpt"
-    if last.exists():
-        log.warning("resuming from %s", last)
+    last = _last_checkpoint(folder)
     started = time.monotonic()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -209,7 +226,7 @@ def train_model(
                 module,
                 DataLoader(train, batch_size=None),
                 DataLoader(validation, batch_size=None),
-                ckpt_path=last if last.exists() else None,
+                ckpt_path=last,
                 weights_only=True,
             )
         except ConfigError:
@@ -254,4 +271,4 @@ def train_model(
         curve.write(partial / "curve.csv")
         environment = json.dumps(_environment(facts, block, curve), indent=1, sort_keys=True)
         (partial / ENVIRONMENT).write_text(environment + "\n", encoding="utf-8")
-    shutil.rmtree(folder)
+    _remove_checkpoints(checkpoints)

@@ -32,6 +32,8 @@ PACKAGES = (
     "abtem",
     "torch",
     "lightning",
+    "pytorch-optimizer",
+    "safetensors",
     "xarray",
     "zarr",
     "matplotlib",
