@@ -529,11 +529,13 @@ def trace(
 @app.command("check-config")
 def check_config(config: Annotated[Path, typer.Argument(help="the configuration file")] = Path("config.yaml")) -> None:
     """Check a configuration file; one line says what is wrong."""
+    from segdepth.learning.shipped import check_shipped
     from segdepth.simulation.grid import check_grids
 
     checked = load_config(config)
     check_files(checked)
     check_grids(checked)
+    check_shipped(checked)
     typer.echo(f"{config}: fine")
 
 

@@ -350,3 +350,33 @@ def test_a_wrong_name_is_told(data, section, value, says):
     with pytest.raises(ConfigError) as told:
         validate(Config, data, "config.yaml")
     assert says in str(told.value) and "\n" not in str(told.value)
+
+
+def measured_on(data: dict, **imaging) -> Config:
+    """A configuration that measures the shipped network on all structures of specimen ``w``."""
+    data = data | {
+        "root_seed": 7,
+        "evaluations": {"shipped": ["mine"]},
+        "tables": {},
+        "figures": None,
+        "predictions": {},
+    }
+    data["specimens"]["w"] = data["specimens"]["wedge"]
+    data["imaging"]["mine"] = data["imaging"]["overfocus"] | imaging
+    splits = {"test": 1.0, "validation": 0.0, "train": 0.0}
+    data["datasets"]["mine"] = data["datasets"]["quick"] | {"specimen": "w", "imaging": "mine", "splits": splits}
+    return validate(Config, data)
+
+
+def test_what_does_not_fit_the_shipped_network_is_told_before_any_simulation(data, clone, monkeypatch):
+    monkeypatch.setattr(shipped, "shipped_folder", lambda: clone / "network")
+    with pytest.raises(ConfigError, match=rf"evaluations.shipped: 'shipped' was trained on {len(SEEN)} of the test"):
+        shipped.check_shipped(measured_on(data))
+    shipped.check_shipped(measured_on(data).model_copy(update={"root_seed": 8}))
+    with pytest.raises(ConfigError, match="evaluations.shipped: the input pixel of 'mine' is 42.2734 pm; 'shipped' is"):
+        shipped.check_shipped(measured_on(data, pixel_pm=5411 / 128))
+    (clone / "network" / "network.json").write_text("{")
+    with pytest.raises(ConfigError, match="is damaged"):
+        shipped.check_shipped(measured_on(data))
+    monkeypatch.setattr(shipped, "shipped_folder", lambda: clone / "none")
+    shipped.check_shipped(measured_on(data))

@@ -23,5 +23,6 @@ try:
     cfg = validate(Config, config, "config.yaml")
     check_files(cfg)
     check_grids(cfg)
+    check_shipped(cfg)
 except ConfigError as failure:
     refuse(failure)

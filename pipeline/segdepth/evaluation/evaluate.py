@@ -39,12 +39,13 @@ from segdepth.evaluation.examples import Examples
 from segdepth.evaluation.samples import Sample, TestSet
 from segdepth.evaluation.stored import EXAMPLES, METRICS
 from segdepth.evaluation.tallies import Tallies
+from segdepth.learning.learnt import structures_learnt
 from segdepth.learning.network_files import NetworkCard, load_network
 from segdepth.learning.shipped import name_of
 from segdepth.learning.unet import count_parameters
 from segdepth.seeds import hash64
 from segdepth.simulation.detector import electrons_per_square_angstrom
-from segdepth.store.manifest import StoreError, read_manifest, writing
+from segdepth.store.manifest import writing
 
 COMMAND = "evaluate-model"
 BATCH_PIXELS = 8 * 256**2
@@ -140,13 +141,7 @@ def evaluate_model(
 
 def _check_unseen(model: Path, structures: Sequence[int], specimen_name: str, root_seed: int) -> None:
     """A network must not be judged on what it learned from."""
-    both: set[int] = set()
-    learnt = read_manifest(model)["notes"].get("training_structures", [])
-    if not isinstance(learnt, list):
-        raise StoreError(f"{model}: was trained by another version, which tells otherwise from what; train it again")
-    for trained in learnt:
-        if trained["specimen"] == specimen_name and trained["root_seed"] == root_seed:
-            both |= set(trained["indices"]) & set(structures)
+    both = structures_learnt(model, specimen_name, root_seed) & set(structures)
     if both:
         raise ConfigError(
             f"{model}: was trained on {len(both)} of the {len(set(structures))} structures of specimen "

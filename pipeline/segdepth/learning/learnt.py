@@ -1,0 +1,22 @@
+"""Which structures a network has seen, as its manifest tells. Knows nothing of what a network is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segdepth.store.manifest import StoreError, read_manifest
+
+
+def structures_learnt(model: Path, specimen_name: str, root_seed: int) -> set[int]:
+    """Indices of the specimen's structures that the network was trained or validated on.
+
+    Raises
+    ------
+    StoreError
+        Its manifest is missing, or is another version's.
+    """
+    notes = read_manifest(model)["notes"].get("training_structures", [])
+    if not isinstance(notes, list):
+        raise StoreError(f"{model}: was trained by another version, which tells otherwise from what; train it again")
+    same = [note["indices"] for note in notes if (note["specimen"], note["root_seed"]) == (specimen_name, root_seed)]
+    return {index for indices in same for index in indices}
