@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from segdepth.evaluation.metrics import bootstrap_weights, percentile_interval
+
 BINS = 20
 POPULATIONS = ("all", "atomic columns")
 """Every pixel, and the pixels whose true depth is above 0."""
@@ -53,6 +55,5 @@ def calibration_interval(sums: np.ndarray, rng: np.random.Generator, draws: int 
     structures = len(sums)
     if structures < 2:
         return None
-    weights = rng.multinomial(structures, np.full(structures, 1 / structures), size=draws)
-    errors = _errors(np.tensordot(weights, sums, axes=1))
-    return None if np.isnan(errors).any() else np.quantile(errors, [0.025, 0.975]).tolist()
+    errors = _errors(np.tensordot(bootstrap_weights(structures, rng, draws), sums, axes=1))
+    return None if np.isnan(errors).any() else percentile_interval(errors)

@@ -111,6 +111,16 @@ def ratio(numerator: float, denominator: float) -> float | None:
     return float(numerator) / float(denominator) if denominator else None
 
 
+def bootstrap_weights(structures: int, rng: np.random.Generator, draws: int) -> np.ndarray:
+    """How often each structure is drawn, with replacement, float64 (draw, structure)."""
+    return rng.multinomial(structures, np.full(structures, 1 / structures), size=draws).astype(float)
+
+
+def percentile_interval(values: np.ndarray) -> list[float]:
+    """The 95 % percentile interval of bootstrap draws."""
+    return np.quantile(values, [0.025, 0.975]).tolist()
+
+
 def bootstrap_intervals(
     parts: Mapping[Key, tuple[np.ndarray, np.ndarray]], rng: np.random.Generator, draws: int = 2000
 ) -> dict[Key, list[float] | None]:
@@ -125,9 +135,9 @@ def bootstrap_intervals(
     structures = len(next(iter(parts.values()))[0])
     if structures < 2:
         return dict.fromkeys(parts)
-    weights = rng.multinomial(structures, np.full(structures, 1 / structures), size=draws).astype(float)
+    weights = bootstrap_weights(structures, rng, draws)
     found: dict[Key, list[float] | None] = {}
     for name, (numerator, denominator) in parts.items():
         below = weights @ denominator
-        found[name] = np.quantile(weights @ numerator / below, [0.025, 0.975]).tolist() if below.all() else None
+        found[name] = percentile_interval(weights @ numerator / below) if below.all() else None
     return found
