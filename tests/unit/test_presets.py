@@ -72,6 +72,7 @@ ONE_THING = {
     "+ any defocus instead of nine": {"training.fresh_optics"},
     "+ crops of 128 instead of 256 pixels": {"training.crop_pixels"},
     "+ Muon instead of Adam": {"training.optimizer"},
+    "+ batch norms averaged at the end": {"training.norm_batches"},
     "+ folded network": {"architecture.variant", "architecture.base_channels"},
     "folded: four crops of 192 pixels instead of eight of 128": {"training.crop_pixels", "training.batch_size"},
     "folded: a lens for every sample, not for eight": {"training.optics_repeats"},

@@ -20,6 +20,7 @@ from segdepth.learning.callbacks import CURVE_FIELDS, Curve
 from segdepth.learning.lessons import Lesson, join_lessons
 from segdepth.learning.loss import column_cross_entropy, ordinal_targets, weighted_cross_entropy
 from segdepth.learning.network_files import load_network
+from segdepth.learning.norm_statistics import fresh_samples
 from segdepth.learning.samples import Source, StructureShelf, TrainingSamples, fixed_batches, number_columns
 from segdepth.learning.training import train_model
 from segdepth.simulation.electron import stored_orders, wavelength_pm
@@ -131,6 +132,18 @@ def test_noise_is_fresh_while_the_optics_are_reused(shards):
     difference = max(float((a - batches[0]).abs().mean()) for a in batches[1:])
     assert 0 < difference < 0.01  # the same image, but for shot noise at a very high dose
     assert all(not torch.equal(a, batches[0]) for a in batches[1:])
+
+
+def test_norms_are_averaged_over_samples_that_nothing_was_learnt_from(shards):
+    structures = StructureShelf(shards["waves"], shards["depth"], [0, 2, 4, 5])
+    samples = TrainingSamples([source(structures)], block(optics_repeats=6), CPU)
+    fresh = fresh_samples(samples)
+    assert fresh.training.optics_repeats == 1 and fresh.sources == samples.sources
+    learnt = []
+    for epoch in range(samples.training.epochs):
+        samples.epoch = epoch
+        learnt += list(samples)
+    assert not any(torch.equal(a.noisy, b.noisy) for a in fresh for b in learnt)
 
 
 def kinds_among(batches: list[torch.Tensor]) -> int:
@@ -417,7 +430,13 @@ def test_ordinal_targets_prefer_the_neighbour_and_keep_the_background():
 
 @pytest.mark.parametrize(
     "option",
-    [{"weight_average": 0.9}, {"ordinal_width_atoms": 0.3}, {"gradient_clip": 0.01}, {"column_share": 0.5}],
+    [
+        {"weight_average": 0.9},
+        {"ordinal_width_atoms": 0.3},
+        {"gradient_clip": 0.01},
+        {"column_share": 0.5},
+        {"norm_batches": 0},
+    ],
 )
 def test_an_option_changes_the_network_and_survives_a_stop(option, shards, tmp_path, monkeypatch):
     plain = train(shards, tmp_path / "plain", block())

@@ -430,6 +430,11 @@ class Training(Block):
     weight_average: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.0, description="decay of the exponential average of the weights that is kept, 0.999 say; 0 keeps the last"
     )
+    norm_batches: Annotated[Count, Field(ge=0, le=10_000)] = Field(
+        256,
+        description="fresh batches, at most an epoch's, over which the trained network's batch norms are averaged; "
+        "0 keeps the running means of the last steps",
+    )
     gradient_clip: Annotated[Number, Field(ge=0, le=1000)] = Field(
         0.0, description="longest gradient, in its norm; 0 leaves it as it is"
     )

@@ -35,6 +35,7 @@ from segdepth.learning.mirrored import Mirrored
 from segdepth.learning.module import METRICS, DepthModule
 from segdepth.learning.network_files import ENVIRONMENT, NetworkCard, save_network
 from segdepth.learning.networks import make_network
+from segdepth.learning.norm_statistics import average_norm_statistics, fresh_samples
 from segdepth.learning.samples import KEPT_BYTES, Batch, Source, TrainingSamples, fixed_batches
 from segdepth.learning.temperature import divide_logits, fit_temperature, validation_logits
 from segdepth.learning.unet import count_parameters
@@ -240,8 +241,11 @@ def train_model(
     state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     # Lightning leaves the network on the CPU
-    looking = Mirrored(module.network) if model.mirrored else module.network
-    temperature = fit_temperature(*validation_logits(looking.to(where), validation))
+    network = module.network.to(where)
+    in_half = in_bfloat16(block.precision, where)
+    average_norm_statistics(network, fresh_samples(train), block.norm_batches, in_half)
+    looking = Mirrored(network) if model.mirrored else network
+    temperature = fit_temperature(*validation_logits(looking, validation))
     divide_logits(module.network, temperature)
     card = _card(model, lessons, sources, temperature)
     facts = {"device": where, "seconds_of_last_run": round(seconds, 1), "parameters": count_parameters(network)}
