@@ -45,7 +45,7 @@ def evaluation(root, model, dataset, by_atoms=None, by_defocus=None, **changes):
 def network(root, model, seconds):
     with writing(root / "models" / model, command="train-model", code="c", parameters={}) as partial:
         partial.mkdir()
-        (partial / "environment.json").write_text(json.dumps({"seconds_of_last_run": seconds}))
+        (partial / "environment.json").write_text(json.dumps({"training_seconds": seconds}))
 
 
 def limit(root, dataset, tables=None, **more):

@@ -64,7 +64,7 @@ def build_model(root: Path, network: UNet | None = None, **manifest) -> Path:
     with writing(out, command="train-model", code="c", inputs=[waves], **told) as partial:
         partial.mkdir()
         save_network(network or used_network(), card, partial)
-        environment = {"device": "cpu", "seconds_of_last_run": 387.4, "parameters": 70000, "best": {"epoch": 3}}
+        environment = {"device": "cpu", "training_seconds": 387.4, "parameters": 70000, "best": {"epoch": 3}}
         (partial / "environment.json").write_text(json.dumps(environment))
     return out
 
@@ -138,10 +138,10 @@ def test_the_card_tells_what_must_be_known(project):
     text = (project / FOLDER / MODEL_CARD).read_text(encoding="utf-8")
     for words in (
         "# `net`", "[110] only", "simulated images only", "Oxygen counts follow mostly from the neighbouring columns",
-        "calibrated on simulated images only", "C1 of 2 to 8 nm", "0.9 to 2.8 counted electrons",
+        "calibrated on simulated images only", "C1 of 1.5 to 8.5 nm", "0.9 to 2.8 counted electrons",
         "10 to 35 pm of vibration", "21.14 pm", "GPL-3.0-or-later", "| pixelwise accuracy | 0.750 [0.700, 0.800] |",
         "| all pixels | 0.012 |", "| pixels of columns | – |", "temperature of 1.2", "| beam energy, keV | 300 |",
-        "snakemake --cores all results/models/net", "| seconds of last run | 387.4 |", "| device | cpu |",
+        "snakemake --cores all results/models/net", "| training seconds | 387.4 |", "| device | cpu |",
         read_manifest(project / "results/models/net")["commit"], "torch 2.", "best: epoch | 3", "base_channels 4",
     ):  # fmt: skip
         assert words in text, words

@@ -226,6 +226,20 @@ def test_a_stopped_training_goes_on_to_the_same_network(shards, tmp_path, monkey
     assert not list((tmp_path / "cut/checkpoints/net").iterdir())
 
 
+def test_the_seconds_of_all_runs_are_told(shards, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        cut_the_power_in_epoch(2, patch)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(shards, tmp_path, block())
+    (last,) = (tmp_path / "checkpoints/net").glob("*/last.ckpt")
+    kept = torch.load(last, weights_only=True)
+    assert 0 < kept["callbacks"]["Timer"]["time_elapsed"]["train"] < 600
+    kept["callbacks"]["Timer"]["time_elapsed"]["train"] = 5000.0
+    torch.save(kept, last)
+    facts = json.loads((train(shards, tmp_path, block()) / "environment.json").read_text())
+    assert 5000 < facts["training_seconds"] < 5600
+
+
 def test_a_training_with_other_splits_dose_or_seed_begins_anew(shards, tmp_path, monkeypatch):
     cut_the_power_in_epoch(1, monkeypatch)
     names = set()

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from segdepth.config import Imaging
 from segdepth.evaluation.metrics import NAMES
 from segdepth.learning.network_files import NetworkCard
 
@@ -136,7 +137,7 @@ def _use(origin: Origin, card: NetworkCard) -> str:
         "or of contamination means nothing.\n"
         f"- It reads a pixel of {pixels}, onto which `segdepth predict` re-bins electrons, and answers on "
         f"{card.label_pixel_pm:.4g} pm.\n"
-        f"- It was trained at a defocus C1 of {over('imaging', 'defocus_nm')} nm, {_span([list(card.doses)])} counted "
+        f"- It was trained at a defocus C1 of {_span(_defocus_nm(origin))} nm, {_span([list(card.doses)])} counted "
         f"electrons per 5411/1024 pm pixel (λ), {over('imaging', 'vibration_pm')} pm of vibration, rotations of "
         f"{over('specimen', 'rotation_deg')}° and tilts of {_span(_tilts(origin))}° off [110], the beam's included; "
         "outside of these ranges nothing is known of it.\n"
@@ -146,6 +147,20 @@ def _use(origin: Origin, card: NetworkCard) -> str:
         "neighbours suggest is often missed.\n"
         "- Its confidence is calibrated on simulated images only; on a real micrograph it may be too high."
     )
+
+
+def _defocus_nm(origin: Origin) -> list[tuple[float, float] | None]:
+    """Lowest and highest C1 that was drawn from each data set."""
+    found: list[tuple[float, float] | None] = []
+    for name in origin.datasets:
+        if not (block := origin.block(name, "imaging")):
+            found.append(None)
+            continue
+        imaging = Imaging.model_validate(block)
+        fresh = origin.model["training"]["fresh_optics"]
+        values = imaging.defocus_values_nm
+        found.append(imaging.trained_defocus_nm if fresh else (min(values), max(values)))
+    return found
 
 
 def _tilts(origin: Origin) -> list[list[float]]:

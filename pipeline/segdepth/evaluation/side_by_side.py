@@ -94,7 +94,7 @@ def _measured_row(row: TableRow, folders: Folders) -> dict[str, Any]:
         "dose_lambda": networks[0]["dose_lambda"],
         "seeds": len(networks),
         "parameters": networks[0]["parameters"],
-        "training_seconds": _mean([facts.get("seconds_of_last_run") for facts in trained]),
+        "training_seconds": _mean([facts.get("training_seconds") for facts in trained]),
     }
     found |= {name: _mean([facts[name] for facts in networks]) for name in METRICS}
     for name in RANGED:

@@ -13,7 +13,6 @@ import logging
 import platform
 import re
 import shutil
-import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +20,7 @@ from pickle import UnpicklingError
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import nn
@@ -192,7 +191,7 @@ def train_model(
         save_on_train_epoch_end=True,  # when the curve has this epoch's row
         enable_version_counter=False,
     )
-    curve = Curve()
+    curve, timer = Curve(), Timer()
     trainer = lightning.Trainer(
         accelerator="gpu" if where.type == "cuda" else "cpu",
         devices=block.devices,
@@ -204,6 +203,7 @@ def train_model(
         callbacks=[
             Progress(name, steps),
             curve,
+            timer,  # of all runs of a training that was stopped: its state is in the checkpoints
             EarlyStopping("validation_loss", patience=block.patience_epochs, mode="min"),
             best,
             *([EMAWeightAveraging(decay=block.weight_average)] if block.weight_average else []),
@@ -217,7 +217,6 @@ def train_model(
     where = trainer.strategy.root_device
     train, validation = _samples(lessons, sources, block, root_seed, where, trainer.global_rank)
     last = _last_checkpoint(folder)
-    started = time.monotonic()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*IterableDataset.*__len__.*")
@@ -234,7 +233,6 @@ def train_model(
             if trainer.is_global_zero:
                 raise
             raise SystemExit(2) from None  # one process tells what is wrong
-    seconds = time.monotonic() - started
     if not trainer.is_global_zero:
         return
 
@@ -248,7 +246,11 @@ def train_model(
     temperature = fit_temperature(*validation_logits(looking, validation))
     divide_logits(module.network, temperature)
     card = _card(model, lessons, sources, temperature)
-    facts = {"device": where, "seconds_of_last_run": round(seconds, 1), "parameters": count_parameters(network)}
+    facts = {
+        "device": where,
+        "training_seconds": round(timer.time_elapsed(), 1),
+        "parameters": count_parameters(network),
+    }
     with writing(
         out,
         command=COMMAND,
