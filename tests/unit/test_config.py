@@ -120,6 +120,7 @@ CASES = [
     ("models.small.training", {"crop_pixels": 100}, ["models.small.training.crop_pixels: got 100", "multiple of 64"]),
     ("models.small.training", {"crop_pixels": 512}, ["models.small.training.crop_pixels: got 512; the field has 256"]),
     ("models.small.training", {"crop_pixels": 64, "batch_size": 1}, ["models.small.training.batch_size: got 1 with crops of 64 pixels"]),  # noqa: E501
+    ("models.small.training", {"epoch_samples": 8, "batch_size": 4, "devices": 3}, ["models.small.training.epoch_samples: got 8; one step of batch_size times devices takes 12"]),  # noqa: E501
     ("models.small.training", {"learning_rate": 3}, ["models.small.training.learning_rate: got 3"]),
     ("models", ..., ["models: missing"]),
     ("specimens", ..., ["specimens: missing"]),
@@ -159,6 +160,7 @@ TABLES = [
     ([ROW | {"models": ["small", "shipped"]}], ["tables.t (a).models: 'shipped' has no other seeds"]),
     ([ROW | {"models": ["small", "wide"]}], ["'small' and 'wide' differ in more than training.seed"]),
     ([ROW | {"dataset": "coarse"}], ["tables.t (a): the image pixel of 'coarse'", "'small' is trained at"]),
+    ([ROW | {"dataset": "thin"}], ["tables.t (a): the labels of 'thin' are not those that 'small' learns from: core_"]),
     ([ROW | {"against": "b"}], ["tables.t: rows: 'a' is against 'b', which is no other row's label"]),
     ([ROW | {"against": "a"}], ["tables.t: rows: 'a' is against 'a', which is no other row's label"]),
     ([ROW | {"aims": {"centre": 0.9}}], ["tables.t.rows.0: aims: got 'centre'; allowed: pixelwise_accuracy, "]),
@@ -183,6 +185,8 @@ def with_table(rows: list) -> dict:
     data = changed("tables", {"t": {"rows": rows}})
     data["imaging"]["coarse"] = {"pixel_pm": 5411 / 128}
     data["datasets"]["coarse"] = data["datasets"]["quick"] | {"imaging": "coarse"}
+    data["labels"]["thin"] = data["labels"]["rings"] | {"core_radius_pm": {"Ce": 50, "O": 40}}
+    data["datasets"]["thin"] = data["datasets"]["quick"] | {"labels": "thin"}
     data["specimens"] |= {"tilted": {"tilt_deg": [0, 1]}, "rough": {"count_shift_atoms": 1}}
     data["beams"] |= {"oblique": {"tilt_mrad": [0, -5]}, "shaken": {"frozen_phonons": 8, "pixel_pm": 7}}
     for name, kind in (("tilted", "specimen"), ("rough", "specimen"), ("oblique", "beam"), ("shaken", "beam")):

@@ -187,6 +187,10 @@ def test_nothing_found_leaves_null(data, model, tmp_path, monkeypatch):
     [
         ({"input_pixel_pm": 10.0}, "images with a pixel of 10 pm"),
         ({"label_pixel_pm": 10.0}, "labels with a pixel of 10 pm"),
+        (
+            {"labels": {"core_radius_pm": {"Ce": 50, "O": 40}}},
+            "the labels of data set .* not those it learned from: core_",
+        ),
         ({"trained_on": [4, 5]}, "trained on 1 of the 3 structures"),
     ],
 )

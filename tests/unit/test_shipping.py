@@ -14,7 +14,19 @@ from evaluation_data import DATASET, PIXEL, SPECIMEN
 from safetensors.torch import load_file
 
 from segdepth import cli
-from segdepth.config import Beam, Config, ConfigError, Imaging, Labels, Model, Specimen, load_config, validate
+from segdepth.config import (
+    Beam,
+    Config,
+    ConfigError,
+    Imaging,
+    Labels,
+    Micrograph,
+    Model,
+    Prediction,
+    Specimen,
+    load_config,
+    validate,
+)
 from segdepth.evaluation import shipping
 from segdepth.evaluation.evaluate import _check_unseen
 from segdepth.evaluation.metrics import NAMES
@@ -375,6 +387,14 @@ def test_what_does_not_fit_the_shipped_network_is_told_before_any_simulation(dat
     shipped.check_shipped(measured_on(data).model_copy(update={"root_seed": 8}))
     with pytest.raises(ConfigError, match="evaluations.shipped: the input pixel of 'mine' is 42.2734 pm; 'shipped' is"):
         shipped.check_shipped(measured_on(data, pixel_pm=5411 / 128))
+    fitting = measured_on(data)
+    thick = fitting.labels["rings"].model_copy(update={"core_radius_pm": {"Ce": 50.0, "O": 40.0}})
+    with pytest.raises(ConfigError, match="evaluations.shipped: the labels of 'mine' are not .* core_radius_pm is"):
+        shipped.check_shipped(fitting.model_copy(update={"labels": {"rings": thick}, "root_seed": 8}))
+    shown = {"micrographs": {"m": Micrograph(dataset="mine")}, "evaluations": {}}
+    shown["predictions"] = {"p": Prediction(model="shipped", micrograph="m")}
+    with pytest.raises(ConfigError, match=rf"predictions.p: 'shipped' was trained on {len(SEEN)} of the test"):
+        shipped.check_shipped(fitting.model_copy(update=shown))
     (clone / "network" / "network.json").write_text("{")
     with pytest.raises(ConfigError, match="is damaged"):
         shipped.check_shipped(measured_on(data))

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from segdepth.config import ConfigError, Dataset, Imaging, Labels, Model, Specimen, Splits, Training
 from segdepth.labels.depth import project_depth
@@ -136,14 +137,17 @@ def test_noise_is_fresh_while_the_optics_are_reused(shards):
 
 def test_norms_are_averaged_over_samples_that_nothing_was_learnt_from(shards):
     structures = StructureShelf(shards["waves"], shards["depth"], [0, 2, 4, 5])
-    samples = TrainingSamples([source(structures)], block(optics_repeats=6), CPU)
+    samples = TrainingSamples([source(structures)], block(optics_repeats=1), CPU)  # else nothing would be the same
     fresh = fresh_samples(samples)
-    assert fresh.training.optics_repeats == 1 and fresh.sources == samples.sources
+    assert fresh.sources == samples.sources
     learnt = []
     for epoch in range(samples.training.epochs):
         samples.epoch = epoch
         learnt += list(samples)
     assert not any(torch.equal(a.noisy, b.noisy) for a in fresh for b in learnt)
+    assert (
+        fresh_samples(TrainingSamples([source(structures)], block(optics_repeats=6), CPU)).training.optics_repeats == 1
+    )
 
 
 def kinds_among(batches: list[torch.Tensor]) -> int:
@@ -318,15 +322,69 @@ def test_weights_that_are_not_finite_are_told_and_the_last_good_checkpoint_stays
     assert all(torch.isfinite(tensor).all() for tensor in state.values())
 
 
-def test_a_damaged_checkpoint_is_told_in_one_line(shards, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["last", "best"])
+@pytest.mark.parametrize("spoil", ["cut", "another width"])
+def test_a_checkpoint_that_does_not_fit_is_told_in_one_line(name, spoil, shards, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         cut_the_power_in_epoch(2, patch)
         with pytest.raises(RuntimeError, match="power cut"):
             train(shards, tmp_path, block())
-    (last,) = (tmp_path / "checkpoints/net").glob("*/last.ckpt")
-    last.write_bytes(last.read_bytes()[:1000])
-    with pytest.raises(ConfigError, match="last.ckpt: is damaged; delete it"):
+    (path,) = (tmp_path / "checkpoints/net").glob(f"*/{name}.ckpt")
+    if spoil == "cut":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        kept = torch.load(path, weights_only=True)
+        kept["state_dict"]["network.head.bias"] = torch.zeros(7)
+        torch.save(kept, path)
+    if name == "best":  # read when the training is done, unless that is better
+        monkeypatch.setattr(ModelCheckpoint, "on_train_epoch_end", lambda *_: None)
+    says = "cannot be read" if spoil == "cut" else r"head.bias has the shape \[7\], not \[11\]"
+    with pytest.raises(ConfigError, match=rf"{name}.ckpt: is damaged or another network's .*{says}"):
         train(shards, tmp_path, block())
+    assert not (tmp_path / "models/net").exists()
+
+
+def test_the_network_that_is_saved_is_the_one_that_is_measured(shards, tmp_path):
+    lesson_ = lesson(shards)
+    for count, same in ((0, True), (2, False)):
+        folder = train(shards, tmp_path / str(count), block(epochs=3, norm_batches=count))
+        facts = json.loads((folder / "environment.json").read_text())
+        assert (facts["final"]["validation_loss"] == pytest.approx(facts["best"]["validation_loss"], rel=1e-6)) == same
+        network, card = load_network(folder)
+        held_out = fixed_batches([lesson_.source(10**9).part(lesson_.indices("validation"))], block(), 3, CPU)
+        right = inside = 0
+        with torch.no_grad():
+            for batch in held_out:
+                centre = batch.regions > 0
+                right += int(((network(batch.noisy).argmax(1) == batch.depth) & centre).sum())
+                inside += int(centre.sum())
+        assert facts["final"]["centre_accuracy"] == pytest.approx(right / inside, abs=1e-6)
+
+
+LEARNABLE = Model(datasets=["d"], architecture={"base_channels": 2}, training=block())
+
+
+@pytest.mark.parametrize(
+    ("changes", "of_dataset", "says"),
+    [
+        ({}, {"splits": Splits(test=0.5, validation=0.5, train=0)}, r"datasets.d.splits.train: got 0, which leaves"),
+        ({}, {"splits": Splits(test=0.5, validation=0, train=0.5)}, r"datasets.d.splits.validation: got 0"),
+        ({"training": block(crop_pixels=128)}, {}, r"models.net.training.crop_pixels: got 128; the field has 64"),
+        ({"architecture": {"base_channels": 2, "variant": "full"}}, {}, r"variant: got 'full'.* needs a label pixel 4"),
+        ({"training": block(batch_size=1)}, {}, r"models.net.training.batch_size: got 1 with crops of 64"),
+        ({"training": block(batch_size=16)}, {}, r"epoch_samples: got 12; one step .* takes 16"),
+        ({"datasets": ("d", "e")}, {}, r"models.net.datasets: got 2 names and 1 data sets"),
+    ],
+)
+def test_what_cannot_be_learnt_is_told_at_once(changes, of_dataset, says, shards, tmp_path):
+    """Also of blocks that were given by hand, which no configuration has checked."""
+    model = Model.model_validate(
+        LEARNABLE.model_dump() | {k: v if isinstance(v, dict | tuple) else v.model_dump() for k, v in changes.items()}
+    )
+    given = lesson(shards, DATASET.model_copy(update=of_dataset))
+    with pytest.raises(ConfigError, match=says):
+        train(shards, tmp_path, block(), model=model, lessons=[given])
+    assert not (tmp_path / "models").exists()
 
 
 def test_the_full_network_reads_fine_pixels_and_labels_of_the_same_crop(shards, tmp_path):

@@ -105,6 +105,19 @@ def test_a_benchmark_figure_without_its_data_sets_is_refused_in_one_line(new_pro
     assert "benchmark_net.png: shows the data sets benchmark_smooth and benchmark_rough" in told[0]
 
 
+def test_a_table_that_the_shipped_network_does_not_fit_stops_nobody_who_did_not_ask_for_it(new_project):
+    project = new_project("finer")
+    project.config["imaging"]["finer"] = project.config["imaging"]["lens"] | {"pixel_pm": 5411 / 512}
+    project.config["datasets"]["finer"] = project.config["datasets"]["small"] | {"imaging": "finer"}
+    project.config["tables"] = {"t": {"rows": [{"label": "a", "models": ["shipped"], "dataset": "finer"}]}}
+    project.write()
+    assert project.jobs()["train_model"] == 1
+    done = project.snakemake("-n", "results/tables/t.csv")
+    told = [line for line in done.stderr.splitlines() if line.startswith("segdepth: error: ")]
+    assert done.returncode == 2 and len(told) == 1 and "Traceback" not in done.stderr
+    assert "results/evaluation/shipped/finer: the input pixel of 'finer' is 10.5684 pm" in told[0]
+
+
 def test_the_shipped_network_is_made_when_it_is_asked_for(finished):
     project = Project(finished.folder, copy.deepcopy(finished.config))
     folder = "pipeline/segdepth/shipped/network"

@@ -71,6 +71,16 @@ def network_of(model):
         refuse(f"model {SHIPPED!r}: {failure}")
 
 
+def judged_network(model, dataset):
+    """Folder of a network that is measured on a data set; whether the package's own fits is asked here."""
+    if model == SHIPPED:
+        try:
+            check_shipped_on(cfg, f"results/evaluation/{SHIPPED}/{dataset}", dataset)
+        except ConfigError as failure:
+            refuse(failure)
+    return network_of(model)
+
+
 def shipped_evaluations():
     """What the shipped network's card reports."""
     if cfg.shipped is None:

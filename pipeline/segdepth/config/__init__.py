@@ -34,6 +34,7 @@ from segdepth.config.fields import (
     ConfigError,
     check_whole_pixels,
 )
+from segdepth.config.learnable import LessonBlocks, check_learnable
 from segdepth.config.reading import check_files, json_schema, load_config, read_yaml
 from segdepth.config.validation import validate
 from segdepth.config.whole import Config
@@ -56,6 +57,7 @@ __all__ = [
     "Imaging",
     "LIMIT_METRICS",
     "Labels",
+    "LessonBlocks",
     "METRIC_NAMES",
     "Micrograph",
     "Model",
@@ -71,6 +73,7 @@ __all__ = [
     "json_schema",
     "load_config",
     "check_files",
+    "check_learnable",
     "check_whole_pixels",
     "NAME_PATTERN",
     "read_yaml",

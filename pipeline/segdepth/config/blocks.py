@@ -344,6 +344,14 @@ class Labels(Block):
                 )
         return self
 
+    def difference(self, other: Labels) -> str | None:
+        """In which radius the depth maps differ from those of ``other``, in one line; None if in none."""
+        for field in ("atom_radius_pm", "core_radius_pm", "outer_radius_pm"):
+            mine, its = getattr(self, field), getattr(other, field)
+            if mine != its:
+                return f"{field} is {mine}, not {its}"
+        return None
+
 
 class Splits(Block):
     """Shares of the structures; what they leave over is not used."""

@@ -27,12 +27,10 @@ from segdepth.config.blocks import (
     TableRow,
 )
 from segdepth.config.fields import NETWORK_STRIDE, SHIPPED, Count, Name, check_whole_pixels
+from segdepth.config.learnable import LessonBlocks, check_learnable
 
 TAKEN_TABLES = ("table1", "study_convergence")
 """Names in ``results/tables/`` that other rules write."""
-
-LABEL_RATIO = {"binned": 1, "full": 4, "folded": 1}
-"""Label pixels, in image pixels, of each variant of the network."""
 
 
 def need(key: str, name: str, among: Collection[str]) -> None:
@@ -241,7 +239,7 @@ class Config(Block):
         self._check_test_part(here, name)
         measured = self.datasets[name]
         if model != SHIPPED:
-            self._check_pixels(here, model, name)
+            self._check_reads(here, model, name)
         specimen = self.specimens[measured.specimen]
         side = round(specimen.field_pm / self.imaging[measured.imaging].pixel_pm)
         if side % NETWORK_STRIDE:
@@ -250,7 +248,7 @@ class Config(Block):
             )
         self._check_unseen(here, model, name)
 
-    def _check_pixels(self, here: str, model: str, name: str) -> None:
+    def _check_reads(self, here: str, model: str, name: str) -> None:
         learnt, measured = self.datasets[self.models[model].datasets[0]], self.datasets[name]
         for section, kind in (("imaging", "image"), ("labels", "label")):
             blocks = getattr(self, section)
@@ -259,6 +257,8 @@ class Config(Block):
                 raise ValueError(
                     f"{here}: the {kind} pixel of {name!r} is {other:g} pm; {model!r} is trained at {mine:g} pm"
                 )
+        if difference := self.labels[measured.labels].difference(self.labels[learnt.labels]):
+            raise ValueError(f"{here}: the labels of {name!r} are not those that {model!r} learns from: {difference}")
 
     def _check_unseen(self, here: str, model: str, name: str) -> None:
         if model == SHIPPED:
@@ -277,61 +277,9 @@ class Config(Block):
                 )
 
     def _check_model(self, here: str, model: Model) -> None:
-        for name in model.datasets:
-            self._check_lesson(here, model, name)
-        self._check_lessons_agree(here, model)
-        training, variant = model.training, model.architecture.variant
-        if training.batch_size == 1 and training.crop_pixels == NETWORK_STRIDE and variant != "folded":
-            raise ValueError(
-                f"{here}.training.batch_size: got 1 with crops of {NETWORK_STRIDE} pixels, of which {variant!r} leaves "
-                "one value a channel to normalise; give larger crops or batches"
-            )
+        check_learnable(here, model, [self._blocks(self.datasets[name]) for name in model.datasets])
 
-    def _check_lesson(self, here: str, model: Model, name: str) -> None:
-        """One of the data sets that a model learns from."""
-        dataset = self.datasets[name]
-        imaging, labels = self.imaging[dataset.imaging], self.labels[dataset.labels]
-        specimen = self.specimens[dataset.specimen]
-        ratio = labels.pixel_pm / imaging.pixel_pm
-        wanted = LABEL_RATIO[model.architecture.variant]
-        if abs(ratio - wanted) > 1e-6:
-            raise ValueError(
-                f"{here}.architecture.variant: got {model.architecture.variant!r}, which needs a label pixel {wanted} "
-                f"times the image pixel, but dataset {name!r} has {ratio:g}"
-            )
-        side = round(specimen.field_pm / imaging.pixel_pm)
-        if model.training.crop_pixels > side:
-            raise ValueError(
-                f"{here}.training.crop_pixels: got {model.training.crop_pixels}; the field has {side} pixels"
-            )
-        if side % NETWORK_STRIDE:
-            raise ValueError(
-                f"{here}.datasets: the field of {name!r} has {side} pixels a side; "
-                f"the network needs a multiple of {NETWORK_STRIDE}"
-            )
-        for part in ("train", "validation"):
-            if not dataset.structures_of(part, specimen):
-                raise ValueError(
-                    f"datasets.{name}.splits.{part}: got {getattr(dataset.splits, part):g}, which leaves "
-                    f"none of the {specimen.structures} structures; training needs at least one"
-                )
-
-    def _check_lessons_agree(self, here: str, model: Model) -> None:
-        """Data sets that are learnt from together share pixels, field and labels, and split a specimen alike."""
-        if len(set(model.datasets)) < len(model.datasets):
-            raise ValueError(f"{here}.datasets: names a data set twice: {', '.join(model.datasets)}")
-        first = self.datasets[model.datasets[0]]
-        splits = {first.specimen: first.splits}
-        for name in model.datasets[1:]:
-            other = self.datasets[name]
-            for what, mine, its in (
-                ("imaging.pixel_pm", *(self.imaging[d.imaging].pixel_pm for d in (first, other))),
-                ("specimen.field_pm", *(self.specimens[d.specimen].field_pm for d in (first, other))),
-                ("labels", first.labels, other.labels),
-                ("splits", splits.setdefault(other.specimen, other.splits), other.splits),
-            ):
-                if mine != its:
-                    raise ValueError(
-                        f"{here}.datasets: {model.datasets[0]!r} and {name!r} cannot be learnt together: their "
-                        f"{what} differ ({mine} and {its})"
-                    )
+    def _blocks(self, dataset: Dataset) -> LessonBlocks:
+        return LessonBlocks(
+            dataset, self.specimens[dataset.specimen], self.imaging[dataset.imaging], self.labels[dataset.labels]
+        )

@@ -33,7 +33,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from segdepth.config import ELEMENTS, NETWORK_STRIDE, ConfigError, Dataset
+from segdepth.config import ELEMENTS, NETWORK_STRIDE, ConfigError, Dataset, Labels
 from segdepth.devices import torch_device
 from segdepth.evaluation.examples import Examples
 from segdepth.evaluation.samples import Sample, TestSet
@@ -77,7 +77,7 @@ def evaluate_model(
     Raises
     ------
     ConfigError
-        The network was trained on one of the structures, or for other pixels.
+        The network was trained on one of the structures, or for other pixels or labels.
     StoreError
         A store is missing or damaged, no structures are left, or another version trained the network.
     """
@@ -160,6 +160,10 @@ def _check_fits(card: NetworkCard, tests: TestSet, model: Path, dataset_name: st
                 f"{model}: needs {what} with a pixel of {wanted:.6g} pm; "
                 f"those of data set {dataset_name!r} have {got:.6g} pm"
             )
+    if difference := tests.labels.difference(Labels.model_validate(card.labels)):
+        raise ConfigError(
+            f"{model}: the labels of data set {dataset_name!r} are not those it learned from: {difference}"
+        )
     if tests.pixels % NETWORK_STRIDE:
         raise ConfigError(
             f"data set {dataset_name!r}: its images have {tests.pixels} pixels a side; "

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from segdepth.config import Labels
 from segdepth.evaluation.scenes import Scene, make_scene
 from segdepth.labels.depth import read_columns
 from segdepth.seeds import structure_rng
@@ -78,7 +79,7 @@ class TestSet:
             )
         self.pixel_pm, self.label_pixel_pm, self.field_pm, self.pixels, self.defocus_nm, labels = first[:6]
         self.detection_efficiency = first[6]
-        self.core_radius_pm = json.loads(labels)["core_radius_pm"]
+        self.labels = Labels.model_validate_json(labels)
 
     def __len__(self) -> int:
         return len(self.structures) * len(self.defocus_nm)
@@ -96,7 +97,7 @@ class TestSet:
                         continue
                     maps = {name: truth[name][row_of[index]].values for name in ("depth", "counts", "weight")}
                     scene = make_scene(
-                        maps.pop("depth"), read_columns(truth, index), self.label_pixel_pm, self.core_radius_pm
+                        maps.pop("depth"), read_columns(truth, index), self.label_pixel_pm, self.labels.core_radius_pm
                     )
                     for defocus, value in enumerate(self.defocus_nm):
                         clean = picture["intensity"][row, defocus].values

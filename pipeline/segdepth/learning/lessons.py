@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segdepth.config import ConfigError, Dataset, Imaging, Labels, Specimen
+from segdepth.config import ConfigError, Dataset, Imaging, Labels, LessonBlocks, Specimen
 from segdepth.learning.samples import Source, StructureShelf
 
 
@@ -21,6 +21,10 @@ class Lesson:
     waves: list[Path]
     depth: list[Path]
 
+    @property
+    def blocks(self) -> LessonBlocks:
+        return LessonBlocks(self.dataset, self.specimen, self.imaging, self.labels)
+
     def indices(self, part: str) -> list[int]:
         return self.dataset.structures_of(part, self.specimen)
 
@@ -32,8 +36,7 @@ class Lesson:
         return Source(shelf, self.imaging, self.dataset.dose_lambda, self.dataset.specimen)
 
     def as_json(self) -> dict:
-        blocks = ("dataset", "specimen", "imaging", "labels")
-        return {name: getattr(self, name).model_dump(mode="json") for name in blocks}
+        return {name: block.model_dump(mode="json") for name, block in self.blocks._asdict().items()}
 
 
 def join_lessons(

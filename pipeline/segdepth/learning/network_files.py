@@ -59,7 +59,7 @@ def save_network(network: nn.Module, card: NetworkCard, folder: Path) -> None:
     (folder / CARD).write_text(json.dumps(asdict(card), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _misfit(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str | None:
+def misfit(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str | None:
     """The first tensor that is missing, has another shape, or that the network does not know; None where all fit."""
     for name, tensor in wanted.items():
         if name not in found:
@@ -89,14 +89,14 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
     try:
         network = make_network(card.variant, card.base_channels)
         weights = load_file(folder / WEIGHTS)
-        misfit = _misfit(network.state_dict(), weights)
-        if misfit is None:
+        told = misfit(network.state_dict(), weights)
+        if told is None:
             network.load_state_dict(weights)
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as failure:
-        misfit = str(failure).splitlines()[0]
-    if misfit is not None:
+        told = str(failure).splitlines()[0]
+    if told is not None:
         raise StoreError(
-            f"{folder / WEIGHTS}: does not fit its card ({misfit}); restore weights and card together, or train again"
+            f"{folder / WEIGHTS}: does not fit its card ({told}); restore weights and card together, or train again"
         )
     network = Mirrored(network) if card.mirrored else network
     return network.to(device, memory_format=torch.channels_last).eval(), card

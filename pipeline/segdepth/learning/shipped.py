@@ -7,11 +7,10 @@ what it was made from. ``segdepth.evaluation.shipping`` makes both.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from segdepth.config import SHIPPED, Config, ConfigError
+from segdepth.config import SHIPPED, Config, ConfigError, Labels
 from segdepth.learning.learnt import structures_learnt
 from segdepth.store.manifest import manifest_path, read_manifest
 
@@ -37,23 +36,30 @@ def shipped_network() -> Path:
     return folder
 
 
-def _measured_on(config: Config) -> Iterator[tuple[str, str]]:
-    """The data sets that it is measured on, each with the key that says so."""
-    for dataset in config.evaluations.get(SHIPPED, ()):
-        yield f"evaluations.{SHIPPED}", dataset
-    for name, table in config.tables.items():
-        for row in table.rows:
-            if SHIPPED in row.models:
-                yield f"tables.{name} ({row.label})", str(row.dataset)
-
-
 def check_shipped(config: Config) -> None:
-    """What the shipped network is measured on has its pixels, and it has not seen it; told before any simulation.
+    """What the shipped network is measured on and shown, told before any simulation; a table's data sets are asked
+    about when the table is (``check_shipped_on``).
 
     Raises
     ------
     ConfigError
-        A data set does not fit.
+        A data set does not fit, or holds crystals that it has seen.
+    """
+    for dataset in config.evaluations.get(SHIPPED, ()):
+        check_shipped_on(config, f"evaluations.{SHIPPED}", dataset)
+    for name, prediction in config.predictions.items():
+        if prediction.model == SHIPPED and prediction.micrograph is not None:
+            _check_unseen(config, f"predictions.{name}", config.micrographs[prediction.micrograph].dataset)
+
+
+def check_shipped_on(config: Config, here: str, name: str) -> None:
+    """A data set that the shipped network is measured on has its pixels and labels, and it has not seen it. ``here`` is
+    what asks for it.
+
+    Raises
+    ------
+    ConfigError
+        It does not fit.
     """
     folder = shipped_folder()
     if not manifest_path(folder).exists():
@@ -61,28 +67,36 @@ def check_shipped(config: Config) -> None:
     try:
         card = json.loads((folder / "network.json").read_text(encoding="utf-8"))
         pixels = {kind: float(card[f"{kind}_pixel_pm"]) for kind in ("input", "label")}
+        labels = Labels.model_validate(card["labels"])
     except (OSError, ValueError, TypeError, KeyError) as failure:
-        raise ConfigError(
-            f"{folder}: the network that comes with segdepth is damaged ({failure}); restore it"
-        ) from None
-    for here, name in _measured_on(config):
-        dataset = config.datasets[name]
-        specimen = config.specimens[dataset.specimen]
-        for kind, block in (("input", config.imaging[dataset.imaging]), ("label", config.labels[dataset.labels])):
-            wanted = pixels[kind]
-            if abs(block.pixel_pm - wanted) > 1e-6 * wanted:
-                raise ConfigError(
-                    f"{here}: the {kind} pixel of {name!r} is {block.pixel_pm:g} pm; {SHIPPED!r} is trained at "
-                    f"{wanted:g} pm"
-                )
-        both = structures_learnt(folder, dataset.specimen, config.root_seed) & set(
-            dataset.structures_of("test", specimen)
-        )
-        if both:
+        told = " ".join(str(failure).split())
+        raise ConfigError(f"{folder}: the network that comes with segdepth is damaged ({told}); restore it") from None
+    dataset = config.datasets[name]
+    imaging, measured = config.imaging[dataset.imaging], config.labels[dataset.labels]
+    for kind, block in (("input", imaging), ("label", measured)):
+        wanted = pixels[kind]
+        if abs(block.pixel_pm - wanted) > 1e-6 * wanted:
             raise ConfigError(
-                f"{here}: {SHIPPED!r} was trained on {len(both)} of the test structures of {name!r} (the first is "
-                f"{min(both)}); measure it on structures that it has not seen"
+                f"{here}: the {kind} pixel of {name!r} is {block.pixel_pm:g} pm; {SHIPPED!r} is trained at "
+                f"{wanted:g} pm"
             )
+    if difference := measured.difference(labels):
+        raise ConfigError(f"{here}: the labels of {name!r} are not those that {SHIPPED!r} learned from: {difference}")
+    _check_unseen(config, here, name)
+
+
+def _check_unseen(config: Config, here: str, name: str) -> None:
+    folder = shipped_folder()
+    if not manifest_path(folder).exists():
+        return
+    dataset = config.datasets[name]
+    seen = structures_learnt(folder, dataset.specimen, config.root_seed)
+    both = seen & set(dataset.structures_of("test", config.specimens[dataset.specimen]))
+    if both:
+        raise ConfigError(
+            f"{here}: {SHIPPED!r} was trained on {len(both)} of the test structures of {name!r} (the first is "
+            f"{min(both)}); measure it on structures that it has not seen"
+        )
 
 
 def name_of(folder: Path) -> str:

@@ -13,6 +13,7 @@ import logging
 import platform
 import re
 import shutil
+import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,16 +24,16 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from segdepth.config import CLASSES, Architecture, ConfigError, Model, Training
+from segdepth.config import CLASSES, Architecture, ConfigError, Model, Training, check_learnable
 from segdepth.devices import in_bfloat16, torch_device
 from segdepth.learning.callbacks import Curve, Progress
 from segdepth.learning.lessons import Lesson
 from segdepth.learning.mirrored import Mirrored
 from segdepth.learning.module import METRICS, DepthModule
-from segdepth.learning.network_files import ENVIRONMENT, NetworkCard, save_network
+from segdepth.learning.network_files import ENVIRONMENT, NetworkCard, misfit, save_network
 from segdepth.learning.networks import make_network
 from segdepth.learning.norm_statistics import average_norm_statistics, fresh_samples
 from segdepth.learning.samples import KEPT_BYTES, Batch, Source, TrainingSamples, fixed_batches
@@ -68,23 +69,22 @@ def _remove_checkpoints(checkpoints: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _last_checkpoint(folder: Path) -> Path | None:
-    """Where a stopped training goes on from.
+def _checkpoint(path: Path, module: DepthModule) -> dict[str, Tensor]:
+    """A checkpoint's tensors, which fit the module.
 
     Raises
     ------
     ConfigError
-        It is damaged.
+        It is damaged, or is another network's.
     """
-    last = folder / "last.ckpt"
-    if not last.exists():
-        return None
     try:
-        torch.load(last, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError, EOFError):
-        raise ConfigError(f"{last}: is damaged; delete it to train from the beginning") from None
-    log.warning("resuming from %s", last)
-    return last
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        told = misfit(module.state_dict(), state)
+    except (OSError, RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, AttributeError):
+        told = "it cannot be read"
+    if told is not None:
+        raise ConfigError(f"{path}: is damaged or another network's ({told}); delete its folder to train anew")
+    return state
 
 
 def _tensorboard(folder: Path, name: str) -> Logger | bool:
@@ -129,6 +129,25 @@ def _card(model: Model, lessons: list[Lesson], sources: list[Source], temperatur
     )
 
 
+def _validate(module: DepthModule, validation: list[Batch], where: torch.device, block: Training) -> dict[str, float]:
+    """Loss and metrics of the network as it is saved: the best epoch's weights with averaged norms. In one process."""
+    judge = lightning.Trainer(
+        accelerator="gpu" if where.type == "cuda" else "cpu",
+        devices=[where.index or 0] if where.type == "cuda" else 1,
+        precision=lightning_precision(block.precision, where),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        plugins=[LightningEnvironment()],
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        (found,) = judge.validate(module, DataLoader(validation, batch_size=None), verbose=False)
+    module.to(where)  # Lightning leaves the network on the CPU
+    return {name: float(found[name]) for name in ("validation_loss", *METRICS)}
+
+
 def _environment(facts: dict, block: Training, curve: Curve) -> dict:
     """Where the network was trained, and what came of it."""
     where: torch.device = facts["device"]
@@ -167,6 +186,7 @@ def train_model(
     of its own; the first one writes.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists devices that are not there
+    check_learnable(f"models.{name}", model, [lesson.blocks for lesson in lessons])
     where = torch_device(device)
     _check_devices(model.training.devices, where)
     if threads:
@@ -216,7 +236,11 @@ def train_model(
     )
     where = trainer.strategy.root_device
     train, validation = _samples(lessons, sources, block, root_seed, where, trainer.global_rank)
-    last = _last_checkpoint(folder)
+    last = folder / "last.ckpt"
+    resumed = last.exists()
+    if resumed:
+        _checkpoint(last, module)
+        log.warning("resuming from %s", last)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*IterableDataset.*__len__.*")
@@ -226,7 +250,7 @@ def train_model(
                 module,
                 DataLoader(train, batch_size=None),
                 DataLoader(validation, batch_size=None),
-                ckpt_path=last,
+                ckpt_path=last if resumed else None,
                 weights_only=True,
             )
         except ConfigError:
@@ -236,20 +260,22 @@ def train_model(
     if not trainer.is_global_zero:
         return
 
-    state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
+    module.load_state_dict(_checkpoint(folder / "best.ckpt", module))
     # Lightning leaves the network on the CPU
     network = module.network.to(where)
-    in_half = in_bfloat16(block.precision, where)
-    average_norm_statistics(network, fresh_samples(train), block.norm_batches, in_half)
+    started = time.monotonic()
+    average_norm_statistics(network, fresh_samples(train), block.norm_batches, in_bfloat16(block.precision, where))
+    seconds = timer.time_elapsed() + time.monotonic() - started
+    final = _validate(module, validation, where, block)
     looking = Mirrored(network) if model.mirrored else network
     temperature = fit_temperature(*validation_logits(looking, validation))
     divide_logits(module.network, temperature)
     card = _card(model, lessons, sources, temperature)
     facts = {
         "device": where,
-        "training_seconds": round(timer.time_elapsed(), 1),
+        "training_seconds": round(seconds, 1),
         "parameters": count_parameters(network),
+        "final": final,
     }
     with writing(
         out,
