@@ -64,6 +64,18 @@ def test_metrics_are_those_of_the_stored_tables(evaluation):
     assert facts["columns_mean_error_O"] == pytest.approx(error[columns["element"] == "O"].mean())
 
 
+def test_sums_of_each_structure(evaluation):
+    facts, sums = read_metrics(evaluation), read_table(evaluation, "by_structure")
+    columns = read_table(evaluation, "columns")
+    exact = (columns["atoms"] == columns["depth"]).groupby(columns["structure"])
+    assert sums["structure"].tolist() == sorted(columns["structure"].unique())
+    assert sums["columns_exact_right"].tolist() == exact.sum().tolist()
+    assert sums["columns_exact_all"].tolist() == exact.count().tolist()
+    for name in ("columns_exact", "centre_accuracy"):
+        share = sums[f"{name}_right"].sum() / sums[f"{name}_all"].sum()
+        assert share == pytest.approx(facts[name]) and sums[f"{name}_all"].nunique() > 1
+
+
 def test_what_becomes_of_each_count(evaluation):
     """From ``columns.csv`` alone, with intervals of another bootstrap."""
     columns, table = read_table(evaluation, "columns"), read_table(evaluation, "by_atoms")

@@ -149,3 +149,16 @@ def test_the_interval_of_the_calibration_error_is_over_structures():
     assert (low, high) == pytest.approx((0.2 - spread, 0.2 + spread), abs=0.15 * spread)
     assert calibration.calibration_interval(sums[:1], np.random.default_rng(0)) is None
     assert calibration.calibration_interval(np.zeros((3, 20, 3)), np.random.default_rng(0)) is None
+
+
+def test_the_interval_of_a_difference_against_its_normal_theory():
+    """The difference of two means over the same structures has the spread of the structures' differences."""
+    rng = np.random.default_rng(2)
+    ones, common = np.ones(400), rng.normal(0.5, 0.2, 400)
+    own = rng.normal(0.1, 0.03, 400)
+    low, high = metrics.paired_interval([(common + own, ones)], [(common, ones)], rng)
+    half = 1.96 * own.std() / 400**0.5
+    assert low == pytest.approx(own.mean() - half, abs=0.2 * half)
+    assert high == pytest.approx(own.mean() + half, abs=0.2 * half)
+    assert metrics.paired_interval([(ones[:1], ones[:1])], [(ones[:1], ones[:1])], rng) is None
+    assert metrics.paired_interval([(ones, ones)], [(0 * ones, 0 * ones)], rng) is None

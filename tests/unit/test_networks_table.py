@@ -21,8 +21,19 @@ BASE = {
 }  # fmt: skip
 
 
-def evaluation(root, model, dataset, by_atoms=None, by_defocus=None, **changes):
+def by_structure(right: float, structures=12) -> pd.DataFrame:
+    """Sums of as many structures of different size; the shares right scatter, but alike for every ``right``."""
+    rng = np.random.default_rng(1)
+    size, scatter = rng.integers(50, 200, structures), rng.normal(0, 0.1, structures)
+    columns = {"structure": np.arange(structures)}
+    for name in ("columns_exact", "centre_accuracy"):
+        columns |= {f"{name}_right": size * (right + scatter), f"{name}_all": size}
+    return pd.DataFrame(columns)
+
+
+def evaluation(root, model, dataset, by_atoms=None, by_defocus=None, sums=None, **changes):
     """An evaluation's directory with what tables and the figure read."""
+    sums = by_structure(0.9) if sums is None else sums
     facts = {"model": model, "dataset": dataset, "dose_lambda": 2.5, "electrons_per_square_angstrom": 895.0}
     facts |= {"parameters": 1234, "variant": "binned", "base_channels": 16, "expected_calibration_error": 0.01}
     facts |= {"expected_calibration_error_columns": 0.02}
@@ -36,7 +47,7 @@ def evaluation(root, model, dataset, by_atoms=None, by_defocus=None, **changes):
     with writing(root / "evaluation" / model / dataset, command="evaluate-model", code="c", parameters={}) as partial:
         partial.mkdir()
         (partial / "metrics.json").write_text(json.dumps(facts))
-        for name, table in (("by_atoms", by_atoms), ("by_defocus", by_defocus)):
+        for name, table in (("by_atoms", by_atoms), ("by_defocus", by_defocus), ("by_structure", sums)):
             if table is not None:
                 table.to_csv(partial / f"{name}.csv", index=False)
     return root / "evaluation" / model / dataset
@@ -139,6 +150,28 @@ def test_several_seeds_and_changes(tmp_path):
     assert "−0.040 (aim −0.03, missed)" in lines[2] and "−0.100 (aim −0.2)" in lines[2]
     shown = dict(zip(cells(lines[0]), cells(lines[3])))
     assert shown["seeds"] == "3" and shown["training"] == "2 min" and shown["change of exact"] == ""
+
+
+def test_a_change_is_paired_by_structures(tmp_path):
+    """Structures that scatter by 0.1 do not blur a change that each of them has."""
+    for model, right in (("a", 0.8), ("b", 0.7), ("c", 0.7), ("d", 0.74)):
+        evaluation(tmp_path, model, "smooth", sums=by_structure(right))
+        network(tmp_path, model, 1)
+    evaluation(tmp_path, "b", "few", sums=by_structure(0.7, 11))
+    base = {"dataset": "smooth"}
+    table, lines = written(
+        tmp_path,
+        base | {"label": "a", "models": ["a"]},
+        base | {"label": "b", "models": ["b"], "against": "a"},
+        base | {"label": "cd", "models": ["c", "d"], "against": "a"},
+        {"label": "few", "models": ["b"], "dataset": "few", "against": "a"},
+    )
+    ends = ["columns_exact_change_low", "columns_exact_change_high"]
+    assert table.loc["b", ends].tolist() == pytest.approx([-0.1, -0.1])
+    assert table.loc["cd", ends].tolist() == pytest.approx([-0.08, -0.08])
+    assert table.loc["few", ends].isna().all() and table.loc["a", ends].isna().all()
+    shown = dict(zip(cells(lines[0]), cells(lines[3])))
+    assert shown["change of exact"].endswith(" [−0.100 … −0.100]") and "[" not in lines[5]
 
 
 def test_limits_and_the_shipped_network(tmp_path):

@@ -11,6 +11,7 @@ The directory it writes:
 - ``by_defocus.csv``: every metric at each defocus, ``columns_exact`` and ``centre_accuracy`` with their interval in
   ``<metric>_low`` and ``<metric>_high``.
 - ``by_atoms.csv``: what becomes of columns that hold 1 to 10 atoms, for Ce, O and both; see ``Tallies.by_atoms``.
+- ``by_structure.csv``: see ``Tallies.by_structure``.
 - ``confusion.csv``: pixels; rows the true depth, columns the estimated one.
 - ``calibration.csv``: reliability in bins of confidence.
 - ``columns.csv``: one row a column and image: ``structure``, ``defocus_nm``, ``x_pm``, ``y_pm``, ``element``, ``atoms``
@@ -129,7 +130,7 @@ def evaluate_model(
         seed = (root_seed, hash64("bootstrap"), hash64(specimen_name))
         facts |= tallies.report(np.random.default_rng(seed))
         (partial / METRICS).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        tallies.write_tables(partial, tests.defocus_nm, seed)
+        tallies.write_tables(partial, tests.structures, tests.defocus_nm, seed)
         attributes = {
             "pixel_pm": tests.pixel_pm,
             "label_pixel_pm": tests.label_pixel_pm,

@@ -13,7 +13,7 @@ Tallies by true count have an axis of ``CLASSES`` counts behind the element.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -119,6 +119,32 @@ def bootstrap_weights(structures: int, rng: np.random.Generator, draws: int) -> 
 def percentile_interval(values: np.ndarray) -> list[float]:
     """The 95 % percentile interval of bootstrap draws."""
     return np.quantile(values, [0.025, 0.975]).tolist()
+
+
+def paired_interval(
+    mine: Sequence[tuple[np.ndarray, np.ndarray]],
+    other: Sequence[tuple[np.ndarray, np.ndarray]],
+    rng: np.random.Generator,
+    draws: int = 2000,
+) -> list[float] | None:
+    """95 % percentile interval of a difference: the mean ratio of some networks less that of others, on the same
+    structures, which are drawn with replacement for both alike.
+
+    Parameters
+    ----------
+    mine, other : of each network, numerator and denominator of each structure, both (structure,) in one order.
+
+    None with fewer than two structures, or where a draw has nothing to count.
+    """
+    structures = len(mine[0][0])
+    if structures < 2:
+        return None
+    weights = bootstrap_weights(structures, rng, draws)
+    sums = [[(weights @ above, weights @ below) for above, below in networks] for networks in (mine, other)]
+    if any((below == 0).any() for networks in sums for _, below in networks):
+        return None
+    first, second = (np.mean([above / below for above, below in networks], axis=0) for networks in sums)
+    return percentile_interval(first - second)
 
 
 def bootstrap_intervals(

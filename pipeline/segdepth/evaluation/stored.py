@@ -42,7 +42,8 @@ def read_facts(folder: str | Path, name: str, command: str | None = None) -> dic
 
 
 def read_table(evaluation: str | Path, name: str) -> pd.DataFrame:
-    """``by_defocus``, ``by_atoms``, ``confusion`` (index: true depth), ``calibration`` or ``columns``."""
+    """``by_structure``, ``by_defocus``, ``by_atoms``, ``confusion`` (index: true depth), ``calibration`` or
+    ``columns``."""
     path = Path(evaluation) / f"{name}.csv"
     check_whole(evaluation)
     try:

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segdepth.config import CALIBRATION_NAMES, CLASSES, ELEMENTS
+from segdepth.config import CALIBRATION_NAMES, CHANGES, CLASSES, ELEMENTS
 from segdepth.evaluation import calibration, metrics
 from segdepth.evaluation.scenes import Scene
 
 WITH_INTERVALS = tuple(name + suffix for name in ("columns_exact", "centre_accuracy") for suffix in ("", "_Ce", "_O"))
 """Metrics whose interval ``by_defocus.csv`` gives as well."""
+
+BY_STRUCTURE = tuple(CHANGES.values())
+"""Metrics whose sums ``by_structure.csv`` gives."""
 
 
 class Tallies:
@@ -115,6 +118,14 @@ class Tallies:
         low, high = zip(*ends)
         return pd.DataFrame(rows).assign(columns_exact_low=low, columns_exact_high=high)
 
+    def by_structure(self, structures: Sequence[int]) -> pd.DataFrame:
+        """One row a structure: ``structure``, and of each metric in ``BY_STRUCTURE`` how much was right and of how
+        much, ``<metric>_right`` and ``<metric>_all``. What changes are paired by."""
+        kept, columns = self._fractions(1), {"structure": list(structures)}
+        for name in BY_STRUCTURE:
+            columns[f"{name}_right"], columns[f"{name}_all"] = kept[name]
+        return pd.DataFrame(columns)
+
     def confusion_table(self) -> pd.DataFrame:
         """Pixels by true (rows) and estimated depth (columns)."""
         return pd.DataFrame(self.confusion.sum((0, 1, 2))).rename_axis("true")
@@ -128,10 +139,14 @@ class Tallies:
         table = pd.concat(curves, ignore_index=True)
         return table[["population", *table.columns.drop("population")]]
 
-    def write_tables(self, folder: Path, defocus_nm: tuple[float, ...], seed: Sequence[int]) -> None:
-        """``by_defocus``, ``by_atoms``, ``confusion`` and ``calibration``, as .csv; ``seed`` is the intervals'."""
+    def write_tables(
+        self, folder: Path, structures: Sequence[int], defocus_nm: tuple[float, ...], seed: Sequence[int]
+    ) -> None:
+        """``by_structure``, ``by_defocus``, ``by_atoms``, ``confusion`` and ``calibration``, as .csv; ``seed`` is the
+        intervals'."""
         options: dict[str, Any] = {"lineterminator": "\n", "float_format": "%.9g"}
         rng = np.random.default_rng
+        self.by_structure(structures).to_csv(folder / "by_structure.csv", index=False, **options)
         self.by_defocus(defocus_nm, rng(seed)).to_csv(folder / "by_defocus.csv", index=False, **options)
         self.by_atoms(rng(seed)).to_csv(folder / "by_atoms.csv", index=False, **options)
         self.confusion_table().to_csv(folder / "confusion.csv", **options)

@@ -87,7 +87,7 @@ def _cell(names: Sequence[str], block: TableRow, row: Mapping[str, Any]) -> str:
     """Values of one cell, each with its aim."""
     if all(row.get(name) is None and name not in block.aims for name in names):
         return ""
-    return " / ".join(_value(name, block, row.get(name)) for name in names)
+    return " / ".join(_value(name, block, row.get(name)) + _interval(name, row) for name in names)
 
 
 def _value(name: str, block: TableRow, value: float | None) -> str:
@@ -99,6 +99,14 @@ def _value(name: str, block: TableRow, value: float | None) -> str:
     enough = (n for n in range(least, 7) if value is None or block.misses(name, round(value, n)) == missed)
     digits = next(enough, 7)
     return f"{_number(name, value, digits)} (aim {_aim(name, aim)}{', missed' if missed else ''})"
+
+
+def _interval(name: str, row: Mapping[str, Any]) -> str:
+    """Of a change, behind it; of other values it stands in the CSV."""
+    ends = [row.get(f"{name}_{end}") for end in ("low", "high")]
+    if name not in CHANGES or None in ends:
+        return ""
+    return f" [{' … '.join(_number(name, end, _digits(name)) for end in ends)}]"
 
 
 def _digits(name: str) -> int:
@@ -131,9 +139,9 @@ def _notes(headings: Mapping[str, Any]) -> str:
     """What the headings leave open."""
     notes = {
         "ECE": "ECE: expected calibration error over all pixels.",
-        "against": "Changes: the row less the one that it is against.",
-        "seeds": "Several seeds: the mean of networks that differ in their seed alone.",
-        "training": "Training: the last run, on the machine that it had.",
+        "against": "Changes: the row less the one that it is against [95 % interval, structures drawn for both alike].",
+        "seeds": "Several seeds: the mean of networks that differ in their seed alone; the .csv has their range.",
+        "training": "Training: on the machine and the threads that it had.",
     }
     return " ".join(["Shares of the test structures' pixels or columns.", *(notes[n] for n in notes if n in headings)])
 
