@@ -39,7 +39,7 @@ ship: install    ## put that network into the package, with its card
 benchmarks: install  ## the shipped network on every benchmark: results/tables/benchmarks.md, half an hour
 	$(SNAKEMAKE) -- results/tables/benchmarks.csv results/figures/benchmark_shipped.png
 
-ablation: install  ## what each step of the recipe brings: results/tables/ablation.md, doses.md, four hours
+ablation: install  ## what each step of the recipe brings: results/tables/ablation.md, doses.md, five hours
 	$(SNAKEMAKE) --configfile $(WORKSTATION) workflow/presets/ablation.yaml \
 	  -- results/tables/ablation.csv results/tables/doses.csv
 

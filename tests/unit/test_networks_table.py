@@ -126,7 +126,7 @@ def test_aims_met_and_missed(tmp_path):
     assert shown["missed"]["hallucinated (10⁻²)"] == "1.20 (aim 1.1, missed)"
     assert shown["narrowly"]["centre Ce / O"] == "0.960 / 0.9399 (aim 0.94, missed)"
     assert shown["not told"]["detection_rate_Ce"] == "– (aim 0.5, missed)"
-    assert shown["calibrated"]["ECE"] == "0.010 (aim 0.005, missed)"
+    assert shown["calibrated"]["ECE all / columns"] == "0.010 (aim 0.005, missed) / 0.020"
     assert shown["none"]["aims met"] == "" and shown["missed"]["aims met"] == "no"
 
 

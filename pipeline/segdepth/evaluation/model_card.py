@@ -184,6 +184,8 @@ def _data(origin: Origin, card: NetworkCard) -> str:
         rows.append([kind, *(f"`{origin.datasets[name][kind]}`" for name in names)])
     for kind, key, what in LEARNT_OVER:
         values = [origin.block(name, kind).get(key) for name in names]
+        if key == "defocus_nm":
+            values = _defocus_nm(origin)
         if key == "tilt_mrad":  # a direction, not the ends of a range
             values = [value if value is None else dict(zip("xy", value)) for value in values]
         if any(value is not None for value in values):

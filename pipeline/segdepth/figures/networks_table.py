@@ -28,7 +28,7 @@ SHOWN = {
     "columns exact": ("columns_exact",),
     "exact Ce / O": ("columns_exact_Ce", "columns_exact_O"),
     "within one": ("columns_within_one",),
-    "ECE": ("expected_calibration_error",),
+    "ECE all / columns": ("expected_calibration_error", "expected_calibration_error_columns"),
     "change of exact": ("columns_exact_change",),
     "change of centre": ("centre_accuracy_change",),
 }
@@ -138,7 +138,7 @@ def _duration(seconds: float | None) -> str:
 def _notes(headings: Mapping[str, Any]) -> str:
     """What the headings leave open."""
     notes = {
-        "ECE": "ECE: expected calibration error over all pixels.",
+        "ECE all / columns": "ECE: expected calibration error over all pixels, and over those of columns.",
         "against": "Changes: the row less the one that it is against [95 % interval, structures drawn for both alike].",
         "seeds": "Several seeds: the mean of networks that differ in their seed alone; the .csv has their range.",
         "training": "Training: on the machine and the threads that it had.",
