@@ -39,7 +39,7 @@ order (16 uses of 64 images teach those 64 for a while)."""
 POOL_BYTES = 500_000_000
 """A pool of large images is smaller."""
 
-KEPT_BYTES = 1_000_000_000
+KEPT_BYTES = 500_000_000
 """What shelves keep in memory, enough for the structures of a pool; the rest is read again when it is drawn, so that
 memory does not grow with the data."""
 
