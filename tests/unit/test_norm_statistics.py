@@ -13,7 +13,7 @@ from segdepth.learning.samples import Batch
 def batches() -> list[Batch]:
     generator = torch.Generator().manual_seed(0)
     images = [(number + 1) * torch.randn(2, 1, 5, 7, generator=generator) + number for number in range(4)]
-    return [Batch(image, *[torch.zeros(2, 5, 7)] * 4) for image in images]
+    return [Batch(image, *[torch.zeros(2, 5, 7)] * 4, torch.ones(2)) for image in images]
 
 
 def network() -> nn.Sequential:

@@ -67,8 +67,8 @@ def test_the_papers_preset_has_the_papers_numbers_of_images():
 
 
 ONE_THING = {
-    "+ binned input, eight samples a lens": {"datasets", "architecture.variant", "training.crop_pixels", "training.batch_size",
-                       "training.optics_repeats"},
+    "+ binned input, eight samples a lens": {"datasets", "architecture.variant", "training.crop_pixels",
+                                             "training.batch_size", "training.optics_repeats"},
     "+ any defocus instead of nine": {"training.fresh_optics"},
     "+ crops of 128 instead of 256 pixels": {"training.crop_pixels"},
     "+ Muon instead of Adam": {"training.optimizer"},
@@ -82,6 +82,7 @@ ONE_THING = {
     "folded: a loss of whole columns": {"training.column_share"},
     "folded: the mirror image too": {"mirrored"},
     "+ every dose": {"training.dose_lambda"},
+    "every dose: samples count by their dose": {"training.dose_importance"},
     "+ varied lens and constants": {"datasets"},
     "+ mixed and rough crystals": {"datasets"},
 }  # fmt: skip

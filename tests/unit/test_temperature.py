@@ -25,7 +25,8 @@ def batches() -> list[Batch]:
     noisy = torch.as_tensor(rng.normal(size=(3, 1, 64, 128)), dtype=torch.float32)
     depth = torch.as_tensor(rng.integers(0, 11, (3, 64, 128)), dtype=torch.uint8)
     return [
-        Batch(noisy[i : i + 1], depth[i : i + 1], torch.ones(1, 64, 128), *[depth[i : i + 1]] * 2) for i in range(3)
+        Batch(noisy[i : i + 1], depth[i : i + 1], torch.ones(1, 64, 128), *[depth[i : i + 1]] * 2, torch.ones(1))
+        for i in range(3)
     ]
 
 

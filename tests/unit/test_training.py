@@ -422,6 +422,26 @@ def test_doses_are_drawn_from_their_range(shards):
     assert max(grain) / min(grain) > 10  # variance c/λ, over two decades of λ
 
 
+def test_samples_count_by_their_dose(shards):
+    """In the mean as without; a loss of doubled importance is doubled."""
+    structures = StructureShelf(shards["waves"], shards["depth"], [0, 2])
+    given = [source(structures), source(structures, dose_lambda=7.0)]
+    training = block(dose_lambda=(0.1, 25), dose_importance=0.4, epoch_samples=1200, optics_repeats=64)
+    found = torch.cat([batch.importance for batch in TrainingSamples(given, training, CPU)]).numpy()
+    assert found.mean() == pytest.approx(1, abs=0.06)
+    assert found.max() / found.min() == pytest.approx(250**0.4, rel=0.1)
+    for changes in ({"dose_importance": 0.0, "dose_lambda": (0.1, 25)}, {"dose_importance": 0.7}):  # one dose: alike
+        batches = TrainingSamples(given, block(**changes), CPU)
+        assert all(torch.allclose(batch.importance, torch.ones(2)) for batch in batches)
+    logits, depth, weight = torch.randn(2, 11, 3, 4), torch.randint(11, (2, 3, 4)), torch.rand(2, 3, 4)
+    plain, double = (weighted_cross_entropy(logits, depth, weight, None, torch.full((2,), i)) for i in (1.0, 2.0))
+    assert float(double) == pytest.approx(2 * float(plain))
+    assert float(plain) == pytest.approx(float(weighted_cross_entropy(logits, depth, weight)))
+    first = weighted_cross_entropy(logits, depth, weight, None, torch.tensor([1.0, 0.0]))
+    alone = weighted_cross_entropy(logits[:1], depth[:1], weight[:1]) * weight[0].sum() / weight.sum()
+    assert float(first) == pytest.approx(float(alone))
+
+
 def test_nobody_elses_folder_is_removed_with_old_checkpoints(shards, tmp_path):
     folder = tmp_path / "checkpoints" / "net"
     (folder / "0123456789abcdef").mkdir(parents=True)

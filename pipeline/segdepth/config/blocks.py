@@ -416,6 +416,11 @@ class Training(Block):
     dose_lambda: range_of(gt=0, le=10_000) | None = Field(
         None, description="each sample's dose is drawn from this range, log-uniform; without it, its data set's"
     )
+    dose_importance: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="samples count in the loss by their dose to this power (1 in the mean): at few electrons most "
+        "of the loss is chance; 0: all alike",
+    )
     flip: bool = Field(True, description="mirror samples along x, at random")
     crop_pixels: Annotated[Count, Field(ge=64, le=4096, multiple_of=NETWORK_STRIDE)] = Field(
         256, description="side of a training sample in input pixels"

@@ -9,20 +9,24 @@ from torch.nn import functional
 from segdepth.config import CLASSES
 
 
-def weighted_cross_entropy(logits: Tensor, depth: Tensor, weight: Tensor, targets: Tensor | None = None) -> Tensor:
-    """- Σ w log F[s] / Σ w: eq. 6 divided by the sum of weights, so that it does not scale with the batch.
+def weighted_cross_entropy(
+    logits: Tensor, depth: Tensor, weight: Tensor, targets: Tensor | None = None, importance: Tensor | None = None
+) -> Tensor:
+    """- Σ i w log F[s] / Σ w: eq. 6 divided by the sum of weights, so that it does not scale with the batch.
 
     Parameters
     ----------
     logits : (batch, class, y, x).
     depth, weight : (batch, y, x).
     targets : (class, class), the probabilities that are wanted for each true depth; without it, 1 for the depth.
+    importance : (batch,), how much each sample counts; without it, 1.
     """
     if targets is None:
         each = functional.cross_entropy(logits.float(), depth.long(), reduction="none")
     else:
         each = -(targets[depth.long()].movedim(-1, 1) * logits.float().log_softmax(1)).sum(1)
-    return (each * weight).sum() / weight.sum()
+    counted = weight if importance is None else weight * importance[:, None, None]
+    return (each * counted).sum() / weight.sum()
 
 
 def ordinal_targets(width_atoms: float) -> Tensor:

@@ -30,7 +30,7 @@ class DepthModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         logits = self(batch.noisy)
-        loss = weighted_cross_entropy(logits, batch.depth, batch.weight, self.targets)
+        loss = weighted_cross_entropy(logits, batch.depth, batch.weight, self.targets, batch.importance)
         if share := self.training_block.column_share:
             loss = (1 - share) * loss + share * column_cross_entropy(logits, batch.depth, batch.columns)
         self._check_finite(loss.detach(), "loss")

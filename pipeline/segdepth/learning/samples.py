@@ -140,13 +140,19 @@ def number_columns(regions: np.ndarray) -> np.ndarray:
 
 class Batch(NamedTuple):
     """``noisy`` (n, 1, y, x) with vacuum = 1; on the label grid (n, y, x) ``depth``, ``weight``, ``regions`` (element
-    whose column's centre a pixel belongs to, 0 if none) and ``columns`` (number of that column in its structure)."""
+    whose column's centre a pixel belongs to, 0 if none) and ``columns`` (number of that column in its structure);
+    ``importance`` (n,), how much each sample counts in the loss."""
 
     noisy: Tensor
     depth: Tensor
     weight: Tensor
     regions: Tensor
     columns: Tensor
+    importance: Tensor
+
+
+LABELS = ("depth", "weight", "regions", "columns")
+"""The maps of a batch."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +173,18 @@ class Source:
 
     def former(self, device: torch.device) -> ImageFormer:
         return image_former(self.imaging, self.structures.wave_attrs, self.structures.orders, device)
+
+
+def dose_importance(doses: np.ndarray, low: np.ndarray, high: np.ndarray, power: float) -> np.ndarray:
+    """λ^power of each sample, divided by its mean over the log-uniform doses that are drawn.
+
+    Parameters
+    ----------
+    doses : λ of each sample; ``low`` and ``high`` are the ends of what it was drawn from, as logarithms.
+    """
+    span = power * (high - low)
+    mean = np.exp(power * low) * np.divide(np.expm1(span), span, out=np.ones_like(span), where=span > 0)
+    return doses**power / mean
 
 
 class TrainingSamples(IterableDataset):
@@ -248,7 +266,7 @@ class TrainingSamples(IterableDataset):
         label_crop = crop // ratio
         room = images.shape[-1] // ratio - label_crop
         owner = self._source_of(which[batch])
-        parts: dict[str, list[Tensor]] = {name: [] for name in ("image", *Batch._fields[1:])}
+        parts: dict[str, list[Tensor]] = {name: [] for name in ("image", *LABELS)}
         for position, number in zip(batch, owner):
             row, column = (int(value) for value in rng.integers(room + 1, size=2))
             mirrored = self.training.flip and rng.random() < 0.5
@@ -264,7 +282,9 @@ class TrainingSamples(IterableDataset):
         counted = np.array([source.imaging.detection_efficiency for source in self.sources])[owner]
         electrons = torch.tensor(electrons_per_pixel(doses, self.pixel_pm, counted), dtype=torch.float32)
         grainy = noisy_batch(stacked.pop("image"), electrons.to(self.device)[:, None, None], noise)
-        return Batch(noisy=grainy[:, None], **stacked)
+        power = self.training.dose_importance
+        counts = torch.tensor(dose_importance(doses, low, high, power), dtype=torch.float32, device=self.device)
+        return Batch(noisy=grainy[:, None], **stacked, importance=counts)
 
 
 def fixed_batches(
@@ -311,6 +331,7 @@ def _fixed_batches_of(
     batches, remaining = [], samples()
     while some := list(islice(remaining, training.batch_size)):
         each = [structures.maps(position) for position, _ in some]
-        maps = {name: torch.stack([one[name] for one in each]).to(device) for name in Batch._fields[1:]}
-        batches.append(Batch(noisy=torch.stack([image for _, image in some])[:, None].to(device), **maps))
+        maps = {name: torch.stack([one[name] for one in each]).to(device) for name in LABELS}
+        pictures = torch.stack([image for _, image in some])[:, None].to(device)
+        batches.append(Batch(noisy=pictures, **maps, importance=torch.ones(len(some), device=device)))
     return batches
