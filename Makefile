@@ -30,7 +30,7 @@ convergence: install  ## error and time of the simulation's choices: results/fig
 SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES)
 WORKSTATION := workflow/presets/workstation.yaml
 
-workstation: install  ## train and measure a network for real use: two hours on two cores
+workstation: install  ## train and measure a network for every dose: two hours on two cores
 	$(SNAKEMAKE) --configfile $(WORKSTATION)
 
 ship: install    ## put that network into the package, with its card

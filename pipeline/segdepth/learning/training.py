@@ -1,6 +1,8 @@
 """The job ``train-model``: waves and depth maps in, a trained network out.
 
 ``results/models/<model>/`` holds ``weights.safetensors``, ``network.json``, ``curve.csv`` and ``environment.json``.
+The weights are the best epoch's, with batch norms averaged over fresh batches and logits divided by a fitted
+temperature.
 Checkpoints lie in ``results/checkpoints/<model>/<fingerprint>/`` until a training is done, also those of one that
 failed; a training that was stopped goes on from its last epoch if nothing that determines it has changed.
 """
