@@ -39,14 +39,15 @@ ship: install    ## put that network into the package, with its card
 benchmarks: install  ## the shipped network on every benchmark: results/tables/benchmarks.md, half an hour
 	$(SNAKEMAKE) -- results/tables/benchmarks.csv results/figures/benchmark_shipped.png
 
-ablation: install  ## what each step of the recipe brings: results/tables/ablation.md, doses.md, variety.md, five hours
-	$(SNAKEMAKE) --configfile $(WORKSTATION) workflow/presets/ablation.yaml \
-	  -- results/tables/ablation.csv results/tables/doses.csv results/tables/variety.csv
+ABLATION := ablation options doses crystals variety
+
+ablation: install  ## what each step of the recipe brings, in five tables and hours (make ablation ABLATION=options: one of them)
+	$(SNAKEMAKE) --configfile $(WORKSTATION) workflow/presets/ablation.yaml -- $(ABLATION:%=results/tables/%.csv)
 
 readme: run convergence benchmarks  ## put what the README shows into results/readme/ (ablation tables where they were made)
 	mkdir -p results/readme
-	for name in table1.csv study_convergence.csv benchmarks.csv benchmarks.md ablation.csv ablation.md doses.csv doses.md variety.csv variety.md; do \
-	  if [ -f results/tables/$$name ]; then cp results/tables/$$name* results/readme/; fi; done
+	for name in table1 study_convergence benchmarks $(ABLATION); do for kind in csv md; do \
+	  if [ -f results/tables/$$name.$$kind ]; then cp results/tables/$$name.$$kind* results/readme/; fi; done; done
 	for name in fig1_depth montage study_convergence benchmark_shipped; do \
 	  cp results/figures/$$name.png* results/readme/; done
 
