@@ -606,6 +606,9 @@ def test_the_loss_of_columns_by_hand():
     loss = column_cross_entropy(logits, depth, columns)
     assert float(loss) == pytest.approx(float(-torch.stack(expected).log().mean()), rel=1e-5)
     assert float(column_cross_entropy(logits, depth, torch.zeros_like(columns))) == 0
+    weighed = column_cross_entropy(logits, depth, columns, torch.tensor([0.25, 3.0]))
+    first, second, third = -torch.stack(expected).log()
+    assert float(weighed) == pytest.approx(float(0.25 * (first + second) + 3 * third) / 3, rel=1e-5)
 
 
 def test_a_card_tells_the_doses_of_all_data_sets(shards, tmp_path):

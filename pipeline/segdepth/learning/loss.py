@@ -38,7 +38,7 @@ def ordinal_targets(width_atoms: float) -> Tensor:
     return wanted / wanted.sum(1, keepdim=True)
 
 
-def column_cross_entropy(logits: Tensor, depth: Tensor, columns: Tensor) -> Tensor:
+def column_cross_entropy(logits: Tensor, depth: Tensor, columns: Tensor, importance: Tensor | None = None) -> Tensor:
     """Mean over columns of - log P[n], P the mean of the probabilities over the pixels of a column's centre: the one
     vector a column that evaluations and ``columns.csv`` judge by. 0 without columns.
 
@@ -46,13 +46,15 @@ def column_cross_entropy(logits: Tensor, depth: Tensor, columns: Tensor) -> Tens
     ----------
     logits : (batch, class, y, x).
     depth, columns : (batch, y, x); columns are numbered within each sample, 0 is none.
+    importance : (batch,), how much the columns of each sample count; without it, 1.
     """
     inside = columns > 0
     if not inside.any():
         return logits.sum() * 0.0
     sample = torch.arange(len(columns), device=columns.device)[:, None, None].expand_as(columns)
     keys = (sample[inside].long() << 32) + columns[inside]
-    _, column, size = torch.unique(keys, return_inverse=True, return_counts=True)
+    found, column, size = torch.unique(keys, return_inverse=True, return_counts=True)
     right = logits.float().softmax(1).gather(1, depth.long()[:, None])[:, 0][inside]
     pooled = torch.zeros(len(size), device=right.device).index_add_(0, column, right) / size
-    return -pooled.clamp_min(1e-6).log().mean()
+    each = -pooled.clamp_min(1e-6).log()
+    return (each if importance is None else each * importance[found >> 32]).mean()

@@ -32,7 +32,8 @@ class DepthModule(lightning.LightningModule):
         logits = self(batch.noisy)
         loss = weighted_cross_entropy(logits, batch.depth, batch.weight, self.targets, batch.importance)
         if share := self.training_block.column_share:
-            loss = (1 - share) * loss + share * column_cross_entropy(logits, batch.depth, batch.columns)
+            columns = column_cross_entropy(logits, batch.depth, batch.columns, batch.importance)
+            loss = (1 - share) * loss + share * columns
         self._check_finite(loss.detach(), "loss")
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.noisy))
         return loss
