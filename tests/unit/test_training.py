@@ -18,6 +18,7 @@ from segdepth.config import ConfigError, Dataset, Imaging, Labels, Model, Specim
 from segdepth.labels.depth import project_depth
 from segdepth.learning import samples as samples_module
 from segdepth.learning.callbacks import CURVE_FIELDS, Curve
+from segdepth.learning.learnt import structures_learnt
 from segdepth.learning.lessons import Lesson, join_lessons
 from segdepth.learning.loss import column_cross_entropy, ordinal_targets, weighted_cross_entropy
 from segdepth.learning.network_files import load_network
@@ -618,3 +619,27 @@ def test_a_card_tells_the_doses_of_all_data_sets(shards, tmp_path):
     lessons = [lesson(shards), lesson(shards, other, lens)]
     card = load_network(train(shards, tmp_path, model.training, model=model, lessons=lessons))[1]
     assert card.dose_lambda == 2.5 and tuple(card.doses) == (2.5, 10.0)
+
+
+def test_a_training_goes_on_from_another_network_and_tells_so(shards, tmp_path):
+    """With steps of next to nothing it stays where it began; the crystals of both are known as seen."""
+    first = train(shards, tmp_path / "a", block(epochs=1))
+    crawl = block(epochs=1, learning_rate=1e-9, seed=5, norm_batches=0)
+    model = Model(datasets=["d"], architecture={"base_channels": 2}, training=crawl, start=str(first))
+    other = lesson(shards, DATASET.model_copy(update={"specimen": "other"}))
+    second = train(shards, tmp_path / "b", crawl, model=model, lessons=[other])
+    begun, ended, fresh = (
+        load_network(folder)[0].encoder[0][0].weight for folder in (first, second, train(shards, tmp_path / "c", crawl))
+    )
+    assert torch.allclose(begun, ended, atol=1e-6) and not torch.allclose(begun, fresh, atol=1e-2)
+    assert str(first.resolve()) in [str((second.parent / g["path"]).resolve()) for g in read_manifest(second)["inputs"]]
+    assert structures_learnt(second, "s", 3) == structures_learnt(first, "s", 3) != set()
+    assert structures_learnt(second, "other", 3)
+
+
+def test_a_training_refuses_to_begin_with_another_architecture(shards, tmp_path):
+    first = train(shards, tmp_path / "a", block(epochs=1))
+    model = Model(datasets=["d"], architecture={"base_channels": 4}, training=block(), start=str(first))
+    with pytest.raises(ConfigError, match=r"models.net.start: got .*, which is binned with base_channels 2"):
+        train(shards, tmp_path / "b", block(), model=model)
+    assert not (tmp_path / "b" / "checkpoints").exists()

@@ -24,5 +24,6 @@ try:
     check_files(cfg)
     check_grids(cfg)
     check_shipped(cfg)
+    check_beginnings(cfg)
 except ConfigError as failure:
     refuse(failure)

@@ -93,6 +93,11 @@ def lesson_shards(model, shards_of):
     return [path for name in cfg.models[model].datasets for path in shards_of(name)]
 
 
+def start_of(model):
+    """Folder of the network that a training begins with, if there is one."""
+    return [cfg.models[model].start] if cfg.models[model].start else []
+
+
 def lesson_options(model):
     """The blocks of a model's data sets as the command's options."""
     options = [

@@ -5,8 +5,9 @@ rule train_model:
     input:
         waves=lambda w: ancient(lesson_shards(w.model, wave_shards)),
         depth=lambda w: ancient(lesson_shards(w.model, depth_shards)),
+        start=lambda w: ancient(start_of(w.model)),
         manifests=lambda w: manifests(
-            distinct(lesson_shards(w.model, wave_shards) + lesson_shards(w.model, depth_shards))
+            distinct(lesson_shards(w.model, wave_shards) + lesson_shards(w.model, depth_shards)) + start_of(w.model)
         ),
     output:
         network=directory("results/models/{model}"),

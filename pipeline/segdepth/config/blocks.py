@@ -469,6 +469,11 @@ class Model(Block):
         description="what it learns from, each structure as often; the first one's dose is the network's own"
     )
     architecture: Architecture = Architecture()
+    start: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="folder of a trained network of the same architecture, whose weights the training begins with: "
+        "results/models/NAME, or one that comes from elsewhere; without it, it begins at random",
+    )
     mirrored: bool = Field(
         False, description="estimates are means over the frame and its mirror image, at twice the time"
     )

@@ -208,9 +208,16 @@ def _training(origin: Origin) -> str:
         rows += [[name.replace("_", " "), _shown(item)] for name, item in told.items()]
     versions = ", ".join(f"{name} {number}" for name, number in sorted(origin.versions.items()))
     recipe = yaml.safe_dump(origin.recipe, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    start = origin.model.get("start")
+    began = (
+        f". It began with the weights of `{start}`, which had learned before from what its own card tells; the table "
+        "above and the seconds below are of the training that followed."
+        if start
+        else ":"
+    )
     return (
         f"## How it was trained\n\n`snakemake --cores all results/models/{origin.name}` at commit `{origin.commit}` "
-        f"(segdepth {origin.versions.get('segdepth', 'unknown')}), with this in `config.yaml`:\n\n"
+        f"(segdepth {origin.versions.get('segdepth', 'unknown')}), with this in `config.yaml`{began}\n\n"
         f"```yaml\n{recipe}```\n\n{_table(rows)}\n\nVersions: {versions}."
     )
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from segdepth.store.manifest import StoreError, read_manifest
 
 
-def structures_learnt(model: Path, specimen_name: str, root_seed: int) -> set[int]:
-    """Indices of the specimen's structures that the network was trained or validated on.
+def notes_learnt(model: Path | str) -> list[dict]:
+    """What its manifest notes: ``specimen``, ``root_seed`` and ``indices`` of each data set, those of the network that
+    it began with among them.
 
     Raises
     ------
@@ -18,5 +19,17 @@ def structures_learnt(model: Path, specimen_name: str, root_seed: int) -> set[in
     notes = read_manifest(model)["notes"].get("training_structures", [])
     if not isinstance(notes, list):
         raise StoreError(f"{model}: was trained by another version, which tells otherwise from what; train it again")
-    same = [note["indices"] for note in notes if (note["specimen"], note["root_seed"]) == (specimen_name, root_seed)]
+    return notes
+
+
+def structures_learnt(model: Path, specimen_name: str, root_seed: int) -> set[int]:
+    """Indices of the specimen's structures that the network was trained or validated on.
+
+    Raises
+    ------
+    StoreError
+        Its manifest is missing, or is another version's.
+    """
+    key = (specimen_name, root_seed)
+    same = [note["indices"] for note in notes_learnt(model) if (note["specimen"], note["root_seed"]) == key]
     return {index for indices in same for index in indices}

@@ -69,6 +69,25 @@ def misfit(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]
     return next((f"the network has no tensor {name}" for name in found if name not in wanted), None)
 
 
+def load_weights(network: nn.Module, folder: str | Path) -> None:
+    """Give a network the weights of a trained or shipped one, of its own architecture.
+
+    Raises
+    ------
+    StoreError
+        That one is missing, was edited, or does not fit.
+    """
+    folder = Path(folder)
+    check_whole(folder, ("train-model", "ship-model"))
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as failure:
+        raise StoreError(f"{folder / WEIGHTS}: cannot be read ({str(failure).splitlines()[0]})") from None
+    if told := misfit(network.state_dict(), weights):
+        raise StoreError(f"{folder / WEIGHTS}: does not fit the network that is to begin with it ({told})")
+    network.load_state_dict(weights)
+
+
 def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, NetworkCard]:
     """The network in evaluation mode, ``channels_last``, and its card.
 

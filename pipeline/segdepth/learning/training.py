@@ -31,11 +31,13 @@ from torch.utils.data import DataLoader
 
 from segdepth.config import CLASSES, Architecture, ConfigError, Model, Training, check_learnable
 from segdepth.devices import in_bfloat16, torch_device
+from segdepth.learning.beginning import check_beginning
 from segdepth.learning.callbacks import Curve, Progress
+from segdepth.learning.learnt import notes_learnt
 from segdepth.learning.lessons import Lesson
 from segdepth.learning.mirrored import Mirrored
 from segdepth.learning.module import METRICS, DepthModule
-from segdepth.learning.network_files import ENVIRONMENT, NetworkCard, misfit, save_network
+from segdepth.learning.network_files import ENVIRONMENT, NetworkCard, load_weights, misfit, save_network
 from segdepth.learning.networks import make_network
 from segdepth.learning.norm_statistics import average_norm_statistics, fresh_samples
 from segdepth.learning.samples import KEPT_BYTES, Batch, Source, TrainingSamples, fixed_batches
@@ -104,6 +106,18 @@ def _samples(
     held_out = [source.part(lesson.indices("validation")) for lesson, source in zip(lessons, sources)]
     validation = fixed_batches(held_out, block, root_seed, where)
     return TrainingSamples(train, block, where, rank), validation
+
+
+def _learnt(lessons: list[Lesson], root_seed: int) -> list[dict]:
+    """The structures that a network learns from and is chosen by, of each data set."""
+    return [
+        {
+            "specimen": lesson.dataset.specimen,
+            "root_seed": root_seed,
+            "indices": sorted(lesson.indices("train") + lesson.indices("validation")),
+        }
+        for lesson in lessons
+    ]
 
 
 def build_network(architecture: Architecture, seed: int) -> nn.Module:
@@ -194,9 +208,14 @@ def train_model(
     if threads:
         torch.set_num_threads(threads)
     inputs = list(dict.fromkeys(path for lesson in lessons for path in (*lesson.waves, *lesson.depth)))
+    if model.start is not None:
+        check_beginning(f"models.{name}.start", Path(model.start), model.architecture)
+        inputs.append(Path(model.start))
     check_target(out, COMMAND, inputs)
     block: Training = model.training
     network = build_network(model.architecture, block.seed)
+    if model.start is not None:
+        load_weights(network, model.start)
     sources = [lesson.source(KEPT_BYTES // len(lessons)) for lesson in lessons]
     steps = block.epoch_steps * block.epochs
     module = DepthModule(network.to(memory_format=torch.channels_last), block, steps)
@@ -289,16 +308,7 @@ def train_model(
             "lessons": [lesson.as_json() for lesson in lessons],
         },
         seeds={"root_seed": root_seed, "training": block.seed},
-        notes={
-            "training_structures": [
-                {
-                    "specimen": lesson.dataset.specimen,
-                    "root_seed": root_seed,
-                    "indices": sorted(lesson.indices("train") + lesson.indices("validation")),
-                }
-                for lesson in lessons
-            ]
-        },
+        notes={"training_structures": _learnt(lessons, root_seed) + (notes_learnt(model.start) if model.start else [])},
     ) as partial:
         partial.mkdir()
         save_network(module.network, card, partial)

@@ -1,0 +1,91 @@
+"""Trainings that begin with the weights of a trained network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from segdepth.config import Architecture, Config, ConfigError, load_config
+from segdepth.learning.beginning import check_beginning, check_beginnings
+from segdepth.learning.learnt import structures_learnt
+from segdepth.learning.network_files import NetworkCard, load_network, load_weights, save_network
+from segdepth.learning.networks import make_network
+from segdepth.store.manifest import StoreError, writing
+
+ROOT = Path(__file__).parents[2]
+LEARNT = [{"specimen": "s", "root_seed": 3, "indices": [4, 7]}]
+
+
+def trained(folder: Path, base_channels: int = 2, command: str = "train-model") -> Path:
+    card = NetworkCard("binned", base_channels, 11, 21.0, 21.0, 5411.0, 2.5, {})
+    with writing(folder, command=command, code="c", parameters={}, notes={"training_structures": LEARNT}) as partial:
+        partial.mkdir()
+        save_network(make_network("binned", base_channels), card, partial)
+    return folder
+
+
+def with_models(**models) -> Config:
+    """The default configuration with other models of two channels, each with its ``start``."""
+    config = load_config(ROOT / "config.yaml")
+    small = config.models["unet16"].model_copy(update={"architecture": Architecture(base_channels=2)})
+    return config.model_copy(
+        update={"models": {name: small.model_copy(update={"start": start}) for name, start in models.items()}}
+    )
+
+
+def test_a_network_gets_all_of_the_others_weights(tmp_path):
+    folder, network = trained(tmp_path / "first"), make_network("binned", 2)
+    load_weights(network, folder)
+    wanted = load_network(folder)[0].state_dict()
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("harm", ["edited", "wide", "kind"])
+def test_weights_that_are_not_whole_or_do_not_fit_are_refused(tmp_path, harm):
+    folder = trained(tmp_path / "first", 4 if harm == "wide" else 2, "ship-it" if harm == "kind" else "ship-model")
+    if harm == "edited":
+        (folder / "weights.safetensors").write_bytes(b"no weights")
+    with pytest.raises(StoreError, match="edited|does not fit|was made by"):
+        load_weights(make_network("binned", 2), folder)
+
+
+def test_a_beginning_is_known_by_its_card(tmp_path):
+    folder = trained(tmp_path / "first")
+    check_beginning("models.a.start", folder, Architecture(base_channels=2))
+    with pytest.raises(ConfigError, match=r"models.a.start: got .*first, which is binned with base_channels 2; .* 4"):
+        check_beginning("models.a.start", folder, Architecture(base_channels=4))
+    (folder / "network.json").write_text(json.dumps({"variant": "round", "base_channels": 2}))
+    for place in (folder, tmp_path / "nowhere"):
+        with pytest.raises(ConfigError, match="no trained network lies there"):
+            check_beginning("models.a.start", place, Architecture(base_channels=2))
+
+
+def test_one_training_may_follow_another_but_none_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trained(tmp_path / "first")
+    check_beginnings(with_models(a="first", b="results/models/a", c=None, d="results/models/c"))
+    with pytest.raises(ConfigError, match="circle: a <- b <- a"):
+        check_beginnings(with_models(a="results/models/b", b="results/models/a"))
+    with pytest.raises(ConfigError, match="circle: a <- a"):
+        check_beginnings(with_models(a="results/models/a"))
+    with pytest.raises(ConfigError, match=r"models.a.start: got results/models/z; no trained network"):
+        check_beginnings(with_models(a="results/models/z"))
+    config = with_models(a="results/models/b", b=None)
+    other = config.models["b"].model_copy(update={"architecture": Architecture(base_channels=4)})
+    with pytest.raises(ConfigError, match="base_channels 4; the network to be trained is binned with base_channels 2"):
+        check_beginnings(config.model_copy(update={"models": config.models | {"b": other}}))
+
+
+def test_the_networks_that_presets_begin_with_are_whole(tmp_path):
+    """And stay so wherever the checkout lies."""
+    for card in sorted((ROOT / "workflow" / "networks").glob("*/network/network.json")):
+        folder = tmp_path / card.parts[-3]
+        shutil.copytree(card.parents[1], folder)
+        network = load_network(folder / "network")[0]
+        load_weights(network, folder / "network")
+        assert not structures_learnt(folder / "network", "benchmark_smooth", 20260117)
+        assert structures_learnt(folder / "network", "train_smooth", 20260117)
