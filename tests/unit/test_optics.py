@@ -38,7 +38,7 @@ def former(
 
 def form(which: ImageFormer, wave: np.ndarray, values: Lens) -> np.ndarray:
     batch = len(values.c1_pm)
-    return which.form(torch.as_tensor(wave).expand(batch, -1, -1), values).numpy()
+    return which.form(torch.as_tensor(wave).expand(batch, -1, -1), values).cpu().numpy()
 
 
 ORDERS = stored_orders(CELL, 300, 40)

@@ -22,12 +22,12 @@ def laid_over(*names: str) -> Config:
 
 
 def test_every_preset_is_known_here():
-    assert {path.stem for path in PRESETS.glob("*.yaml")} == {"workstation", "paper", "ablation"}
+    assert {path.stem for path in PRESETS.glob("*.yaml")} == {"workstation", "gpu", "paper", "ablation"}
 
 
 def test_the_benchmarks_are_the_same_in_every_preset_and_never_learnt_from():
     default = load_config(ROOT / "config.yaml")
-    for names in (["workstation"], ["paper"], ["workstation", "ablation"]):
+    for names in (["workstation"], ["workstation", "gpu"], ["paper"], ["workstation", "ablation"]):
         config = laid_over(*names)
         for section in ("specimens", "beams", "imaging", "labels", "datasets"):
             theirs = getattr(config, section)
@@ -116,3 +116,13 @@ def test_the_papers_way_sees_no_image_twice_in_ten_minutes():
     images = len(structures) * len(config.imaging[dataset.imaging].defocus_values_nm)
     training = model.training
     assert images > training.epoch_samples * training.epochs and not training.fresh_optics
+
+
+def test_the_gpus_network_learns_what_the_workstations_does():
+    config = laid_over("workstation", "gpu")
+    theirs, ours = config.models["workstation"], config.models["gpu"]
+    assert ours.datasets == theirs.datasets and ours.architecture == theirs.architecture and ours.start == theirs.start
+    same = {"dose_lambda", "dose_importance", "crop_pixels", "optimizer", "flip", "fresh_optics"}
+    assert ours.training.model_dump(include=same) == theirs.training.model_dump(include=same)
+    seen = [block.training.epoch_samples * block.training.epochs for block in (ours, theirs)]
+    assert seen[0] > 10 * seen[1]

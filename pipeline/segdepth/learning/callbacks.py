@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from tqdm import tqdm
 
 from segdepth.learning.module import METRICS
 
+SHOWN_SECONDS = 2.0
+"""From one reading of the loss to the next: a reading waits for the device."""
+
 CURVE_FIELDS = ("epoch", "step", "train_loss", "validation_loss", *METRICS, "learning_rate")
 
 
@@ -19,7 +23,7 @@ class Progress(Callback):
     """Steps done and left, time left, loss and validation metrics on one line."""
 
     def __init__(self, name: str, total_steps: int) -> None:
-        self._name, self._total, self._bar = name, total_steps, None
+        self._name, self._total, self._bar, self._shown = name, total_steps, None, 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._bar = tqdm(
@@ -27,12 +31,15 @@ class Progress(Callback):
             initial=trainer.global_step,
             desc=f"training {self._name}",
             unit="step",
-            mininterval=2,
+            mininterval=SHOWN_SECONDS,
             disable=not trainer.is_global_zero,
         )
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         self._bar.update(trainer.global_step - self._bar.n)
+        if time.monotonic() - self._shown < SHOWN_SECONDS:
+            return
+        self._shown = time.monotonic()
         shown = {"loss": f"{float(outputs['loss']):.3f}"}
         for label, key in (("validation", "validation_loss"), ("centre", "centre_accuracy")):
             if key in trainer.callback_metrics:

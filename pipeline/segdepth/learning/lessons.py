@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from segdepth.config import ConfigError, Dataset, Imaging, Labels, LessonBlocks, Specimen
 from segdepth.learning.samples import Source, StructureShelf
 
@@ -28,11 +30,10 @@ class Lesson:
     def indices(self, part: str) -> list[int]:
         return self.dataset.structures_of(part, self.specimen)
 
-    def source(self, kept_bytes: int) -> Source:
-        """Its training and validation structures."""
-        shelf = StructureShelf(
-            self.waves, self.depth, self.indices("train") + self.indices("validation"), kept_bytes=kept_bytes
-        )
+    def source(self, kept_bytes: int, device: torch.device | str = "cpu") -> Source:
+        """Its training and validation structures, of which so much stays in the device's memory."""
+        wanted = self.indices("train") + self.indices("validation")
+        shelf = StructureShelf(self.waves, self.depth, wanted, kept_bytes=kept_bytes, device=device)
         return Source(shelf, self.imaging, self.dataset.dose_lambda, self.dataset.specimen)
 
     def as_json(self) -> dict:

@@ -12,6 +12,9 @@ from segdepth.learning.optimizer import make_optimizer
 from segdepth.learning.samples import Batch
 from segdepth.specimen.lattice import ATOMIC_NUMBER
 
+CHECK_STEPS = 32
+"""Steps from one look at the loss to the next: a look waits for the device, which then has nothing to do."""
+
 METRICS = ("centre_accuracy", "centre_accuracy_Ce", "centre_accuracy_O")
 
 
@@ -22,21 +25,29 @@ class DepthModule(lightning.LightningModule):
         super().__init__()
         self.network, self.training_block, self.total_steps = network, training, total_steps
         self._hits: Tensor | None = None
+        self._losses: Tensor | None = None  # their sum: once not finite, always not finite
         width = training.ordinal_width_atoms
         self.register_buffer("targets", ordinal_targets(width) if width else None, persistent=False)
 
     def forward(self, noisy: Tensor) -> Tensor:
         return self.network(noisy.contiguous(memory_format=torch.channels_last))
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: Batch, number: int) -> Tensor:
         logits = self(batch.noisy)
         loss = weighted_cross_entropy(logits, batch.depth, batch.weight, self.targets, batch.importance)
         if share := self.training_block.column_share:
             columns = column_cross_entropy(logits, batch.depth, batch.columns, batch.importance)
             loss = (1 - share) * loss + share * columns
-        self._check_finite(loss.detach(), "loss")
+        self._losses = loss.detach() if self._losses is None else self._losses + loss.detach()
+        if number % CHECK_STEPS == 0:
+            self._check_losses()
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.noisy))
         return loss
+
+    def _check_losses(self) -> None:
+        if self._losses is not None:
+            self._check_finite(self._losses, "loss")
+            self._losses = None
 
     def _check_finite(self, loss: Tensor, what: str) -> None:
         """Before anything is kept; every process must stop where one has to."""
@@ -44,11 +55,12 @@ class DepthModule(lightning.LightningModule):
         if bad > 0:
             told = "not finite" if torch.isfinite(loss) else str(float(loss))
             raise ConfigError(
-                f"the {what} became {told} at step {self.global_step}; lower training.learning_rate "
+                f"the {what} became {told} by step {self.global_step}; lower training.learning_rate "
                 f"(got {self.training_block.learning_rate:g}); the last good checkpoint stays"
             )
 
     def on_validation_epoch_start(self) -> None:
+        self._check_losses()
         self._hits = torch.zeros(2, 2, device=self.device)  # element (Ce, O) by (right, all)
 
     def validation_step(self, batch: Batch, _: int) -> None:

@@ -9,6 +9,7 @@ whole and then cut: every pixel takes all of the wave, whose periodic cell is la
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -43,6 +44,12 @@ KEPT_BYTES = 500_000_000
 """What shelves keep in memory, enough for the structures of a pool; the rest is read again when it is drawn, so that
 memory does not grow with the data."""
 
+KEPT_GPU_SHARE = 0.1
+"""Of a GPU's memory, for the same: a GPU learns faster than a disk gives."""
+
+READERS = 8
+"""Threads that fill a GPU's shelves before the first step."""
+
 VALIDATION_BYTES = 400_000_000
 """Validation images are kept in memory: of as many structures, evenly chosen, as fit in here."""
 
@@ -61,6 +68,7 @@ class StructureShelf:
     waves, depth : shards of waves and of depth maps, in the same order.
     wanted : indices in the plan.
     kept_bytes : how much of it stays in memory.
+    device : where it is kept.
 
     Raises
     ------
@@ -69,12 +77,19 @@ class StructureShelf:
     """
 
     def __init__(
-        self, waves: list[Path], depth: list[Path], wanted: list[int], *, kept_bytes: int | None = None
+        self,
+        waves: list[Path],
+        depth: list[Path],
+        wanted: list[int],
+        *,
+        kept_bytes: int | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         if len(waves) != len(depth):
             raise ConfigError(f"got {len(waves)} shards of waves and {len(depth)} of depth; as many of each are needed")
         chosen = set(wanted)
         self._kept_bytes = KEPT_BYTES if kept_bytes is None else kept_bytes
+        self.device = torch.device(device)
         self.indices: list[int] = []
         self._places: list[tuple[xr.Dataset, xr.Dataset, int, int]] = []
         for wave_path, depth_path in zip(waves, depth, strict=True):
@@ -98,8 +113,15 @@ class StructureShelf:
             return
         store, maps, *_ = self._places[0]
         each = store["wave"][0].nbytes + BYTES_A_LABEL * maps["depth"][0].size
-        keep = max(1, self._kept_bytes // each)
-        self.wave, self.maps = lru_cache(keep)(self._read_wave), lru_cache(keep)(self._read_maps)
+        self._keep = max(1, self._kept_bytes // each)
+        self.wave, self.maps = lru_cache(self._keep)(self._read_wave), lru_cache(self._keep)(self._read_maps)
+
+    def read_ahead(self) -> None:
+        """Read now, several at a time, what stays in memory."""
+        with ThreadPoolExecutor(READERS) as pool:
+            positions = range(min(len(self), self._keep))
+            for _ in pool.map(lambda position: (self.wave(position), self.maps(position)), positions):
+                pass
 
     def part(self, indices: list[int]) -> StructureShelf:
         """The same shelf with some of its structures."""
@@ -115,14 +137,21 @@ class StructureShelf:
     def _read_wave(self, position: int) -> Tensor:
         """(configuration, ky, kx) of the structure at a position of ``indices``."""
         store, _, row, _ = self._places[position]
-        return torch.as_tensor(store["wave"][row].values)
+        return torch.as_tensor(store["wave"][row].values).to(self.device)
 
     def _read_maps(self, position: int) -> dict[str, Tensor]:
         """``depth``, ``weight``, ``regions``, ``columns``, each (y, x)."""
         _, store, _, row = self._places[position]
         maps = {name: store[variable][row].values for name, variable in MAPS.items()}
         maps["columns"] = number_columns(maps["regions"])
-        return {name: torch.as_tensor(values) for name, values in maps.items()}
+        return {name: torch.as_tensor(values).to(self.device) for name, values in maps.items()}
+
+
+def kept_bytes(device: torch.device) -> int:
+    """What all shelves together keep in a device's memory."""
+    if device.type == "cpu":
+        return KEPT_BYTES
+    return int(KEPT_GPU_SHARE * torch.cuda.get_device_properties(device).total_memory)
 
 
 def number_columns(regions: np.ndarray) -> np.ndarray:
@@ -185,6 +214,28 @@ def dose_importance(doses: np.ndarray, low: np.ndarray, high: np.ndarray, power:
     span = power * (high - low)
     mean = np.exp(power * low) * np.divide(np.expm1(span), span, out=np.ones_like(span), where=span > 0)
     return doses**power / mean
+
+
+def _sent(values: np.ndarray, device: torch.device) -> Tensor:
+    """On the device, without waiting for what it has still to do."""
+    return torch.as_tensor(values).to(device, non_blocking=True)
+
+
+class Crops(NamedTuple):
+    """Where each sample of a batch is cut, in label pixels, and whether it is mirrored along x; arrays (n,)."""
+
+    tops: np.ndarray
+    lefts: np.ndarray
+    mirrored: np.ndarray
+
+    def cut(self, maps: Tensor, size: int, ratio: int = 1) -> Tensor:
+        """(n, size, size) of maps (n, y, x) with ``ratio`` pixels a label pixel."""
+        steps = np.arange(size)
+        rows = ratio * self.tops[:, None] + steps
+        columns = ratio * self.lefts[:, None] + np.where(self.mirrored[:, None], steps[::-1], steps)
+        rows, columns = (_sent(each, maps.device) for each in (rows, columns))
+        sample = torch.arange(len(maps), device=maps.device)
+        return maps[sample[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 class TrainingSamples(IterableDataset):
@@ -250,7 +301,7 @@ class TrainingSamples(IterableDataset):
                 formed = former.form(waves, lens.part(slice(first, first + len(some))))
                 if images is None:
                     images = formed.new_empty((len(which), *formed.shape[1:]))
-                images[torch.as_tensor(some, device=formed.device)] = formed
+                images[_sent(some, formed.device)] = formed
         return images
 
     def _defocus(self, imaging: Imaging, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -266,24 +317,27 @@ class TrainingSamples(IterableDataset):
         label_crop = crop // ratio
         room = images.shape[-1] // ratio - label_crop
         owner = self._source_of(which[batch])
-        parts: dict[str, list[Tensor]] = {name: [] for name in ("image", *LABELS)}
-        for position, number in zip(batch, owner):
-            row, column = (int(value) for value in rng.integers(room + 1, size=2))
-            mirrored = self.training.flip and rng.random() < 0.5
-            maps = self.sources[number].structures.maps(int(which[position] - self._first[number]))
-            cut = {name: values[row : row + label_crop, column : column + label_crop] for name, values in maps.items()}
-            top, left = row * ratio, column * ratio
-            cut["image"] = images[position, top : top + crop, left : left + crop]
-            for name, values in cut.items():
-                parts[name].append(values.flip(-1) if mirrored else values)
-        stacked = {name: torch.stack(values).to(self.device) for name, values in parts.items()}
+        tops, lefts, mirrored = (np.empty(len(batch), int) for _ in range(3))
+        for place in range(len(batch)):
+            tops[place], lefts[place] = rng.integers(room + 1, size=2)
+            mirrored[place] = self.training.flip and rng.random() < 0.5
+        crops = Crops(tops, lefts, mirrored.astype(bool))
+        maps = [
+            self.sources[number].structures.maps(int(which[position] - self._first[number]))
+            for position, number in zip(batch, owner)
+        ]
+        stacked = {
+            name: crops.cut(torch.stack([one[name] for one in maps]).to(self.device), label_crop) for name in LABELS
+        }
+        chosen = images[_sent(batch, images.device)]
+        image = crops.cut(chosen, crop, ratio)
         low, high = np.log(self.doses[owner]).T
         doses = np.exp(rng.uniform(low, high))
         counted = np.array([source.imaging.detection_efficiency for source in self.sources])[owner]
-        electrons = torch.tensor(electrons_per_pixel(doses, self.pixel_pm, counted), dtype=torch.float32)
-        grainy = noisy_batch(stacked.pop("image"), electrons.to(self.device)[:, None, None], noise)
+        electrons = _sent(electrons_per_pixel(doses, self.pixel_pm, counted).astype(np.float32), self.device)
+        grainy = noisy_batch(image, electrons[:, None, None], noise)
         power = self.training.dose_importance
-        counts = torch.tensor(dose_importance(doses, low, high, power), dtype=torch.float32, device=self.device)
+        counts = _sent(dose_importance(doses, low, high, power).astype(np.float32), self.device)
         return Batch(noisy=grainy[:, None], **stacked, importance=counts)
 
 

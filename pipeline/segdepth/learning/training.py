@@ -40,7 +40,7 @@ from segdepth.learning.module import METRICS, DepthModule
 from segdepth.learning.network_files import ENVIRONMENT, NetworkCard, load_weights, misfit, save_network
 from segdepth.learning.networks import make_network
 from segdepth.learning.norm_statistics import average_norm_statistics, fresh_samples
-from segdepth.learning.samples import KEPT_BYTES, Batch, Source, TrainingSamples, fixed_batches
+from segdepth.learning.samples import Batch, Source, TrainingSamples, fixed_batches, kept_bytes
 from segdepth.learning.temperature import divide_logits, fit_temperature, validation_logits
 from segdepth.learning.unet import count_parameters
 from segdepth.store.manifest import check_target, read_manifest, writing
@@ -103,6 +103,9 @@ def _samples(
 ) -> tuple[TrainingSamples, list[Batch]]:
     """What is learnt from, and the held-out batches that it is judged by."""
     train = [source.part(lesson.indices("train")) for lesson, source in zip(lessons, sources)]
+    if where.type == "cuda":
+        for source in train:
+            source.structures.read_ahead()
     held_out = [source.part(lesson.indices("validation")) for lesson, source in zip(lessons, sources)]
     validation = fixed_batches(held_out, block, root_seed, where)
     return TrainingSamples(train, block, where, rank), validation
@@ -216,7 +219,6 @@ def train_model(
     network = build_network(model.architecture, block.seed)
     if model.start is not None:
         load_weights(network, model.start)
-    sources = [lesson.source(KEPT_BYTES // len(lessons)) for lesson in lessons]
     steps = block.epoch_steps * block.epochs
     module = DepthModule(network.to(memory_format=torch.channels_last), block, steps)
 
@@ -239,6 +241,7 @@ def train_model(
         strategy="ddp" if block.devices > 1 else "auto",
         precision=lightning_precision(block.precision, where),
         gradient_clip_val=block.gradient_clip or None,
+        benchmark=where.type == "cuda",  # all batches have one shape: the fastest convolutions are sought once
         max_epochs=block.epochs,
         logger=_tensorboard(checkpoints, folder.name),
         callbacks=[
@@ -256,6 +259,7 @@ def train_model(
         plugins=[LightningEnvironment()],  # starts its own processes, also inside a cluster's job
     )
     where = trainer.strategy.root_device
+    sources = [lesson.source(kept_bytes(where) // len(lessons), where) for lesson in lessons]
     train, validation = _samples(lessons, sources, block, root_seed, where, trainer.global_rank)
     last = folder / "last.ckpt"
     resumed = last.exists()

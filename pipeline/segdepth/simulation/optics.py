@@ -25,6 +25,10 @@ rim of the aperture, so that it is far below 0.1 % of the contrast (``study_conv
 vibration").
 """
 
+SPREAD_STEP_PM = 10.0
+"""Focal spreads are rounded to this before their modes are sought (10 ms each), so that images with a spread of their
+own share them: at 4 nm and 45 mrad it changes an image less than leaving out the weakest modes does."""
+
 GPU_SHARE = 0.5
 """Share of a GPU's free memory that a batch may take."""
 
@@ -54,6 +58,9 @@ def intensity_grid(orders: int, cell_pm: float, vibration_pm: float) -> int:
         return smooth_size(exact)
     clean = math.sqrt(-math.log(ALIAS_DAMPING) / 2) / (math.pi * vibration_pm) * cell_pm
     return smooth_size(min(exact, max(2 * orders + math.ceil(clean), 2 * orders + 2)))
+
+
+_kept_modes = lru_cache(maxsize=256)(focal_modes)
 
 
 class ImageFormer:
@@ -192,7 +199,8 @@ class ImageFormer:
 
     def _average_of_modes(self, coefficients: Tensor, lens: Lens) -> Tensor:
         wave = coefficients * self._transfer(lens, *self._aberrations(lens))
-        kinds = list(zip(lens.focal_spread_pm.tolist(), lens.convergence_rad.tolist()))
+        spreads = (SPREAD_STEP_PM * (lens.focal_spread_pm / SPREAD_STEP_PM).round()).tolist()
+        kinds = list(zip(spreads, lens.convergence_rad.tolist()))
         if len(set(kinds)) == 1:
             maps = self._mode_maps(*kinds[0])[None]
         else:
@@ -216,8 +224,8 @@ class ImageFormer:
     def _make_mode_maps(self, spread_pm: float, convergence_rad: float) -> Tensor:
         """Modes on the grid of orders, (mode, ky, kx)."""
         largest = self._largest_angle
-        table = focal_modes(spread_pm, convergence_rad, largest, self.wavelength_pm, self.focal_modes)
-        table = table.to(self.device, self.complex_dtype)
+        table = _kept_modes(spread_pm, convergence_rad, largest, self.wavelength_pm, self.focal_modes)
+        table = table.to(self.complex_dtype).to(self.device, non_blocking=True)
         place = (self.angle_squared * ((table.shape[1] - 1) / largest**2)).clamp(0, table.shape[1] - 1)
         below = place.long().clamp(max=table.shape[1] - 2)
         return torch.lerp(table[:, below], table[:, below + 1], (place - below).to(self.complex_dtype))
