@@ -217,6 +217,20 @@ def cut_the_power_in_epoch(number: int, monkeypatch):
     return ended
 
 
+def test_a_training_resumed_elsewhere_tells_both_devices(shards, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        cut_the_power_in_epoch(2, patch)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(shards, tmp_path, block())
+    (path,) = (tmp_path / "checkpoints/net").glob("*/last.ckpt")
+    kept = torch.load(path, weights_only=True)
+    assert kept["callbacks"]["Devices"] == {"names": ["cpu"]}
+    kept["callbacks"]["Devices"]["names"] = ["A GPU"]
+    torch.save(kept, path)
+    facts = json.loads((train(shards, tmp_path, block()) / "environment.json").read_text())
+    assert facts["device"] == "A GPU, then cpu"
+
+
 def test_a_stopped_training_goes_on_to_the_same_network(shards, tmp_path, monkeypatch):
     whole = train(shards, tmp_path / "whole", block())
     ended = cut_the_power_in_epoch(2, monkeypatch)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
@@ -52,6 +53,25 @@ class Progress(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self.on_fit_end(trainer, pl_module)
+
+
+class Devices(Callback):
+    """What a training ran on, in order; kept in checkpoints, so that one that was resumed elsewhere tells both."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        here = trainer.strategy.root_device
+        name = torch.cuda.get_device_name(here) if here.type == "cuda" else here.type
+        if self.names[-1:] != [name]:
+            self.names.append(name)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"names": self.names}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.names = list(state_dict["names"])
 
 
 class Curve(Callback):

@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader
 from segdepth.config import CLASSES, Architecture, ConfigError, Model, Training, check_learnable
 from segdepth.devices import in_bfloat16, torch_device
 from segdepth.learning.beginning import check_beginning
-from segdepth.learning.callbacks import Curve, Progress
+from segdepth.learning.callbacks import Curve, Devices, Progress
 from segdepth.learning.learnt import notes_learnt
 from segdepth.learning.lessons import Lesson
 from segdepth.learning.mirrored import Mirrored
@@ -167,12 +167,10 @@ def _validate(module: DepthModule, validation: list[Batch], where: torch.device,
     return {name: float(found[name]) for name in ("validation_loss", *METRICS)}
 
 
-def _environment(facts: dict, block: Training, curve: Curve) -> dict:
+def _environment(facts: dict, where: torch.device, block: Training, curve: Curve) -> dict:
     """Where the network was trained, and what came of it."""
-    where: torch.device = facts["device"]
     chosen = min(curve.rows, key=lambda row: row["validation_loss"])
     return facts | {
-        "device": str(where) if where.type == "cpu" else torch.cuda.get_device_name(where),
         "processor": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "precision": lightning_precision(block.precision, where),
@@ -234,7 +232,7 @@ def train_model(
         save_on_train_epoch_end=True,  # when the curve has this epoch's row
         enable_version_counter=False,
     )
-    curve, timer = Curve(), Timer()
+    curve, devices, timer = Curve(), Devices(), Timer()
     trainer = lightning.Trainer(
         accelerator="gpu" if where.type == "cuda" else "cpu",
         devices=block.devices,
@@ -247,6 +245,7 @@ def train_model(
         callbacks=[
             Progress(name, steps),
             curve,
+            devices,
             timer,  # of all runs of a training that was stopped: its state is in the checkpoints
             EarlyStopping("validation_loss", patience=block.patience_epochs, mode="min"),
             best,
@@ -297,7 +296,7 @@ def train_model(
     divide_logits(module.network, temperature)
     card = _card(model, lessons, sources, temperature)
     facts = {
-        "device": where,
+        "device": ", then ".join(devices.names),
         "training_seconds": round(seconds, 1),
         "parameters": count_parameters(network),
         "final": final,
@@ -317,6 +316,6 @@ def train_model(
         partial.mkdir()
         save_network(module.network, card, partial)
         curve.write(partial / "curve.csv")
-        environment = json.dumps(_environment(facts, block, curve), indent=1, sort_keys=True)
+        environment = json.dumps(_environment(facts, where, block, curve), indent=1, sort_keys=True)
         (partial / ENVIRONMENT).write_text(environment + "\n", encoding="utf-8")
     _remove_checkpoints(checkpoints)
