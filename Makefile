@@ -4,7 +4,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test install report convergence workstation ship benchmarks ablation readme lint lock schema clean help
+.PHONY: run test install report convergence workstation gpu ship benchmarks ablation readme lint lock schema clean help
 
 help:            ## what there is to type
 	@grep -E '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -29,12 +29,16 @@ convergence: install  ## error and time of the simulation's choices: results/fig
 
 SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES)
 WORKSTATION := workflow/presets/workstation.yaml
+GPU := workflow/presets/gpu.yaml
 
 workstation: install  ## train and measure a network for every dose: two hours on two cores
 	$(SNAKEMAKE) --configfile $(WORKSTATION)
 
-ship: install    ## put that network into the package, with its card
-	$(SNAKEMAKE) --configfile $(WORKSTATION) -- pipeline/segdepth/shipped/network
+gpu: install     ## the same network from eleven times as many samples, on a GPU: eight minutes on an H200 and 16 cores
+	$(SNAKEMAKE) --configfile $(WORKSTATION) $(GPU)
+
+ship: install    ## put the workstation's network into the package, with its card (make ship NETWORK=gpu: the GPU's)
+	$(SNAKEMAKE) --configfile $(WORKSTATION) $(if $(filter gpu,$(NETWORK)),$(GPU)) -- pipeline/segdepth/shipped/network
 
 benchmarks: install  ## the shipped network on every benchmark: results/tables/benchmarks.md, half an hour
 	$(SNAKEMAKE) -- results/tables/benchmarks.csv results/figures/benchmark_shipped.png

@@ -11,6 +11,7 @@ from conftest import random_wave
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segdepth.simulation import optics
 from segdepth.simulation.aberrations import Lens, aberration_function, aberration_slope
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.focal import focal_steps
@@ -507,3 +508,16 @@ def test_focal_steps():
     assert steps[0] == -2 and steps[-1] == 2 and np.allclose(np.diff(steps), 0.25)
     assert np.isclose(sum(weights), 1) and np.allclose(np.array(weights) / weights[8], np.exp(-np.square(steps)))
     assert focal_steps(1) == ([0.0], [1.0])
+
+
+def test_spreads_are_rounded_before_their_modes_are_sought(monkeypatch):
+    """Lenses with a spread of their own share modes, and the worst rounding changes little."""
+    which = former(ORDERS, samples=None)
+    sought = []
+    seek = optics._kept_modes
+    monkeypatch.setattr(optics, "_kept_modes", lambda spread, *more: sought.append(spread) or seek(spread, *more))
+    near = [form(which, WAVE, lens(5e3, -9e6, 5e9, spread, 2e-4))[0] for spread in (3996.0, 4000.0, 4004.9)]
+    assert sought == [4000.0] and np.array_equal(near[0], near[1]) and np.array_equal(near[1], near[2])
+    monkeypatch.setattr(optics, "SPREAD_STEP_PM", 1e-3)
+    exact = form(which, WAVE, lens(5e3, -9e6, 5e9, 4004.9, 2e-4))[0]
+    assert 0 < np.std(near[2] - exact) < 3e-3 * np.std(exact)

@@ -23,7 +23,7 @@ from segdepth.learning.lessons import Lesson, join_lessons
 from segdepth.learning.loss import column_cross_entropy, ordinal_targets, weighted_cross_entropy
 from segdepth.learning.network_files import load_network
 from segdepth.learning.norm_statistics import fresh_samples
-from segdepth.learning.samples import Source, StructureShelf, TrainingSamples, fixed_batches, number_columns
+from segdepth.learning.samples import Crops, Source, StructureShelf, TrainingSamples, fixed_batches, number_columns
 from segdepth.learning.training import train_model
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.specimen.build import build_specimens
@@ -149,6 +149,24 @@ def test_norms_are_averaged_over_samples_that_nothing_was_learnt_from(shards):
     assert (
         fresh_samples(TrainingSamples([source(structures)], block(optics_repeats=6), CPU)).training.optics_repeats == 1
     )
+
+
+def test_a_crop_is_the_slice_that_it_names():
+    maps = torch.arange(3 * 10 * 14).reshape(3, 10, 14)
+    crops = Crops(np.array([0, 2, 1]), np.array([3, 0, 2]), np.array([False, True, False]))
+    wanted = [maps[0, 0:4, 3:7], maps[1, 2:6, 0:4].flip(-1), maps[2, 1:5, 2:6]]
+    assert torch.equal(crops.cut(maps, 4), torch.stack(wanted))
+    wanted = [maps[0, 0:4, 6:10], maps[1, 4:8, 0:4].flip(-1), maps[2, 2:6, 4:8]]  # two pixels a label pixel
+    assert torch.equal(crops.cut(maps, 4, ratio=2), torch.stack(wanted))
+
+
+def test_shelves_that_read_ahead_hold_the_same(shards):
+    one, other = (StructureShelf(shards["waves"], shards["depth"], [0, 2, 4, 5]) for _ in range(2))
+    other.read_ahead()
+    for position in range(4):
+        assert torch.equal(one.wave(position), other.wave(position))
+        assert all(torch.equal(maps, other.maps(position)[name]) for name, maps in one.maps(position).items())
+    assert other.wave.cache_info().misses == other.maps.cache_info().misses == 4
 
 
 def kinds_among(batches: list[torch.Tensor]) -> int:
