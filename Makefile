@@ -34,7 +34,7 @@ GPU := workflow/presets/gpu.yaml
 workstation: install  ## train and measure a network for every dose: two hours on two cores
 	$(SNAKEMAKE) --configfile $(WORKSTATION)
 
-gpu: install     ## the same network from eleven times as many samples, on a GPU: eight minutes on an H200 and 16 cores
+gpu: install     ## the same network from 12 times as many samples, on a GPU: eight minutes with 16 cores beside it
 	$(SNAKEMAKE) --configfile $(WORKSTATION) $(GPU)
 
 ship: install    ## put the workstation's network into the package, with its card (make ship NETWORK=gpu: the GPU's)

@@ -29,9 +29,7 @@ from segdepth.simulation.electron import stored_orders, wavelength_pm
 PIXELS, ROUNDS = 8 * 128**2, 7
 """Pixels of a batch, about; rounds of which the median is taken."""
 
-WORKSTATION = Imaging(
-    c3_um=(-10, -8), c5_mm=(4.4, 5.6), a1_nm=(0, 1.5), b2_nm=(0, 30), focal_spread_nm=(2.8, 5.2), vibration_pm=(14, 27)
-)
+WORKSTATION = Imaging(a1_nm=(0, 1), focal_spread_nm=(3.2, 4.8), vibration_pm=(16, 24.5))
 """The lens of the workstation preset, of which each image draws its own."""
 
 
