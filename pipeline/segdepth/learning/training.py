@@ -98,6 +98,13 @@ def _tensorboard(folder: Path, name: str) -> Logger | bool:
     return TensorBoardLogger(folder, name="tensorboard", version=name)
 
 
+def _sources(lessons: list[Lesson], where: torch.device) -> list[Source]:
+    """What each lesson holds; of the device's memory each takes a share by the number of its structures, which are
+    drawn alike."""
+    held = [len(lesson.indices("train") + lesson.indices("validation")) for lesson in lessons]
+    return [lesson.source(kept_bytes(where) * mine // sum(held), where) for lesson, mine in zip(lessons, held)]
+
+
 def _samples(
     lessons: list[Lesson], sources: list[Source], block: Training, root_seed: int, where: torch.device, rank: int
 ) -> tuple[TrainingSamples, list[Batch]]:
@@ -258,7 +265,7 @@ def train_model(
         plugins=[LightningEnvironment()],  # starts its own processes, also inside a cluster's job
     )
     where = trainer.strategy.root_device
-    sources = [lesson.source(kept_bytes(where) // len(lessons), where) for lesson in lessons]
+    sources = _sources(lessons, where)
     train, validation = _samples(lessons, sources, block, root_seed, where, trainer.global_rank)
     last = folder / "last.ckpt"
     resumed = last.exists()
