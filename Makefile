@@ -37,7 +37,10 @@ workstation: install  ## train and measure a network for every dose: two hours o
 gpu: install     ## the same network from 12 times as many samples, on a GPU: eight minutes with 16 cores beside it
 	$(SNAKEMAKE) --configfile $(WORKSTATION) $(GPU)
 
+NETWORK := workstation
+
 ship: install    ## put the workstation's network into the package, with its card (make ship NETWORK=gpu: the GPU's)
+	$(if $(filter-out workstation gpu,$(NETWORK)),$(error NETWORK: got $(NETWORK); allowed: workstation, gpu))
 	$(SNAKEMAKE) --configfile $(WORKSTATION) $(if $(filter gpu,$(NETWORK)),$(GPU)) -- pipeline/segdepth/shipped/network
 
 benchmarks: install  ## the shipped network on every benchmark: results/tables/benchmarks.md, half an hour

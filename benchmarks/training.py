@@ -26,8 +26,8 @@ from segdepth.learning.samples import Source, TrainingSamples
 from segdepth.learning.unet import UNet
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 
-PIXELS, ROUNDS = 8 * 128**2, 7
-"""Pixels of a batch, about; rounds of which the median is taken."""
+PIXELS, ROUNDS = {"cpu": 8 * 128**2, "cuda": 64 * 192**2}, 7
+"""Pixels of a batch, about, as the presets have them; rounds of which the median is taken."""
 
 WORKSTATION = Imaging(a1_nm=(0, 1), focal_spread_nm=(3.2, 4.8), vibration_pm=(16, 24.5))
 """The lens of the workstation preset, of which each image draws its own."""
@@ -56,15 +56,16 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def batch_of(side: int) -> int:
-    return round(PIXELS / side**2)
+def batch_of(side: int, device: torch.device) -> int:
+    return round(PIXELS[device.type] / side**2)
 
 
 def step_seconds(
     network: UNet | FoldedUNet, optimizer: torch.optim.Optimizer, side: int, precision: torch.dtype | None
 ) -> float:
     """Seconds a sample."""
-    device, batch = next(network.parameters()).device, batch_of(side)
+    device = next(network.parameters()).device
+    batch = batch_of(side, device)
     noisy = torch.rand(batch, 1, side, side, device=device).contiguous(memory_format=torch.channels_last)
     depth = torch.zeros(batch, side, side, dtype=torch.uint8, device=device)
     weight = torch.ones(batch, side, side, device=device)
@@ -80,7 +81,7 @@ def step_seconds(
 class MadeUpStructures:
     """A shelf of waves and labels of the default size, without files."""
 
-    def __init__(self, imaging: Imaging, count: int = 64) -> None:
+    def __init__(self, imaging: Imaging, device: torch.device, count: int = 64) -> None:
         specimen = Specimen()
         self.orders = stored_orders(specimen.cell_pm, 300, imaging.aperture_mrad)
         self.wave_attrs = {
@@ -93,8 +94,9 @@ class MadeUpStructures:
         self.label_pixel_pm, self._count = imaging.pixel_pm, count
         self._wave = 0.002 * torch.randn(1, 2 * self.orders + 1, 2 * self.orders + 1, dtype=torch.complex64)
         self._wave[:, 0, 0] = 1
-        depth = torch.zeros(side, side, dtype=torch.uint8)
-        self._maps = {"depth": depth, "weight": torch.ones(side, side), "regions": depth, "columns": depth.int()}
+        self._wave, depth = self._wave.to(device), torch.zeros(side, side, dtype=torch.uint8, device=device)
+        weight = torch.ones(side, side, device=device)
+        self._maps = {"depth": depth, "weight": weight, "regions": depth, "columns": depth.int()}
 
     def __len__(self) -> int:
         return self._count
@@ -108,8 +110,11 @@ class MadeUpStructures:
 
 def data_seconds(device: torch.device, imaging: Imaging, crop: int, repeats: int) -> float:
     """Seconds a sample: optics, crop and noise; each image serves ``repeats`` samples."""
-    training = Training(crop_pixels=crop, batch_size=batch_of(crop), optics_repeats=repeats, epoch_samples=64 * repeats)
-    source = Source(MadeUpStructures(imaging), imaging, 2.5, "made-up")
+    size = batch_of(crop, device)
+    training = Training(
+        crop_pixels=crop, batch_size=size, optics_repeats=repeats, epoch_samples=max(64, size) * repeats
+    )
+    source = Source(MadeUpStructures(imaging, device), imaging, 2.5, "made-up")
     samples = TrainingSamples([source], training, device)
     started = clock(device)
     number = sum(len(batch.noisy) for batch in samples)
@@ -169,7 +174,8 @@ def main() -> None:
     middle = {name: statistics.median(values[1:]) for name, values in taken.items()}
     peaks = {half: peak_flops(device, half), None: peak_flops(device, torch.float32)}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    print(f"batches of {PIXELS / 1000:.0f} thousand pixels, {given.threads} threads, torch {torch.__version__}, {name}")
+    print(f"batches of {PIXELS[device.type] / 1000:.0f} thousand pixels, {given.threads} threads, {name}")
+    print(f"torch {torch.__version__}, ", end="")
     print(f"{torch.backends.cpu.get_cpu_capability()}; medians of {ROUNDS}; peak of a matrix product: ")
     print(f"{peaks[half] / 1e9:.0f} GFLOP/s (bfloat16), {peaks[None] / 1e9:.0f} (float32)\n")
     print("| step | ms a sample | share of the peak |\n|---|---|---|")
@@ -179,7 +185,7 @@ def main() -> None:
     print("\n| data | ms a sample |\n|---|---|")
     for name in list(cases)[len(steps) :]:
         print(f"| {name} | {1000 * middle[name]:.1f} |")
-    print("\n| samples a second | without data | with | |\n|---|---|---|---|")
+    print("\n| samples a second | without data | with | change |\n|---|---|---|---|")
     for name, data in (
         ("binned, c = 16, 256²", "256², one lens, drawn for 1"),
         ("binned, c = 16, 256²", "256², one lens, drawn for 8"),

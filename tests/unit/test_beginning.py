@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from segdepth.config import Architecture, Config, ConfigError, load_config
-from segdepth.learning.beginning import check_beginning, check_beginnings
+from segdepth.config import Architecture, Config, ConfigError, Model, Splits, load_config
+from segdepth.learning.beginning import PACKAGED, check_beginning, check_beginnings
 from segdepth.learning.learnt import structures_learnt
 from segdepth.learning.network_files import NetworkCard, load_network, load_weights, save_network
 from segdepth.learning.networks import make_network
@@ -20,9 +20,9 @@ ROOT = Path(__file__).parents[2]
 LEARNT = [{"specimen": "s", "root_seed": 3, "indices": [4, 7]}]
 
 
-def trained(folder: Path, base_channels: int = 2, command: str = "train-model") -> Path:
+def trained(folder: Path, base_channels: int = 2, command: str = "train-model", notes=LEARNT) -> Path:
     card = NetworkCard("binned", base_channels, 11, 21.0, 21.0, 5411.0, 2.5, {})
-    with writing(folder, command=command, code="c", parameters={}, notes={"training_structures": LEARNT}) as partial:
+    with writing(folder, command=command, code="c", parameters={}, notes={"training_structures": notes}) as partial:
         partial.mkdir()
         save_network(make_network("binned", base_channels), card, partial)
     return folder
@@ -72,12 +72,60 @@ def test_one_training_may_follow_another_but_none_itself(tmp_path, monkeypatch):
         check_beginnings(with_models(a="results/models/b", b="results/models/a"))
     with pytest.raises(ConfigError, match="circle: a <- a"):
         check_beginnings(with_models(a="results/models/a"))
-    with pytest.raises(ConfigError, match=r"models.a.start: got results/models/z; no trained network"):
+    with pytest.raises(ConfigError, match=r"models.a.start: got 'results/models/z'; no trained network"):
         check_beginnings(with_models(a="results/models/z"))
     config = with_models(a="results/models/b", b=None)
     other = config.models["b"].model_copy(update={"architecture": Architecture(base_channels=4)})
     with pytest.raises(ConfigError, match="base_channels 4; the network to be trained is binned with base_channels 2"):
         check_beginnings(config.model_copy(update={"models": config.models | {"b": other}}))
+
+
+def test_a_beginning_has_one_spelling(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for start in ("./results/models/a", "results/models/a/", " results/models/b/../a"):
+        model = Model(datasets=["quick"], start=start)
+        assert model.start == "results/models/a"
+    trained(tmp_path / "results/models/a")
+    with pytest.raises(ConfigError, match=r"models.b.start: got '/.*/results/models/a'; write results/models/a$"):
+        check_beginnings(with_models(a=None, b=str(tmp_path / "results/models/a")))
+
+
+def test_the_network_that_shipping_replaces_begins_none():
+    with pytest.raises(ConfigError, match="models.a.start: got .*make ship replaces; copy it"):
+        check_beginnings(with_models(a=str(PACKAGED / "network")))
+
+
+@pytest.mark.parametrize("harm", ["no manifest", "edited", "told nothing"])
+def test_a_beginning_that_is_not_whole_is_refused_before_any_job(harm, tmp_path):
+    folder = trained(tmp_path / "first")
+    told = tmp_path / "first.manifest.json"
+    if harm == "no manifest":
+        told.unlink()
+    elif harm == "edited":
+        (folder / "weights.safetensors").write_bytes(b"no weights")
+    else:
+        told.write_text(told.read_text().replace("training_structures", "something_else"))
+    with pytest.raises(ConfigError, match="models.a.start: got '/.*first'; .*(no manifest|edited|another version)"):
+        check_beginnings(with_models(a=str(folder)))
+
+
+def test_what_the_network_before_has_learnt_is_seen(tmp_path, monkeypatch):
+    """Be it trained on the way or elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    config = with_models(a=None, b="results/models/a", c="results/models/b")
+    tests = Splits(test=1, validation=0, train=0)
+    all_of_it = config.datasets["quick"].model_copy(update={"splits": tests})
+    config = config.model_copy(update={"datasets": config.datasets | {"all": all_of_it}})
+    for model in ("b", "c"):
+        check_beginnings(config.model_copy(update={"evaluations": {model: ["quick"]}}))
+        with pytest.raises(ConfigError, match=rf"evaluations.{model}: \d+ test structures of 'all' .*models/[ab] has"):
+            check_beginnings(config.model_copy(update={"evaluations": {model: ["all"]}}))
+    trained(tmp_path / "first", notes=[{"specimen": "wedge", "root_seed": config.root_seed, "indices": [3, 5]}])
+    outside = config.model_copy(
+        update={"models": {"d": with_models(d="first").models["d"]}, "evaluations": {"d": ["all"]}}
+    )
+    with pytest.raises(ConfigError, match=r"evaluations.d: 2 test structures of 'all' \(the first is 3\) .* first has"):
+        check_beginnings(outside)
 
 
 def test_the_networks_that_presets_begin_with_are_whole(tmp_path):

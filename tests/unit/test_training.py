@@ -23,7 +23,15 @@ from segdepth.learning.lessons import Lesson, join_lessons
 from segdepth.learning.loss import column_cross_entropy, ordinal_targets, weighted_cross_entropy
 from segdepth.learning.network_files import load_network
 from segdepth.learning.norm_statistics import fresh_samples
-from segdepth.learning.samples import Crops, Source, StructureShelf, TrainingSamples, fixed_batches, number_columns
+from segdepth.learning.samples import (
+    Crops,
+    Source,
+    StructureShelf,
+    TrainingSamples,
+    fixed_batches,
+    number_columns,
+    share_memory,
+)
 from segdepth.learning.training import train_model
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.specimen.build import build_specimens
@@ -155,9 +163,11 @@ def test_a_crop_is_the_slice_that_it_names():
     maps = torch.arange(3 * 10 * 14).reshape(3, 10, 14)
     crops = Crops(np.array([0, 2, 1]), np.array([3, 0, 2]), np.array([False, True, False]))
     wanted = [maps[0, 0:4, 3:7], maps[1, 2:6, 0:4].flip(-1), maps[2, 1:5, 2:6]]
-    assert torch.equal(crops.cut(maps, 4), torch.stack(wanted))
+    assert torch.equal(crops.cut(list(maps), 4), torch.stack(wanted))
+    assert torch.equal(crops.gather(maps, 4), torch.stack(wanted))
     wanted = [maps[0, 0:4, 6:10], maps[1, 4:8, 0:4].flip(-1), maps[2, 2:6, 4:8]]  # two pixels a label pixel
-    assert torch.equal(crops.cut(maps, 4, ratio=2), torch.stack(wanted))
+    assert torch.equal(crops.cut(list(maps), 4, ratio=2), torch.stack(wanted))
+    assert torch.equal(crops.gather(maps, 4, ratio=2), torch.stack(wanted))
 
 
 def test_shelves_that_read_ahead_hold_the_same(shards):
@@ -167,6 +177,15 @@ def test_shelves_that_read_ahead_hold_the_same(shards):
         assert torch.equal(one.wave(position), other.wave(position))
         assert all(torch.equal(maps, other.maps(position)[name]) for name, maps in one.maps(position).items())
     assert other.wave.cache_info().misses == other.maps.cache_info().misses == 4
+
+
+def test_shelves_share_memory_by_what_they_hold(shards, monkeypatch):
+    few, many = (StructureShelf(shards["waves"], shards["depth"], wanted) for wanted in ([1], [0, 2, 4, 5]))
+    monkeypatch.setattr(samples_module, "KEPT_BYTES", 3 * few.bytes_each)
+    share_memory([few, many], CPU)
+    assert (few.kept_bytes, many.kept_bytes) == (3 * few.bytes_each // 5, 12 * few.bytes_each // 5)
+    assert few.wave.cache_info().maxsize == 1 and many.wave.cache_info().maxsize == 2
+    assert many.part([0, 2]).kept_bytes == many.kept_bytes
 
 
 def kinds_among(batches: list[torch.Tensor]) -> int:
@@ -332,6 +351,21 @@ def test_a_loss_that_is_not_finite_is_told_in_one_line(shards, tmp_path, monkeyp
     assert not (tmp_path / "models/net").exists()
 
 
+@pytest.mark.parametrize("wrong", [0, 2, 5])
+def test_one_loss_that_is_not_finite_is_not_overlooked(wrong, shards, tmp_path, monkeypatch):
+    """The loss is looked at now and then: the sum in between keeps what was wrong."""
+    from segdepth.learning import module
+
+    right, steps = module.weighted_cross_entropy, iter(range(100))
+    monkeypatch.setattr(
+        module, "weighted_cross_entropy", lambda *given: right(*given) * (np.inf if next(steps) == wrong else 1)
+    )
+    monkeypatch.setattr(module.DepthModule, "on_before_optimizer_step", lambda self, _: self.zero_grad())
+    with pytest.raises(ConfigError, match="the loss became .* by step"):
+        train(shards, tmp_path, block(epochs=1, batch_size=2, epoch_samples=12))
+    assert not (tmp_path / "models/net").exists()
+
+
 def test_weights_that_are_not_finite_are_told_and_the_last_good_checkpoint_stays(shards, tmp_path, monkeypatch):
     """The last step of an epoch may be the one that went too far: validation sees it."""
     from segdepth.learning import module
@@ -384,7 +418,7 @@ def test_the_network_that_is_saved_is_the_one_that_is_measured(shards, tmp_path)
         facts = json.loads((folder / "environment.json").read_text())
         assert (facts["final"]["validation_loss"] == pytest.approx(facts["best"]["validation_loss"], rel=1e-6)) == same
         network, card = load_network(folder)
-        held_out = fixed_batches([lesson_.source(10**9).part(lesson_.indices("validation"))], block(), 3, CPU)
+        held_out = fixed_batches([lesson_.source().part(lesson_.indices("validation"))], block(), 3, CPU)
         right = inside = 0
         with torch.no_grad():
             for batch in held_out:

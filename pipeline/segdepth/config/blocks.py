@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from segdepth.config.fields import (
     CLASSES,
@@ -478,6 +479,12 @@ class Model(Block):
         False, description="estimates are means over the frame and its mirror image, at twice the time"
     )
     training: Training = Training()
+
+    @field_validator("start")
+    @classmethod
+    def _one_spelling(cls, value: str | None) -> str | None:
+        """Rules, checks and cards name the folder alike."""
+        return None if value is None else os.path.normpath(value.strip() or ".")
 
 
 class Shipping(Block):

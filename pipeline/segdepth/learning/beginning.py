@@ -6,16 +6,24 @@ Asked by the workflow before any job, and by the training. Knows nothing of weig
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from segdepth.config import Architecture, Config, ConfigError
+from segdepth.config import Architecture, Config, ConfigError, Model
+from segdepth.learning.learnt import notes_learnt
+from segdepth.store.manifest import StoreError, check_whole
 
 TRAINED = Path("results/models")
 """Where the workflow puts the networks that it trains, each under its name."""
 
+PACKAGED = Path(__file__).parents[1] / "shipped"
+"""Where the workflow puts the network that comes with the package."""
+
 
 def check_beginnings(config: Config) -> None:
-    """Networks that trainings begin with lie there, or are trained on the way, and are of the same architecture.
+    """Networks that trainings begin with are whole and lie there, or are trained on the way; they are of the same
+    architecture, and have not learnt what the network that begins with them is to be measured on.
 
     Raises
     ------
@@ -23,19 +31,88 @@ def check_beginnings(config: Config) -> None:
         One line: the key, what it got, what is needed.
     """
     for name, model in config.models.items():
-        key, behind, first = f"models.{name}.start", [name], model
-        while model.start is not None:
-            folder = Path(model.start)
-            before = config.models.get(folder.name) if folder.parent == TRAINED else None
+        key, behind = f"models.{name}.start", [name]
+        for folder, before in _chain(config, model):
             if before is None:
-                check_beginning(key, folder, first.architecture)
-                break
-            if before.architecture != first.architecture:
-                raise ConfigError(_another(key, folder, before.architecture, first.architecture))
+                _check_place(key, folder)
+                check_beginning(key, folder, model.architecture)
+                _check_whole(key, folder)
+            elif before.architecture != model.architecture:
+                raise ConfigError(_another(key, folder, before.architecture, model.architecture))
             behind.append(folder.name)
-            if folder.name in behind[:-1]:
+            if before is not None and folder.name in behind[:-1]:
                 raise ConfigError(f"{key}: goes round in a circle: {' <- '.join(behind)}")
-            model = before
+        for here, dataset in _measured(config, name):
+            _check_unseen(here, config, model, dataset)
+
+
+def _chain(config: Config, model: Model) -> Iterator[tuple[Path, Model | None]]:
+    """Folder and block of the network that a training begins with, of the one that this one began with, and so on; a
+    network that the workflow does not train has no block and ends it."""
+    while model.start is not None:
+        folder = Path(model.start)
+        before = config.models.get(folder.name) if folder.parent == TRAINED else None
+        yield folder, before
+        if before is None:
+            return
+        model = before
+
+
+def _check_place(key: str, folder: Path) -> None:
+    """Nothing that the workflow itself makes, by another name.
+
+    Snakemake removes a job's old outputs before it runs: a network that begins with its own would lose it.
+    """
+    where = Path(os.path.abspath(folder))
+    if where.parent == Path(os.path.abspath(TRAINED)) and folder.parent != TRAINED:
+        raise ConfigError(f"{key}: got {str(folder)!r}; write {TRAINED / where.name}")
+    if PACKAGED in where.parents:
+        raise ConfigError(
+            f"{key}: got {folder}, which make ship replaces; copy it, with its manifest, to workflow/networks/NAME"
+        )
+
+
+def _check_whole(key: str, folder: Path) -> None:
+    try:
+        check_whole(folder, ("train-model", "ship-model"))
+        notes_learnt(folder)
+    except StoreError as failure:
+        raise ConfigError(f"{key}: got {str(folder)!r}; {failure}") from None
+
+
+def _measured(config: Config, model: str) -> Iterator[tuple[str, str]]:
+    """Key and data set of each evaluation that the configuration asks for."""
+    for dataset in config.evaluations.get(model, ()):
+        yield f"evaluations.{model}", dataset
+    for name, table in config.tables.items():
+        for row in table.rows:
+            if row.dataset is not None and model in row.models:
+                yield f"tables.{name}", row.dataset
+    if config.shipped is not None and config.shipped.model == model:
+        for dataset in config.shipped.card_datasets:
+            yield "shipped.card_datasets", dataset
+
+
+def _check_unseen(here: str, config: Config, model: Model, name: str) -> None:
+    """The evaluation asks the network's manifest the same, but when the training is done."""
+    measured = config.datasets[name]
+    specimen = config.specimens[measured.specimen]
+    tested = set(measured.structures_of("test", specimen))
+    for folder, before in _chain(config, model):
+        if before is None:
+            key = (measured.specimen, config.root_seed)
+            notes = [n["indices"] for n in notes_learnt(folder) if (n["specimen"], n["root_seed"]) == key]
+            seen = {index for indices in notes for index in indices}
+        else:
+            lessons = [config.datasets[dataset] for dataset in before.datasets]
+            same = [lesson for lesson in lessons if lesson.specimen == measured.specimen]
+            parts = ("train", "validation")
+            seen = {i for lesson in same for part in parts for i in lesson.structures_of(part, specimen)}
+        if both := sorted(seen & tested):
+            raise ConfigError(
+                f"{here}: {len(both)} test structures of {name!r} (the first is {both[0]}) are among those that "
+                f"{folder} has learnt from, with which the training begins"
+            )
 
 
 def check_beginning(key: str, folder: Path, architecture: Architecture) -> None:
@@ -50,7 +127,9 @@ def check_beginning(key: str, folder: Path, architecture: Architecture) -> None:
         card = json.loads((folder / "network.json").read_text(encoding="utf-8"))
         found = Architecture.model_validate({part: card[part] for part in Architecture.model_fields})
     except (OSError, ValueError, TypeError, KeyError):
-        raise ConfigError(f"{key}: got {folder}; no trained network lies there, give the folder of one") from None
+        raise ConfigError(
+            f"{key}: got {str(folder)!r}; no trained network lies there, give the folder of one"
+        ) from None
     if found != architecture:
         raise ConfigError(_another(key, folder, found, architecture))
 

@@ -16,8 +16,8 @@ def notes_learnt(model: Path | str) -> list[dict]:
     StoreError
         Its manifest is missing, or is another version's.
     """
-    notes = read_manifest(model)["notes"].get("training_structures", [])
-    if not isinstance(notes, list):
+    notes = read_manifest(model)["notes"].get("training_structures")
+    if not isinstance(notes, list) or not notes:
         raise StoreError(f"{model}: was trained by another version, which tells otherwise from what; train it again")
     return notes
 

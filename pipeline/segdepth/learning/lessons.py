@@ -30,10 +30,10 @@ class Lesson:
     def indices(self, part: str) -> list[int]:
         return self.dataset.structures_of(part, self.specimen)
 
-    def source(self, kept_bytes: int, device: torch.device | str = "cpu") -> Source:
-        """Its training and validation structures, of which so much stays in the device's memory."""
+    def source(self, device: torch.device | str = "cpu") -> Source:
+        """Its training and validation structures, which the device learns from."""
         wanted = self.indices("train") + self.indices("validation")
-        shelf = StructureShelf(self.waves, self.depth, wanted, kept_bytes=kept_bytes, device=device)
+        shelf = StructureShelf(self.waves, self.depth, wanted, device=device)
         return Source(shelf, self.imaging, self.dataset.dose_lambda, self.dataset.specimen)
 
     def as_json(self) -> dict:

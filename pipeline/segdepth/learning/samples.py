@@ -67,8 +67,7 @@ class StructureShelf:
     ----------
     waves, depth : shards of waves and of depth maps, in the same order.
     wanted : indices in the plan.
-    kept_bytes : how much of it stays in memory.
-    device : where it is kept.
+    device : where what stays in memory is kept: of several shelves, ``share_memory`` says how much.
 
     Raises
     ------
@@ -82,13 +81,11 @@ class StructureShelf:
         depth: list[Path],
         wanted: list[int],
         *,
-        kept_bytes: int | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         if len(waves) != len(depth):
             raise ConfigError(f"got {len(waves)} shards of waves and {len(depth)} of depth; as many of each are needed")
         chosen = set(wanted)
-        self._kept_bytes = KEPT_BYTES if kept_bytes is None else kept_bytes
         self.device = torch.device(device)
         self.indices: list[int] = []
         self._places: list[tuple[xr.Dataset, xr.Dataset, int, int]] = []
@@ -106,20 +103,26 @@ class StructureShelf:
             raise ConfigError(
                 f"structures {missing[:5]} are in none of the {len(waves)} shards; plan and stores differ"
             )
-        self._keep_some()
+        self.keep(kept_bytes(self.device))
 
-    def _keep_some(self) -> None:
+    @property
+    def bytes_each(self) -> int:
+        """What one structure takes in memory."""
         if not self._places:
-            return
+            return 0
         store, maps, *_ = self._places[0]
-        each = store["wave"][0].nbytes + BYTES_A_LABEL * maps["depth"][0].size
-        self._keep = max(1, self._kept_bytes // each)
-        self.wave, self.maps = lru_cache(self._keep)(self._read_wave), lru_cache(self._keep)(self._read_maps)
+        return store["wave"][0].nbytes + BYTES_A_LABEL * maps["depth"][0].size
+
+    def keep(self, most_bytes: int) -> None:
+        """Let so much of it stay in memory, one structure at least."""
+        self.kept_bytes = most_bytes
+        self._kept = max(1, most_bytes // max(1, self.bytes_each))
+        self.wave, self.maps = lru_cache(self._kept)(self._read_wave), lru_cache(self._kept)(self._read_maps)
 
     def read_ahead(self) -> None:
         """Read now, several at a time, what stays in memory."""
         with ThreadPoolExecutor(READERS) as pool:
-            positions = range(min(len(self), self._keep))
+            positions = range(min(len(self), self._kept))
             for _ in pool.map(lambda position: (self.wave(position), self.maps(position)), positions):
                 pass
 
@@ -128,7 +131,7 @@ class StructureShelf:
         some, chosen = copy(self), set(indices)
         kept = [(index, place) for index, place in zip(self.indices, self._places) if index in chosen]
         some.indices, some._places = [index for index, _ in kept], [place for _, place in kept]
-        some._keep_some()
+        some.keep(self.kept_bytes)
         return some
 
     def __len__(self) -> int:
@@ -152,6 +155,13 @@ def kept_bytes(device: torch.device) -> int:
     if device.type == "cpu":
         return KEPT_BYTES
     return int(KEPT_GPU_SHARE * torch.cuda.get_device_properties(device).total_memory)
+
+
+def share_memory(shelves: Sequence[StructureShelf], device: torch.device) -> None:
+    """Each shelf keeps as much of what it holds as every other: structures are drawn alike."""
+    held = [shelf.bytes_each * len(shelf) for shelf in shelves]
+    for shelf, mine in zip(shelves, held):
+        shelf.keep(kept_bytes(device) * mine // max(1, sum(held)))
 
 
 def number_columns(regions: np.ndarray) -> np.ndarray:
@@ -217,7 +227,7 @@ def dose_importance(doses: np.ndarray, low: np.ndarray, high: np.ndarray, power:
 
 
 def _sent(values: np.ndarray, device: torch.device) -> Tensor:
-    """On the device, without waiting for what it has still to do."""
+    """On the device; small ones without waiting for what it has still to do."""
     return torch.as_tensor(values).to(device, non_blocking=True)
 
 
@@ -228,8 +238,20 @@ class Crops(NamedTuple):
     lefts: np.ndarray
     mirrored: np.ndarray
 
-    def cut(self, maps: Tensor, size: int, ratio: int = 1) -> Tensor:
-        """(n, size, size) of maps (n, y, x) with ``ratio`` pixels a label pixel."""
+    def cut(self, maps: Sequence[Tensor], size: int, ratio: int = 1) -> Tensor:
+        """(n, size, size) of n maps (y, x) with ``ratio`` pixels a label pixel.
+
+        A GPU takes all at once, since each of its steps takes as long as many; a CPU reads no more than it cuts.
+        """
+        device = maps[0].device
+        if device.type == "cpu":
+            places = zip(maps, ratio * self.tops, ratio * self.lefts, self.mirrored)
+            parts = [(each[top : top + size, left : left + size], turned) for each, top, left, turned in places]
+            return torch.stack([part.flip(-1) if turned else part for part, turned in parts])
+        return self.gather(torch.stack(list(maps)), size, ratio)
+
+    def gather(self, maps: Tensor, size: int, ratio: int = 1) -> Tensor:
+        """The same of maps (n, y, x)."""
         steps = np.arange(size)
         rows = ratio * self.tops[:, None] + steps
         columns = ratio * self.lefts[:, None] + np.where(self.mirrored[:, None], steps[::-1], steps)
@@ -326,11 +348,8 @@ class TrainingSamples(IterableDataset):
             self.sources[number].structures.maps(int(which[position] - self._first[number]))
             for position, number in zip(batch, owner)
         ]
-        stacked = {
-            name: crops.cut(torch.stack([one[name] for one in maps]).to(self.device), label_crop) for name in LABELS
-        }
-        chosen = images[_sent(batch, images.device)]
-        image = crops.cut(chosen, crop, ratio)
+        stacked = {name: crops.cut([one[name] for one in maps], label_crop).to(self.device) for name in LABELS}
+        image = crops.cut([images[position] for position in batch], crop, ratio)
         low, high = np.log(self.doses[owner]).T
         doses = np.exp(rng.uniform(low, high))
         counted = np.array([source.imaging.detection_efficiency for source in self.sources])[owner]

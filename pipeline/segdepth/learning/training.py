@@ -40,7 +40,7 @@ from segdepth.learning.module import METRICS, DepthModule
 from segdepth.learning.network_files import ENVIRONMENT, NetworkCard, load_weights, misfit, save_network
 from segdepth.learning.networks import make_network
 from segdepth.learning.norm_statistics import average_norm_statistics, fresh_samples
-from segdepth.learning.samples import Batch, Source, TrainingSamples, fixed_batches, kept_bytes
+from segdepth.learning.samples import Batch, Source, TrainingSamples, fixed_batches, share_memory
 from segdepth.learning.temperature import divide_logits, fit_temperature, validation_logits
 from segdepth.learning.unet import count_parameters
 from segdepth.store.manifest import check_target, read_manifest, writing
@@ -96,13 +96,6 @@ def _tensorboard(folder: Path, name: str) -> Logger | bool:
     if find_spec("tensorboard") is None:
         return False
     return TensorBoardLogger(folder, name="tensorboard", version=name)
-
-
-def _sources(lessons: list[Lesson], where: torch.device) -> list[Source]:
-    """What each lesson holds; of the device's memory each takes a share by the number of its structures, which are
-    drawn alike."""
-    held = [len(lesson.indices("train") + lesson.indices("validation")) for lesson in lessons]
-    return [lesson.source(kept_bytes(where) * mine // sum(held), where) for lesson, mine in zip(lessons, held)]
 
 
 def _samples(
@@ -246,7 +239,7 @@ def train_model(
         strategy="ddp" if block.devices > 1 else "auto",
         precision=lightning_precision(block.precision, where),
         gradient_clip_val=block.gradient_clip or None,
-        benchmark=where.type == "cuda",  # all batches have one shape: the fastest convolutions are sought once
+        benchmark=where.type == "cuda",  # seeks the fastest convolutions: nearly all batches have one shape
         max_epochs=block.epochs,
         logger=_tensorboard(checkpoints, folder.name),
         callbacks=[
@@ -265,7 +258,8 @@ def train_model(
         plugins=[LightningEnvironment()],  # starts its own processes, also inside a cluster's job
     )
     where = trainer.strategy.root_device
-    sources = _sources(lessons, where)
+    sources = [lesson.source(where) for lesson in lessons]
+    share_memory([source.structures for source in sources], where)
     train, validation = _samples(lessons, sources, block, root_seed, where, trainer.global_rank)
     last = folder / "last.ckpt"
     resumed = last.exists()
