@@ -386,6 +386,9 @@ def predict(
     precision: Annotated[
         str, typer.Option(help="auto, float32 or bfloat16; auto is bfloat16 where the machine multiplies it fast")
     ] = "auto",
+    once: Annotated[
+        bool, typer.Option("--once", help="look at each frame once: half the time of a network that is mirrored")
+    ] = False,
 ) -> None:
     """Atom counts behind every pixel of a micrograph: prediction.zarr, columns.csv, prediction.png."""
     from segdepth.figures.prediction import draw_prediction
@@ -404,6 +407,7 @@ def predict(
         dose=dose,
         device=device,
         precision=precision,
+        once=once,
         code=code_hash("segdepth.inference.predict"),
         draw=draw_prediction,
     )

@@ -1,5 +1,7 @@
 """The whole job: files in, maps and columns on the input's pixels out, and nothing written where the input is bad."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,7 @@ from segdepth.inference import predict
 from segdepth.inference.geometry import FrameTransform
 from segdepth.inference.predict import map_back, open_maps, open_prediction, predict_frame, predict_micrograph
 from segdepth.inference.preparation import Prepared
-from segdepth.learning.network_files import NetworkCard, save_network
+from segdepth.learning.network_files import NetworkCard, load_network, save_network
 from segdepth.learning.unet import UNet
 from segdepth.store.manifest import check_whole, manifest_path, writing
 
@@ -157,6 +159,21 @@ def test_a_movies_frames_are_predicted_by_themselves(tmp_path, model):
     assert both["depth"].shape == (2, 150, 230)
     np.testing.assert_array_equal(both["probabilities"].values[0], one["probabilities"].values[0])
     assert not np.array_equal(both["probabilities"].values[0], both["probabilities"].values[1])
+
+
+def test_a_mirrored_network_can_be_asked_to_look_once(tmp_path, model):
+    np.save(tmp_path / "frame.npy", poisson_frame())
+    twice = tmp_path / "mirrored"
+    twice.mkdir()
+    save_network(load_network(model)[0], replace(card(), mirrored=True), twice)
+    found, looks = {}, {}
+    for name, network, once in (("plain", model, False), ("once", twice, True), ("twice", twice, False)):
+        out = tmp_path / name
+        predict_micrograph(tmp_path / "frame.npy", out, pixel_pm=6.3, model=network, dose=3.0, device="cpu", once=once)
+        found[name] = open_prediction(out)["probabilities"].values
+        looks[name] = check_whole(out)["parameters"]["looks"]
+    np.testing.assert_array_equal(found["plain"], found["once"])
+    assert not np.array_equal(found["plain"], found["twice"]) and looks == {"plain": 1, "once": 1, "twice": 2}
 
 
 def test_columns_of_every_frame_are_in_one_table(tmp_path, model, monkeypatch):

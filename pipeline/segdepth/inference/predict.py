@@ -51,6 +51,7 @@ from segdepth.inference.preparation import (
 from segdepth.inference.readers import read_micrograph
 from segdepth.inference.serving import ServedNetwork
 from segdepth.inference.tiling import apply_tiled, count_tiles
+from segdepth.learning.mirrored import Mirrored
 from segdepth.learning.network_files import NetworkCard, load_network
 from segdepth.store.manifest import check_target, check_whole, writing
 from segdepth.store.zarr_store import write_zarr
@@ -209,6 +210,7 @@ def predict_micrograph(
     dose: float | None = None,
     device: str = "auto",
     precision: str = "auto",
+    once: bool = False,
     code: str = "unknown",
     draw: Callable[[Path], None] | None = None,
 ) -> list[str]:
@@ -224,6 +226,7 @@ def predict_micrograph(
     rotation_deg, flip : see ``geometry``; afterwards [001] must lie along x and the vacuum at large rows.
     device : ``auto``, ``cpu`` or ``cuda``.
     precision : ``auto``, ``float32`` or ``bfloat16``, see ``serving``.
+    once : a mirrored network looks at each frame, and not at its mirror image too: in half the time.
     code : hash of the code, for the manifest.
     draw : called with the unfinished folder once store and table are in it, to add a picture.
 
@@ -239,6 +242,8 @@ def predict_micrograph(
     source, out, model = Path(input), Path(out), Path(model)
     where = torch_device(device)
     trained, card = load_network(model, where)
+    if once and isinstance(trained, Mirrored):
+        trained = trained.network
     network = ServedNetwork(trained, precision)
     check_target(out, COMMAND, [source, model])
     recording = read_micrograph(source, key)
@@ -253,6 +258,7 @@ def predict_micrograph(
         "flip": transform.flip,
         "dose": dose,
         "bfloat16": network.half,
+        "looks": 2 if isinstance(trained, Mirrored) else 1,
     }
     attrs = {
         "pixel_pm": transform.pixel_pm,
