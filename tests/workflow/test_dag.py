@@ -83,6 +83,29 @@ def test_a_second_imaging_block_stands_beside_the_first(finished):
         finished.write()
 
 
+def test_a_training_begins_with_another_one_that_is_made_first(finished):
+    project = Project(finished.folder, copy.deepcopy(finished.config))
+    try:
+        first = project.config["models"]["net"]
+        project.config["models"]["later"] = first | {"start": "./results/models/net/"}
+        project.config["evaluations"]["later"] = ["small"]
+        project.write()
+        target = "results/evaluation/later/small"
+        assert project.jobs(target) == {"train_model": 1, "evaluate_model": 1, "total": 2}
+        done = project.snakemake(target)
+        assert done.returncode == 0, done.stderr
+        command = [sys.executable, "-m", "segdepth", "trace", "results/models/later"]
+        told = subprocess.run(command, cwd=project.folder, capture_output=True, text=True)
+        assert told.returncode == 0 and "─ results/models/net" in told.stdout, told.stdout
+        project.config["models"]["net"] = first | {"start": "results/models/later"}
+        project.write()
+        done = project.snakemake(target)
+        told = [line for line in (done.stdout + done.stderr).splitlines() if "segdepth: error" in line]
+        assert done.returncode == 2 and len(told) == 1 and "circle" in told[0]
+    finally:
+        finished.write()
+
+
 def test_a_table_of_networks_is_made_when_it_is_asked_for(new_project):
     project = new_project("table")
     model = project.config["models"]["net"]
