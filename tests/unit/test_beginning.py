@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from segdepth.config import Architecture, Config, ConfigError, Model, Splits, load_config
-from segdepth.learning.beginning import PACKAGED, check_beginning, check_beginnings
+from segdepth.learning.beginning import check_beginning, check_beginnings
 from segdepth.learning.learnt import structures_learnt
 from segdepth.learning.network_files import NetworkCard, load_network, load_weights, save_network
 from segdepth.learning.networks import make_network
+from segdepth.learning.shipped import shipped_folder
 from segdepth.store.manifest import StoreError, writing
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +93,7 @@ def test_a_beginning_has_one_spelling(tmp_path, monkeypatch):
 
 def test_the_network_that_shipping_replaces_begins_none():
     with pytest.raises(ConfigError, match="models.a.start: got .*make ship replaces; copy it"):
-        check_beginnings(with_models(a=str(PACKAGED / "network")))
+        check_beginnings(with_models(a=str(shipped_folder())))
 
 
 @pytest.mark.parametrize("harm", ["no manifest", "edited", "told nothing"])

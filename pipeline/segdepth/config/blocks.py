@@ -392,6 +392,10 @@ class Dataset(Block):
             if split_of(index, shares.test, shares.validation, shares.train) == part
         ]
 
+    def structures_learnt(self, specimen: Specimen) -> list[int]:
+        """Indices of the structures that a network has seen which learns from it: trained on, or chosen by."""
+        return sorted(self.structures_of("train", specimen) + self.structures_of("validation", specimen))
+
 
 class Architecture(Block):
     """The network."""

@@ -268,7 +268,7 @@ class Config(Block):
         for learnt in (self.datasets[dataset] for dataset in self.models[model].datasets):
             if learnt.specimen != measured.specimen:
                 continue
-            seen = {i for part in ("train", "validation") for i in learnt.structures_of(part, specimen)}
+            seen = set(learnt.structures_learnt(specimen))
             both = sorted(seen & set(measured.structures_of("test", specimen)))
             if both:
                 raise ValueError(

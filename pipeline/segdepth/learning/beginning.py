@@ -11,14 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from segdepth.config import Architecture, Config, ConfigError, Model
-from segdepth.learning.learnt import notes_learnt
+from segdepth.learning.learnt import notes_learnt, structures_learnt
+from segdepth.learning.shipped import shipped_folder
 from segdepth.store.manifest import StoreError, check_whole
 
 TRAINED = Path("results/models")
 """Where the workflow puts the networks that it trains, each under its name."""
-
-PACKAGED = Path(__file__).parents[1] / "shipped"
-"""Where the workflow puts the network that comes with the package."""
 
 
 def check_beginnings(config: Config) -> None:
@@ -66,7 +64,7 @@ def _check_place(key: str, folder: Path) -> None:
     where = Path(os.path.abspath(folder))
     if where.parent == Path(os.path.abspath(TRAINED)) and folder.parent != TRAINED:
         raise ConfigError(f"{key}: got {str(folder)!r}; write {TRAINED / where.name}")
-    if PACKAGED in where.parents:
+    if shipped_folder().parent in where.parents:
         raise ConfigError(
             f"{key}: got {folder}, which make ship replaces; copy it, with its manifest, to workflow/networks/NAME"
         )
@@ -100,14 +98,11 @@ def _check_unseen(here: str, config: Config, model: Model, name: str) -> None:
     tested = set(measured.structures_of("test", specimen))
     for folder, before in _chain(config, model):
         if before is None:
-            key = (measured.specimen, config.root_seed)
-            notes = [n["indices"] for n in notes_learnt(folder) if (n["specimen"], n["root_seed"]) == key]
-            seen = {index for indices in notes for index in indices}
+            seen = structures_learnt(folder, measured.specimen, config.root_seed)
         else:
             lessons = [config.datasets[dataset] for dataset in before.datasets]
             same = [lesson for lesson in lessons if lesson.specimen == measured.specimen]
-            parts = ("train", "validation")
-            seen = {i for lesson in same for part in parts for i in lesson.structures_of(part, specimen)}
+            seen = {index for lesson in same for index in lesson.structures_learnt(specimen)}
         if both := sorted(seen & tested):
             raise ConfigError(
                 f"{here}: {len(both)} test structures of {name!r} (the first is {both[0]}) are among those that "

@@ -30,10 +30,14 @@ class Lesson:
     def indices(self, part: str) -> list[int]:
         return self.dataset.structures_of(part, self.specimen)
 
+    @property
+    def learnt(self) -> list[int]:
+        """Indices of its training and validation structures."""
+        return self.dataset.structures_learnt(self.specimen)
+
     def source(self, device: torch.device | str = "cpu") -> Source:
         """Its training and validation structures, which the device learns from."""
-        wanted = self.indices("train") + self.indices("validation")
-        shelf = StructureShelf(self.waves, self.depth, wanted, device=device)
+        shelf = StructureShelf(self.waves, self.depth, self.learnt, device=device)
         return Source(shelf, self.imaging, self.dataset.dose_lambda, self.dataset.specimen)
 
     def as_json(self) -> dict:

@@ -117,7 +117,7 @@ def _learnt(lessons: list[Lesson], root_seed: int) -> list[dict]:
         {
             "specimen": lesson.dataset.specimen,
             "root_seed": root_seed,
-            "indices": sorted(lesson.indices("train") + lesson.indices("validation")),
+            "indices": lesson.learnt,
         }
         for lesson in lessons
     ]
