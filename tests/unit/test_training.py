@@ -163,11 +163,11 @@ def test_a_crop_is_the_slice_that_it_names():
     maps = torch.arange(3 * 10 * 14).reshape(3, 10, 14)
     crops = Crops(np.array([0, 2, 1]), np.array([3, 0, 2]), np.array([False, True, False]))
     wanted = [maps[0, 0:4, 3:7], maps[1, 2:6, 0:4].flip(-1), maps[2, 1:5, 2:6]]
-    assert torch.equal(crops.cut(list(maps), 4), torch.stack(wanted))
-    assert torch.equal(crops.gather(maps, 4), torch.stack(wanted))
+    assert torch.equal(crops.cut([list(maps)], 4)[0], torch.stack(wanted))
+    assert torch.equal(maps[crops.places(4, 1, CPU)], torch.stack(wanted))
     wanted = [maps[0, 0:4, 6:10], maps[1, 4:8, 0:4].flip(-1), maps[2, 2:6, 4:8]]  # two pixels a label pixel
-    assert torch.equal(crops.cut(list(maps), 4, ratio=2), torch.stack(wanted))
-    assert torch.equal(crops.gather(maps, 4, ratio=2), torch.stack(wanted))
+    assert torch.equal(crops.cut([list(maps)], 4, ratio=2)[0], torch.stack(wanted))
+    assert torch.equal(maps[crops.places(4, 2, CPU)], torch.stack(wanted))
 
 
 def test_shelves_that_read_ahead_hold_the_same(shards):
@@ -254,12 +254,18 @@ def cut_the_power_in_epoch(number: int, monkeypatch):
     return ended
 
 
-def test_a_training_resumed_elsewhere_tells_both_devices(shards, tmp_path, monkeypatch):
+def stopped(shards, tmp_path, monkeypatch, name: str = "last") -> Path:
+    """A checkpoint of a training whose power was cut in epoch 2."""
     with monkeypatch.context() as patch:
         cut_the_power_in_epoch(2, patch)
         with pytest.raises(RuntimeError, match="power cut"):
             train(shards, tmp_path, block())
-    (path,) = (tmp_path / "checkpoints/net").glob("*/last.ckpt")
+    (path,) = (tmp_path / "checkpoints/net").glob(f"*/{name}.ckpt")
+    return path
+
+
+def test_a_training_resumed_elsewhere_tells_both_devices(shards, tmp_path, monkeypatch):
+    path = stopped(shards, tmp_path, monkeypatch)
     kept = torch.load(path, weights_only=True)
     assert kept["callbacks"]["Devices"] == {"names": ["cpu"]}
     kept["callbacks"]["Devices"]["names"] = ["A GPU"]
@@ -283,11 +289,7 @@ def test_a_stopped_training_goes_on_to_the_same_network(shards, tmp_path, monkey
 
 
 def test_the_seconds_of_all_runs_are_told(shards, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        cut_the_power_in_epoch(2, patch)
-        with pytest.raises(RuntimeError, match="power cut"):
-            train(shards, tmp_path, block())
-    (last,) = (tmp_path / "checkpoints/net").glob("*/last.ckpt")
+    last = stopped(shards, tmp_path, monkeypatch)
     kept = torch.load(last, weights_only=True)
     assert 0 < kept["callbacks"]["Timer"]["time_elapsed"]["train"] < 600
     kept["callbacks"]["Timer"]["time_elapsed"]["train"] = 5000.0
@@ -392,11 +394,7 @@ def test_weights_that_are_not_finite_are_told_and_the_last_good_checkpoint_stays
 @pytest.mark.parametrize("name", ["last", "best"])
 @pytest.mark.parametrize("spoil", ["cut", "another width"])
 def test_a_checkpoint_that_does_not_fit_is_told_in_one_line(name, spoil, shards, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        cut_the_power_in_epoch(2, patch)
-        with pytest.raises(RuntimeError, match="power cut"):
-            train(shards, tmp_path, block())
-    (path,) = (tmp_path / "checkpoints/net").glob(f"*/{name}.ckpt")
+    path = stopped(shards, tmp_path, monkeypatch, name)
     if spoil == "cut":
         path.write_bytes(path.read_bytes()[:1000])
     else:

@@ -238,26 +238,30 @@ class Crops(NamedTuple):
     lefts: np.ndarray
     mirrored: np.ndarray
 
-    def cut(self, maps: Sequence[Tensor], size: int, ratio: int = 1) -> Tensor:
-        """(n, size, size) of n maps (y, x) with ``ratio`` pixels a label pixel.
+    def cut(self, kinds: Sequence[Sequence[Tensor]], size: int, ratio: int = 1) -> list[Tensor]:
+        """(n, size, size) of each kind's n maps (y, x) with ``ratio`` pixels a label pixel.
 
         A GPU takes all at once, since each of its steps takes as long as many; a CPU reads no more than it cuts.
         """
-        device = maps[0].device
+        device = kinds[0][0].device
         if device.type == "cpu":
-            places = zip(maps, ratio * self.tops, ratio * self.lefts, self.mirrored)
-            parts = [(each[top : top + size, left : left + size], turned) for each, top, left, turned in places]
-            return torch.stack([part.flip(-1) if turned else part for part, turned in parts])
-        return self.gather(torch.stack(list(maps)), size, ratio)
+            return [self._slices(maps, size, ratio) for maps in kinds]
+        places = self.places(size, ratio, device)
+        return [torch.stack(list(maps))[places] for maps in kinds]
 
-    def gather(self, maps: Tensor, size: int, ratio: int = 1) -> Tensor:
-        """The same of maps (n, y, x)."""
+    def _slices(self, maps: Sequence[Tensor], size: int, ratio: int) -> Tensor:
+        places = zip(maps, ratio * self.tops, ratio * self.lefts, self.mirrored)
+        parts = [(each[top : top + size, left : left + size], turned) for each, top, left, turned in places]
+        return torch.stack([part.flip(-1) if turned else part for part, turned in parts])
+
+    def places(self, size: int, ratio: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Sample, row and column of every pixel of the crops: what they are of maps (n, y, x)."""
         steps = np.arange(size)
         rows = ratio * self.tops[:, None] + steps
         columns = ratio * self.lefts[:, None] + np.where(self.mirrored[:, None], steps[::-1], steps)
-        rows, columns = (_sent(each, maps.device) for each in (rows, columns))
-        sample = torch.arange(len(maps), device=maps.device)
-        return maps[sample[:, None, None], rows[:, :, None], columns[:, None, :]]
+        sample = torch.arange(len(self.tops), device=device)
+        rows, columns = (_sent(each, device) for each in (rows, columns))
+        return sample[:, None, None], rows[:, :, None], columns[:, None, :]
 
 
 class TrainingSamples(IterableDataset):
@@ -348,8 +352,8 @@ class TrainingSamples(IterableDataset):
             self.sources[number].structures.maps(int(which[position] - self._first[number]))
             for position, number in zip(batch, owner)
         ]
-        stacked = {name: crops.cut([one[name] for one in maps], label_crop).to(self.device) for name in LABELS}
-        image = crops.cut([images[position] for position in batch], crop, ratio)
+        labels = crops.cut([[one[name] for one in maps] for name in LABELS], label_crop)
+        (image,) = crops.cut([[images[position] for position in batch]], crop, ratio)
         low, high = np.log(self.doses[owner]).T
         doses = np.exp(rng.uniform(low, high))
         counted = np.array([source.imaging.detection_efficiency for source in self.sources])[owner]
@@ -357,7 +361,8 @@ class TrainingSamples(IterableDataset):
         grainy = noisy_batch(image, electrons[:, None, None], noise)
         power = self.training.dose_importance
         counts = _sent(dose_importance(doses, low, high, power).astype(np.float32), self.device)
-        return Batch(noisy=grainy[:, None], **stacked, importance=counts)
+        named = {name: values.to(self.device) for name, values in zip(LABELS, labels)}
+        return Batch(noisy=grainy[:, None], **named, importance=counts)
 
 
 def fixed_batches(
