@@ -121,6 +121,12 @@ def test_what_the_network_before_has_learnt_is_seen(tmp_path, monkeypatch):
         check_beginnings(config.model_copy(update={"evaluations": {model: ["quick"]}}))
         with pytest.raises(ConfigError, match=rf"evaluations.{model}: \d+ test structures of 'all' .*models/[ab] has"):
             check_beginnings(config.model_copy(update={"evaluations": {model: ["all"]}}))
+    shown = {
+        "micrographs": {"m": config.micrographs["camera"].model_copy(update={"dataset": "all"})},
+        "predictions": {"p": config.predictions["camera"].model_copy(update={"model": "b", "micrograph": "m"})},
+    }
+    with pytest.raises(ConfigError, match=r"predictions.p: \d+ test structures of 'all'"):
+        check_beginnings(config.model_copy(update=shown | {"evaluations": {}}))
     trained(tmp_path / "first", notes=[{"specimen": "wedge", "root_seed": config.root_seed, "indices": [3, 5]}])
     outside = config.model_copy(
         update={"models": {"d": with_models(d="first").models["d"]}, "evaluations": {"d": ["all"]}}
