@@ -46,9 +46,9 @@ ship: install    ## put the workstation's network into the package, with its car
 benchmarks: install  ## the shipped network on every benchmark: results/tables/benchmarks.md, half an hour
 	$(SNAKEMAKE) -- results/tables/benchmarks.csv results/figures/benchmark_shipped.png
 
-ABLATION := ablation options doses crystals variety
+ABLATION := ablation options draws doses crystals variety
 
-ablation: install  ## what each step of the recipe brings, in five tables and hours (make ablation ABLATION=options: one of them)
+ablation: install  ## what each step of the recipe brings, in six tables and many hours (make ablation ABLATION=options: one of them)
 	$(SNAKEMAKE) --configfile $(WORKSTATION) workflow/presets/ablation.yaml -- $(ABLATION:%=results/tables/%.csv)
 
 readme: run convergence benchmarks  ## put what the README shows into results/readme/ (ablation tables where they were made)

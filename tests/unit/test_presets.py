@@ -98,7 +98,7 @@ def flat(block: dict, prefix: str = "") -> dict[str, object]:
 def test_each_step_of_the_ablation_changes_one_thing():
     """Beside the number of samples, which is what ten minutes hold."""
     config = laid_over("workstation", "ablation")
-    tables = ("ablation", "options", "doses", "crystals")
+    tables = ("ablation", "options", "draws", "doses", "crystals")
     rows = {row.label: row for table in tables for row in config.tables[table].rows}
     for label, expected in ONE_THING.items():
         mine, other = (
