@@ -41,10 +41,10 @@ NETWORK := workstation
 
 ship: install    ## put the workstation's network into the package, with its card (make ship NETWORK=gpu: the GPU's)
 	$(if $(filter-out workstation gpu,$(NETWORK)),$(error NETWORK: got $(NETWORK); allowed: workstation, gpu))
-	$(SNAKEMAKE) --configfile $(WORKSTATION) $(if $(filter gpu,$(NETWORK)),$(GPU)) -- pipeline/segdepth/shipped/network
+	$(SNAKEMAKE) --configfile $(WORKSTATION) $(if $(filter gpu,$(NETWORK)),$(GPU)) -- pipeline/segdepth/bundled/network
 
 benchmarks: install  ## the shipped network on every benchmark: results/tables/benchmarks.md, half an hour
-	$(SNAKEMAKE) -- results/tables/benchmarks.csv results/figures/benchmark_shipped.png
+	$(SNAKEMAKE) -- results/tables/benchmarks.csv results/figures/benchmark_bundled.png
 
 ABLATION := ablation options draws doses crystals variety
 
@@ -55,7 +55,7 @@ readme: run convergence benchmarks  ## put what the README shows into results/re
 	mkdir -p results/readme
 	for name in table1 study_convergence benchmarks $(ABLATION); do for kind in csv md; do \
 	  if [ -f results/tables/$$name.$$kind ]; then cp results/tables/$$name.$$kind* results/readme/; fi; done; done
-	for name in fig1_depth montage study_convergence benchmark_shipped training_gpu; do \
+	for name in fig1_depth montage study_convergence benchmark_bundled training_gpu; do \
 	  if [ -f results/figures/$$name.png ]; then cp results/figures/$$name.png* results/readme/; fi; done
 
 test: install    ## all tests

@@ -257,7 +257,7 @@ def image(wave: np.ndarray, edge: float = 0.0) -> np.ndarray:
             "c5_pm": [0.0],
             "focal_spread_pm": [500.0],
             "convergence_rad": [0.4e-3],
-            "vibration_pm": [16.0],
+            "image_spread_pm": [16.0],
         }
     )
     stored = (np.fft.fft2(wave) / POINTS**2)[np.ix_(k, k)] * soft

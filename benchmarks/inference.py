@@ -14,11 +14,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from segdepth.config import CLASSES, ConfigError, Labels
-from segdepth.inference.serving import ServedNetwork, depth_of_counts
-from segdepth.learning.network_files import NetworkCard, load_network
-from segdepth.learning.networks import make_network
-from segdepth.learning.shipped import shipped_network
+from segdepth.config import CLASSES, Labels
+from segdepth.errors import ConfigError
+from segdepth.networks.architectures import make_network
+from segdepth.networks.bundled import bundled_network
+from segdepth.networks.files import NetworkCard, load_network
+from segdepth.networks.serving import ServedNetwork, depth_of_counts
 
 SIDE, LAMBDA, BATCH, ROUNDS = 1024, 2.5, 4, 7
 CAMERA_FRAMES_A_SECOND = 7.7
@@ -34,11 +35,13 @@ def cases(full: bool) -> dict[str, tuple[torch.nn.Module, NetworkCard, int]]:
     """Networks with their cards, and frames at a time."""
     found = {}
     try:
-        network, card = load_network(shipped_network())
+        network, card = load_network(bundled_network())
         found[f"shipped ({card.variant}, c = {card.base_channels})"] = (network, card, BATCH)
     except ConfigError:
         pass
-    wanted = [("binned", 16), ("binned", 32), ("folded", 32), ("folded", 48), ("full", 16)] + [("full", 64)] * full
+    wanted = [("binned", 16), ("binned", 32), ("space_to_depth", 32), ("space_to_depth", 48), ("full", 16)] + [
+        ("full", 64)
+    ] * full
     for variant, channels in wanted:
         name = f"{variant}, c = {channels}" + (" (the paper's)" if variant == "full" else "")
         batch = 1 if variant == "full" else BATCH

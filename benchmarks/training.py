@@ -18,18 +18,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segdepth.config import Imaging, Specimen, Training
 from segdepth.devices import torch_device
-from segdepth.learning.folded import FoldedUNet
 from segdepth.learning.loss import weighted_cross_entropy
 from segdepth.learning.optimizer import make_optimizer
-from segdepth.learning.padding import ReplicateConv2d
 from segdepth.learning.samples import Source, TrainingSamples
-from segdepth.learning.unet import UNet
+from segdepth.networks.padding import ReplicateConv2d
+from segdepth.networks.space_to_depth import SpaceToDepthUNet
+from segdepth.networks.unet import UNet
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 
 PIXELS, ROUNDS = {"cpu": 8 * 128**2, "cuda": 64 * 192**2}, 7
 """Pixels of a batch, about, as the presets have them; rounds of which the median is taken."""
 
-WORKSTATION = Imaging(a1_nm=(0, 1), focal_spread_nm=(3.2, 4.8), vibration_pm=(16, 24.5))
+WORKSTATION = Imaging(a1_nm=(0, 1), focal_spread_nm=(3.2, 4.8), image_spread_pm=(16, 24.5))
 """The lens of the workstation preset, of which each image draws its own."""
 
 
@@ -61,7 +61,7 @@ def batch_of(side: int, device: torch.device) -> int:
 
 
 def step_seconds(
-    network: UNet | FoldedUNet, optimizer: torch.optim.Optimizer, side: int, precision: torch.dtype | None
+    network: UNet | SpaceToDepthUNet, optimizer: torch.optim.Optimizer, side: int, precision: torch.dtype | None
 ) -> float:
     """Seconds a sample."""
     device = next(network.parameters()).device
@@ -79,7 +79,7 @@ def step_seconds(
 
 
 class MadeUpStructures:
-    """A shelf of waves and labels of the default size, without files."""
+    """A cache of waves and labels of the default size, without files."""
 
     def __init__(self, imaging: Imaging, device: torch.device, count: int = 64) -> None:
         specimen = Specimen()
@@ -132,7 +132,7 @@ def peak_flops(device: torch.device, precision: torch.dtype) -> float:
     return 3 * 2 * side**3 / (clock(device) - started)
 
 
-def step_flops(network: UNet | FoldedUNet, side: int) -> float:
+def step_flops(network: UNet | SpaceToDepthUNet, side: int) -> float:
     """Of a training step, a sample."""
     with FlopCounterMode(display=False) as counter:
         network(torch.rand(1, 1, side, side, device=next(network.parameters()).device)).sum().backward()
@@ -146,7 +146,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     device = torch_device(given.device)
-    networks = (UNet(16), FoldedUNet(48), with_convolution(UNet(16), TorchReplicateConv2d))
+    networks = (UNet(16), SpaceToDepthUNet(48), with_convolution(UNet(16), TorchReplicateConv2d))
     paper, folded, theirs = (n.to(device, memory_format=torch.channels_last) for n in networks)
     half = torch.bfloat16
     muon, adam = Training(), Training(optimizer="adam")

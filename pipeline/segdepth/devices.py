@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from segdepth.config import ConfigError
+from segdepth.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda")
 

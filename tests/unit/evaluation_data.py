@@ -9,10 +9,10 @@ import xarray as xr
 from segdepth.config import Dataset, Labels, Specimen
 from segdepth.evaluation import evaluate
 from segdepth.labels.depth import project_depth
-from segdepth.learning.network_files import NetworkCard, save_network
-from segdepth.learning.unet import UNet
-from segdepth.specimen.build import build_specimens
+from segdepth.networks.files import NetworkCard, save_network
+from segdepth.networks.unet import UNet
 from segdepth.specimen.plan import plan_specimens
+from segdepth.steps.build_specimens import build_specimens
 from segdepth.store.manifest import writing
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
@@ -84,7 +84,7 @@ def run(data, model: Path, out: Path, **changes) -> Path:
 
 def oracle(network, batch, device, right: float = 0.9):
     """Stands in for the network: the truth with probability ``right``, the rest on the next class."""
-    depth = np.stack([sample.scene.depth for sample in batch])
+    depth = np.stack([sample.truth.depth for sample in batch])
     probabilities = np.full((len(batch), 11, *depth.shape[1:]), 0.0, np.float32)
     np.put_along_axis(probabilities, depth[:, None].astype(int), right, axis=1)
     np.put_along_axis(probabilities, (depth[:, None].astype(int) + 1) % 11, 1 - right, axis=1)

@@ -28,7 +28,7 @@ BLURRED = {"Ce": 50.0, "O": 50.0}
 
 
 def lens(c1=3000.0, c3=-9e6, c5=5e9, spread=4000.0, convergence=0.2e-3, vibration=20.0) -> Lens:
-    names = ("c1_pm", "c3_pm", "c5_pm", "focal_spread_pm", "convergence_rad", "vibration_pm")
+    names = ("c1_pm", "c3_pm", "c5_pm", "focal_spread_pm", "convergence_rad", "image_spread_pm")
     values = (c1, c3, c5, spread, convergence, vibration)
     return Lens.from_columns({name: [value] for name, value in zip(names, values)})
 

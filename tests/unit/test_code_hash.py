@@ -127,15 +127,15 @@ def test_multislice_knows_nothing_of_the_lens():
     """A new lens must not rerun the multislice, and labels must not rerun either."""
     needed = set(code.modules_of(WAVES))
     assert not needed & {"segdepth.simulation.optics", "segdepth.simulation.lens", "segdepth.simulation.detector"}
-    assert not {module for module in needed if module.split(".")[1:2] in (["labels"], ["learning"], ["inference"])}
+    assert not {module for module in needed if module.split(".")[1:2] in (["labels"], ["learning"], ["micrograph"])}
 
 
 @pytest.mark.parametrize(
     ("low", "high"),
     [
-        (("config", "seeds", "splits", "store", "devices"), ("specimen", "simulation", "labels", "learning", "inference", "evaluation", "figures")),  # noqa: E501
-        (("specimen", "simulation", "labels"), ("learning", "inference", "evaluation", "figures")),
-        (("learning",), ("inference", "evaluation", "figures")),
+        (("config", "seeds", "splits", "store", "devices"), ("specimen", "simulation", "labels", "learning", "micrograph", "evaluation", "figures")),  # noqa: E501
+        (("specimen", "simulation", "labels"), ("learning", "micrograph", "evaluation", "figures")),
+        (("learning",), ("micrograph", "evaluation", "figures")),
     ],
 )  # fmt: skip
 def test_a_lower_layer_never_imports_a_higher_one(low, high):

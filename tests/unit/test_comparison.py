@@ -13,14 +13,15 @@ from conftest import SMALL_BEAM
 from matplotlib.figure import Figure
 from test_figures import overlapping_texts
 
-from segdepth.config import Beam, ConfigError, DefocusSteps, Imaging, Micrograph, Specimen
+from segdepth.config import Beam, DefocusSteps, Imaging, Micrograph, Specimen
+from segdepth.errors import ConfigError, StoreError
 from segdepth.figures import comparison as picture
 from segdepth.figures import style
-from segdepth.inference.comparison import compare_micrograph, read_frame
-from segdepth.inference.comparison_pictures import crop_shape
-from segdepth.inference.contrast import SMOOTHING_PM, column_contrast
-from segdepth.inference.geometry import FrameTransform
-from segdepth.inference.lattice_peaks import (
+from segdepth.micrograph.comparison import compare_micrograph, read_frame
+from segdepth.micrograph.comparison_pictures import crop_shape
+from segdepth.micrograph.contrast import SMOOTHING_PM, column_contrast
+from segdepth.micrograph.geometry import FrameTransform
+from segdepth.micrograph.lattice_peaks import (
     REFLECTIONS,
     STRONG,
     distortion,
@@ -30,8 +31,8 @@ from segdepth.inference.lattice_peaks import (
     upright_frequency,
     upright_rotation,
 )
-from segdepth.inference.local_lattice import crystal_area
-from segdepth.inference.measurement import (
+from segdepth.micrograph.local_lattice import crystal_area
+from segdepth.micrograph.measurement import (
     Frame,
     check_strongest,
     describe_lattice,
@@ -39,16 +40,16 @@ from segdepth.inference.measurement import (
     measure_contrast,
     measure_lattice,
 )
-from segdepth.inference.simulated_views import Camera, crop_window, surface_row
-from segdepth.inference.vacuum import neighbour_correlation
+from segdepth.micrograph.simulated_views import Camera, crop_window, surface_row
+from segdepth.micrograph.vacuum import neighbour_correlation
 from segdepth.simulation.any_pixel import form_at_pixel
 from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
-from segdepth.simulation.micrograph import record_micrograph
 from segdepth.simulation.optics import Lens
-from segdepth.simulation.waves import simulate_waves
-from segdepth.specimen.build import build_specimens
 from segdepth.specimen.plan import plan_specimens
-from segdepth.store.manifest import StoreError, check_whole
+from segdepth.steps.build_specimens import build_specimens
+from segdepth.steps.record_micrograph import record_micrograph
+from segdepth.steps.simulate_waves import simulate_waves
+from segdepth.store.manifest import check_whole
 from segdepth.store.trace import trace
 
 LATTICE_PM = 541.1
@@ -238,7 +239,7 @@ def test_an_image_at_any_pixel_is_that_of_the_image_former(slab_waves):
     wave, _, block = slab_waves[5]
     attrs = {"cell_pm": block.cell_pm, "margin_pm": block.margin_pm, "wavelength_pm": 1.9687}
     attrs["stored_angle_mrad"] = SMALL_BEAM.stored_angle_mrad
-    imaging = Imaging(vibration_pm=20, mtf_nyquist=0.6)
+    imaging = Imaging(image_spread_pm=20, mtf_nyquist=0.6)
     values = draw_lens_values(imaging, [2, 7], rng())
     pixel = block.field_pm / 128  # not the block's camera's
     former = image_former(imaging, attrs, wave.shape[-1] // 2, "cpu", pixel)
@@ -247,7 +248,7 @@ def test_an_image_at_any_pixel_is_that_of_the_image_former(slab_waves):
     np.testing.assert_allclose(form_at_pixel(imaging, attrs, wave, values, pixel), expected, atol=2e-5)
     # a pixel that divides neither cell nor margin: of three times the side it is the mean of three by three, where no
     # MTF tells the two cameras apart
-    values = draw_lens_values(Imaging(vibration_pm=20), [2, 7], rng())
+    values = draw_lens_values(Imaging(image_spread_pm=20), [2, 7], rng())
     fine, coarse = (form_at_pixel(imaging, attrs, wave, values, block.field_pm / n) for n in (213, 71))
     np.testing.assert_allclose(fine.reshape(2, 71, 3, 71, 3).mean(axis=(2, 4)), coarse, atol=2e-5)
     # one that does not divide the field leaves as much over on both sides: mirrored, the image is the mirrored wave's
@@ -478,7 +479,7 @@ def test_the_real_frames_columns_are_as_bright_as_simulated_ones(real_place, wav
     The places of O are darker than in any of these images: the crystal as a whole is 5 % darker than the vacuum, by
     what the simulation leaves out.
     """
-    lens = Imaging(defocus_nm=DefocusSteps(start=4, stop=20, step=2), vibration_pm=12)
+    lens = Imaging(defocus_nm=DefocusSteps(start=4, stop=20, step=2), image_spread_pm=12)
     run(real_place, waves, tmp_path / "out", key=None, imaging=lens, draw=None, **REAL)
     facts = json.loads((tmp_path / "out" / "comparison.json").read_text())
     found = facts["micrograph"]["contrast"]

@@ -11,7 +11,6 @@ import yaml
 from segdepth.config import (
     Beam,
     Config,
-    ConfigError,
     DefocusSteps,
     Imaging,
     Labels,
@@ -21,6 +20,7 @@ from segdepth.config import (
     load_config,
     validate,
 )
+from segdepth.errors import ConfigError
 
 GOOD = {
     "specimens": {"wedge": {}},
@@ -81,20 +81,20 @@ CASES = [
     ("imaging.over.c3_um", -9e6, ["imaging.over.c3_um: got -9000000", "-5000"]),
     ("imaging.over.c5_mm", 5e6, ["imaging.over.c5_mm", "100"]),
     ("imaging.over.focal_spread_nm", 40, ["imaging.over.focal_spread_nm: got 40", "20"]),
-    ("imaging.over.vibration_pm", [30, 10], ["imaging.over.vibration_pm", "[30, 10]", "low not above high"]),
-    ("imaging.over.vibration_pm", 0.5, ["imaging.over.vibration_pm: got 0.5; allowed: 0, or at least 1"]),
-    ("imaging.over.vibration_pm", [0, 0.5], ["imaging.over.vibration_pm", "got 0.5; allowed: 0, or at least 1"]),
+    ("imaging.over.image_spread_pm", [30, 10], ["imaging.over.image_spread_pm", "[30, 10]", "low not above high"]),
+    ("imaging.over.image_spread_pm", 0.5, ["imaging.over.image_spread_pm: got 0.5; allowed: 0, or at least 1"]),
+    ("imaging.over.image_spread_pm", [0, 0.5], ["imaging.over.image_spread_pm", "got 0.5; allowed: 0, or at least 1"]),
     ("imaging.over.mtf_nyquist", [0.001, 1], ["imaging.over.mtf_nyquist", "got 0.001; allowed: 0, or at least 0.01"]),
     ("imaging.over.c3_um", [-0.05, 9], ["imaging.over.c3_um", "got -0.05; allowed: 0, or at least 0.1"]),
-    ("imaging.over.vibration_pm", -1, ["imaging.over.vibration_pm: got -1"]),
+    ("imaging.over.image_spread_pm", -1, ["imaging.over.image_spread_pm: got -1"]),
     ("imaging.over.aperture_mrad", 0.04, ["imaging.over.aperture_mrad: got 0.04", "5"]),
     ("imaging.over.aperture_mrad", 60, ["imaging.over.aperture_mrad: got 60", "stored_angle_mrad (45)"]),
     ("imaging.over.pixel_pm", 20, ["imaging.over.pixel_pm: got 20", "whole number of pixels"]),
     ("imaging.over.pixel_pm", 0.0053, ["imaging.over.pixel_pm: got 0.0053", "2"]),
-    ("imaging.over.vibration_pm", float("nan"), ["imaging.over.vibration_pm: got nan", "finite"]),
+    ("imaging.over.image_spread_pm", float("nan"), ["imaging.over.image_spread_pm: got nan", "finite"]),
     ("imaging.over.c3_um", float("inf"), ["imaging.over.c3_um: got inf"]),
-    ("imaging.over.vibration_pm", "20 pm", ["imaging.over.vibration_pm: got '20 pm'"]),
-    ("imaging.over.vibration_pm", True, ["imaging.over.vibration_pm", "boolean"]),
+    ("imaging.over.image_spread_pm", "20 pm", ["imaging.over.image_spread_pm: got '20 pm'"]),
+    ("imaging.over.image_spread_pm", True, ["imaging.over.image_spread_pm", "boolean"]),
     ("specimens.wedge.structures", True, ["specimens.wedge.structures", "boolean"]),
     ("specimens.wedge.structures", 0, ["specimens.wedge.structures: got 0", "1"]),
     ("specimens.wedge.structures", 2.5, ["specimens.wedge.structures: got 2.5", "integer"]),
@@ -157,7 +157,7 @@ TABLES = [
     ([{"label": "a", "models": ["small"]}], ["tables.t.rows.0: give either models and dataset, or limit and shows"]),
     ([ROW | {"shows": "wedge"}], ["tables.t.rows.0: give either models and dataset, or limit and shows"]),
     ([ROW | {"models": ["small", "small"]}], ["tables.t.rows.0: models: names one twice: small, small"]),
-    ([ROW | {"models": ["small", "shipped"]}], ["tables.t (a).models: 'shipped' has no other seeds"]),
+    ([ROW | {"models": ["small", "bundled"]}], ["tables.t (a).models: 'shipped' has no other seeds"]),
     ([ROW | {"models": ["small", "wide"]}], ["'small' and 'wide' differ in more than training.seed"]),
     ([ROW | {"dataset": "coarse"}], ["tables.t (a): the image pixel of 'coarse'", "'small' is trained at"]),
     ([ROW | {"dataset": "thin"}], ["tables.t (a): the labels of 'thin' are not those that 'small' learns from: core_"]),
@@ -208,7 +208,7 @@ def test_a_good_table():
     aims = {"columns_exact_change": -0.03, "hallucinated_rate_O": 0.02}
     rows = [
         ROW | {"label": "seeds", "models": ["small", "seed1"]},
-        ROW | {"label": "tilt 0.5°", "models": ["shipped"], "against": "seeds", "aims": aims},
+        ROW | {"label": "tilt 0.5°", "models": ["bundled"], "against": "seeds", "aims": aims},
         {"label": "limit", "limit": "quick", "shows": "limit"},
         {"label": "both", "limit": "rough", "shows": "both"},
         ROW | {"label": "below", "against": "limit", "aims": {"columns_exact_change": -0.1}},
@@ -297,7 +297,7 @@ def test_missing_and_binary_files(tmp_path):
 
 
 def test_several_mistakes_are_counted(tmp_path):
-    data = changed("imaging.over.vibration_pm", -1)
+    data = changed("imaging.over.image_spread_pm", -1)
     data["root_seed"] = -5
     assert "(and 1 more)" in refused(tmp_path, yaml.safe_dump(data))
 

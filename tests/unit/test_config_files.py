@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from segdepth.config import Config, ConfigError, check_files, json_schema, load_config, validate
+from segdepth.config import Config, check_files, json_schema, load_config, validate
+from segdepth.errors import ConfigError
 from segdepth.simulation.grid import check_grids
 
 ROOT = Path(__file__).parents[2]

@@ -8,16 +8,17 @@ import pandas as pd
 import pytest
 from conftest import SMALL, small_slab
 
-from segdepth.config import Beam, ConfigError, Imaging, Specimen
+from segdepth.config import Beam, Imaging, Specimen
+from segdepth.errors import ConfigError, StoreError
 from segdepth.figures import convergence as figure
 from segdepth.simulation.convergence import cases as cases_module
 from segdepth.simulation.convergence import study, waves
 from segdepth.simulation.convergence.cases import Case, Optics, cases, reference_beam
 from segdepth.simulation.convergence.limits import check_study
 from segdepth.simulation.convergence.pictures import DEFOCUS_NM, Camera, Pictures
-from segdepth.simulation.convergence.study import study_convergence
 from segdepth.simulation.electron import stored_orders
-from segdepth.store.manifest import StoreError, check_whole, read_manifest, writing
+from segdepth.steps.study_convergence import study_convergence
+from segdepth.store.manifest import check_whole, read_manifest, writing
 
 CELL = 2029.125
 BEAM, IMAGING = Beam(absorption=False), Imaging()
@@ -288,7 +289,7 @@ def waves_modules():
         ({"beam": Beam(pixel_pm=15, stored_angle_mrad=100)}, ["beam.pixel_pm: got 15"]),
         ({"imaging": Imaging(pixel_pm=20)}, ["imaging.pixel_pm", "whole number of pixels"]),
         ({"imaging": Imaging(c3_um=(-9, -8))}, ["imaging.c3_um", "range [-9, -8]"]),
-        ({"imaging": Imaging(vibration_pm=(10, 20))}, ["imaging.vibration_pm"]),
+        ({"imaging": Imaging(image_spread_pm=(10, 20))}, ["imaging.image_spread_pm"]),
         ({"imaging": Imaging(mtf_nyquist=(0.5, 1))}, ["imaging.mtf_nyquist"]),
         ({"imaging": Imaging(a1_nm=3)}, ["imaging.a1_azimuth_deg", "[0, 360]"]),
         ({"imaging": Imaging(b2_nm=(0, 40), b2_azimuth_deg=(30, 30))}, ["imaging.b2_nm"]),

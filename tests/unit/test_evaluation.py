@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 from evaluation_data import DEFOCI, PIXEL, SPECIMEN, build_data, build_images, build_model, oracle, run
 
-from segdepth.config import ConfigError
+from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation import evaluate
 from segdepth.evaluation.examples import chosen_defoci, evenly
 from segdepth.evaluation.metrics import NAMES
-from segdepth.evaluation.samples import TestSet
 from segdepth.evaluation.stored import read_examples, read_metrics, read_table
+from segdepth.evaluation.test_images import TestSet
 from segdepth.labels.depth import read_columns
 from segdepth.simulation.detector import electrons_per_pixel
-from segdepth.store.manifest import StoreError, content_hash, manifest_path, read_manifest, writing
+from segdepth.store.manifest import content_hash, manifest_path, read_manifest, writing
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_centre_accuracy_of_each_count(data, model, tmp_path, monkeypatch):
     """A network that is right about thin columns only."""
 
     def thin(network, batch, device):
-        depth = np.stack([sample.scene.depth for sample in batch])
+        depth = np.stack([sample.truth.depth for sample in batch])
         return (np.where(depth > 3, 0, depth)[:, None] == np.arange(11)[None, :, None, None]).astype(np.float32)
 
     monkeypatch.setattr(evaluate, "_probabilities", thin)

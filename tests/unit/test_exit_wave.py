@@ -9,7 +9,8 @@ from conftest import SMALL_BEAM, cerium, relative, small_slab
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segdepth.config import Beam, ConfigError
+from segdepth.config import Beam
+from segdepth.errors import ConfigError
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.exit_wave import crop_orders, exit_wave, exit_waves, grid_points
 from segdepth.simulation.phonons import displaced

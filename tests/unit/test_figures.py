@@ -13,7 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from segdepth.config import Beam, ConfigError, Imaging, Labels, Specimen
+from segdepth.config import Beam, Imaging, Labels, Specimen
+from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation import evaluate
 from segdepth.figures import (
     fig1_depth,
@@ -29,11 +30,11 @@ from segdepth.figures import (
     training_curve,
 )
 from segdepth.labels.depth import project_depth
-from segdepth.simulation.images import form_images
-from segdepth.simulation.waves import simulate_waves
-from segdepth.specimen.build import build_specimens
 from segdepth.specimen.plan import plan_specimens
-from segdepth.store.manifest import StoreError, read_manifest, writing
+from segdepth.steps.build_specimens import build_specimens
+from segdepth.steps.form_images import form_images
+from segdepth.steps.simulate_waves import simulate_waves
+from segdepth.store.manifest import read_manifest, writing
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
 MODULES = (fig1_depth, fig3_simulation, fig4_smoothing, fig5_weights, fig6_confusion, fig7_calibration)
@@ -246,7 +247,7 @@ VARIED = Specimen(
     structures=8, shard_size=6, field_pm=64 * PIXEL, margin_pm=20 * PIXEL, bulk_atoms=(2, 4), rotation_deg=(-8, 8),
     tilt_deg=(1, 2), strain_percent=(-2, 2), terminations=("cut", "Ce", "O"), oxygen_vacancy_fraction=(0, 0.1),
 )  # fmt: skip
-LENS = Imaging(defocus_nm=(-2, 4, 10), a1_nm=(1, 3), b2_nm=(5, 40), c5_mm=5, vibration_pm=(20, 40))
+LENS = Imaging(defocus_nm=(-2, 4, 10), a1_nm=(1, 3), b2_nm=(5, 40), c5_mm=5, image_spread_pm=(20, 40))
 
 
 def build_shard(root, number=0, name="w", root_seed=0):
@@ -330,7 +331,7 @@ def test_montage_tells_what_was_drawn(shard, tmp_path, drawn):
                 f"rotation {one['rotation_deg']:+.1f}°",
                 f"C1 {(-2, 4, 10)[place]:+d} nm",
                 f"A1 {float(image['a1_nm']):.1f} nm/{float(image['a1_azimuth_deg']):.0f}°",
-                f"vibration {float(image['vibration_pm']):.0f} pm",
+                f"vibration {float(image['image_spread_pm']):.0f} pm",
             ):
                 assert wanted in words
             for default in ("C3", "C5", "A2", "MTF", "convergence"):

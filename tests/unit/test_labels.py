@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segdepth.config import Labels
+from segdepth.errors import StoreError
 from segdepth.labels.depth import depth_maps, project_depth, read_columns
 from segdepth.labels.ownership import nearest_column, pixel_centres_pm
 from segdepth.labels.projection import by_element, project_counts
 from segdepth.labels.smoothing import ring_depth
 from segdepth.labels.weights import loss_weight
 from segdepth.specimen.columns import column_table
-from segdepth.store.manifest import StoreError, writing
+from segdepth.store.manifest import writing
 from segdepth.store.zarr_store import open_zarr
 
 PIXEL = 10.0

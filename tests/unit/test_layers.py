@@ -15,12 +15,12 @@ FLOORS = (
     {"specimen"},
     {"simulation", "labels"},
     {"learning"},
-    {"evaluation", "inference"},
+    {"evaluation", "micrograph"},
     {"figures"},
     {"cli", "__main__"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-APART = ({"simulation", "labels"}, {"evaluation", "inference"})
+APART = ({"simulation", "labels"}, {"evaluation", "micrograph"})
 
 
 def _imports() -> list[tuple[str, str, str]]:
@@ -59,5 +59,5 @@ def test_rooms_of_one_floor_leave_each_other_alone():
 
 
 def test_figures_read_results_and_compute_nothing():
-    allowed = {"config", "store", "evaluation", "inference", "figures"}
+    allowed = {"config", "store", "evaluation", "micrograph", "figures"}
     assert {other for _, room, other in _imports() if room == "figures"} <= allowed

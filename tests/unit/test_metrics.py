@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from segdepth.evaluation import calibration, metrics
-from segdepth.evaluation.scenes import make_scene
+from segdepth.evaluation.ground_truth import ground_truth_of
 
 CORES = {"Ce": 85.0, "O": 64.0}
 
@@ -94,20 +94,20 @@ def test_centre_tally_by_true_count():
 
 def test_nearest_column_owns_the_pixel_where_radii_overlap():
     columns = pd.DataFrame({"x_pm": [70.0, 205.0], "y_pm": [100.0, 100.0], "element": [58, 8], "atoms": [4, 3]})
-    scene = make_scene(np.zeros((20, 20), np.uint8), columns, 20.0, CORES)
+    truth = ground_truth_of(np.zeros((20, 20), np.uint8), columns, 20.0, CORES)
     row = 4  # y = 90 pm
     centres = (np.arange(20) + 0.5) * 20
-    assert (scene.group[row] == (centres > 137.5)).all()
+    assert (truth.group[row] == (centres > 137.5)).all()
     distance = np.hypot(centres - np.where(centres > 137.5, 205, 70), 10)
-    assert (scene.centre[row] == (distance <= np.where(centres > 137.5, 64, 85))).all()
-    assert scene.columns["whole"].tolist() == [False, True]  # 70 pm from the edge: the core of Ce is cut
+    assert (truth.centre[row] == (distance <= np.where(centres > 137.5, 64, 85))).all()
+    assert truth.columns["whole"].tolist() == [False, True]  # 70 pm from the edge: the core of Ce is cut
 
 
 def test_a_scene_without_columns():
     columns = pd.DataFrame({name: [] for name in ("x_pm", "y_pm", "element", "atoms")})
-    scene = make_scene(np.zeros((4, 4), np.uint8), columns, 20.0, CORES)
-    assert (scene.group == metrics.NO_COLUMN).all() and not scene.centre.any()
-    confusion = metrics.confusion_matrix(scene.depth, scene.depth, scene.group)
+    truth = ground_truth_of(np.zeros((4, 4), np.uint8), columns, 20.0, CORES)
+    assert (truth.group == metrics.NO_COLUMN).all() and not truth.centre.any()
+    confusion = metrics.confusion_matrix(truth.depth, truth.depth, truth.group)
     assert values(confusion)["pixelwise_accuracy"] == 1 and values(confusion)["pixelwise_accuracy_O"] is None
 
 

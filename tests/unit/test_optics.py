@@ -23,7 +23,7 @@ CELL = 1200.0
 
 def lens(c1=1000.0, c3=-9e6, c5=5e9, spread=4000.0, convergence=0.2e-3, vibration=0.0, **more) -> Lens:
     """Every value a number or a sequence; a batch as long as the longest."""
-    names = ("c1_pm", "c3_pm", "c5_pm", "focal_spread_pm", "convergence_rad", "vibration_pm", *more)
+    names = ("c1_pm", "c3_pm", "c5_pm", "focal_spread_pm", "convergence_rad", "image_spread_pm", *more)
     values = np.broadcast_arrays(*np.atleast_1d(c1, c3, c5, spread, convergence, vibration, *more.values()))
     return Lens.from_columns({name: value.copy() for name, value in zip(names, values)})
 
@@ -394,7 +394,7 @@ def test_a_coarser_intensity_grid_serves_where_vibration_damps(slab_waves, vibra
     wave, _, block = slab_waves[9]
     kind = {"cell": block.cell_pm, "pixel": block.field_pm / 64, "margin": block.margin_pm}
     exact = former(wave.shape[0] // 2, **kind)
-    coarse = former(wave.shape[0] // 2, least_vibration_pm=vibration, **kind)
+    coarse = former(wave.shape[0] // 2, least_image_spread_pm=vibration, **kind)
     assert coarse.grid < exact.grid
     values = lens([1000, 5000, 9000], vibration=vibration)
     assert difference(form(coarse, wave, values), form(exact, wave, values)) < 5e-4

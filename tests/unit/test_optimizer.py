@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from segdepth.config import Training
-from segdepth.learning.networks import make_network
 from segdepth.learning.optimizer import hidden_weights, make_optimizer
+from segdepth.networks.architectures import make_network
 
 
-@pytest.mark.parametrize("variant", ["binned", "full", "folded"])
+@pytest.mark.parametrize("variant", ["binned", "full", "space_to_depth"])
 def test_every_parameter_is_stepped_once(variant):
     network = make_network(variant, 4)
     groups = make_optimizer(network, Training()).param_groups
@@ -22,7 +22,7 @@ def test_every_parameter_is_stepped_once(variant):
 def test_a_step_of_a_hidden_weight_is_near_orthogonal_with_adams_size():
     """Whatever the gradient's singular values, those of the step are near 1 (five turns of Newton-Schulz: 0.7 … 1.2)
     times 0.2 sqrt(longer side) times the learning rate."""
-    network = make_network("folded", 8)
+    network = make_network("space_to_depth", 8)
     optimizer = make_optimizer(network, Training(learning_rate=0.01))
     weight = hidden_weights(network)[2]
     rows, columns = len(weight), weight[0].numel()

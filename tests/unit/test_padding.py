@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from segdepth.learning.padding import ReplicateConv2d, _ReplicatePad
+from segdepth.networks.padding import ReplicateConv2d, _ReplicatePad
 
 
 def test_padding_is_replication_with_its_exact_gradient():

@@ -10,19 +10,19 @@ import torch
 import xarray as xr
 
 from segdepth.config import Beam, Imaging, Labels, Micrograph, Specimen, Training
-from segdepth.evaluation.samples import TestSet
-from segdepth.inference.simulated_views import Camera, simulated_views
+from segdepth.evaluation.test_images import TestSet
 from segdepth.labels.depth import project_depth
-from segdepth.learning.samples import Source, StructureShelf, TrainingSamples, fixed_batches
+from segdepth.learning.samples import Source, StructureCache, TrainingSamples, fixed_batches
+from segdepth.micrograph.simulated_views import Camera, simulated_views
 from segdepth.seeds import structure_rng
 from segdepth.simulation.electron import wavelength_pm
-from segdepth.simulation.images import form_images
 from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
-from segdepth.simulation.micrograph import record_micrograph
 from segdepth.simulation.optics import Lens
-from segdepth.simulation.waves import simulate_waves
-from segdepth.specimen.build import build_specimens
 from segdepth.specimen.plan import plan_specimens
+from segdepth.steps.build_specimens import build_specimens
+from segdepth.steps.form_images import form_images
+from segdepth.steps.record_micrograph import record_micrograph
+from segdepth.steps.simulate_waves import simulate_waves
 from segdepth.store.manifest import writing
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
@@ -97,21 +97,21 @@ def test_stored_images_are_means_over_configurations(shards, expected, tmp_path)
 
 
 def test_samples_are_means_over_configurations(shards, expected):
-    shelf = StructureShelf(shards["waves"], shards["depth"], [0, 1])
+    cache = StructureCache(shards["waves"], shards["depth"], [0, 1])
     training = Training(crop_pixels=64, batch_size=2, epoch_samples=6, flip=False, fresh_optics=False)
-    batches = list(TrainingSamples([Source(shelf, LENS, MANY, NAME)], training, CPU))
+    batches = list(TrainingSamples([Source(cache, LENS, MANY, NAME)], training, CPU))
     seen = set()
     for batch in batches:
         for image, depth in zip(batch.noisy[:, 0], batch.depth):
-            (which,) = [one for one in (0, 1) if torch.equal(depth, shelf.maps(one)["depth"])]
+            (which,) = [one for one in (0, 1) if torch.equal(depth, cache.maps(one)["depth"])]
             np.testing.assert_allclose(image, expected[which].mean(axis=0), atol=3e-3)
             seen.add(which)
     assert seen == {0, 1}
 
 
 def test_validation_images_are_means_over_configurations(shards, expected):
-    shelf = StructureShelf(shards["waves"], shards["depth"], [0, 1])
-    (batch,) = fixed_batches([Source(shelf, LENS, MANY, NAME)], Training(), SEED, CPU)
+    cache = StructureCache(shards["waves"], shards["depth"], [0, 1])
+    (batch,) = fixed_batches([Source(cache, LENS, MANY, NAME)], Training(), SEED, CPU)
     np.testing.assert_allclose(batch.noisy[:, 0], expected.mean(axis=1).repeat(4, axis=0), atol=3e-3)
 
 
@@ -158,11 +158,11 @@ def vacuum(shards, tmp_path_factory) -> Path:
 def test_noise_is_that_of_the_electrons_that_are_counted(shards, vacuum, tmp_path, efficiency):
     dose, electrons = 2.5, 2.5 * efficiency * 16  # a pixel is 4 by 4 of those that λ counts in
     lens = LENS.model_copy(update={"detection_efficiency": efficiency})
-    shelf = StructureShelf([vacuum], shards["depth"], [0, 1])
+    cache = StructureCache([vacuum], shards["depth"], [0, 1])
     training = Training(crop_pixels=64, batch_size=4, epoch_samples=4)
     found = {
-        "training": next(iter(TrainingSamples([Source(shelf, lens, dose, NAME)], training, CPU))).noisy,
-        "validation": fixed_batches([Source(shelf, lens, dose, NAME)], Training(), SEED, CPU)[0].noisy,
+        "training": next(iter(TrainingSamples([Source(cache, lens, dose, NAME)], training, CPU))).noisy,
+        "validation": fixed_batches([Source(cache, lens, dose, NAME)], Training(), SEED, CPU)[0].noisy,
     }
     form_images(lens, NAME, SEED, vacuum, tmp_path / "images.zarr", "c", "cpu")
     test_set = TestSet([tmp_path / "images.zarr"], shards["depth"], [0, 1])
@@ -190,7 +190,7 @@ def test_a_recordings_mtf_is_of_its_own_pixel(tmp_path, nyquist):
     wave[..., 0, [order, -order]] = weak
     waves = write_waves(tmp_path / "waves.zarr", wave, cell, 8 * pixel)
     lens = Imaging(
-        defocus_nm=(0,), c3_um=0, c5_mm=0, focal_spread_nm=0, convergence_mrad=0, vibration_pm=0, mtf_nyquist=nyquist
+        defocus_nm=(0,), c3_um=0, c5_mm=0, focal_spread_nm=0, convergence_mrad=0, image_spread_pm=0, mtf_nyquist=nyquist
     )
     block = Micrograph(dataset="d", defocus_nm=0, pixel_pm=pixel)
     record_micrograph(block, lens, MANY, NAME, SEED, 0, waves, tmp_path / "camera.npz", "c")

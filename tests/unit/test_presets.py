@@ -47,8 +47,8 @@ def test_benchmarks_are_what_they_are_called():
         dataset = config.datasets[name]
         assert dataset.specimen == "benchmark_smooth" and dataset.labels == "rings" and dataset.dose_lambda == 2.5
         assert (dataset.beam == name) != (dataset.imaging == name)  # one thing at a time
-    vibration = [config.imaging[f"shift_vibration_{end}"].vibration_pm for end in ("low", "high")]
-    assert vibration == [15, 25] and config.imaging["overfocus"].vibration_pm == 20
+    vibration = [config.imaging[f"shift_vibration_{end}"].image_spread_pm for end in ("low", "high")]
+    assert vibration == [15, 25] and config.imaging["overfocus"].image_spread_pm == 20
     u = config.beams["shift_debye_waller_high"].debye_waller_pm, config.beams["beam300"].debye_waller_pm
     assert all((u[0][element] / u[1][element]) ** 2 == pytest.approx(1.3, abs=1e-3) for element in ("Ce", "O"))
     tilt = config.beams["shift_tilt"].tilt_mrad
@@ -80,7 +80,7 @@ ONE_THING = {
     "ordinal loss": {"training.ordinal_width_atoms"},
     "averaged weights": {"training.weight_average"},
     "a loss of whole columns": {"training.column_share"},
-    "the mirror image too": {"mirrored"},
+    "the mirror image too": {"flip_average"},
     "lambda 2.5: every dose": {"training.dose_lambda"},
     "lambda 2.5: every dose, samples count by it": {"training.dose_lambda", "training.dose_importance"},
     "+ varied lens and constants": {"datasets"},

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from segdepth.config import CLASSES, ConfigError, Labels
-from segdepth.inference.serving import ServedNetwork, depth_of_counts, folded_norms
-from segdepth.learning.mirrored import Mirrored
-from segdepth.learning.network_files import NetworkCard
-from segdepth.learning.networks import make_network
+from segdepth.config import CLASSES, Labels
+from segdepth.errors import ConfigError
+from segdepth.networks.architectures import make_network
+from segdepth.networks.files import NetworkCard
+from segdepth.networks.flip_average import FlipAverage
+from segdepth.networks.serving import ServedNetwork, depth_of_counts, fuse_norms
 
 PIXEL = 5411 / 256
 
@@ -30,7 +31,7 @@ def trained(variant: str) -> nn.Module:
 
 
 def test_a_mirrored_network_is_served_as_it_is():
-    network, frame = Mirrored(trained("folded")).eval(), torch.rand(1, 1, 64, 128)
+    network, frame = FlipAverage(trained("space_to_depth")).eval(), torch.rand(1, 1, 64, 128)
     with torch.no_grad():
         expected = network(frame).softmax(1)
         assert torch.allclose(ServedNetwork(network, "float32")(frame).softmax(1), expected, atol=1e-5)
@@ -42,10 +43,10 @@ def test_logits_are_not_rounded_to_bfloat16():
     assert (logits != logits.bfloat16().float()).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("variant", ["binned", "full", "folded"])
+@pytest.mark.parametrize("variant", ["binned", "full", "space_to_depth"])
 def test_folding_norms_changes_nothing_but_rounding(variant):
     network, frame = trained(variant), torch.rand(1, 1, 128, 192)
-    folded = folded_norms(network)
+    folded = fuse_norms(network)
     with torch.no_grad():
         expected = network(frame)
         assert torch.allclose(folded(frame), expected, atol=1e-3 * float(expected.abs().max()))
@@ -54,7 +55,7 @@ def test_folding_norms_changes_nothing_but_rounding(variant):
 
 
 def test_bfloat16_rounds_and_float32_does_not():
-    network, frame = trained("folded"), torch.rand(1, 1, 128, 64)
+    network, frame = trained("space_to_depth"), torch.rand(1, 1, 128, 64)
     with torch.no_grad():
         expected = network(frame).softmax(1)
         served = {kind: ServedNetwork(network, kind)(frame) for kind in ("float32", "bfloat16")}
@@ -66,8 +67,8 @@ def test_bfloat16_rounds_and_float32_does_not():
 
 
 def test_a_stream_of_counts_is_binned_exactly():
-    network = trained("folded")
-    card = NetworkCard("folded", 4, CLASSES, PIXEL, PIXEL, 128 * PIXEL, 2.5, Labels().model_dump(mode="json"))
+    network = trained("space_to_depth")
+    card = NetworkCard("space_to_depth", 4, CLASSES, PIXEL, PIXEL, 128 * PIXEL, 2.5, Labels().model_dump(mode="json"))
     rng = np.random.default_rng(0)
     counts = rng.poisson(2.5, (2, 512, 256)).astype(np.uint8)
     depth, confidence = depth_of_counts(ServedNetwork(network, "float32"), card, counts, PIXEL / 4, 2.5)

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from segdepth.config import Specimen
-from segdepth.specimen.build import build_specimens
+from segdepth.errors import StoreError
 from segdepth.specimen.columns import column_table
 from segdepth.specimen.faces import thickness_atoms
-from segdepth.specimen.files import read_atoms
 from segdepth.specimen.lattice import MOTIF, lattice_columns, periods_pm
 from segdepth.specimen.plan import plan_row, plan_specimens, plan_table, read_plan, shard_rows
 from segdepth.specimen.surfaces import FACET_SLOPE, MAX_HALF_LAYERS, sawtooth, stepped, surface_line
 from segdepth.specimen.wedge import build_wedge
-from segdepth.store.manifest import StoreError
+from segdepth.steps.atoms_files import read_atoms
+from segdepth.steps.build_specimens import build_specimens
 
 A = 5.411
 PERIOD = A / np.sqrt(2)

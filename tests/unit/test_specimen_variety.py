@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from scipy.stats import binom, chisquare
 
-from segdepth.config import CLASSES, ConfigError, Labels, Specimen, load_config, validate
+from segdepth.config import CLASSES, Labels, Specimen, load_config, validate
+from segdepth.errors import ConfigError
 from segdepth.labels.depth import depth_maps
 from segdepth.specimen.columns import column_table
 from segdepth.specimen.corners import SAMPLE_PM, rounded

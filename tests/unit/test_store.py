@@ -16,14 +16,8 @@ import pytest
 import xarray as xr
 import zarr
 
-from segdepth.store.manifest import (
-    StoreError,
-    check_whole,
-    content_hash,
-    manifest_path,
-    read_manifest,
-    writing,
-)
+from segdepth.errors import StoreError
+from segdepth.store.manifest import check_whole, content_hash, manifest_path, read_manifest, writing
 from segdepth.store.zarr_store import LAYOUT, open_zarr, write_zarr
 
 FACTS = {"command": "test", "code": "0123", "parameters": {"a": 1}}

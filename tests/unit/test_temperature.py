@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from segdepth.learning.samples import Batch
 from segdepth.learning.temperature import divide_logits, fit_temperature, validation_logits
-from segdepth.learning.unet import UNet
+from segdepth.networks.unet import UNet
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])

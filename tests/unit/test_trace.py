@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from segdepth.store.manifest import StoreError, manifest_path, writing
+from segdepth.errors import StoreError
+from segdepth.store.manifest import manifest_path, writing
 from segdepth.store.trace import describe, owner_of, trace
 
 

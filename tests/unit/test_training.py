@@ -14,29 +14,30 @@ import torch
 import xarray as xr
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from segdepth.config import ConfigError, Dataset, Imaging, Labels, Model, Specimen, Splits, Training
+from segdepth.config import Dataset, Imaging, Labels, Model, Specimen, Splits, Training
+from segdepth.errors import ConfigError, StoreError
 from segdepth.labels.depth import project_depth
 from segdepth.learning import samples as samples_module
 from segdepth.learning.callbacks import CURVE_FIELDS, Curve
-from segdepth.learning.learnt import structures_learnt
-from segdepth.learning.lessons import Lesson, join_lessons
 from segdepth.learning.loss import column_cross_entropy, ordinal_targets, weighted_cross_entropy
-from segdepth.learning.network_files import load_network
 from segdepth.learning.norm_statistics import fresh_samples
 from segdepth.learning.samples import (
     Crops,
     Source,
-    StructureShelf,
+    StructureCache,
     TrainingSamples,
     fixed_batches,
     number_columns,
     share_memory,
 )
 from segdepth.learning.training import train_model
+from segdepth.learning.training_sets import TrainingSet, join_training_sets
+from segdepth.networks.files import load_network
+from segdepth.networks.training_record import structures_seen
 from segdepth.simulation.electron import stored_orders, wavelength_pm
-from segdepth.specimen.build import build_specimens
 from segdepth.specimen.plan import plan_specimens
-from segdepth.store.manifest import StoreError, read_manifest, writing
+from segdepth.steps.build_specimens import build_specimens
+from segdepth.store.manifest import read_manifest, writing
 from segdepth.store.zarr_store import write_zarr
 
 SPECIMEN = Specimen(structures=6, shard_size=4, field_pm=1352.75, margin_pm=338.1875, bulk_atoms=(3, 5))
@@ -90,11 +91,11 @@ def block(**changes) -> Training:
     return Training(**(settings | changes))
 
 
-def lesson(shards, dataset: Dataset = DATASET, imaging: Imaging = IMAGING) -> Lesson:
-    return Lesson(dataset, SPECIMEN, imaging, Labels(), shards["waves"], shards["depth"])
+def training_set(shards, dataset: Dataset = DATASET, imaging: Imaging = IMAGING) -> TrainingSet:
+    return TrainingSet(dataset, SPECIMEN, imaging, Labels(), shards["waves"], shards["depth"])
 
 
-def source(structures: StructureShelf, imaging: Imaging = IMAGING, dose_lambda: float = 2.5) -> Source:
+def source(structures: StructureCache, imaging: Imaging = IMAGING, dose_lambda: float = 2.5) -> Source:
     return Source(structures, imaging, dose_lambda, "s")
 
 
@@ -102,7 +103,7 @@ def train(shards, folder: Path, training: Training, **changes) -> Path:
     settings = {
         "name": "net",
         "model": Model(datasets=["d"], architecture={"base_channels": 2}, training=training),
-        "lessons": [lesson(shards)],
+        "training_sets": [training_set(shards)],
         "root_seed": 3,
         "out": folder / "models" / "net",
         "checkpoints": folder / "checkpoints" / "net",
@@ -115,7 +116,7 @@ def train(shards, folder: Path, training: Training, **changes) -> Path:
 
 
 def test_samples_are_fresh_each_epoch_and_repeat_with_the_seed(shards):
-    structures = StructureShelf(shards["waves"], shards["depth"], [0, 2, 4, 5])
+    structures = StructureCache(shards["waves"], shards["depth"], [0, 2, 4, 5])
     samples = TrainingSamples([source(structures)], block(optics_repeats=2), CPU)
     first = list(samples)
     assert len(first) == len(samples) == 6 and first[0].noisy.shape == (2, 1, 64, 64)
@@ -126,17 +127,19 @@ def test_samples_are_fresh_each_epoch_and_repeat_with_the_seed(shards):
 
 
 def test_labels_are_those_of_the_structure_mirrored_or_not(shards):
-    structures = StructureShelf(shards["waves"], shards["depth"], [2])
+    structures = StructureCache(shards["waves"], shards["depth"], [2])
     whole = structures.maps(0)["depth"]
     seen = set()
     for batch in TrainingSamples([source(structures)], block(), CPU):
         for depth in batch.depth:
-            seen.add("same" if torch.equal(depth, whole) else "mirrored" if torch.equal(depth, whole.flip(-1)) else "?")
-    assert seen == {"same", "mirrored"}
+            seen.add(
+                "same" if torch.equal(depth, whole) else "flip_average" if torch.equal(depth, whole.flip(-1)) else "?"
+            )
+    assert seen == {"same", "flip_average"}
 
 
 def test_noise_is_fresh_while_the_optics_are_reused(shards):
-    structures = StructureShelf(shards["waves"], shards["depth"], [2])
+    structures = StructureCache(shards["waves"], shards["depth"], [2])
     training = block(optics_repeats=6, flip=False, batch_size=1, epoch_samples=6)
     batches = [batch.noisy[0, 0] for batch in TrainingSamples([source(structures, dose_lambda=1e6)], training, CPU)]
     difference = max(float((a - batches[0]).abs().mean()) for a in batches[1:])
@@ -145,7 +148,7 @@ def test_noise_is_fresh_while_the_optics_are_reused(shards):
 
 
 def test_norms_are_averaged_over_samples_that_nothing_was_learnt_from(shards):
-    structures = StructureShelf(shards["waves"], shards["depth"], [0, 2, 4, 5])
+    structures = StructureCache(shards["waves"], shards["depth"], [0, 2, 4, 5])
     samples = TrainingSamples([source(structures)], block(optics_repeats=1), CPU)  # else nothing would be the same
     fresh = fresh_samples(samples)
     assert fresh.sources == samples.sources
@@ -171,7 +174,7 @@ def test_a_crop_is_the_slice_that_it_names():
 
 
 def test_shelves_that_read_ahead_hold_the_same(shards):
-    one, other = (StructureShelf(shards["waves"], shards["depth"], [0, 2, 4, 5]) for _ in range(2))
+    one, other = (StructureCache(shards["waves"], shards["depth"], [0, 2, 4, 5]) for _ in range(2))
     other.read_ahead()
     for position in range(4):
         assert torch.equal(one.wave(position), other.wave(position))
@@ -180,7 +183,7 @@ def test_shelves_that_read_ahead_hold_the_same(shards):
 
 
 def test_shelves_share_memory_by_what_they_hold(shards, monkeypatch):
-    few, many = (StructureShelf(shards["waves"], shards["depth"], wanted) for wanted in ([1], [0, 2, 4, 5]))
+    few, many = (StructureCache(shards["waves"], shards["depth"], wanted) for wanted in ([1], [0, 2, 4, 5]))
     monkeypatch.setattr(samples_module, "KEPT_BYTES", 3 * few.bytes_each)
     share_memory([few, many], CPU)
     assert (few.kept_bytes, many.kept_bytes) == (3 * few.bytes_each // 5, 12 * few.bytes_each // 5)
@@ -199,7 +202,7 @@ def kinds_among(batches: list[torch.Tensor]) -> int:
 
 def test_an_images_repeats_lie_far_apart(shards, monkeypatch):
     """Every image of a pool comes once before any comes again; large images make a small pool."""
-    structures = StructureShelf(shards["waves"], shards["depth"], [0, 2, 4, 5])
+    structures = StructureCache(shards["waves"], shards["depth"], [0, 2, 4, 5])
     training = block(optics_repeats=3, flip=False, batch_size=1, epoch_samples=36)
     images = TrainingSamples([source(structures, dose_lambda=1e6)], training, CPU)
     batches = [batch.noisy[0, 0] for batch in images]
@@ -211,7 +214,7 @@ def test_an_images_repeats_lie_far_apart(shards, monkeypatch):
 
 def test_an_epoch_is_cut_into_equal_pools(shards, monkeypatch):
     """A few images at its end, used again and again, would be learnt by heart just before the validation."""
-    structures = StructureShelf(shards["waves"], shards["depth"], [0, 2, 4, 5])
+    structures = StructureCache(shards["waves"], shards["depth"], [0, 2, 4, 5])
     samples = TrainingSamples([source(structures)], block(optics_repeats=3, batch_size=1, epoch_samples=39), CPU)
     formed = []
     monkeypatch.setattr(samples, "_form", lambda which, _: formed.append(len(which)) or torch.ones(len(which), 64, 64))
@@ -220,7 +223,7 @@ def test_an_epoch_is_cut_into_equal_pools(shards, monkeypatch):
 
 
 def test_validation_does_not_depend_on_the_batch_size(shards):
-    structures = StructureShelf(shards["waves"], shards["depth"], [0, 3])
+    structures = StructureCache(shards["waves"], shards["depth"], [0, 3])
     small, large = (fixed_batches([source(structures)], block(batch_size=size), 3, CPU) for size in (1, 5))
     assert torch.equal(torch.cat([b.noisy for b in small]), torch.cat([b.noisy for b in large]))
     assert torch.equal(torch.cat([b.depth for b in small]), torch.cat([b.depth for b in large]))
@@ -228,7 +231,7 @@ def test_validation_does_not_depend_on_the_batch_size(shards):
 
 def test_a_structure_that_no_shard_holds_is_named(shards):
     with pytest.raises(ConfigError, match=r"\[99\]"):
-        StructureShelf(shards["waves"], shards["depth"], [0, 99])
+        StructureCache(shards["waves"], shards["depth"], [0, 99])
 
 
 def test_the_loss_is_the_papers_weighted_cross_entropy():
@@ -303,8 +306,8 @@ def test_a_training_with_other_splits_dose_or_seed_begins_anew(shards, tmp_path,
     names = set()
     for changes in (
         {},
-        {"lessons": [lesson(shards, DATASET.model_copy(update={"dose_lambda": 50.0}))]},
-        {"lessons": [lesson(shards, DATASET.model_copy(update={"splits": OTHER_SPLITS}))]},
+        {"training_sets": [training_set(shards, DATASET.model_copy(update={"dose_lambda": 50.0}))]},
+        {"training_sets": [training_set(shards, DATASET.model_copy(update={"splits": OTHER_SPLITS}))]},
         {"root_seed": 4},
     ):
         with pytest.raises(RuntimeError, match="power cut"):
@@ -327,13 +330,16 @@ def test_what_is_written_can_be_loaded_and_names_its_structures(shards, tmp_path
 def test_a_card_holds_counted_electrons(shards, tmp_path):
     """As a micrograph does, against which they are held."""
     lens = IMAGING.model_copy(update={"detection_efficiency": 0.4})
-    _, card = load_network(train(shards, tmp_path, block(epochs=1), lessons=[lesson(shards, imaging=lens)]))
+    _, card = load_network(train(shards, tmp_path, block(epochs=1), training_sets=[training_set(shards, imaging=lens)]))
     assert card.doses == pytest.approx((1.0, 1.0)) and card.dose_lambda == pytest.approx(1.0)
     _, card = load_network(train(shards, tmp_path / "one", block(epochs=1, dose_lambda=(0.5, 0.5))))
     assert tuple(card.doses) == (0.5, 0.5)  # not its data set's
     _, card = load_network(
         train(
-            shards, tmp_path / "range", block(epochs=1, dose_lambda=(0.5, 10)), lessons=[lesson(shards, imaging=lens)]
+            shards,
+            tmp_path / "range",
+            block(epochs=1, dose_lambda=(0.5, 10)),
+            training_sets=[training_set(shards, imaging=lens)],
         )
     )
     assert card.doses == pytest.approx((0.2, 4.0))
@@ -410,7 +416,7 @@ def test_a_checkpoint_that_does_not_fit_is_told_in_one_line(name, spoil, shards,
 
 
 def test_the_network_that_is_saved_is_the_one_that_is_measured(shards, tmp_path):
-    lesson_ = lesson(shards)
+    lesson_ = training_set(shards)
     for count, same in ((0, True), (2, False)):
         folder = train(shards, tmp_path / str(count), block(epochs=3, norm_batches=count))
         facts = json.loads((folder / "environment.json").read_text())
@@ -446,39 +452,39 @@ def test_what_cannot_be_learnt_is_told_at_once(changes, of_dataset, says, shards
     model = Model.model_validate(
         LEARNABLE.model_dump() | {k: v if isinstance(v, dict | tuple) else v.model_dump() for k, v in changes.items()}
     )
-    given = lesson(shards, DATASET.model_copy(update=of_dataset))
+    given = training_set(shards, DATASET.model_copy(update=of_dataset))
     with pytest.raises(ConfigError, match=says):
-        train(shards, tmp_path, block(), model=model, lessons=[given])
+        train(shards, tmp_path, block(), model=model, training_sets=[given])
     assert not (tmp_path / "models").exists()
 
 
 def test_the_full_network_reads_fine_pixels_and_labels_of_the_same_crop(shards, tmp_path):
     fine = Imaging(defocus_nm=(2, 6), focal_steps=3, pixel_pm=5411 / 1024)
-    structures = StructureShelf(shards["waves"], shards["depth"], [2])
+    structures = StructureCache(shards["waves"], shards["depth"], [2])
     batch = next(iter(TrainingSamples([source(structures, fine)], block(crop_pixels=128, flip=False), CPU)))
     assert batch.noisy.shape == (2, 1, 128, 128) and batch.depth.shape == (2, 32, 32)
     places = structures.maps(0)["depth"].unfold(0, 32, 1).unfold(1, 32, 1)
     assert all((places == depth).all(-1).all(-1).any() for depth in batch.depth)
     model = Model(datasets=["d"], architecture={"variant": "full", "base_channels": 2}, training=block(epochs=1))
-    folder = train(shards, tmp_path, model.training, model=model, lessons=[lesson(shards, imaging=fine)])
+    folder = train(shards, tmp_path, model.training, model=model, training_sets=[training_set(shards, imaging=fine)])
     network, card = load_network(folder)
     assert network(torch.ones(1, 1, 64, 128)).shape == (1, 11, 16, 32) and card.input_pixel_pm == fine.pixel_pm
 
 
 def test_what_does_not_fit_is_read_again(shards, monkeypatch):
-    """A shelf that keeps one structure at a time gives the same samples."""
+    """A cache that keeps one structure at a time gives the same samples."""
     arguments = (shards["waves"], shards["depth"], [0, 2, 4, 5])
-    everything = list(TrainingSamples([source(StructureShelf(*arguments))], block(), CPU))
+    everything = list(TrainingSamples([source(StructureCache(*arguments))], block(), CPU))
     monkeypatch.setattr("segdepth.learning.samples.KEPT_BYTES", 1)
-    shelf = StructureShelf(*arguments)
-    assert shelf.wave.cache_info().maxsize == shelf.maps.cache_info().maxsize == 1
-    one_by_one = list(TrainingSamples([source(shelf)], block(), CPU))
+    cache = StructureCache(*arguments)
+    assert cache.wave.cache_info().maxsize == cache.maps.cache_info().maxsize == 1
+    one_by_one = list(TrainingSamples([source(cache)], block(), CPU))
     assert all(torch.equal(a.noisy, b.noisy) and torch.equal(a.depth, b.depth) for a, b in zip(everything, one_by_one))
-    assert shelf.part([4, 0]).indices == [0, 4]
+    assert cache.part([4, 0]).indices == [0, 4]
 
 
 def test_doses_are_drawn_from_their_range(shards):
-    structures = StructureShelf(shards["waves"], shards["depth"], [2])
+    structures = StructureCache(shards["waves"], shards["depth"], [2])
     training = block(dose_lambda=(0.1, 10), batch_size=1, epoch_samples=40, flip=False)
     grain = [
         float(batch.noisy[0, 0, -4:].var())
@@ -489,7 +495,7 @@ def test_doses_are_drawn_from_their_range(shards):
 
 def test_samples_count_by_their_dose(shards):
     """In the mean as without; a loss of doubled importance is doubled."""
-    structures = StructureShelf(shards["waves"], shards["depth"], [0, 2])
+    structures = StructureCache(shards["waves"], shards["depth"], [0, 2])
     given = [source(structures), source(structures, dose_lambda=7.0)]
     training = block(dose_lambda=(0.1, 25), dose_importance=0.4, epoch_samples=1200, optics_repeats=64)
     found = torch.cat([batch.importance for batch in TrainingSamples(given, training, CPU)]).numpy()
@@ -531,9 +537,9 @@ def test_edited_weights_are_refused(shards, tmp_path):
 
 def test_several_data_sets_are_learnt_from_together(shards, tmp_path):
     """Each with its own lens and dose; every structure as often."""
-    bright = IMAGING.model_copy(update={"vibration_pm": 60.0})
-    shelf = StructureShelf(shards["waves"], shards["depth"], [0, 2, 4, 5])
-    sources = [source(shelf.part([0]), dose_lambda=1e6), source(shelf.part([2, 4, 5]), bright, dose_lambda=0.1)]
+    bright = IMAGING.model_copy(update={"image_spread_pm": 60.0})
+    cache = StructureCache(shards["waves"], shards["depth"], [0, 2, 4, 5])
+    sources = [source(cache.part([0]), dose_lambda=1e6), source(cache.part([2, 4, 5]), bright, dose_lambda=0.1)]
     training = block(batch_size=4, epoch_samples=400, flip=False, optics_repeats=1)
     grain = torch.cat([batch.noisy.flatten(1).std(1) for batch in TrainingSamples(sources, training, CPU)])
     noisy = grain > grain.min() * 3
@@ -541,7 +547,11 @@ def test_several_data_sets_are_learnt_from_together(shards, tmp_path):
     other = DATASET.model_copy(update={"imaging": "j", "dose_lambda": 20.0})
     model = Model(datasets=["d", "e"], architecture={"base_channels": 2}, training=block(epochs=1))
     folder = train(
-        shards, tmp_path, model.training, model=model, lessons=[lesson(shards), lesson(shards, other, bright)]
+        shards,
+        tmp_path,
+        model.training,
+        model=model,
+        training_sets=[training_set(shards), training_set(shards, other, bright)],
     )
     assert len(read_manifest(folder)["notes"]["training_structures"]) == 2
     assert load_network(folder)[1].dose_lambda == 2.5
@@ -551,23 +561,23 @@ def test_lessons_are_parted_by_the_specimens_shards(shards):
     more = SPECIMEN.model_copy(update={"structures": 3})
     paths = [Path(f"{i}") for i in range(3)]
     blocks = ([DATASET] * 2, [SPECIMEN, more], [IMAGING] * 2, [Labels()] * 2)
-    first, second = join_lessons(*blocks, paths, paths)
+    first, second = join_training_sets(*blocks, paths, paths)
     assert first.waves == paths[:2] and second.depth == paths[2:] and second.specimen is more
     with pytest.raises(ConfigError, match="--depth: got 2 shards; the specimens have 3"):
-        join_lessons(*blocks, paths, paths[:2])
+        join_training_sets(*blocks, paths, paths[:2])
     with pytest.raises(ConfigError, match="1 --imaging"):
-        join_lessons([DATASET] * 2, [SPECIMEN, more], [IMAGING], [Labels()] * 2, paths, paths)
+        join_training_sets([DATASET] * 2, [SPECIMEN, more], [IMAGING], [Labels()] * 2, paths, paths)
 
 
 def test_processes_draw_samples_of_their_own(shards):
-    structures = StructureShelf(shards["waves"], shards["depth"], [0, 2])
+    structures = StructureCache(shards["waves"], shards["depth"], [0, 2])
     first, second = (list(TrainingSamples([source(structures)], block(devices=2), CPU, rank)) for rank in (0, 1))
     assert len(first) == len(second) == 3  # of 12 samples in batches of 2
     assert not any(torch.equal(a.noisy, b.noisy) for a, b in zip(first, second))
 
 
 def test_validation_covers_the_doses_that_are_trained(shards):
-    structures = StructureShelf(shards["waves"], shards["depth"], [0, 3])
+    structures = StructureCache(shards["waves"], shards["depth"], [0, 3])
     (few, many) = (
         torch.cat([b.noisy for b in fixed_batches([source(structures)], block(dose_lambda=doses), 3, CPU)])
         for doses in ((0.1, 0.1), (0.1, 1000))
@@ -608,9 +618,11 @@ def test_an_option_changes_the_network_and_survives_a_stop(option, shards, tmp_p
 
 
 def test_the_folded_network_trains_and_loads(shards, tmp_path):
-    model = Model(datasets=["d"], architecture={"variant": "folded", "base_channels": 2}, training=block(epochs=1))
+    model = Model(
+        datasets=["d"], architecture={"variant": "space_to_depth", "base_channels": 2}, training=block(epochs=1)
+    )
     network, card = load_network(train(shards, tmp_path, model.training, model=model))
-    assert card.variant == "folded" and network(torch.ones(1, 1, 64, 128)).shape == (1, 11, 64, 128)
+    assert card.variant == "space_to_depth" and network(torch.ones(1, 1, 64, 128)).shape == (1, 11, 64, 128)
 
 
 def test_two_processes_train_one_network(shards, tmp_path):
@@ -634,7 +646,7 @@ def test_a_mirrored_network_looks_twice(shards, tmp_path):
     once, twice = (
         load_network(train(shards, tmp_path / str(mirrored), plain.training, model=model))[0]
         for mirrored in (False, True)
-        for model in [plain.model_copy(update={"mirrored": mirrored})]
+        for model in [plain.model_copy(update={"flip_average": mirrored})]
     )
     frame = torch.rand(1, 1, 64, 128)
     with torch.no_grad():
@@ -654,7 +666,7 @@ def test_columns_are_numbered_one_by_one():
 
 
 def test_every_column_of_a_structure_has_a_number_of_its_own(shards):
-    maps = StructureShelf(shards["waves"], shards["depth"], [2]).maps(0)
+    maps = StructureCache(shards["waves"], shards["depth"], [2]).maps(0)
     depth, columns = maps["depth"].numpy(), maps["columns"].numpy()
     assert ((columns > 0) == (maps["regions"].numpy() > 0)).all() and columns.max() > 20
     spread = [np.ptp(depth[columns == number]) for number in range(1, columns.max() + 1)]
@@ -680,8 +692,8 @@ def test_a_card_tells_the_doses_of_all_data_sets(shards, tmp_path):
     other = DATASET.model_copy(update={"imaging": "j", "dose_lambda": 20.0})
     model = Model(datasets=["d", "e"], architecture={"base_channels": 2}, training=block(epochs=1))
     lens = IMAGING.model_copy(update={"detection_efficiency": 0.5})
-    lessons = [lesson(shards), lesson(shards, other, lens)]
-    card = load_network(train(shards, tmp_path, model.training, model=model, lessons=lessons))[1]
+    training_sets = [training_set(shards), training_set(shards, other, lens)]
+    card = load_network(train(shards, tmp_path, model.training, model=model, training_sets=training_sets))[1]
     assert card.dose_lambda == 2.5 and tuple(card.doses) == (2.5, 10.0)
 
 
@@ -690,15 +702,15 @@ def test_a_training_goes_on_from_another_network_and_tells_so(shards, tmp_path):
     first = train(shards, tmp_path / "a", block(epochs=1))
     crawl = block(epochs=1, learning_rate=1e-9, seed=5, norm_batches=0)
     model = Model(datasets=["d"], architecture={"base_channels": 2}, training=crawl, start=str(first))
-    other = lesson(shards, DATASET.model_copy(update={"specimen": "other"}))
-    second = train(shards, tmp_path / "b", crawl, model=model, lessons=[other])
+    other = training_set(shards, DATASET.model_copy(update={"specimen": "other"}))
+    second = train(shards, tmp_path / "b", crawl, model=model, training_sets=[other])
     begun, ended, fresh = (
         load_network(folder)[0].encoder[0][0].weight for folder in (first, second, train(shards, tmp_path / "c", crawl))
     )
     assert torch.allclose(begun, ended, atol=1e-6) and not torch.allclose(begun, fresh, atol=1e-2)
     assert str(first.resolve()) in [str((second.parent / g["path"]).resolve()) for g in read_manifest(second)["inputs"]]
-    assert structures_learnt(second, "s", 3) == structures_learnt(first, "s", 3) != set()
-    assert structures_learnt(second, "other", 3)
+    assert structures_seen(second, "s", 3) == structures_seen(first, "s", 3) != set()
+    assert structures_seen(second, "other", 3)
 
 
 def test_a_training_refuses_to_begin_with_another_architecture(shards, tmp_path):

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from segdepth.config import CLASSES
-from segdepth.learning.network_files import NetworkCard, load_network, save_network
-from segdepth.learning.unet import UNet, count_parameters, median_downsample, median_filter
-from segdepth.store.manifest import StoreError
+from segdepth.errors import StoreError
+from segdepth.networks.files import NetworkCard, load_network, save_network
+from segdepth.networks.unet import UNet, count_parameters, median_downsample, median_filter
 
 FULL = {16: 1_175_563, 32: 4_691_979, 64: 18_747_403, 96: 42_166_283, 130: 77_308_411}
 BINNED = {16: 1_105_339, 32: 4_413_291, 64: 17_637_067, 96: 39_671_339, 130: 72_736_441}

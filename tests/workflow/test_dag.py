@@ -87,7 +87,7 @@ def test_a_training_begins_with_another_one_that_is_made_first(finished):
     project = Project(finished.folder, copy.deepcopy(finished.config))
     try:
         first = project.config["models"]["net"]
-        project.config["models"]["later"] = first | {"start": "./results/models/net/"}
+        project.config["models"]["later"] = first | {"init_weights": "./results/models/net/"}
         project.config["evaluations"]["later"] = ["small"]
         project.write()
         target = "results/evaluation/later/small"
@@ -97,7 +97,7 @@ def test_a_training_begins_with_another_one_that_is_made_first(finished):
         command = [sys.executable, "-m", "segdepth", "trace", "results/models/later"]
         told = subprocess.run(command, cwd=project.folder, capture_output=True, text=True)
         assert told.returncode == 0 and "─ results/models/net" in told.stdout, told.stdout
-        project.config["models"]["net"] = first | {"start": "results/models/later"}
+        project.config["models"]["net"] = first | {"init_weights": "results/models/later"}
         project.write()
         done = project.snakemake(target)
         told = [line for line in (done.stdout + done.stderr).splitlines() if "segdepth: error" in line]
@@ -116,9 +116,9 @@ def test_a_table_of_networks_is_made_when_it_is_asked_for(new_project):
     ]
     project.config["tables"] = {"side": {"rows": rows}}
     project.write()
-    wanted = {"train_model": 2, "evaluate_model": 2, "estimate_limit": 1, "tabulate_networks": 1}
+    wanted = {"train_model": 2, "evaluate_model": 2, "estimate_ideal_observer": 1, "tabulate_networks": 1}
     assert project.jobs("results/tables/side.csv").items() >= wanted.items()
-    assert not {"estimate_limit", "tabulate_networks", "plot_benchmark"} & set(project.jobs())
+    assert not {"estimate_ideal_observer", "tabulate_networks", "plot_benchmark"} & set(project.jobs())
 
 
 def test_a_benchmark_figure_without_its_data_sets_is_refused_in_one_line(new_project):
@@ -132,22 +132,22 @@ def test_a_table_that_the_shipped_network_does_not_fit_stops_nobody_who_did_not_
     project = new_project("finer")
     project.config["imaging"]["finer"] = project.config["imaging"]["lens"] | {"pixel_pm": 5411 / 512}
     project.config["datasets"]["finer"] = project.config["datasets"]["small"] | {"imaging": "finer"}
-    project.config["tables"] = {"t": {"rows": [{"label": "a", "models": ["shipped"], "dataset": "finer"}]}}
+    project.config["tables"] = {"t": {"rows": [{"label": "a", "models": ["bundled"], "dataset": "finer"}]}}
     project.write()
     assert project.jobs()["train_model"] == 1
     done = project.snakemake("-n", "results/tables/t.csv")
     told = [line for line in done.stderr.splitlines() if line.startswith("segdepth: error: ")]
     assert done.returncode == 2 and len(told) == 1 and "Traceback" not in done.stderr
-    assert "results/evaluation/shipped/finer: the input pixel of 'finer' is 10.5684 pm" in told[0]
+    assert "results/evaluation/bundled/finer: the input pixel of 'finer' is 10.5684 pm" in told[0]
 
 
 def test_the_shipped_network_is_made_when_it_is_asked_for(finished):
     project = Project(finished.folder, copy.deepcopy(finished.config))
-    folder = "pipeline/segdepth/shipped/network"
+    folder = "pipeline/segdepth/bundled/network"
     try:
-        project.config["shipped"] = {"model": "net", "card_datasets": ["small", "small_lambda1"]}
+        project.config["bundled"] = {"model": "net", "card_datasets": ["small", "small_lambda1"]}
         project.write()
-        assert "ship_model" not in project.jobs()
+        assert "export_model" not in project.jobs()
         done = project.snakemake(folder)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "`small_lambda1`" in (finished.folder / folder / "MODEL_CARD.md").read_text()

@@ -23,7 +23,7 @@ try:
     cfg = validate(Config, config, "config.yaml")
     check_files(cfg)
     check_grids(cfg)
-    check_shipped(cfg)
-    check_beginnings(cfg)
+    check_bundled(cfg)
+    check_pretrained(cfg)
 except ConfigError as failure:
     refuse(failure)

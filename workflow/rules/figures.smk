@@ -224,7 +224,7 @@ rule tabulate_networks:
     output:
         csv=report(
             "results/tables/{table}.csv",
-            caption="../report/networks_table.rst",
+            caption="../report/network_table.rst",
             category="Tables",
             labels={"table": "{table}", "shows": "networks side by side"},
         ),
@@ -232,7 +232,7 @@ rule tabulate_networks:
         manifests=manifests(["results/tables/{table}.csv", "results/tables/{table}.md"]),
     params:
         table=lambda w: cfg.tables[w.table].as_json(),
-        code=code_hash("segdepth.figures.networks_table"),
+        code=code_hash("segdepth.figures.network_table"),
     log:
         "logs/tabulate_networks/{table}.log",
     conda:
@@ -243,7 +243,7 @@ rule tabulate_networks:
         runtime=5,
     shell:
         "segdepth tabulate-networks --table {params.table:q} --evaluations-root results/evaluation"
-        " --models-root results/models --limits-root results/limits --out {output.csv} > {log} 2>&1"
+        " --models-root results/models --ideal-observer-root results/ideal_observer --out {output.csv} > {log} 2>&1"
 
 
 rule plot_benchmark:

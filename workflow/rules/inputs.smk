@@ -63,42 +63,42 @@ def blocks_of(dataset):
 
 def network_of(model):
     """Folder of a model's network; `shipped` is the package's own, which no rule makes on the way."""
-    if model != SHIPPED:
+    if model != BUNDLED:
         return f"results/models/{model}"
     try:
-        return str(shipped_network())
+        return str(bundled_network())
     except ConfigError as failure:
-        refuse(f"model {SHIPPED!r}: {failure}")
+        refuse(f"model {BUNDLED!r}: {failure}")
 
 
 def judged_network(model, dataset):
     """Folder of a network that is measured on a data set; whether the package's own fits is asked here."""
-    if model == SHIPPED:
+    if model == BUNDLED:
         try:
-            check_shipped_on(cfg, f"results/evaluation/{SHIPPED}/{dataset}", dataset)
+            check_bundled_on(cfg, f"results/evaluation/{BUNDLED}/{dataset}", dataset)
         except ConfigError as failure:
             refuse(failure)
     return network_of(model)
 
 
-def shipped_evaluations():
+def exported_evaluations():
     """What the shipped network's card reports."""
-    if cfg.shipped is None:
+    if cfg.export is None:
         refuse("shipped: config.yaml has no such block; give it a model and card_datasets")
-    return [f"results/evaluation/{cfg.shipped.model}/{name}" for name in cfg.shipped.card_datasets]
+    return [f"results/evaluation/{cfg.export.model}/{name}" for name in cfg.export.card_datasets]
 
 
-def lesson_shards(model, shards_of):
+def training_shards(model, shards_of):
     """The shards of every data set that a model learns from, behind each other; `shards_of` is one of those above."""
     return [path for name in cfg.models[model].datasets for path in shards_of(name)]
 
 
-def start_of(model):
+def init_weights_of(model):
     """Folder of the network that a training begins with, if there is one."""
-    return [cfg.models[model].start] if cfg.models[model].start else []
+    return [cfg.models[model].init_weights] if cfg.models[model].init_weights else []
 
 
-def lesson_options(model):
+def training_options(model):
     """The blocks of a model's data sets as the command's options."""
     options = [
         f"--{kind} {shlex.quote(block.as_json())}"
@@ -192,7 +192,7 @@ def table_evaluations(name):
 
 def table_models(name):
     """Trained networks that a table tells the training time of; the package's own has none here."""
-    return distinct(f"results/models/{m}" for row in cfg.tables[name].rows for m in row.models if m != SHIPPED)
+    return distinct(f"results/models/{m}" for row in cfg.tables[name].rows for m in row.models if m != BUNDLED)
 
 
 def benchmark_datasets(model):
@@ -211,11 +211,11 @@ def benchmark_evaluations(model):
 
 
 def benchmark_limit(model):
-    return f"results/limits/{benchmark_datasets(model)[-1]}"
+    return f"results/ideal_observer/{benchmark_datasets(model)[-1]}"
 
 
 def table_limits(name):
-    return distinct(f"results/limits/{row.limit}" for row in cfg.tables[name].rows if row.limit)
+    return distinct(f"results/ideal_observer/{row.limit}" for row in cfg.tables[name].rows if row.limit)
 
 
 def targets():
@@ -223,7 +223,7 @@ def targets():
     wanted = tabulated()
     wanted += [f"results/predictions/{name}" for name in cfg.predictions]
     wanted += [f"results/comparisons/{name}" for name in cfg.comparisons]
-    wanted += [f"results/figures/training_{m}.png" for m, names in cfg.evaluations.items() if names and m != SHIPPED]
+    wanted += [f"results/figures/training_{m}.png" for m, names in cfg.evaluations.items() if names and m != BUNDLED]
     if tabulated():
         wanted.append("results/tables/table1.csv")
     if cfg.figures:

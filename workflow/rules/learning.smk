@@ -3,11 +3,11 @@
 
 rule train_model:
     input:
-        waves=lambda w: ancient(lesson_shards(w.model, wave_shards)),
-        depth=lambda w: ancient(lesson_shards(w.model, depth_shards)),
-        start=lambda w: ancient(start_of(w.model)),
+        waves=lambda w: ancient(training_shards(w.model, wave_shards)),
+        depth=lambda w: ancient(training_shards(w.model, depth_shards)),
+        start=lambda w: ancient(init_weights_of(w.model)),
         manifests=lambda w: manifests(
-            distinct(lesson_shards(w.model, wave_shards) + lesson_shards(w.model, depth_shards)) + start_of(w.model)
+            distinct(training_shards(w.model, wave_shards) + training_shards(w.model, depth_shards)) + init_weights_of(w.model)
         ),
     output:
         network=directory("results/models/{model}"),
@@ -16,7 +16,7 @@ rule train_model:
         model="|".join(cfg.models) or "NONE",
     params:
         model=lambda w: cfg.models[w.model].as_json(),
-        lessons=lambda w: lesson_options(w.model),
+        training_sets=lambda w: training_options(w.model),
         waves=lambda w, input: repeated("--waves", input.waves),
         depth=lambda w, input: repeated("--depth", input.depth),
         root_seed=cfg.root_seed,
@@ -34,6 +34,6 @@ rule train_model:
         device=cfg.device,
         gpu=lambda w: GPU * cfg.models[w.model].training.devices,
     shell:
-        "segdepth train-model --name {wildcards.model} --model {params.model:q} {params.lessons}"
+        "segdepth train-model --name {wildcards.model} --model {params.model:q} {params.training_sets}"
         " {params.waves} {params.depth} --root-seed {params.root_seed} --device {resources.device} --threads {threads}"
         " --checkpoints results/checkpoints/{wildcards.model} --out {output.network} 2>&1 | tee {log}"

@@ -10,7 +10,7 @@ rule simulate_waves:
         manifest="data/waves/{specimen}/{beam}/shard-{shard}.zarr.manifest.json",
     params:
         block=lambda w: cfg.beams[w.beam].as_json(),
-        code=code_hash("segdepth.simulation.waves"),
+        code=code_hash("segdepth.steps.simulate_waves"),
     log:
         "logs/simulate_waves/{specimen}/{beam}/shard-{shard}.log",
     benchmark:
@@ -38,7 +38,7 @@ rule form_images:
     params:
         block=lambda w: cfg.imaging[w.imaging].as_json(),
         root_seed=cfg.root_seed,
-        code=code_hash("segdepth.simulation.images"),
+        code=code_hash("segdepth.steps.form_images"),
     log:
         "logs/form_images/{specimen}/{beam}/{imaging}/shard-{shard}.log",
     benchmark:
@@ -68,7 +68,7 @@ rule record_micrograph:
         imaging=lambda w: blocks_of(cfg.micrographs[w.micrograph].dataset)["imaging"].as_json(),
         structure=lambda w: micrograph_structure(w.micrograph),
         root_seed=cfg.root_seed,
-        code=code_hash("segdepth.simulation.micrograph"),
+        code=code_hash("segdepth.steps.record_micrograph"),
     log:
         "logs/record_micrograph/{micrograph}.log",
     conda:

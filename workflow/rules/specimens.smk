@@ -33,7 +33,7 @@ rule build_specimens:
         block=lambda w: cfg.specimens[w.specimen].as_json(),
         root_seed=cfg.root_seed,
         number=lambda w: int(w.shard),
-        code=code_hash("segdepth.specimen.build"),
+        code=code_hash("segdepth.steps.build_specimens"),
     log:
         "logs/build_specimens/{specimen}/shard-{shard}.log",
     conda:

@@ -18,7 +18,7 @@ rule study_convergence:
         imaging=lambda w: study_blocks()["imaging"].as_json(),
         structures=lambda w: repeated("--structure", cfg.convergence.structures),
         phonons=lambda w: cfg.convergence.phonons,
-        code=code_hash("segdepth.simulation.convergence.study"),
+        code=code_hash("segdepth.steps.study_convergence"),
     log:
         "logs/study_convergence/study_convergence.log",
     benchmark:

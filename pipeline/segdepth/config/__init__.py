@@ -12,32 +12,25 @@ from segdepth.config.blocks import (
     Convergence,
     Dataset,
     DefocusSteps,
+    Export,
     Figures,
     Imaging,
     Labels,
     Micrograph,
     Model,
     Prediction,
-    Shipping,
     Specimen,
     Splits,
     Table,
     TableRow,
     Training,
 )
-from segdepth.config.fields import (
-    CLASSES,
-    ELEMENTS,
-    NAME_PATTERN,
-    NETWORK_STRIDE,
-    SHIPPED,
-    ConfigError,
-    check_whole_pixels,
-)
-from segdepth.config.learnable import LessonBlocks, check_learnable
+from segdepth.config.fields import BUNDLED, CLASSES, ELEMENTS, NAME_PATTERN, NETWORK_STRIDE, check_whole_pixels
 from segdepth.config.reading import check_files, json_schema, load_config, read_yaml
+from segdepth.config.trainable import DatasetBlocks, check_trainable
 from segdepth.config.validation import validate
 from segdepth.config.whole import Config
+from segdepth.errors import ConfigError
 
 __all__ = [
     "Architecture",
@@ -48,7 +41,6 @@ __all__ = [
     "CLASSES",
     "Comparison",
     "Config",
-    "ConfigError",
     "Convergence",
     "Dataset",
     "DefocusSteps",
@@ -57,14 +49,14 @@ __all__ = [
     "Imaging",
     "LIMIT_METRICS",
     "Labels",
-    "LessonBlocks",
+    "DatasetBlocks",
     "METRIC_NAMES",
     "Micrograph",
     "Model",
     "NETWORK_STRIDE",
     "Prediction",
-    "SHIPPED",
-    "Shipping",
+    "BUNDLED",
+    "Export",
     "Specimen",
     "Splits",
     "Table",
@@ -73,7 +65,7 @@ __all__ = [
     "json_schema",
     "load_config",
     "check_files",
-    "check_learnable",
+    "check_trainable",
     "check_whole_pixels",
     "NAME_PATTERN",
     "read_yaml",

@@ -256,7 +256,7 @@ class Imaging(Block):
         0.2, description="1/e half-width, envelope on the wave"
     )
     aperture_mrad: Annotated[Number, Field(ge=5, le=100)] = Field(45.0, description="hard objective aperture")
-    vibration_pm: value_or_range(smallest=1, ge=0, le=100) = Field(20.0, description="rms image spread, isotropic")
+    image_spread_pm: value_or_range(smallest=1, ge=0, le=100) = Field(20.0, description="rms image spread, isotropic")
     pixel_pm: Annotated[Number, Field(ge=2, le=60)] = Field(5411 / 256, description="side of an image pixel")
     camera_pixel_pm: Annotated[Number, Field(ge=1, le=60)] = Field(
         5411 / 1024, description="the camera's own pixel, whose Nyquist frequency the MTF refers to"
@@ -308,9 +308,9 @@ class Imaging(Block):
         return self
 
     @property
-    def least_vibration_pm(self) -> float:
+    def least_image_spread_pm(self) -> float:
         """The smallest vibration that a lens of this block can have."""
-        return self.vibration_pm[0] if isinstance(self.vibration_pm, tuple) else self.vibration_pm
+        return self.image_spread_pm[0] if isinstance(self.image_spread_pm, tuple) else self.image_spread_pm
 
 
 class Labels(Block):
@@ -392,7 +392,7 @@ class Dataset(Block):
             if split_of(index, shares.test, shares.validation, shares.train) == part
         ]
 
-    def structures_learnt(self, specimen: Specimen) -> list[int]:
+    def structures_seen(self, specimen: Specimen) -> list[int]:
         """Indices of the structures that a network has seen which learns from it: trained on, or chosen by."""
         return sorted(self.structures_of("train", specimen) + self.structures_of("validation", specimen))
 
@@ -400,7 +400,7 @@ class Dataset(Block):
 class Architecture(Block):
     """The network."""
 
-    variant: Literal["binned", "full", "folded"] = Field(
+    variant: Literal["binned", "full", "space_to_depth"] = Field(
         "binned",
         description="binned: the paper's network without its tail, 21 pm in and out; full: the paper's, 5.3 pm in, "
         "21 pm out; folded: our own, 21 pm in and out, 2 x 2 pixels folded into channels",
@@ -474,24 +474,24 @@ class Model(Block):
         description="what it learns from, each structure as often; the first one's dose is the network's own"
     )
     architecture: Architecture = Architecture()
-    start: Annotated[str, Field(min_length=1)] | None = Field(
+    init_weights: Annotated[str, Field(min_length=1)] | None = Field(
         None,
         description="folder of a trained network of the same architecture, whose weights the training begins with: "
         "results/models/NAME, or one that comes from elsewhere; without it, it begins at random",
     )
-    mirrored: bool = Field(
+    flip_average: bool = Field(
         False, description="estimates are means over the frame and its mirror image, at twice the time"
     )
     training: Training = Training()
 
-    @field_validator("start")
+    @field_validator("init_weights")
     @classmethod
     def _one_spelling(cls, value: str | None) -> str | None:
         """Rules, checks and cards name the folder alike."""
         return None if value is None else os.path.normpath(value.strip() or ".")
 
 
-class Shipping(Block):
+class Export(Block):
     """Which network comes with the package, as the model ``shipped``; made when it is asked for."""
 
     model: Name

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from segdepth.errors import ConfigError
+
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-SHIPPED = "shipped"
+BUNDLED = "bundled"
 """The reserved name of the network that comes with the package."""
 
 ELEMENTS = ("Ce", "O")
@@ -16,13 +18,6 @@ CLASSES = 11
 
 NETWORK_STRIDE = 64
 """Six 2 x 2 poolings: sides of what the network sees must be divisible by this (SegDepth, appendix)."""
-
-
-class ConfigError(ValueError):
-    """A mistake in the user's input, told in one line."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).split()))
 
 
 def _ordered(pair: tuple[float, float]) -> tuple[float, float]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from segdepth.config.fields import ConfigError
 from segdepth.config.validation import validate
 from segdepth.config.whole import Config
+from segdepth.errors import ConfigError
 
 
 class _Loader(yaml.SafeLoader):

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from segdepth.config.blocks import Block
-from segdepth.config.fields import ConfigError
+from segdepth.errors import ConfigError
 
 
 def _where(location: tuple) -> str:

@@ -15,19 +15,19 @@ from segdepth.config.blocks import (
     Comparison,
     Convergence,
     Dataset,
+    Export,
     Figures,
     Imaging,
     Labels,
     Micrograph,
     Model,
     Prediction,
-    Shipping,
     Specimen,
     Table,
     TableRow,
 )
-from segdepth.config.fields import NETWORK_STRIDE, SHIPPED, Count, Name, check_whole_pixels
-from segdepth.config.learnable import LessonBlocks, check_learnable
+from segdepth.config.fields import BUNDLED, NETWORK_STRIDE, Count, Name, check_whole_pixels
+from segdepth.config.trainable import DatasetBlocks, check_trainable
 
 TAKEN_TABLES = ("table1", "study_convergence")
 """Names in ``results/tables/`` that other rules write."""
@@ -63,7 +63,7 @@ class Config(Block):
         {}, description="networks side by side; results/tables/<name>.csv is made when it is asked for"
     )
     convergence: Convergence | None = Field(None, description="the convergence study; made when it is asked for")
-    shipped: Shipping | None = Field(None, description="the network that is to come with the package")
+    export: Export | None = Field(None, description="the network that is to come with the package")
 
     @model_validator(mode="after")
     def _joins(self) -> Config:
@@ -74,8 +74,8 @@ class Config(Block):
             need(f"{here}.imaging", dataset.imaging, self.imaging)
             need(f"{here}.labels", dataset.labels, self.labels)
             self._check_dataset(here, dataset)
-        if SHIPPED in self.models:
-            raise ValueError(f"models.{SHIPPED}: this name is the package's own network's; give another")
+        if BUNDLED in self.models:
+            raise ValueError(f"models.{BUNDLED}: this name is the package's own network's; give another")
         for name, model in self.models.items():
             for dataset in model.datasets:
                 need(f"models.{name}.datasets", dataset, self.datasets)
@@ -105,9 +105,9 @@ class Config(Block):
         if self.convergence is not None:
             need("convergence.dataset", self.convergence.dataset, self.datasets)
             self._check_study(self.convergence)
-        if self.shipped is not None:
-            need("shipped.model", self.shipped.model, self.models)
-            self._check_evaluations("shipped.card_datasets", self.shipped.model, self.shipped.card_datasets)
+        if self.export is not None:
+            need("export.model", self.export.model, self.models)
+            self._check_evaluations("export.card_datasets", self.export.model, self.export.card_datasets)
         for name, table in self.tables.items():
             if name in TAKEN_TABLES:
                 raise ValueError(f"tables.{name}: results/tables/{name}.csv is another table; give it another name")
@@ -127,7 +127,7 @@ class Config(Block):
 
     def _need_model(self, here: str, name: str) -> None:
         """A network is trained here, or comes with the package."""
-        need(here, name, (*self.models, SHIPPED))
+        need(here, name, (*self.models, BUNDLED))
 
     def _check_evaluations(self, here: str, model: str, datasets: tuple[str, ...]) -> None:
         if len(set(datasets)) < len(datasets):
@@ -180,7 +180,7 @@ class Config(Block):
         blocks = {name: self.models[name].model_dump() for name in models if name in self.models}
         for name in models[1:]:
             if len(blocks) < len(models):
-                raise ValueError(f"{here}.models: {SHIPPED!r} has no other seeds; give it a row of its own")
+                raise ValueError(f"{here}.models: {BUNDLED!r} has no other seeds; give it a row of its own")
             if _without_seed(blocks[name]) != _without_seed(blocks[models[0]]):
                 raise ValueError(
                     f"{here}.models: {models[0]!r} and {name!r} differ in more than training.seed; "
@@ -238,7 +238,7 @@ class Config(Block):
         """
         self._check_test_part(here, name)
         measured = self.datasets[name]
-        if model != SHIPPED:
+        if model != BUNDLED:
             self._check_reads(here, model, name)
         specimen = self.specimens[measured.specimen]
         side = round(specimen.field_pm / self.imaging[measured.imaging].pixel_pm)
@@ -261,14 +261,14 @@ class Config(Block):
             raise ValueError(f"{here}: the labels of {name!r} are not those that {model!r} learns from: {difference}")
 
     def _check_unseen(self, here: str, model: str, name: str) -> None:
-        if model == SHIPPED:
+        if model == BUNDLED:
             return
         measured = self.datasets[name]
         specimen = self.specimens[measured.specimen]
         for learnt in (self.datasets[dataset] for dataset in self.models[model].datasets):
             if learnt.specimen != measured.specimen:
                 continue
-            seen = set(learnt.structures_learnt(specimen))
+            seen = set(learnt.structures_seen(specimen))
             both = sorted(seen & set(measured.structures_of("test", specimen)))
             if both:
                 raise ValueError(
@@ -277,9 +277,9 @@ class Config(Block):
                 )
 
     def _check_model(self, here: str, model: Model) -> None:
-        check_learnable(here, model, [self._blocks(self.datasets[name]) for name in model.datasets])
+        check_trainable(here, model, [self._blocks(self.datasets[name]) for name in model.datasets])
 
-    def _blocks(self, dataset: Dataset) -> LessonBlocks:
-        return LessonBlocks(
+    def _blocks(self, dataset: Dataset) -> DatasetBlocks:
+        return DatasetBlocks(
             dataset, self.specimens[dataset.specimen], self.imaging[dataset.imaging], self.labels[dataset.labels]
         )

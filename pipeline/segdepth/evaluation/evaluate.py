@@ -34,16 +34,17 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from segdepth.config import ELEMENTS, NETWORK_STRIDE, ConfigError, Dataset, Labels
+from segdepth.config import ELEMENTS, NETWORK_STRIDE, Dataset, Labels
 from segdepth.devices import torch_device
+from segdepth.errors import ConfigError
 from segdepth.evaluation.examples import Examples
-from segdepth.evaluation.samples import Sample, TestSet
 from segdepth.evaluation.stored import EXAMPLES, METRICS
 from segdepth.evaluation.tallies import Tallies
-from segdepth.learning.learnt import structures_learnt
-from segdepth.learning.network_files import NetworkCard, load_network
-from segdepth.learning.shipped import name_of
-from segdepth.learning.unet import count_parameters
+from segdepth.evaluation.test_images import Sample, TestSet
+from segdepth.networks.bundled import name_of
+from segdepth.networks.files import NetworkCard, load_network
+from segdepth.networks.training_record import structures_seen
+from segdepth.networks.unet import count_parameters
 from segdepth.seeds import hash64
 from segdepth.simulation.detector import electrons_per_square_angstrom
 from segdepth.store.manifest import writing
@@ -110,7 +111,7 @@ def evaluate_model(
         with tqdm(total=len(tests), desc=f"evaluating {name_of(model)} on {dataset_name}", unit="image") as progress:
             for batch in _batches(samples, batch_size):
                 for sample, probabilities in zip(batch, _probabilities(network, batch, where)):
-                    found = tallies.add(sample.place, sample.defocus, sample.scene, probabilities)
+                    found = tallies.add(sample.place, sample.defocus, sample.truth, probabilities)
                     examples.offer(sample, probabilities)
                     _append_columns(partial / "columns.csv", found, sample)
                 progress.update(len(batch))
@@ -142,7 +143,7 @@ def evaluate_model(
 
 def _check_unseen(model: Path, structures: Sequence[int], specimen_name: str, root_seed: int) -> None:
     """A network must not be judged on what it learned from."""
-    both = structures_learnt(model, specimen_name, root_seed) & set(structures)
+    both = structures_seen(model, specimen_name, root_seed) & set(structures)
     if both:
         raise ConfigError(
             f"{model}: was trained on {len(both)} of the {len(set(structures))} structures of specimen "

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from segdepth.evaluation.samples import Sample
+from segdepth.evaluation.test_images import Sample
 from segdepth.labels.ownership import pixel_centres_pm
 from segdepth.store.zarr_store import write_zarr
 
@@ -56,7 +56,7 @@ class Examples:
         if rank is None:
             return
         given = {name: getattr(sample, name) for name in ("intensity", "noisy", "counts", "weight")}
-        given |= {"depth": sample.scene.depth, "estimate": probabilities.argmax(0), "confidence": probabilities.max(0)}
+        given |= {"depth": sample.truth.depth, "estimate": probabilities.argmax(0), "confidence": probabilities.max(0)}
         self._kept[rank] = (sample, {name: given[name].astype(kind) for name, (_, _, kind, _) in MAPS.items()})
 
     def write(self, path: Path, attributes: dict[str, Any], parameters: dict[str, Any]) -> None:

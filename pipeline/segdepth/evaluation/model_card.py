@@ -11,14 +11,14 @@ import yaml
 
 from segdepth.config import Imaging
 from segdepth.evaluation.metrics import NAMES
-from segdepth.learning.network_files import NetworkCard
+from segdepth.networks.files import NetworkCard
 
 BY_ELEMENT = ("centre_accuracy", "columns_exact", "columns_within_one")
 """Metrics that are told for Ce and O, too."""
 
 ERRORS = {"all pixels": "expected_calibration_error", "pixels of columns": "expected_calibration_error_columns"}
 
-LEARNT_OVER = (
+TRAINED_OVER = (
     ("specimen", "surfaces", "surfaces"),
     ("specimen", "bulk_atoms", "layers of atoms in the bulk"),
     ("specimen", "surface_atoms", "atoms at the surface"),
@@ -44,7 +44,7 @@ LEARNT_OVER = (
     ("imaging", "a2_nm", "A2, nm"),
     ("imaging", "focal_spread_nm", "focal spread, nm"),
     ("imaging", "convergence_mrad", "convergence, mrad"),
-    ("imaging", "vibration_pm", "image vibration (rms), pm"),
+    ("imaging", "image_spread_pm", "image vibration (rms), pm"),
     ("imaging", "mtf_nyquist", "camera's MTF at Nyquist"),
     ("imaging", "detection_efficiency", "share of electrons that is counted"),
 )
@@ -112,7 +112,7 @@ def _title(origin: Origin, card: NetworkCard, licence: str) -> str:
     size = f"{parameters:,} parameters" if isinstance(parameters, int) else "a network"
     looks = (
         "It is mirrored: estimates are means over the frame and its mirror image, at twice the time."
-        if card.mirrored
+        if card.flip_average
         else "It is not mirrored: it looks at each frame once."
     )
     return (
@@ -138,7 +138,7 @@ def _use(origin: Origin, card: NetworkCard) -> str:
         f"- It reads a pixel of {pixels}, onto which `segdepth predict` re-bins electrons, and answers on "
         f"{card.label_pixel_pm:.4g} pm.\n"
         f"- It was trained at a defocus C1 of {_span(_defocus_nm(origin))} nm, {_span([list(card.doses)])} counted "
-        f"electrons per 5411/1024 pm pixel (λ), {over('imaging', 'vibration_pm')} pm of vibration, rotations of "
+        f"electrons per 5411/1024 pm pixel (λ), {over('imaging', 'image_spread_pm')} pm of vibration, rotations of "
         f"{over('specimen', 'rotation_deg')}° and tilts of {_span(_tilts(origin))}° off [110], the beam's included; "
         "outside of these ranges nothing is known of it.\n"
         "- It has seen simulated images only. What the simulation leaves out (inelastic scattering, amorphous layers, "
@@ -182,7 +182,7 @@ def _data(origin: Origin, card: NetworkCard) -> str:
     rows.append(["structures trained on", *(f"{origin.structures[name]}" for name in names)])
     for kind in ("specimen", "beam", "imaging", "labels"):
         rows.append([kind, *(f"`{origin.datasets[name][kind]}`" for name in names)])
-    for kind, key, what in LEARNT_OVER:
+    for kind, key, what in TRAINED_OVER:
         values = [origin.block(name, kind).get(key) for name in names]
         if key == "defocus_nm":
             values = _defocus_nm(origin)

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from segdepth.store.manifest import StoreError, check_whole
+from segdepth.errors import StoreError
+from segdepth.store.manifest import check_whole
 
 METRICS, EXAMPLES = "metrics.json", "examples.zarr"
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from segdepth.config import CALIBRATION_NAMES, CHANGES, CLASSES, ELEMENTS
 from segdepth.evaluation import calibration, metrics
-from segdepth.evaluation.scenes import Scene
+from segdepth.evaluation.ground_truth import GroundTruth
 
 WITH_INTERVALS = tuple(name + suffix for name in ("columns_exact", "centre_accuracy") for suffix in ("", "_Ce", "_O"))
 """Metrics whose interval ``by_defocus.csv`` gives as well."""
@@ -32,23 +32,23 @@ class Tallies:
         self.columns_by_atoms = np.zeros((structures, len(ELEMENTS), CLASSES, len(metrics.COLUMN_SUMS)))
         self.reliability = np.zeros((*lead, len(calibration.POPULATIONS), calibration.BINS, 3))
 
-    def add(self, place: int, defocus: int, scene: Scene, probabilities: np.ndarray) -> pd.DataFrame:
+    def add(self, place: int, defocus: int, truth: GroundTruth, probabilities: np.ndarray) -> pd.DataFrame:
         """Count one image, ``probabilities`` (class, y, x); returns its columns with ``depth`` and ``confidence``."""
         estimate, confidence = probabilities.argmax(0), probabilities.max(0)
         here = (place, defocus)
-        self.confusion[here] = metrics.confusion_matrix(scene.depth, estimate, scene.group)
-        maps = (scene.depth, estimate, scene.group, scene.centre)
+        self.confusion[here] = metrics.confusion_matrix(truth.depth, estimate, truth.group)
+        maps = (truth.depth, estimate, truth.group, truth.centre)
         self.centre[here] = metrics.centre_tally(*maps)
-        owners = scene.columns["atoms"].to_numpy()[scene.owner[scene.centre]]
+        owners = truth.columns["atoms"].to_numpy()[truth.owner[truth.centre]]
         self.centre_by_atoms[place] += metrics.centre_tally_by_atoms(*maps, owners)
-        right, atomic = estimate == scene.depth, scene.depth > 0
+        right, atomic = estimate == truth.depth, truth.depth > 0
         self.reliability[here] = [
             calibration.reliability_sums(confidence, right),
             calibration.reliability_sums(confidence[atomic], right[atomic]),
         ]
-        pooled = metrics.pool_columns(probabilities, scene.owner, scene.core, len(scene.columns))
-        seen = scene.columns["whole"].to_numpy() & np.isfinite(pooled).all(axis=1)
-        found = scene.columns[seen].assign(depth=pooled[seen].argmax(1), confidence=pooled[seen].max(1))
+        pooled = metrics.pool_columns(probabilities, truth.owner, truth.core, len(truth.columns))
+        seen = truth.columns["whole"].to_numpy() & np.isfinite(pooled).all(axis=1)
+        found = truth.columns[seen].assign(depth=pooled[seen].argmax(1), confidence=pooled[seen].max(1))
         tally = metrics.column_tally(*(found[name].to_numpy() for name in ("atoms", "depth", "element")))
         self.columns[here] = tally.sum(axis=1)
         self.columns_by_atoms[place] += tally

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from segdepth.config import CLASSES, ELEMENTS, ConfigError
-from segdepth.evaluation.limit import read_limit
+from segdepth.config import CLASSES, ELEMENTS
+from segdepth.errors import ConfigError
+from segdepth.evaluation.ideal_observer import read_ideal_observer
 from segdepth.evaluation.stored import read_metrics, read_table
 from segdepth.figures import style
 
@@ -27,7 +28,7 @@ def plot(evaluations: Sequence[Path], limit: Path | None, out: Path, code: str) 
     """Draw ``columns_exact`` of one to four evaluations to ``out`` (.png) and its .pdf.
 
     Bands are 95 % bootstrap intervals over structures. Dashed lines are of ``limit``, the directory of
-    ``estimate-limit``: ``both_exact``, the best with the wedge known, or ``limit_exact`` where counts are not shifted.
+    ``estimate-ideal-observer``: ``both_exact``, the best with the wedge known, or ``limit_exact`` where counts are not shifted.
     """
     if not 1 <= len(evaluations) <= len(KINDS):
         raise ConfigError(f"evaluation: got {len(evaluations)}; one to {len(KINDS)} can be told apart in one figure")
@@ -70,7 +71,7 @@ def _curve(ax: Axes, rows: pd.DataFrame, x: str, y: str, element: str, kind: dic
 
 def _draw_limit(axes: Sequence[Axes], limit: Path) -> str:
     """Draw the best that is possible, and return what it is called."""
-    dataset = read_limit(limit)["dataset"]
+    dataset = read_ideal_observer(limit)["dataset"]
     tables = [read_table(limit, name) for name in ("by_atoms", "by_defocus")]
     both = all("both_exact" in table and table["both_exact"].notna().all() for table in tables)
     for ax, table, x in zip(axes, tables, ("atoms", "defocus_nm")):

@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from segdepth.errors import StoreError
 from segdepth.figures import style
-from segdepth.inference.comparison import FACTS, STORE, TABLE
-from segdepth.store.manifest import StoreError
+from segdepth.micrograph.comparison import FACTS, STORE, TABLE
 
 PICTURES = ("comparison.png", "comparison.pdf")
 SIDES = ("micrograph", "simulation")

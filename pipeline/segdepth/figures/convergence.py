@@ -10,8 +10,9 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from segdepth.errors import StoreError
 from segdepth.figures import style
-from segdepth.store.manifest import StoreError, check_whole
+from segdepth.store.manifest import check_whole
 
 COMMAND = "plot-convergence"
 LIMITS = (0.004, 40.0)

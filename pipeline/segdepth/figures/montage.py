@@ -24,8 +24,9 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from segdepth.config import Imaging
+from segdepth.errors import StoreError
 from segdepth.figures import style
-from segdepth.store.manifest import StoreError, check_whole, manifest_path, read_manifest
+from segdepth.store.manifest import check_whole, manifest_path, read_manifest
 from segdepth.store.zarr_store import open_zarr
 
 COMMAND = "plot-montage"
@@ -49,7 +50,7 @@ LENS = (
     {"a2_nm": "A2 {:.0f} nm"},
     {"focal_spread_nm": "focal spread {:.1f} nm"},
     {"convergence_mrad": "convergence {:.2f} mrad"},
-    {"vibration_pm": "vibration {:.0f} pm"},
+    {"image_spread_pm": "vibration {:.0f} pm"},
 )
 """How the lens values of an image are told, line by line; what is the imaging block's default is left out."""
 

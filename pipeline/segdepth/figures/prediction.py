@@ -12,8 +12,8 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
+from segdepth.errors import StoreError
 from segdepth.figures import style
-from segdepth.store.manifest import StoreError
 
 STORE, COLUMNS, PICTURE = "prediction.zarr", "columns.csv", "prediction.png"
 PANEL_POINTS = 230

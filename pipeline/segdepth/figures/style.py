@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from segdepth.config import CLASSES, ConfigError
+from segdepth.config import CLASSES
+from segdepth.errors import ConfigError
 from segdepth.store.manifest import check_target, writing
 
 STYLE = {

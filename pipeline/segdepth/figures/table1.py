@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from segdepth.config import ConfigError
+from segdepth.errors import ConfigError
 from segdepth.evaluation.stored import read_metrics
 from segdepth.store.manifest import check_target, writing
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from segdepth.errors import StoreError
 from segdepth.figures import style
-from segdepth.store.manifest import StoreError, check_whole
+from segdepth.store.manifest import check_whole
 
 COMMAND = "plot-training"
 CURVE = "curve.csv"

@@ -16,14 +16,15 @@ from ase import Atoms
 from tqdm import tqdm
 
 from segdepth.config import CLASSES, Labels, check_whole_pixels
+from segdepth.errors import StoreError
 from segdepth.labels.ownership import nearest_column, pixel_centres_pm
 from segdepth.labels.projection import by_element, project_counts
 from segdepth.labels.regions import within_centres
 from segdepth.labels.smoothing import ring_depth
 from segdepth.labels.weights import loss_weight
 from segdepth.specimen.columns import column_table
-from segdepth.specimen.files import read_atoms
-from segdepth.store.manifest import StoreError, read_manifest, writing
+from segdepth.steps.atoms_files import read_atoms
+from segdepth.store.manifest import read_manifest, writing
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
 

@@ -6,7 +6,8 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from segdepth.config import ConfigError, Training
+from segdepth.config import Training
+from segdepth.errors import ConfigError
 from segdepth.learning.loss import column_cross_entropy, ordinal_targets, weighted_cross_entropy
 from segdepth.learning.optimizer import make_optimizer
 from segdepth.learning.samples import Batch

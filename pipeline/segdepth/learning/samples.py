@@ -24,7 +24,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from segdepth.config import ConfigError, Imaging, Training
+from segdepth.config import Imaging, Training
+from segdepth.errors import ConfigError
 from segdepth.seeds import structure_rng
 from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.detector import electrons_per_pixel, noisy, noisy_batch
@@ -41,14 +42,14 @@ POOL_BYTES = 500_000_000
 """A pool of large images is smaller."""
 
 KEPT_BYTES = 500_000_000
-"""What shelves keep in memory, enough for the structures of a pool; the rest is read again when it is drawn, so that
+"""What caches keep in memory, enough for the structures of a pool; the rest is read again when it is drawn, so that
 memory does not grow with the data."""
 
 KEPT_GPU_SHARE = 0.1
 """Of a GPU's memory, for the same: a GPU learns faster than a disk gives."""
 
 READERS = 8
-"""Threads that fill a GPU's shelves before the first step."""
+"""Threads that fill a GPU's caches before the first step."""
 
 VALIDATION_BYTES = 400_000_000
 """Validation images are kept in memory: of as many structures, evenly chosen, as fit in here."""
@@ -60,14 +61,14 @@ MAPS = {"depth": "depth", "weight": "weight", "regions": "region"}
 """Name in a batch -> variable of the depth store."""
 
 
-class StructureShelf:
+class StructureCache:
     """Waves and labels of some structures, read from their shards when they are wanted.
 
     Parameters
     ----------
     waves, depth : shards of waves and of depth maps, in the same order.
     wanted : indices in the plan.
-    device : where what stays in memory is kept: of several shelves, ``share_memory`` says how much.
+    device : where what stays in memory is kept: of several caches, ``share_memory`` says how much.
 
     Raises
     ------
@@ -126,8 +127,8 @@ class StructureShelf:
             for _ in pool.map(lambda position: (self.wave(position), self.maps(position)), positions):
                 pass
 
-    def part(self, indices: list[int]) -> StructureShelf:
-        """The same shelf with some of its structures."""
+    def part(self, indices: list[int]) -> StructureCache:
+        """The same cache with some of its structures."""
         some, chosen = copy(self), set(indices)
         kept = [(index, place) for index, place in zip(self.indices, self._places) if index in chosen]
         some.indices, some._places = [index for index, _ in kept], [place for _, place in kept]
@@ -151,17 +152,17 @@ class StructureShelf:
 
 
 def kept_bytes(device: torch.device) -> int:
-    """What all shelves together keep in a device's memory."""
+    """What all caches together keep in a device's memory."""
     if device.type == "cpu":
         return KEPT_BYTES
     return int(KEPT_GPU_SHARE * torch.cuda.get_device_properties(device).total_memory)
 
 
-def share_memory(shelves: Sequence[StructureShelf], device: torch.device) -> None:
-    """Each shelf keeps as much of what it holds as every other: structures are drawn alike."""
-    held = [shelf.bytes_each * len(shelf) for shelf in shelves]
-    for shelf, mine in zip(shelves, held):
-        shelf.keep(kept_bytes(device) * mine // max(1, sum(held)))
+def share_memory(caches: Sequence[StructureCache], device: torch.device) -> None:
+    """Each cache keeps as much of what it holds as every other: structures are drawn alike."""
+    held = [cache.bytes_each * len(cache) for cache in caches]
+    for cache, mine in zip(caches, held):
+        cache.keep(kept_bytes(device) * mine // max(1, sum(held)))
 
 
 def number_columns(regions: np.ndarray) -> np.ndarray:
@@ -198,7 +199,7 @@ LABELS = ("depth", "weight", "regions", "columns")
 class Source:
     """Structures of one data set, the lens they are seen through, and the dose."""
 
-    structures: StructureShelf
+    structures: StructureCache
     imaging: Imaging
     dose_lambda: float
     specimen_name: str

@@ -29,20 +29,21 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from segdepth.config import CLASSES, Architecture, ConfigError, Model, Training, check_learnable
+from segdepth.config import CLASSES, Architecture, Model, Training, check_trainable
 from segdepth.devices import in_bfloat16, torch_device
-from segdepth.learning.beginning import check_beginning
+from segdepth.errors import ConfigError
 from segdepth.learning.callbacks import Curve, Devices, Progress
-from segdepth.learning.learnt import notes_learnt
-from segdepth.learning.lessons import Lesson
-from segdepth.learning.mirrored import Mirrored
 from segdepth.learning.module import METRICS, DepthModule
-from segdepth.learning.network_files import ENVIRONMENT, NetworkCard, load_weights, misfit, save_network
-from segdepth.learning.networks import make_network
 from segdepth.learning.norm_statistics import average_norm_statistics, fresh_samples
+from segdepth.learning.pretrained import check_pretrained_network
 from segdepth.learning.samples import Batch, Source, TrainingSamples, fixed_batches, share_memory
 from segdepth.learning.temperature import divide_logits, fit_temperature, validation_logits
-from segdepth.learning.unet import count_parameters
+from segdepth.learning.training_sets import TrainingSet
+from segdepth.networks.architectures import make_network
+from segdepth.networks.files import ENVIRONMENT, NetworkCard, load_weights, misfit, save_network
+from segdepth.networks.flip_average import FlipAverage
+from segdepth.networks.training_record import read_training_record
+from segdepth.networks.unet import count_parameters
 from segdepth.store.manifest import check_target, read_manifest, writing
 
 COMMAND = "train-model"
@@ -99,27 +100,32 @@ def _tensorboard(folder: Path, name: str) -> Logger | bool:
 
 
 def _samples(
-    lessons: list[Lesson], sources: list[Source], block: Training, root_seed: int, where: torch.device, rank: int
+    training_sets: list[TrainingSet],
+    sources: list[Source],
+    block: Training,
+    root_seed: int,
+    where: torch.device,
+    rank: int,
 ) -> tuple[TrainingSamples, list[Batch]]:
     """What is learnt from, and the held-out batches that it is judged by."""
-    train = [source.part(lesson.indices("train")) for lesson, source in zip(lessons, sources)]
+    train = [source.part(training_set.indices("train")) for training_set, source in zip(training_sets, sources)]
     if where.type == "cuda":
         for source in train:
             source.structures.read_ahead()
-    held_out = [source.part(lesson.indices("validation")) for lesson, source in zip(lessons, sources)]
+    held_out = [source.part(training_set.indices("validation")) for training_set, source in zip(training_sets, sources)]
     validation = fixed_batches(held_out, block, root_seed, where)
     return TrainingSamples(train, block, where, rank), validation
 
 
-def _learnt(lessons: list[Lesson], root_seed: int) -> list[dict]:
+def _training_record(training_sets: list[TrainingSet], root_seed: int) -> list[dict]:
     """The structures that a network learns from and is chosen by, of each data set."""
     return [
         {
-            "specimen": lesson.dataset.specimen,
+            "specimen": training_set.dataset.specimen,
             "root_seed": root_seed,
-            "indices": lesson.learnt,
+            "indices": training_set.learnt,
         }
-        for lesson in lessons
+        for training_set in training_sets
     ]
 
 
@@ -129,9 +135,9 @@ def build_network(architecture: Architecture, seed: int) -> nn.Module:
     return make_network(architecture.variant, architecture.base_channels)
 
 
-def _card(model: Model, lessons: list[Lesson], sources: list[Source], temperature: float) -> NetworkCard:
+def _card(model: Model, training_sets: list[TrainingSet], sources: list[Source], temperature: float) -> NetworkCard:
     """What the network is; doses are those that a camera counts."""
-    first = lessons[0]
+    first = training_sets[0]
     counted = [dose * s.imaging.detection_efficiency for s in sources for dose in s.doses(model.training)]
     return NetworkCard(
         variant=model.architecture.variant,
@@ -144,7 +150,7 @@ def _card(model: Model, lessons: list[Lesson], sources: list[Source], temperatur
         labels=first.labels.model_dump(mode="json"),
         dose_lambda_range=(min(counted), max(counted)),
         temperature=round(temperature, 4),
-        mirrored=model.mirrored,
+        flip_average=model.flip_average,
     )
 
 
@@ -183,7 +189,7 @@ def train_model(
     *,
     name: str,
     model: Model,
-    lessons: list[Lesson],
+    training_sets: list[TrainingSet],
     root_seed: int,
     out: Path,
     checkpoints: Path,
@@ -196,32 +202,34 @@ def train_model(
     Parameters
     ----------
     name : the model block's name.
-    lessons : the data sets it learns from, in the model block's order.
+    training_sets : the data sets it learns from, in the model block's order.
     out, checkpoints : result folder, and the folder under which checkpoints are kept.
 
     With ``training.devices`` above 1 every device runs this function in a process of its own and learns from samples
     of its own; the first one writes.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists devices that are not there
-    check_learnable(f"models.{name}", model, [lesson.blocks for lesson in lessons])
+    check_trainable(f"models.{name}", model, [training_set.blocks for training_set in training_sets])
     where = torch_device(device)
     _check_devices(model.training.devices, where)
     if threads:
         torch.set_num_threads(threads)
-    inputs = list(dict.fromkeys(path for lesson in lessons for path in (*lesson.waves, *lesson.depth)))
-    if model.start is not None:
-        check_beginning(f"models.{name}.start", Path(model.start), model.architecture)
-        inputs.append(Path(model.start))
+    inputs = list(
+        dict.fromkeys(path for training_set in training_sets for path in (*training_set.waves, *training_set.depth))
+    )
+    if model.init_weights is not None:
+        check_pretrained_network(f"models.{name}.init_weights", Path(model.init_weights), model.architecture)
+        inputs.append(Path(model.init_weights))
     check_target(out, COMMAND, inputs)
     block: Training = model.training
     network = build_network(model.architecture, block.seed)
-    if model.start is not None:
-        load_weights(network, model.start)
+    if model.init_weights is not None:
+        load_weights(network, model.init_weights)
     steps = block.epoch_steps * block.epochs
     module = DepthModule(network.to(memory_format=torch.channels_last), block, steps)
 
     contents = [read_manifest(path)["content"] for path in inputs]
-    blocks = [model.as_json(), *(lesson.as_json() for lesson in lessons)]
+    blocks = [model.as_json(), *(training_set.as_json() for training_set in training_sets)]
     folder = checkpoints / _fingerprint(name, *blocks, root_seed, contents, code)
     best = ModelCheckpoint(
         folder,
@@ -258,9 +266,9 @@ def train_model(
         plugins=[LightningEnvironment()],  # starts its own processes, also inside a cluster's job
     )
     where = trainer.strategy.root_device
-    sources = [lesson.source(where) for lesson in lessons]
+    sources = [training_set.source(where) for training_set in training_sets]
     share_memory([source.structures for source in sources], where)
-    train, validation = _samples(lessons, sources, block, root_seed, where, trainer.global_rank)
+    train, validation = _samples(training_sets, sources, block, root_seed, where, trainer.global_rank)
     last = folder / "last.ckpt"
     resumed = last.exists()
     if resumed:
@@ -292,10 +300,10 @@ def train_model(
     average_norm_statistics(network, fresh_samples(train), block.norm_batches, in_bfloat16(block.precision, where))
     seconds = timer.time_elapsed() + time.monotonic() - started
     final = _validate(module, validation, where, block)
-    looking = Mirrored(network) if model.mirrored else network
+    looking = FlipAverage(network) if model.flip_average else network
     temperature = fit_temperature(*validation_logits(looking, validation))
     divide_logits(module.network, temperature)
-    card = _card(model, lessons, sources, temperature)
+    card = _card(model, training_sets, sources, temperature)
     facts = {
         "device": ", then ".join(devices.names),
         "training_seconds": round(seconds, 1),
@@ -309,10 +317,13 @@ def train_model(
         inputs=inputs,
         parameters={
             "model": model.model_dump(mode="json"),
-            "lessons": [lesson.as_json() for lesson in lessons],
+            "training_sets": [training_set.as_json() for training_set in training_sets],
         },
         seeds={"root_seed": root_seed, "training": block.seed},
-        notes={"training_structures": _learnt(lessons, root_seed) + (notes_learnt(model.start) if model.start else [])},
+        notes={
+            "training_structures": _training_record(training_sets, root_seed)
+            + (read_training_record(model.init_weights) if model.init_weights else [])
+        },
     ) as partial:
         partial.mkdir()
         save_network(module.network, card, partial)

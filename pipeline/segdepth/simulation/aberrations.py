@@ -35,7 +35,7 @@ class Lens:
     a2_azimuth_rad: Tensor
     focal_spread_pm: Tensor
     convergence_rad: Tensor
-    vibration_pm: Tensor
+    image_spread_pm: Tensor
     mtf_decay: Tensor
 
     @classmethod

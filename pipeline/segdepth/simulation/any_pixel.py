@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from segdepth.config import ConfigError, Imaging
+from segdepth.config import Imaging
+from segdepth.errors import ConfigError
 from segdepth.simulation.lens import image_former, lens_columns
 from segdepth.simulation.optics import Lens, smooth_size
 

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from segdepth.config import Beam, ConfigError
+from segdepth.config import Beam
 from segdepth.devices import DEVICES
+from segdepth.errors import ConfigError
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.grid import check_grid, grid_points
 from segdepth.simulation.phonons import displaced

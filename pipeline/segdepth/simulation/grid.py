@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from segdepth.config import Beam, Config, ConfigError
+from segdepth.config import Beam, Config
+from segdepth.errors import ConfigError
 from segdepth.simulation.electron import stored_orders
 
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from segdepth.config import ConfigError, Imaging, check_whole_pixels
+from segdepth.config import Imaging, check_whole_pixels
+from segdepth.errors import ConfigError
 from segdepth.simulation.optics import ImageFormer
 
 
@@ -31,7 +32,7 @@ LENS_VALUES = {
     "c5_mm": LensValue("c5_pm", _times(1e9), "mm", "fifth-order spherical aberration C5"),
     "focal_spread_nm": LensValue("focal_spread_pm", _times(1e3), "nm", "focal spread, 1/e half-width"),
     "convergence_mrad": LensValue("convergence_rad", _times(1e-3), "mrad", "beam convergence, 1/e half-width"),
-    "vibration_pm": LensValue("vibration_pm", _times(1.0), "pm", "image spread, rms"),
+    "image_spread_pm": LensValue("image_spread_pm", _times(1.0), "pm", "image spread, rms"),
     "a1_nm": LensValue("a1_pm", _times(1e3), "nm", "twofold astigmatism A1"),
     "a1_azimuth_deg": LensValue("a1_azimuth_rad", np.radians, "degree", "azimuth of A1, from x towards y"),
     "b2_nm": LensValue("b2_pm", _times(1e3), "nm", "axial coma B2"),
@@ -90,7 +91,7 @@ def image_former(
         orders=orders,
         aperture_rad=imaging.aperture_mrad / 1000,
         focal_steps=imaging.focal_steps,
-        least_vibration_pm=imaging.least_vibration_pm,
+        least_image_spread_pm=imaging.least_image_spread_pm,
         camera_pixel_pm=camera,
         mtf_exponent=imaging.mtf_exponent,
         device=device,

@@ -47,7 +47,7 @@ def smooth_size(at_least: int) -> int:
         size += 2
 
 
-def intensity_grid(orders: int, cell_pm: float, vibration_pm: float) -> int:
+def intensity_grid(orders: int, cell_pm: float, image_spread_pm: float) -> int:
     """Points a side on which |ψ|² of orders -K … K is sampled.
 
     4K + 1 hold all its frequencies. Order n beyond N/2 appears at N - n, N - 2K at least: where the vibration damps
@@ -55,9 +55,9 @@ def intensity_grid(orders: int, cell_pm: float, vibration_pm: float) -> int:
     ``ALIAS_DAMPING``, fewer serve.
     """
     exact = 4 * orders + 1
-    if vibration_pm <= 0:
+    if image_spread_pm <= 0:
         return smooth_size(exact)
-    clean = math.sqrt(-math.log(ALIAS_DAMPING) / 2) / (math.pi * vibration_pm) * cell_pm
+    clean = math.sqrt(-math.log(ALIAS_DAMPING) / 2) / (math.pi * image_spread_pm) * cell_pm
     return smooth_size(min(exact, max(2 * orders + math.ceil(clean), 2 * orders + 2)))
 
 
@@ -77,7 +77,7 @@ class ImageFormer:
     focal_steps : average over so many equal steps over ±2 half-widths of the focal spread; without it, over eigenmodes
         of the focal kernel.
     focal_modes : how many of these, if not as many as they need (``segdepth.simulation.focal``).
-    least_vibration_pm : no lens will vibrate less; allows a coarser grid for |ψ|². 0 is exact for any lens.
+    least_image_spread_pm : no lens will vibrate less; allows a coarser grid for |ψ|². 0 is exact for any lens.
     intensity_points : that grid's points a side, if not those of ``intensity_grid``.
     camera_pixel_pm, mtf_exponent : the camera's MTF is exp(-mtf_decay (q / q_N)^exponent), q_N = 1 / (2 camera pixels),
         beside the box of ``pixel_pm``.
@@ -98,7 +98,7 @@ class ImageFormer:
         aperture_rad: float,
         focal_steps: int | None = None,
         focal_modes: int | None = None,
-        least_vibration_pm: float = 0.0,
+        least_image_spread_pm: float = 0.0,
         intensity_points: int | None = None,
         camera_pixel_pm: float | None = None,
         mtf_exponent: float = 1.0,
@@ -111,8 +111,8 @@ class ImageFormer:
         self.cell_pixels, self.margin_pixels = round(cell_pm / pixel_pm), round(margin_pm / pixel_pm)
         self.field_pixels = self.cell_pixels - 2 * self.margin_pixels
         self.focal_steps, self.focal_modes = focal_steps, focal_modes
-        self.least_vibration_pm = least_vibration_pm
-        self.grid = intensity_points or intensity_grid(orders, cell_pm, least_vibration_pm)
+        self.least_image_spread_pm = least_image_spread_pm
+        self.grid = intensity_points or intensity_grid(orders, cell_pm, least_image_spread_pm)
         if self.grid < 2 * orders + 1:
             raise ValueError(
                 f"intensity_points: got {self.grid}; a wave of orders up to {orders} needs {2 * orders + 1}"
@@ -147,10 +147,12 @@ class ImageFormer:
         Raises
         ------
         ValueError
-            A lens vibrates less than ``least_vibration_pm``.
+            A lens vibrates less than ``least_image_spread_pm``.
         """
-        if self.least_vibration_pm and float(lens.vibration_pm.min()) < self.least_vibration_pm * (1 - 1e-6):
-            raise ValueError(f"a lens vibrates less than the {self.least_vibration_pm:g} pm that the grid is made for")
+        if self.least_image_spread_pm and float(lens.image_spread_pm.min()) < self.least_image_spread_pm * (1 - 1e-6):
+            raise ValueError(
+                f"a lens vibrates less than the {self.least_image_spread_pm:g} pm that the grid is made for"
+            )
         if self.device.type == "cpu":
             return self._form_on_cores(waves, lens)
         return form_in_batches(
@@ -245,7 +247,7 @@ class ImageFormer:
         spectrum = torch.fft.fftshift(torch.fft.fft2(intensity, norm="forward"), dim=(-2, -1))
         low = self.grid // 2 - self._top
         spectrum = spectrum[:, low : low + width, low : low + width]
-        exponent = -2 * (math.pi * lens.vibration_pm).square()[:, None, None] * self._frequency_squared
+        exponent = -2 * (math.pi * lens.image_spread_pm).square()[:, None, None] * self._frequency_squared
         if lens.mtf_decay.any():
             exponent = exponent - lens.mtf_decay[:, None, None] * self._mtf_power
         spectrum = spectrum * torch.exp(exponent) * self._line[:, None] * self._line

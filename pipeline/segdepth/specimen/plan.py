@@ -29,11 +29,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from segdepth.config import NAME_PATTERN, ConfigError, Specimen
+from segdepth.config import NAME_PATTERN, Specimen
+from segdepth.errors import ConfigError, StoreError
 from segdepth.seeds import hash64, structure_rng, structure_seed
 from segdepth.specimen.lattice import periods_pm
 from segdepth.splits import split_position
-from segdepth.store.manifest import StoreError, check_whole, remove, writing
+from segdepth.store.manifest import check_whole, remove, writing
 
 COMMAND = "plan-specimens"
 

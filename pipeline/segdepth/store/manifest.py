@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from segdepth.config import ConfigError
+from segdepth.errors import StoreError
 
 SUFFIX = ".manifest.json"
 PACKAGES = (
@@ -43,10 +43,6 @@ PACKAGES = (
 
 TRAVELS = "travels"
 """The note of an artefact that goes where its inputs do not: its chain may end there."""
-
-
-class StoreError(ConfigError):
-    """An artefact is missing, half-written or not what its manifest says; told in one line."""
 
 
 def manifest_path(artefact: str | Path) -> Path:

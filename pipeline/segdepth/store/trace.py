@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segdepth.store.manifest import TRAVELS, StoreError, content_hash, made_from, manifest_path, read_manifest
+from segdepth.errors import StoreError
+from segdepth.store.manifest import TRAVELS, content_hash, made_from, manifest_path, read_manifest
 
 
 @dataclass

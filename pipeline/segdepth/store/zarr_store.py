@@ -15,7 +15,8 @@ import xarray as xr
 import zarr.codecs
 from tqdm import tqdm
 
-from segdepth.store.manifest import StoreError, check_whole
+from segdepth.errors import StoreError
+from segdepth.store.manifest import check_whole
 
 LAYOUT = 2
 """Of the stores that this version writes and reads: raise it when a variable or an attribute that is read is added,

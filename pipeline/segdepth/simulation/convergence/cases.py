@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from segdepth.config import Beam, ConfigError, Imaging
+from segdepth.config import Beam, Imaging
+from segdepth.errors import ConfigError
 from segdepth.simulation.electron import stored_orders
 from segdepth.simulation.grid import check_grid
 from segdepth.simulation.optics import smooth_size
@@ -52,7 +53,7 @@ class Optics:
     focal: Literal["modes", "steps", "hermite", "gaussian"] = "modes"
     focal_samples: int | None = REFERENCE_MODES
     intensity_points: int | None = None
-    least_vibration_pm: float = 0.0
+    least_image_spread_pm: float = 0.0
     precision: Literal["float32", "float64"] = "float64"
 
 
@@ -130,7 +131,7 @@ def _of_the_whole(beam: Beam, imaging: Imaging, cell_pm: float) -> Iterator[Case
         aperture_mrad=imaging.aperture_mrad,
         focal="modes" if imaging.focal_steps is None else "steps",
         focal_samples=imaging.focal_steps,
-        least_vibration_pm=imaging.least_vibration_pm,
+        least_image_spread_pm=imaging.least_image_spread_pm,
         precision="float32",
     )
     yield Case("everything", "this beam and imaging", beam, mine, against="everything")
@@ -200,7 +201,9 @@ def _of_the_optics(beam: Beam, imaging: Imaging, cell_pm: float) -> Iterator[Cas
     yield Case("focal average", "modes, automatic", optics=Optics(focal_samples=None))
     yield Case("focal average", f"explicit, {EXPLICIT_STEPS} steps, ±3", optics=explicit())
     yield Case(
-        "intensity grid", "as chosen for the vibration", optics=Optics(least_vibration_pm=imaging.least_vibration_pm)
+        "intensity grid",
+        "as chosen for the vibration",
+        optics=Optics(least_image_spread_pm=imaging.least_image_spread_pm),
     )
     orders = stored_orders(cell_pm, beam.energy_kev, imaging.aperture_mrad)
     exact = smooth_size(4 * orders + 1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from segdepth.config import Beam, ConfigError, Imaging
+from segdepth.config import Beam, Imaging
+from segdepth.errors import ConfigError
 from segdepth.simulation.lens import LENS_VALUES
 
 

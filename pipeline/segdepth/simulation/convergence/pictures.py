@@ -48,7 +48,7 @@ class Camera:
             orders=orders,
             wavelength_pm=wavelength_pm(self.energy_kev),
             aperture_rad=(optics.aperture_mrad or self.imaging.aperture_mrad) / 1000,
-            least_vibration_pm=optics.least_vibration_pm,
+            least_image_spread_pm=optics.least_image_spread_pm,
             intensity_points=optics.intensity_points,
             camera_pixel_pm=self.imaging.camera_pixel_pm,
             mtf_exponent=self.imaging.mtf_exponent,

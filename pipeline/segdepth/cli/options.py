@@ -1,0 +1,67 @@
+"""What the verbs share: their options, and how a block of the configuration is given.
+
+A block of the configuration is given as ``FILE:NAME`` (``config.yaml:wedge``) or as JSON, as rules hand it over.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from segdepth.config import (
+    Beam,
+    Block,
+    Dataset,
+    Imaging,
+    Labels,
+    Micrograph,
+    Model,
+    Specimen,
+    Table,
+    load_config,
+    validate,
+)
+from segdepth.errors import ConfigError
+
+SECTIONS = {
+    Specimen: "specimens",
+    Beam: "beams",
+    Imaging: "imaging",
+    Labels: "labels",
+    Dataset: "datasets",
+    Model: "models",
+    Micrograph: "micrographs",
+    Table: "tables",
+}
+BLOCK_HELP = "block: FILE:NAME (config.yaml:NAME) or JSON"
+
+Out = Annotated[Path, typer.Option("--out", help="what is written, with a manifest beside it")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
+Seed = Annotated[int, typer.Option("--root-seed", min=0, help="the config's root_seed")]
+Name = Annotated[str, typer.Option("--name", help="name of the block; part of every structure's seed")]
+SpecimenName = Annotated[str, typer.Option("--specimen-name", help="name of the specimen block, part of every seed")]
+BlockText = Annotated[str, typer.Option(help=BLOCK_HELP)]
+BlockTexts = Annotated[list[str], typer.Option(help=f"{BLOCK_HELP}; once for each data set")]
+Paths = Annotated[list[Path], typer.Option(help="one for each shard, in order; repeat the option")]
+
+
+def read_block(kind: type[Block], text: str) -> Any:
+    """A block from ``FILE:NAME`` or from JSON."""
+    option = kind.__name__.lower()
+    if text.lstrip().startswith("{"):
+        try:
+            data = json.loads(text)
+        except ValueError as failure:
+            raise ConfigError(f"--{option}: is not valid JSON ({failure})") from None
+        return validate(kind, data, f"--{option}")
+    file, _, name = text.rpartition(":")
+    if not file:
+        raise ConfigError(f"--{option}: got {text!r}; allowed: FILE:NAME or JSON")
+    blocks = getattr(load_config(file), SECTIONS[kind])
+    if name not in blocks:
+        known = ", ".join(blocks) or "none"
+        raise ConfigError(f"--{option}: {file} has no {SECTIONS[kind]} block {name!r}; it has {known}")
+    return blocks[name]

@@ -1,0 +1,95 @@
+"""Whether a network can be built and taught as its block says: by data sets that fit it and each other. Asked by the
+whole configuration, and again by a training whose blocks were given by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from segdepth.config.blocks import Dataset, Imaging, Labels, Model, Specimen
+from segdepth.config.fields import NETWORK_STRIDE
+from segdepth.errors import ConfigError
+
+LABEL_RATIO = {"binned": 1, "full": 4, "space_to_depth": 1}
+"""Label pixels, in image pixels, of each variant of the network."""
+
+
+class DatasetBlocks(NamedTuple):
+    """The blocks of a data set that is learnt from."""
+
+    dataset: Dataset
+    specimen: Specimen
+    imaging: Imaging
+    labels: Labels
+
+
+def check_trainable(here: str, model: Model, training_sets: Sequence[DatasetBlocks]) -> None:
+    """``here`` is the model's key, ``models.unet16``; ``training_sets`` are those of ``model.datasets``, in their order.
+
+    Raises
+    ------
+    ConfigError
+        One line: the key, what it got, what is needed.
+    """
+    if len(set(model.datasets)) < len(model.datasets):
+        raise ConfigError(f"{here}.datasets: names a data set twice: {', '.join(model.datasets)}")
+    if len(training_sets) != len(model.datasets):
+        raise ConfigError(f"{here}.datasets: got {len(model.datasets)} names and {len(training_sets)} data sets")
+    for name, training_set in zip(model.datasets, training_sets):
+        _check_lesson(here, model, name, training_set)
+    _check_agree(here, model.datasets, training_sets)
+    training, variant = model.training, model.architecture.variant
+    if training.batch_size == 1 and training.crop_pixels == NETWORK_STRIDE and variant != "space_to_depth":
+        raise ConfigError(
+            f"{here}.training.batch_size: got 1 with crops of {NETWORK_STRIDE} pixels, of which {variant!r} leaves "
+            "one value a channel to normalise; give larger crops or batches"
+        )
+    together = training.batch_size * training.devices
+    if training.epoch_samples < together:
+        raise ConfigError(
+            f"{here}.training.epoch_samples: got {training.epoch_samples}; one step of batch_size times devices takes "
+            f"{together}"
+        )
+
+
+def _check_lesson(here: str, model: Model, name: str, training_set: DatasetBlocks) -> None:
+    dataset, specimen, imaging, labels = training_set
+    ratio = labels.pixel_pm / imaging.pixel_pm
+    wanted = LABEL_RATIO[model.architecture.variant]
+    if abs(ratio - wanted) > 1e-6:
+        raise ConfigError(
+            f"{here}.architecture.variant: got {model.architecture.variant!r}, which needs a label pixel {wanted} "
+            f"times the image pixel, but dataset {name!r} has {ratio:g}"
+        )
+    side = round(specimen.field_pm / imaging.pixel_pm)
+    if model.training.crop_pixels > side:
+        raise ConfigError(f"{here}.training.crop_pixels: got {model.training.crop_pixels}; the field has {side} pixels")
+    if side % NETWORK_STRIDE:
+        raise ConfigError(
+            f"{here}.datasets: the field of {name!r} has {side} pixels a side; "
+            f"the network needs a multiple of {NETWORK_STRIDE}"
+        )
+    for part in ("train", "validation"):
+        if not dataset.structures_of(part, specimen):
+            raise ConfigError(
+                f"datasets.{name}.splits.{part}: got {getattr(dataset.splits, part):g}, which leaves "
+                f"none of the {specimen.structures} structures; training needs at least one"
+            )
+
+
+def _check_agree(here: str, names: Sequence[str], training_sets: Sequence[DatasetBlocks]) -> None:
+    """Data sets that are learnt from together share pixels, field and labels, and split a specimen alike."""
+    first = training_sets[0]
+    splits = {first.dataset.specimen: first.dataset.splits}
+    for name, other in zip(names[1:], training_sets[1:]):
+        for what, mine, its in (
+            ("imaging.pixel_pm", first.imaging.pixel_pm, other.imaging.pixel_pm),
+            ("specimen.field_pm", first.specimen.field_pm, other.specimen.field_pm),
+            ("labels", first.dataset.labels, other.dataset.labels),
+            ("splits", splits.setdefault(other.dataset.specimen, other.dataset.splits), other.dataset.splits),
+        ):
+            if mine != its:
+                raise ConfigError(
+                    f"{here}.datasets: {names[0]!r} and {name!r} cannot be learnt together: their "
+                    f"{what} differ ({mine} and {its})"
+                )

@@ -1,0 +1,26 @@
+"""What can go wrong that a user can mend, each told in one line. Everything else is a fault of the program."""
+
+from __future__ import annotations
+
+
+class SegDepthError(Exception):
+    """One line: what was wrong, what it got, what is allowed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(str(message).split()))
+
+
+class ConfigError(SegDepthError, ValueError):
+    """A mistake in the configuration or in an option of a command. (A ``ValueError``, so that pydantic collects it.)"""
+
+
+class StoreError(SegDepthError):
+    """An artefact is missing, half-written, edited, or of another kind or version."""
+
+
+class MicrographError(SegDepthError):
+    """A micrograph cannot be read or does not fit what is asked of it."""
+
+
+class TrainingError(SegDepthError):
+    """A training cannot go on: its loss is not finite, its checkpoint is damaged, a device is missing."""

@@ -1,0 +1,96 @@
+"""Simulated micrographs as one camera would have recorded them: its pixel, its dose, its size, as much vacuum.
+
+Simulated structures have their vacuum at large y; how far a specimen block has turned their lattice in the plane is
+found in the image that shows it best, before noise. Must not know what is measured on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segdepth.config import Imaging
+from segdepth.micrograph.lattice_peaks import upright_rotation
+from segdepth.seeds import structure_rng
+from segdepth.simulation.any_pixel import field_pixels, form_at_pixel
+from segdepth.simulation.lens import draw_lens_values
+from segdepth.store.zarr_store import open_zarr
+
+NOISE_OF_COMPARISONS = 20_000
+"""Keeps this noise apart from that of images and recordings."""
+
+SURFACE_SHARE = 0.1
+"""The surface is where the rows' spread has fallen to this share of its largest."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """pixel_pm : side of its pixel. electrons : per pixel in vacuum. shape : (rows, columns) of the upright frame.
+    vacuum_share : of the frame that is vacuum."""
+
+    pixel_pm: float
+    electrons: float
+    shape: tuple[int, int]
+    vacuum_share: float
+
+
+@dataclass(frozen=True)
+class View:
+    """structure : index in the plan. defocus_nm : C1. counts : (y, x) electrons. rotation_deg : turns it upright."""
+
+    structure: int
+    defocus_nm: float
+    counts: np.ndarray
+    rotation_deg: float
+
+
+def surface_row(image: np.ndarray) -> int:
+    """The row (of a noise-free image with vacuum at large y) above which there is vacuum."""
+    spread = image.std(axis=1)
+    return int(np.flatnonzero(spread > SURFACE_SHARE * spread.max())[-1]) + 1
+
+
+def crop_window(surface: int, side: int, camera: Camera) -> tuple[slice, slice]:
+    """Rows and columns of a square field of ``side`` pixels: the camera's shape where the field is as large, in the
+    middle along x, with the camera's share of vacuum as far as the field has it."""
+    rows, columns = (min(size, side) for size in camera.shape)
+    top = min(max(surface + round(camera.vacuum_share * rows), rows), side)
+    left = (side - columns) // 2
+    return slice(top - rows, top), slice(left, left + columns)
+
+
+def structures_in(waves: Path) -> list[int]:
+    """Indices of the structures in a shard of waves."""
+    with open_zarr(waves, "simulate-waves") as store:
+        return [int(index) for index in store["structure"].values]
+
+
+def simulated_views(
+    waves: Path,
+    imaging: Imaging,
+    camera: Camera,
+    defocus_nm: Sequence[float],
+    specimen_name: str,
+    root_seed: int,
+    lattice_pm: float,
+) -> Iterator[View]:
+    """Views of all structures of a shard, one after the other, each at every defocus.
+
+    The lens of a structure is drawn as for the stored images; the noise depends on root seed, specimen, structure and
+    the place of the defocus in the list.
+    """
+    with open_zarr(waves, "simulate-waves") as store:
+        side = field_pixels(store.attrs, camera.pixel_pm)
+        for row, index in enumerate(int(number) for number in store["structure"].values):
+            lens = draw_lens_values(imaging, defocus_nm, structure_rng(root_seed, specimen_name, index, "lens"))
+            images = form_at_pixel(imaging, store.attrs, store["wave"][row].values, lens, camera.pixel_pm)
+            images = images[:, *crop_window(max(surface_row(image) for image in images), side, camera)]
+            clearest = max(images, key=np.std)
+            rotation = upright_rotation(clearest, camera.pixel_pm, lattice_pm)
+            for place, (value, image) in enumerate(zip(defocus_nm, images)):
+                rng = structure_rng(root_seed, specimen_name, index, "noise", NOISE_OF_COMPARISONS, place)
+                counts = rng.poisson(np.maximum(image, 0) * camera.electrons)
+                yield View(index, float(value), counts, rotation)

@@ -1,0 +1,1 @@
+"""Architectures, their weight files, and the form in which they predict fastest."""

@@ -1,0 +1,114 @@
+"""Columns from ideal depth maps: all found, Ce and O told apart, in place."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from segdepth.config import CLASSES, Labels, Specimen
+from segdepth.labels.depth import depth_maps
+from segdepth.micrograph.columns import COLUMNS, find_columns, lattice_places
+from segdepth.specimen.wedge import build_wedge
+
+LABELS = Labels()
+PIXEL = LABELS.pixel_pm
+
+
+def ideal(surface, index=0):
+    """Depth map [y, x] and column table of one wedge."""
+    block = Specimen()
+    row = {
+        "id": "t", "index": index, "seed": 1, "surface": surface,
+        "origin_x_pm": 100.0 + 37 * index, "origin_y_pm": 50.0,
+        "vacuum_fraction": 0.3, "bulk_atoms": 8, "surface_atoms": 2, "decay_pm": 1500.0,
+        "exit_fraction": 0.5, "entrance_phase": 0.2,
+    }  # fmt: skip
+    maps, columns = depth_maps(build_wedge(row, block, "t", 0), LABELS, block.margin_pm, block.field_pm)
+    inside = columns["x_pm"].between(0, block.field_pm) & columns["y_pm"].between(0, block.field_pm)
+    return maps["depth"], columns[inside]
+
+
+def one_hot(depth):
+    return np.moveaxis(np.eye(CLASSES, dtype=np.float32)[depth], -1, 0)
+
+
+def compare(table, truth, reach=60.0):
+    """Which true columns were found, which rows found them, and how far off."""
+    distance, row = cKDTree(table[["x_pm", "y_pm"]]).query(truth[["x_pm", "y_pm"]])
+    return distance < reach, row, distance
+
+
+@pytest.mark.parametrize("surface", ["flat", "stepped", "sawtooth"])
+@pytest.mark.parametrize("index", [0, 1])
+def test_ideal_maps_give_their_columns_back(surface, index):
+    depth, truth = ideal(surface, index)
+    table = find_columns(one_hot(depth), PIXEL, labels=LABELS.model_dump())
+    assert list(table.columns) == COLUMNS
+    found, row, distance = compare(table, truth)
+    matched = table.iloc[row[found]]
+    assert found.mean() > 0.98
+    assert len(np.unique(row[found])) == found.sum() and len(table) < 1.03 * len(truth)
+    element = np.where(truth["element"] == 58, "Ce", "O")[found]
+    assert (matched["element"].to_numpy() == element).mean() > 0.98
+    assert (matched["depth"].to_numpy() == truth["atoms"].to_numpy()[found]).mean() > 0.98
+    assert np.sqrt((distance[found] ** 2).mean()) < 15
+    assert matched["confidence"].median() > 0.95
+
+
+def test_a_small_turn_and_a_wrong_scale_are_followed():
+    """2.5 degrees and 1.5 % off: local phases follow what one global lattice could not."""
+    depth, truth = ideal("flat")
+    angle, scale = np.radians(2.5), 1.015
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])  # on (y, x)
+    centre = np.array(depth.shape) / 2 - 0.5
+    moved = ndimage.affine_transform(depth, turn, centre - turn @ centre, order=0)
+    back = (np.linalg.inv(turn) @ (truth[["y_pm", "x_pm"]].to_numpy() / PIXEL - 0.5 - centre).T).T + centre
+    there = truth.assign(y_pm=(back[:, 0] + 0.5) * PIXEL, x_pm=(back[:, 1] + 0.5) * PIXEL)
+    side = depth.shape[0] * PIXEL
+    there = there[there[["x_pm", "y_pm"]].apply(lambda v: v.between(150, side - 150)).all(axis=1)]
+    table = find_columns(one_hot(moved), PIXEL)
+    found, row, distance = compare(table, there)
+    element = np.where(there["element"] == 58, "Ce", "O")[found]
+    assert found.mean() > 0.98 and (table["element"].to_numpy()[row[found]] == element).mean() > 0.98
+    assert np.sqrt((distance[found] ** 2).mean()) < 25
+
+
+def test_unsure_maps_give_lower_confidence():
+    depth, _ = ideal("flat")
+    sure, unsure = one_hot(depth), 0.6 * one_hot(depth) + 0.4 / CLASSES
+    first, second = find_columns(sure, PIXEL), find_columns(unsure, PIXEL)
+    assert len(first) == len(second) and second["confidence"].max() < 0.65 < first["confidence"].median()
+
+
+def test_invalid_ground_holds_no_columns():
+    depth, _ = ideal("flat")
+    valid = np.ones(depth.shape, bool)
+    valid[:, :128] = False
+    table = find_columns(one_hot(depth), PIXEL, valid=valid)
+    assert len(table) > 100 and table["x_pm"].min() >= 128 * PIXEL
+
+
+@pytest.mark.parametrize("depth", [np.zeros((96, 128), int), np.full((96, 128), 4)])
+def test_without_a_lattice_there_are_no_columns(depth):
+    table = find_columns(one_hot(depth), PIXEL)
+    assert table.empty and list(table.columns) == COLUMNS
+
+
+def test_an_oblique_border_is_no_lattice():
+    """Of a plateau that ends along a {111} plane, by itself or by the mask."""
+    y, x = np.indices((160, 200)) * PIXEL
+    below = x / 541.1 + y / 382.6 < 8
+    for depth, valid in ((np.full(below.shape, 5), below), (np.where(below, 5, 0), None)):
+        assert len(find_columns(one_hot(depth), PIXEL, valid=valid)) < 30
+
+
+def test_noise_is_no_lattice():
+    noise = np.random.default_rng(0).random((CLASSES, 128, 128)).astype(np.float32)
+    assert find_columns(noise / noise.sum(axis=0), PIXEL).empty
+
+
+def test_places_are_a_lattice():
+    """One Ce and two O a primitive cell."""
+    depth, _ = ideal("flat")
+    places = lattice_places(depth.astype(float), PIXEL)
+    assert 1.8 < (places["element"] == "O").sum() / (places["element"] == "Ce").sum() < 2.2

@@ -1,0 +1,34 @@
+"""How well columns can be counted at all: not among the default targets."""
+
+
+rule estimate_ideal_observer:
+    input:
+        plan=lambda w: ancient(plan_of(w.dataset)),
+        atoms=lambda w: ancient(atoms_shards(w.dataset)),
+        manifests=lambda w: manifests([plan_of(w.dataset), *atoms_shards(w.dataset)]),
+    output:
+        folder=directory("results/ideal_observer/{dataset}"),
+        manifest="results/ideal_observer/{dataset}.manifest.json",
+    params:
+        dataset=lambda w: cfg.datasets[w.dataset].as_json(),
+        specimen=lambda w: blocks_of(w.dataset)["specimen"].as_json(),
+        beam=lambda w: cfg.beams[cfg.datasets[w.dataset].beam].as_json(),
+        imaging=lambda w: blocks_of(w.dataset)["imaging"].as_json(),
+        atoms=lambda w, input: repeated("--atoms", input.atoms),
+        root_seed=cfg.root_seed,
+        code=code_hash("segdepth.steps.estimate_ideal_observer"),
+    log:
+        "logs/estimate_ideal_observer/{dataset}.log",
+    benchmark:
+        "logs/benchmarks/estimate_ideal_observer/{dataset}.tsv"
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=120,
+        device=LIGHT_DEVICE,
+    shell:
+        "segdepth estimate-ideal-observer --dataset {params.dataset:q} --specimen {params.specimen:q} --beam {params.beam:q}"
+        " --imaging {params.imaging:q} --dataset-name {wildcards.dataset} --plan {input.plan} {params.atoms}"
+        " --root-seed {params.root_seed} --device {resources.device} --out {output.folder} > {log} 2>&1"
