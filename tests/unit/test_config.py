@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from segdepth.config import (
-    Beam,
     PAPER_PIXEL_PM,
+    Beam,
     Config,
     CrystalBlock,
     DefocusSteps,
