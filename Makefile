@@ -60,7 +60,7 @@ ablation: install  ## what each step of the recipe brings, in six tables and man
 	$(SNAKEMAKE) --configfile $(BENCHMARKS) $(WORKSTATION) workflow/presets/ablation.yaml -- $(ABLATION:%=results/tables/%.csv)
 
 docs: install    ## build the documentation into site/; a broken link is an error
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 docs-results: install  ## copy the tables and figures that docs/ shows from results/, with their manifests, where they were made
 	for name in table1 study_convergence benchmarks $(ABLATION); do for kind in csv md; do \
