@@ -46,9 +46,9 @@ def configuration_page() -> str:
     schema = Config.model_json_schema()
     parts = [
         "# Configuration",
-        "Made from the models in `pipeline/segdepth/config/`, which check `config.yaml` before anything runs. A key that "
-        "is not listed is refused. `segdepth check-config` checks a file, `segdepth schema` prints the JSON schema, "
-        "which editors read for completion.",
+        "Made from the models in `pipeline/segdepth/config/`, which check `config.yaml` before anything runs. A key "
+        "that is not listed is refused. `segdepth check-config` checks a file, `segdepth schema` prints the JSON "
+        "schema, which editors read for completion.",
         "Lengths are in pm unless the key says otherwise, angles in mrad or degrees as it says. `[low, high]` is a "
         "range from which values are drawn. A name (`wedge`, `beam300`, …) is yours to choose; it becomes part of "
         "paths below `data/` and `results/`.",

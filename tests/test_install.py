@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 EXTRAS = ("ase", "abtem", "lightning", "snakemake", "pytorch-optimizer", "mkdocs", "pytest", "numba")
 
 
@@ -24,7 +24,15 @@ def core(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("core")
     venv.create(folder / "environment", with_pip=True)
     commands = folder / "environment" / ("Scripts" if sys.platform == "win32" else "bin")
-    command = [str(commands / "python"), "-m", "pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt")]
+    command = [
+        str(commands / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--constraint",
+        str(ROOT / "constraints.txt"),
+    ]
     done = subprocess.run([*command, str(ROOT)], capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return commands

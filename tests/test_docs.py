@@ -14,7 +14,7 @@ import yaml
 from segdepth.config import Config, validate
 from segdepth.store.manifest import content_hash
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 TABLES = ROOT / "docs" / "results" / "tables"
 PAGES = sorted(
     path
