@@ -6,8 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from segdepth.config.blocks import Dataset, Imaging, Labels, Model, Specimen
+from segdepth.config.dataset import Dataset
 from segdepth.config.fields import NETWORK_STRIDE
+from segdepth.config.imaging import Imaging
+from segdepth.config.labels import Labels
+from segdepth.config.model import Model
+from segdepth.config.specimen import Specimen
 from segdepth.errors import ConfigError
 
 LABEL_RATIO = {"binned": 1, "full": 4, "space_to_depth": 1}
