@@ -30,7 +30,6 @@ PLUMBING = frozenset(
         "errors",
         "config.reading",
         "config.root",
-        "config.whole",
         "config.validation",
         "cli.app",
         "store.code",
