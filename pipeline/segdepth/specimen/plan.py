@@ -32,6 +32,7 @@ from segdepth.errors import StoreError
 from segdepth.seeds import hash64, structure_rng, structure_seed
 from segdepth.splits import split_position
 
+
 def _spread(index: int, offset: int) -> float:
     """Evenly spread numbers in [0, 1): also a small test set then has thin and thick structures.
 
