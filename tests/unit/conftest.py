@@ -34,7 +34,7 @@ SMALL = {
     "decay_nm": (0.5, 1.0),
     "missing_probability": 0.0,
 }
-SMALL_BEAM = Beam(pixel_pm=7, slice_pm=190, absorption=False)
+SMALL_BEAM = Beam(pixel_pm=7, slice_pm=190, absorption=False, debye_waller_pm={"Ce": 6.6, "O": 8.5})
 
 
 @pytest.fixture(scope="session")
