@@ -11,7 +11,19 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
-from segdepth.config import BUNDLED, Beam, Block, Comparison, Config, Dataset, Imaging, Labels, Prediction, Specimen
+from segdepth.config import (
+    BUNDLED,
+    Beam,
+    Block,
+    Comparison,
+    Config,
+    CrystalBlock,
+    Dataset,
+    Imaging,
+    Labels,
+    Prediction,
+    Specimen,
+)
 from segdepth.errors import ConfigError
 from segdepth.networks.bundled import bundled_network, check_bundled_on
 from segdepth.store.manifest import SUFFIX
@@ -83,13 +95,12 @@ class Layout:
 
     # crystals, data sets and structures
 
-    def crystal_of(self, specimen: str) -> str:
-        """The block of a specimen's crystal, on one line."""
-        return self.as_json(self.config.crystals[self.config.specimens[specimen].crystal])
+    def crystal_of(self, specimen: str) -> CrystalBlock:
+        return self.config.crystals[self.config.specimens[specimen].crystal]
 
-    def crystal_files(self, specimen: str) -> list[str]:
-        """The file of a specimen's crystal; none where its structure comes with the package."""
-        structure = self.config.crystals[self.config.specimens[specimen].crystal].structure
+    def structure_file(self, specimen: str) -> list[str]:
+        """The file that a specimen's crystal is read from; none where its structure comes with the package."""
+        structure = self.crystal_of(specimen).structure
         return [] if (KNOWN_STRUCTURES / f"{structure}.json").is_file() else [structure]
 
     def blocks_of(self, dataset: str) -> dict[str, Dataset | Specimen | Imaging | Labels]:
