@@ -26,6 +26,8 @@ def asked(method):
 
 layout = Layout(cfg)
 as_json = layout.as_json
+crystal_of = layout.crystal_of
+structure_file = layout.structure_file
 plan_of = layout.plan_of
 atoms_shards = layout.atoms_shards
 wave_shards = layout.wave_shards

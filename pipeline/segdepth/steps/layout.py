@@ -9,13 +9,28 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from pathlib import Path
 
-from segdepth.config import BUNDLED, Beam, Block, Comparison, Config, Dataset, Imaging, Labels, Prediction, Specimen
+from segdepth.config import (
+    BUNDLED,
+    Beam,
+    Block,
+    Comparison,
+    Config,
+    CrystalBlock,
+    Dataset,
+    Imaging,
+    Labels,
+    Prediction,
+    Specimen,
+)
 from segdepth.errors import ConfigError
 from segdepth.networks.bundled import bundled_network, check_bundled_on
 from segdepth.store.manifest import SUFFIX
 
 FIGURES = ("fig1_depth", "fig3_simulation", "fig4_smoothing", "fig5_weights", "fig6_confusion", "fig7_calibration")
+
+KNOWN_STRUCTURES = Path(__file__).resolve().parents[1] / "crystal" / "data"
 
 BENCHMARKS = ("benchmark_smooth", "benchmark_rough")
 """Data sets of the benchmark's figure; it shows the ideal observer of the last one."""
@@ -78,7 +93,15 @@ class Layout:
         d = self.config.datasets[dataset]
         return self._all_shards(f"data/depth/{d.specimen}/{d.labels}", d.specimen, ".zarr")
 
-    # data sets and structures
+    # crystals, data sets and structures
+
+    def crystal_of(self, specimen: str) -> CrystalBlock:
+        return self.config.crystals[self.config.specimens[specimen].crystal]
+
+    def structure_file(self, specimen: str) -> list[str]:
+        """The file that a specimen's crystal is read from; none where its structure comes with the package."""
+        structure = self.crystal_of(specimen).structure
+        return [] if (KNOWN_STRUCTURES / f"{structure}.json").is_file() else [structure]
 
     def blocks_of(self, dataset: str) -> dict[str, Dataset | Specimen | Imaging | Labels]:
         """The data set's blocks by kind."""
