@@ -1,6 +1,7 @@
-"""The core alone, in an empty environment: it reads and predicts a micrograph without what simulates and trains.
+"""The core: it reads and predicts micrographs and forms images without what simulates, trains and plans.
 
-Takes a minute where the package index is near; `pytest -m "not install"` leaves it out.
+The tests marked ``install`` put the core alone into an empty environment (a minute where the package index is near;
+``pytest -m "not install"`` leaves them out); the others block the imports of the extras.
 """
 
 from __future__ import annotations
@@ -15,27 +16,15 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("ase", "abtem", "lightning", "snakemake", "pytorch-optimizer", "mkdocs", "pytest", "numba")
-
-
-@pytest.fixture(scope="module")
-def core(tmp_path_factory) -> Path:
-    """The folder of the commands of an environment that has the core alone."""
-    folder = tmp_path_factory.mktemp("core")
-    venv.create(folder / "environment", with_pip=True)
-    commands = folder / "environment" / ("Scripts" if sys.platform == "win32" else "bin")
-    command = [
-        str(commands / "python"),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--constraint",
-        str(ROOT / "constraints.txt"),
-    ]
-    done = subprocess.run([*command, str(ROOT)], capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr
-    return commands
+EXTRAS = ("ase", "abtem", "lightning", "pytorch_optimizer", "snakemake", "mkdocs", "pytest")
+BLOCKED = f"""
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {EXTRAS!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocked())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -47,28 +36,60 @@ def counts(tmp_path_factory) -> Path:
     return path
 
 
+def arguments(counts: Path, out: Path) -> list[str]:
+    return ["predict", str(counts), "--pixel-pm", "10.568359375", "--dose", "4", "--out", str(out)]
+
+
+def check_prediction(folder: Path) -> None:
+    assert (folder / "prediction.zarr").is_dir()
+    assert (folder / "columns.csv").read_text().startswith("frame,x_pm,y_pm,element")
+
+
+def test_prediction_imports_no_extra(counts, tmp_path):
+    code = f"{BLOCKED}\nsys.argv[1:] = {arguments(counts, tmp_path / 'depth')!r}\nfrom segdepth.cli import main\nmain()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    check_prediction(tmp_path / "depth")
+
+
+@pytest.mark.parametrize("module", ["segdepth", "segdepth.steps.form_images", "segdepth.config", "segdepth.crystal"])
+def test_modules_of_the_core_import_no_extra(module):
+    done = subprocess.run([sys.executable, "-c", f"{BLOCKED}\nimport {module}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory) -> Path:
+    """The folder of the commands of an environment that has the core alone."""
+    folder = tmp_path_factory.mktemp("core") / "environment"
+    venv.create(folder, with_pip=True)
+    commands = folder / ("Scripts" if sys.platform == "win32" else "bin")
+    command = [str(commands / "python"), "-m", "pip", "install", "--quiet", str(ROOT)]
+    constraints = ["--constraint", str(ROOT / "constraints.txt")]
+    done = subprocess.run([*command, *constraints], capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stderr
+    return commands
+
+
 @pytest.mark.install
 def test_core_has_no_extras(core):
-    listed = subprocess.run(
-        [str(core / "python"), "-m", "pip", "list", "--format", "json"], capture_output=True, text=True, check=True
-    )
-    names = {entry["name"].lower().replace("_", "-") for entry in json.loads(listed.stdout)}
-    assert not names & set(EXTRAS)
+    command = [str(core / "python"), "-m", "pip", "list", "--format", "json"]
+    listed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert not {entry["name"].lower().replace("-", "_") for entry in listed} & set(EXTRAS)
 
 
 @pytest.mark.install
 def test_core_predicts(core, counts, tmp_path):
-    command = [str(core / "segdepth"), "predict", str(counts), "--pixel-pm", "10.568359375", "--dose", "4"]
-    done = subprocess.run([*command, "--out", str(tmp_path / "depth")], capture_output=True, text=True, cwd=tmp_path)
+    command = [str(core / "segdepth"), *arguments(counts, tmp_path / "depth")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "depth" / "prediction.zarr").is_dir()
-    assert (tmp_path / "depth" / "columns.csv").read_text().startswith("frame,x_pm,y_pm,element")
+    check_prediction(tmp_path / "depth")
 
 
 @pytest.mark.install
 def test_core_says_what_to_install(core, tmp_path):
     """A command that needs an extra names it in one line."""
-    (tmp_path / "atoms.extxyz").write_text("1\n\nCe 0 0 0\n")
+    (tmp_path / "atoms.extxyz").write_text('1\nLattice="9 0 0 0 9 0 0 0 9"\nCe 0 0 0\n')
     command = [str(core / "segdepth"), "simulate-waves", "--atoms", "atoms.extxyz", "--beam", "{}", "--out", "w.zarr"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
