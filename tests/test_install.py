@@ -7,6 +7,8 @@ The tests marked ``install`` put the core alone into an empty environment (a min
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -25,6 +27,9 @@ class Blocked:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Blocked())
 """
+
+
+ALONE = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +66,16 @@ def test_modules_of_the_core_import_no_extra(module):
 @pytest.fixture(scope="module")
 def core(tmp_path_factory) -> Path:
     """The folder of the commands of an environment that has the core alone."""
+    sources = tmp_path_factory.mktemp("sources")  # a copy: pip leaves a build folder behind, and would use an old one
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, sources)
+    shutil.copytree(ROOT / "pipeline", sources / "pipeline", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     folder = tmp_path_factory.mktemp("core") / "environment"
     venv.create(folder, with_pip=True)
     commands = folder / ("Scripts" if sys.platform == "win32" else "bin")
-    command = [str(commands / "python"), "-m", "pip", "install", "--quiet", str(ROOT)]
+    command = [str(commands / "python"), "-m", "pip", "install", "--quiet", str(sources)]
     constraints = ["--constraint", str(ROOT / "constraints.txt")]
-    done = subprocess.run([*command, *constraints], capture_output=True, text=True, timeout=1800)
+    done = subprocess.run([*command, *constraints], capture_output=True, text=True, timeout=1800, env=ALONE)
     assert done.returncode == 0, done.stderr
     return commands
 
@@ -74,14 +83,14 @@ def core(tmp_path_factory) -> Path:
 @pytest.mark.install
 def test_core_has_no_extras(core):
     command = [str(core / "python"), "-m", "pip", "list", "--format", "json"]
-    listed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    listed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env=ALONE).stdout)
     assert not {entry["name"].lower().replace("-", "_") for entry in listed} & set(EXTRAS)
 
 
 @pytest.mark.install
 def test_core_predicts(core, counts, tmp_path):
     command = [str(core / "segdepth"), *arguments(counts, tmp_path / "depth")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=ALONE)
     assert done.returncode == 0, done.stderr
     check_prediction(tmp_path / "depth")
 
@@ -91,7 +100,7 @@ def test_core_says_what_to_install(core, tmp_path):
     """A command that needs an extra names it in one line."""
     (tmp_path / "atoms.extxyz").write_text('1\nLattice="9 0 0 0 9 0 0 0 9"\nCe 0 0 0\n')
     command = [str(core / "segdepth"), "simulate-waves", "--atoms", "atoms.extxyz", "--beam", "{}", "--out", "w.zarr"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=ALONE)
     assert done.returncode == 2
     assert "segdepth[simulate]" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
