@@ -101,7 +101,7 @@ def _table(schema: dict, block: dict) -> str:
 
 
 def _texts(prop: dict, schema: dict) -> Iterator[str]:
-    """What the blocks that a key holds say of themselves: the meaning of a key without a description of its own."""
+    """Descriptions of the blocks that a key holds: the meaning of a key without a description of its own."""
     for name in _references(prop):
         text = schema["$defs"][name].get("description", "")
         if text:
@@ -175,7 +175,7 @@ def _number(prop: dict) -> str:
 
 
 def commands_page() -> str:
-    """Every command with its arguments and options, as `segdepth COMMAND --help` tells them."""
+    """Every command with its arguments and options, as in `segdepth COMMAND --help`."""
     parts = [
         "# Command line",
         "Made from the commands of `pipeline/segdepth/cli/`. Each rule of the workflow calls the command of its name "
