@@ -44,9 +44,9 @@ class DataFormat:
                 return f"the {what} pixel is {got:.6g} pm, not {wanted:.6g} pm"
         if self.classes is not None and network.classes is not None and self.classes != network.classes:
             return f"depths are 0 to {self.classes - 1} atoms, not 0 to {network.classes - 1}"
-        if self.labels is not None and network.labels is not None:
-            if told := self.labels.difference(network.labels):
-                return f"the labels are others: {told}"
+        known = self.labels is not None and network.labels is not None
+        if known and (told := self.labels.difference(network.labels)):
+            return f"the labels are others: {told}"
         if told := _crystals_differ(self.crystal or {}, network.crystal or {}):
             return told
         if self.image_pixels is not None and self.image_pixels % NETWORK_STRIDE:
