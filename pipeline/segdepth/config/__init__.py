@@ -1,73 +1,59 @@
-"""The configuration: typed blocks, their checks, reading and JSON schema. Knows names, numbers and limits only."""
+"""The configuration: one typed block a section, their checks, reading and JSON schema."""
 
-from segdepth.config.blocks import (
-    CALIBRATION_NAMES,
-    CHANGES,
-    LIMIT_METRICS,
-    METRIC_NAMES,
-    Architecture,
-    Beam,
-    Block,
-    Comparison,
-    Convergence,
-    Dataset,
-    DefocusSteps,
-    Export,
-    Figures,
-    Imaging,
-    Labels,
-    Micrograph,
-    Model,
-    Prediction,
-    Specimen,
-    Splits,
-    Table,
-    TableRow,
-    Training,
-)
-from segdepth.config.fields import BUNDLED, CLASSES, ELEMENTS, NAME_PATTERN, NETWORK_STRIDE, check_whole_pixels
+from segdepth.config.beam import Beam
+from segdepth.config.block import Block
+from segdepth.config.convergence import Convergence
+from segdepth.config.crystal import CrystalBlock
+from segdepth.config.dataset import Dataset, Splits
+from segdepth.config.fields import BUNDLED, NAME_PATTERN, NETWORK_STRIDE, PAPER_PIXEL_PM, check_whole_pixels
+from segdepth.config.figures import Figures
+from segdepth.config.imaging import DefocusSteps, Imaging
+from segdepth.config.labels import Labels
+from segdepth.config.micrograph import Comparison, Micrograph, Prediction
+from segdepth.config.model import Architecture, Export, Model, Training
 from segdepth.config.reading import check_files, json_schema, load_config, read_yaml
+from segdepth.config.root import Config
+from segdepth.config.specimen import Specimen
+from segdepth.config.tables import CALIBRATION_NAMES, CHANGES, LIMIT_METRICS, METRIC_NAMES, Table, TableRow
 from segdepth.config.trainable import DatasetBlocks, check_trainable
 from segdepth.config.validation import validate
-from segdepth.config.whole import Config
-from segdepth.errors import ConfigError
 
 __all__ = [
     "Architecture",
+    "BUNDLED",
     "Beam",
     "Block",
     "CALIBRATION_NAMES",
     "CHANGES",
-    "CLASSES",
     "Comparison",
     "Config",
     "Convergence",
+    "CrystalBlock",
     "Dataset",
+    "DatasetBlocks",
     "DefocusSteps",
-    "ELEMENTS",
+    "Export",
     "Figures",
     "Imaging",
     "LIMIT_METRICS",
     "Labels",
-    "DatasetBlocks",
     "METRIC_NAMES",
     "Micrograph",
     "Model",
+    "NAME_PATTERN",
     "NETWORK_STRIDE",
+    "PAPER_PIXEL_PM",
     "Prediction",
-    "BUNDLED",
-    "Export",
     "Specimen",
     "Splits",
     "Table",
     "TableRow",
     "Training",
-    "json_schema",
-    "load_config",
     "check_files",
     "check_trainable",
     "check_whole_pixels",
-    "NAME_PATTERN",
+    "json_schema",
+    "load_config",
     "read_yaml",
     "validate",
 ]

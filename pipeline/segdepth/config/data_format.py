@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from segdepth.config.blocks import Labels
+from segdepth.config.imaging import Imaging
+from segdepth.config.labels import Labels
 from segdepth.config.fields import NETWORK_STRIDE
 
 PIXEL_TOLERANCE = 1e-6
@@ -35,6 +36,12 @@ class DataFormat:
     labels: Labels | None = None
     classes: int | None = None
     crystal: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, imaging: Imaging, labels: Labels, field_pm: float | None = None) -> DataFormat:
+        """As the blocks of a data set tell; the crystal is left open."""
+        pixels = None if field_pm is None else round(field_pm / imaging.pixel_pm)
+        return cls(imaging.pixel_pm, labels.pixel_pm, pixels, labels, labels.classes)
 
     def difference(self, network: DataFormat) -> str | None:
         """Why a network of that format cannot be used on data of this one, in one line; None where it can."""

@@ -12,9 +12,9 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 BUNDLED = "bundled"
 """The reserved name of the network that comes with the package."""
 
-ELEMENTS = ("Ce", "O")
-CLASSES = 11
-"""Depth classes 0 … 10 atoms (SegDepth III-C)."""
+PAPER_PIXEL_PM = 5.2841796875
+"""The paper's pixel: 1/1024 of its field of view (SegDepth III-B2). λ counts electrons per pixel of this side in vacuum,
+and default fields and pixels are whole multiples of it."""
 
 NETWORK_STRIDE = 64
 """Six 2 x 2 poolings: sides of what the network sees must be divisible by this (SegDepth, appendix)."""
@@ -35,6 +35,7 @@ def no_bool(value: Any) -> Any:
 Number = Annotated[float, BeforeValidator(no_bool), Field(allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(no_bool)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Element = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$", description="chemical symbol")]
 
 
 def range_of(**limits: float) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from segdepth.config.root import Config
 from segdepth.config.validation import validate
-from segdepth.config.whole import Config
 from segdepth.errors import ConfigError
 
 

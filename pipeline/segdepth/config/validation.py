@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from segdepth.config.blocks import Block
+from segdepth.config.block import Block
 from segdepth.errors import ConfigError
 
 

@@ -7,26 +7,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from segdepth.config.blocks import (
-    CHANGES,
-    LIMIT_METRICS,
-    Beam,
-    Block,
-    Comparison,
-    Convergence,
-    Dataset,
-    Export,
-    Figures,
-    Imaging,
-    Labels,
-    Micrograph,
-    Model,
-    Prediction,
-    Specimen,
-    Table,
-    TableRow,
-)
+from segdepth.config.beam import Beam
+from segdepth.config.block import Block
+from segdepth.config.convergence import Convergence
+from segdepth.config.crystal import CrystalBlock
+from segdepth.config.dataset import Dataset
 from segdepth.config.fields import BUNDLED, NETWORK_STRIDE, Count, Name, check_whole_pixels
+from segdepth.config.figures import Figures
+from segdepth.config.imaging import Imaging
+from segdepth.config.labels import Labels
+from segdepth.config.micrograph import Comparison, Micrograph, Prediction
+from segdepth.config.model import Export, Model
+from segdepth.config.specimen import Specimen
+from segdepth.config.tables import CHANGES, LIMIT_METRICS, Table, TableRow
 from segdepth.config.trainable import DatasetBlocks, check_trainable
 
 TAKEN_TABLES = ("table1", "study_convergence")
@@ -48,6 +41,7 @@ class Config(Block):
 
     root_seed: Annotated[Count, Field(ge=0, lt=2**63)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    crystals: dict[Name, CrystalBlock]
     specimens: dict[Name, Specimen]
     beams: dict[Name, Beam]
     imaging: dict[Name, Imaging]
@@ -67,6 +61,8 @@ class Config(Block):
 
     @model_validator(mode="after")
     def _joins(self) -> Config:
+        for name, specimen in self.specimens.items():
+            need(f"specimens.{name}.crystal", specimen.crystal, self.crystals)
         for name, dataset in self.datasets.items():
             here = f"datasets.{name}"
             need(f"{here}.specimen", dataset.specimen, self.specimens)
@@ -162,6 +158,7 @@ class Config(Block):
         for key, values in (
             (f"specimens.{dataset.specimen}.tilt_deg", specimen.tilt_deg),
             (f"beams.{dataset.beam}.tilt_mrad", beam.tilt_mrad),
+            (f"beams.{dataset.beam}.random_tilt_mrad", beam.random_tilt_mrad),
             (f"beams.{dataset.beam}.frozen_phonons", (beam.frozen_phonons,)),
         ):
             if any(values):

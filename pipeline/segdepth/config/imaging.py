@@ -1,0 +1,140 @@
+"""The section ``imaging``: the lens, the camera and the pixel."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from segdepth.config.block import Block
+from segdepth.config.fields import PAPER_PIXEL_PM, Count, Number, range_of, value_or_range
+
+MOST_DEFOCUS_VALUES = 1000
+
+
+class DefocusSteps(Block):
+    """``start, start + step, … stop`` in nm; positive is overfocus."""
+
+    start: Annotated[Number, Field(ge=-100, le=100)]
+    stop: Annotated[Number, Field(ge=-100, le=100)]
+    step: Annotated[Number, Field(gt=0, le=100)]
+
+    @model_validator(mode="after")
+    def _order(self) -> DefocusSteps:
+        if self.stop < self.start:
+            raise ValueError(f"stop ({self.stop:g} nm) lies below start ({self.start:g} nm)")
+        if (self.stop - self.start) / self.step >= MOST_DEFOCUS_VALUES:
+            raise ValueError(f"step {self.step:g} makes too many values; at most {MOST_DEFOCUS_VALUES} are allowed")
+        return self
+
+    @property
+    def count(self) -> int:
+        return int(math.floor((self.stop - self.start) / self.step + 1e-9)) + 1
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        return tuple(round(self.start + i * self.step, 9) for i in range(self.count))
+
+
+AZIMUTH = range_of(ge=-360, le=360)
+
+WIDEST_CONVERGENCE_MRAD = 0.5
+"""Focal modes leave out what convergence and focal step do together."""
+
+LARGEST_SPREAD_ANGLE = 45_000.0
+"""Focal spread times aperture squared, nm mrad²: beyond it hundreds of focal modes would be needed."""
+
+
+DEFOCUS_MARGIN_NM = 0.5
+"""Training draws so far beyond the stored values, so that none of them is at the edge of what was learnt."""
+
+
+class Imaging(Block):
+    """The lens, the camera and the pixel. A value in brackets is a range from which each image draws."""
+
+    defocus_nm: (
+        DefocusSteps
+        | Annotated[
+            tuple[Annotated[Number, Field(ge=-100, le=100)], ...], Field(min_length=1, max_length=MOST_DEFOCUS_VALUES)
+        ]
+    ) = Field(
+        DefocusSteps(start=1, stop=9, step=1),
+        description="C1 of the stored images, from the crystal's exit face; training draws from the lowest to the "
+        f"highest and {DEFOCUS_MARGIN_NM:g} nm beyond",
+    )
+    c3_um: value_or_range(smallest=0.1, ge=-5000, le=5000) = -9.0
+    c5_mm: value_or_range(smallest=0.01, ge=-100, le=100) = 5.0
+    a1_nm: value_or_range(smallest=0.01, ge=0, le=100) = Field(0.0, description="twofold astigmatism A1")
+    a1_azimuth_deg: AZIMUTH = Field((0.0, 360.0), description="its azimuth, from x towards y; [30, 30] is fixed")
+    b2_nm: value_or_range(smallest=0.1, ge=0, le=2000) = Field(0.0, description="axial coma B2 (C21 = 3 B2)")
+    b2_azimuth_deg: AZIMUTH = Field((0.0, 360.0), description="its azimuth")
+    a2_nm: value_or_range(smallest=0.1, ge=0, le=2000) = Field(0.0, description="threefold astigmatism A2")
+    a2_azimuth_deg: AZIMUTH = Field((0.0, 360.0), description="its azimuth")
+    focal_spread_nm: value_or_range(smallest=0.1, ge=0, le=20) = Field(
+        4.0, description="1/e half-width of the Gaussian over which intensities are averaged"
+    )
+    focal_steps: Annotated[Count, Field(ge=1, le=201)] | None = Field(
+        None,
+        description="average over so many equal steps over ±2 half-widths (Dr. Probe's way; odd); without it, over the "
+        "eigenmodes of the focal kernel, as many as it takes",
+    )
+    convergence_mrad: value_or_range(smallest=0.001, ge=0, le=5) = Field(
+        0.2, description="1/e half-width, envelope on the wave"
+    )
+    aperture_mrad: Annotated[Number, Field(ge=5, le=100)] = Field(45.0, description="hard objective aperture")
+    image_spread_pm: value_or_range(smallest=1, ge=0, le=100) = Field(20.0, description="rms image spread, isotropic")
+    pixel_pm: Annotated[Number, Field(ge=2, le=60)] = Field(4 * PAPER_PIXEL_PM, description="side of an image pixel")
+    camera_pixel_pm: Annotated[Number, Field(ge=1, le=60)] = Field(
+        PAPER_PIXEL_PM, description="the camera's own pixel, whose Nyquist frequency the MTF refers to"
+    )
+    mtf_nyquist: value_or_range(smallest=0.01, gt=0, le=1) = Field(
+        1.0, description="the camera's MTF at its Nyquist frequency, beside the pixel's own box; 1 is none"
+    )
+    mtf_exponent: Annotated[Number, Field(ge=0.3, le=4)] = Field(
+        1.0, description="MTF(q) = mtf_nyquist ^ ((q / Nyquist) ^ mtf_exponent)"
+    )
+    detection_efficiency: Annotated[Number, Field(gt=0, le=1)] = Field(
+        1.0, description="share of the electrons that is counted: the DQE at zero frequency"
+    )
+
+    @property
+    def trained_defocus_nm(self) -> tuple[float, float]:
+        """Lowest and highest C1 that training draws."""
+        low, high = min(self.defocus_values_nm), max(self.defocus_values_nm)
+        margin = DEFOCUS_MARGIN_NM if high > low else 0.0
+        return low - margin, high + margin
+
+    @property
+    def defocus_values_nm(self) -> tuple[float, ...]:
+        return self.defocus_nm.values if isinstance(self.defocus_nm, DefocusSteps) else tuple(self.defocus_nm)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Imaging:
+        values = self.defocus_values_nm
+        if len(set(values)) != len(values):
+            raise ValueError("defocus_nm names a value twice")
+        return self
+
+    @model_validator(mode="after")
+    def _focal_average(self) -> Imaging:
+        if self.focal_steps is not None and self.focal_steps % 2 == 0:
+            raise ValueError(f"focal_steps: got {self.focal_steps}; an odd number is needed, so that one is in focus")
+        widest = self.convergence_mrad[1] if isinstance(self.convergence_mrad, tuple) else self.convergence_mrad
+        if self.focal_steps is None and widest > WIDEST_CONVERGENCE_MRAD:
+            raise ValueError(
+                f"convergence_mrad: got {widest:g}; above {WIDEST_CONVERGENCE_MRAD:g} focal modes are too rough: "
+                "give focal_steps"
+            )
+        spread = self.focal_spread_nm[1] if isinstance(self.focal_spread_nm, tuple) else self.focal_spread_nm
+        if self.focal_steps is None and spread * self.aperture_mrad**2 > LARGEST_SPREAD_ANGLE:
+            raise ValueError(
+                f"focal_spread_nm: got {spread:g}; with an aperture of {self.aperture_mrad:g} mrad at most "
+                f"{LARGEST_SPREAD_ANGLE / self.aperture_mrad**2:.3g} is allowed, or give focal_steps"
+            )
+        return self
+
+    @property
+    def least_image_spread_pm(self) -> float:
+        """The smallest vibration that a lens of this block can have."""
+        return self.image_spread_pm[0] if isinstance(self.image_spread_pm, tuple) else self.image_spread_pm

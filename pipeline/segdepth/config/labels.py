@@ -1,0 +1,72 @@
+"""The section ``labels``: depth maps."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from segdepth.config.block import Block
+from segdepth.config.fields import PAPER_PIXEL_PM, Count, Element, Number
+
+Radii = dict[Element, Annotated[Number, Field(gt=0, le=300)]]
+RADII = ("core_radius_pm", "outer_radius_pm", "atom_radius_pm", "centre_radius_pm")
+
+
+class Labels(Block):
+    """Depth maps."""
+
+    most_atoms: Annotated[Count, Field(ge=1, le=254)] = Field(
+        10, description="the thickest column that is told from others: classes are 0 ... most_atoms"
+    )
+    pixel_pm: Annotated[Number, Field(ge=2, le=60)] = Field(4 * PAPER_PIXEL_PM, description="side of a label pixel")
+    core_radius_pm: Radii = Field(description="by element: flat core around a column that holds its full count")
+    outer_radius_pm: Radii = Field(description="by element: where the rings have fallen to 0")
+    atom_radius_pm: Radii | None = Field(
+        None, description="by element: disc that one atom covers in the projected counts; without it, the core's"
+    )
+    centre_radius_pm: Radii | None = Field(
+        None, description="by element: how near a column's centre its count is judged; without it, the core's"
+    )
+    weight_width_pm: Annotated[Number, Field(gt=0, le=500)] = Field(
+        90.0, description="Gaussian fall-off of the loss weight"
+    )
+    weight_floor: Annotated[Number, Field(ge=0, le=1)] = Field(0.2, description="loss weight of the background")
+
+    @model_validator(mode="after")
+    def _rings(self) -> Labels:
+        for field in RADII:
+            given = getattr(self, field)
+            if given is not None and set(given) != set(self.core_radius_pm):
+                raise ValueError(
+                    f"{field}: got values for {', '.join(given) or 'no element'}; core_radius_pm has them for "
+                    f"{', '.join(self.core_radius_pm) or 'no element'}"
+                )
+        for element, core in self.core_radius_pm.items():
+            if self.outer_radius_pm[element] <= core:
+                raise ValueError(
+                    f"outer_radius_pm of {element} ({self.outer_radius_pm[element]:g}) must exceed "
+                    f"core_radius_pm ({core:g})"
+                )
+        return self
+
+    @property
+    def classes(self) -> int:
+        """Depth classes 0 ... ``most_atoms``."""
+        return self.most_atoms + 1
+
+    @property
+    def atom_radii_pm(self) -> dict[str, float]:
+        return self.atom_radius_pm or self.core_radius_pm
+
+    @property
+    def centre_radii_pm(self) -> dict[str, float]:
+        return self.centre_radius_pm or self.core_radius_pm
+
+    def difference(self, other: Labels) -> str | None:
+        """In what the depth maps differ from those of ``other``, in one line; None if in nothing."""
+        for field in ("most_atoms", "atom_radii_pm", "core_radius_pm", "outer_radius_pm"):
+            mine, its = getattr(self, field), getattr(other, field)
+            if mine != its:
+                return f"{field.replace('radii', 'radius')} is {mine}, not {its}"
+        return None

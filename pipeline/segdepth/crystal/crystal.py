@@ -1,0 +1,199 @@
+"""A crystal as it is seen along its zone axis: projected columns, periods, reflections.
+
+The image's x lies along ``x_axis``, its y along ``y_axis`` (zone axis × x axis), the beam along the zone axis. Places
+are fractions of the periods along these three, which are perpendicular to each other; the projected cell may hold more
+than one lattice point.
+
+A column with atoms of several elements is called by its heaviest element, and its count is the number of that element's
+atoms; the lighter ones are built and simulated with them (``companions``), but not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from segdepth.crystal.elements import ATOMIC_NUMBER
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the projected cell.
+
+    Parameters
+    ----------
+    element : the heaviest one, which is counted.
+    x, y : place, fractions of the periods along x and y, in [0, 1).
+    z : height of the first counted atom, fraction of the period along the beam, in [0, 1).
+    per_period : counted atoms in a period, evenly spaced.
+    companions : lighter atoms that each counted atom brings along: element and height above it, in periods.
+    """
+
+    element: str
+    x: float
+    y: float
+    z: float
+    per_period: int = 1
+    companions: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """``O``, or ``Ti-O`` for a mixed column."""
+        lighter = dict.fromkeys(symbol for symbol, _ in self.companions)
+        return "-".join([self.element, *lighter])
+
+
+@dataclass(frozen=True)
+class Reflection:
+    """A reflection of the zone.
+
+    Parameters
+    ----------
+    name : Miller indices, ``1-11``.
+    order : (h, k), waves per projected period along x and y.
+    strength : modulus of the projected structure factor over that of the forward beam, with atomic numbers for
+        scattering factors.
+    """
+
+    name: str
+    order: tuple[int, int]
+    strength: float
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """See the module. ``periods_pm`` are along the image's x, its y and the beam; ``bonds`` has, for each element but
+    the heaviest, how many columns of the heaviest one its columns are bonded to and how far these stand at most, pm;
+    ``debye_waller_pm`` is the rms vibration along an axis by element (empty where it is not known)."""
+
+    name: str
+    formula: str
+    zone_axis: tuple[int, int, int]
+    x_axis: tuple[int, int, int]
+    y_axis: tuple[int, int, int]
+    periods_pm: tuple[float, float, float]
+    columns: tuple[Column, ...]
+    reflections: tuple[Reflection, ...]
+    bonds: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    debye_waller_pm: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def elements(self) -> tuple[str, ...]:
+        """Counted elements, the heaviest first."""
+        return tuple(sorted({c.element for c in self.columns}, key=ATOMIC_NUMBER.__getitem__, reverse=True))
+
+    @cached_property
+    def all_elements(self) -> tuple[str, ...]:
+        """Those of companions too, the heaviest first."""
+        every = {*self.elements, *(symbol for c in self.columns for symbol, _ in c.companions)}
+        return tuple(sorted(every, key=ATOMIC_NUMBER.__getitem__, reverse=True))
+
+    @property
+    def title(self) -> str:
+        """``CeO2 [110]``."""
+        return f"{self.formula} {direction(self.zone_axis)}"
+
+    @property
+    def row_pm(self) -> float:
+        """Least distance between rows of columns along y: the height of a step of the surface."""
+        places = sorted({column.y for column in self.columns})
+        gaps = [b - a for a, b in zip(places, [*places[1:], places[0] + 1])]
+        return min(gaps) * self.periods_pm[1]
+
+    @cached_property
+    def nearest_column_pm(self) -> float:
+        """Least distance between two columns in projection."""
+        shifts = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        size_x, size_y, _ = self.periods_pm
+        distances = [
+            np.hypot((a.x - b.x + i) * size_x, (a.y - b.y + j) * size_y)
+            for a in self.columns
+            for b in self.columns
+            for i, j in shifts
+            if a is not b or (i, j) != (0, 0)
+        ]
+        return float(min(distances))
+
+    @property
+    def border_pm(self) -> float:
+        """Half the longest projected period: at least as far as any column that a column is bonded to."""
+        return max([0.5 * max(self.periods_pm[:2]), *(reach for _, reach in self.bonds.values())])
+
+    @cached_property
+    def by_name(self) -> dict[str, Reflection]:
+        return {reflection.name: reflection for reflection in self.reflections}
+
+    def frequency(self, reflection: str) -> tuple[float, float]:
+        """(x, y) in 1/pm of a reflection in the upright crystal."""
+        h, k = self.by_name[reflection].order
+        return h / self.periods_pm[0], k / self.periods_pm[1]
+
+    def spacing_pm(self, reflection: str) -> float:
+        """d of a reflection."""
+        return float(1 / np.hypot(*self.frequency(reflection)))
+
+    @property
+    def lattice_pair(self) -> tuple[str, str]:
+        """The two widest-spaced reflections that are not parallel: what a search for the lattice looks for."""
+        first = self.reflections[0]
+        for other in self.reflections[1:]:
+            if first.order[0] * other.order[1] != first.order[1] * other.order[0]:
+                return first.name, other.name
+        raise AssertionError("a projected crystal has reflections in two directions")  # held by its making
+
+    def facet_slope(self, reflection: str | None = None) -> float:
+        """Slope, against the image's x, of the planes of a reflection; without a name, of the first inclined one."""
+        inclined = [r for r in self.reflections if all(r.order)] or [Reflection("", (1, 1), 0.0)]
+        h, k = (self.by_name[reflection] if reflection else inclined[0]).order
+        return abs(h) * (self.periods_pm[1] / self.periods_pm[0]) / abs(k)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that hold all of it: what stores and networks carry."""
+        data = asdict(self)
+        data["bonds"] = {element: list(bond) for element, bond in self.bonds.items()}
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The crystal that ``to_dict`` gave, also after a way through JSON.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            The data are not those of a crystal.
+        """
+        columns = tuple(
+            Column(
+                str(c["element"]),
+                float(c["x"]),
+                float(c["y"]),
+                float(c["z"]),
+                int(c["per_period"]),
+                tuple((str(symbol), float(height)) for symbol, height in c["companions"]),
+            )
+            for c in data["columns"]
+        )
+        reflections = tuple(
+            Reflection(str(r["name"]), tuple(int(o) for o in r["order"]), float(r["strength"]))
+            for r in data["reflections"]
+        )
+        axes = {name: tuple(int(i) for i in data[name]) for name in ("zone_axis", "x_axis", "y_axis")}
+        return cls(
+            name=str(data["name"]),
+            formula=str(data["formula"]),
+            **axes,
+            periods_pm=tuple(float(p) for p in data["periods_pm"]),
+            columns=columns,
+            reflections=reflections,
+            bonds={str(e): (int(n), float(reach)) for e, (n, reach) in data["bonds"].items()},
+            debye_waller_pm={str(e): float(u) for e, u in data["debye_waller_pm"].items()},
+        )
+
+
+def direction(axis: tuple[int, int, int]) -> str:
+    """``[1-10]``."""
+    return "[" + ("" if all(abs(i) < 10 for i in axis) else " ").join(str(i) for i in axis) + "]"

@@ -1,0 +1,69 @@
+"""A block of the section ``crystals`` as a crystal: a known structure, or a file that ASE reads."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from segdepth.config.crystal import CrystalBlock
+from segdepth.crystal.crystal import Crystal
+from segdepth.crystal.projection import Structure, project
+from segdepth.errors import ConfigError
+
+
+def known_structures() -> tuple[str, ...]:
+    """Names that ``structure`` may have besides a file's."""
+    return tuple(sorted(p.name.removesuffix(".json") for p in files(__package__).joinpath("structures").iterdir()))
+
+
+@lru_cache(maxsize=64)
+def load_crystal(block: CrystalBlock, name: str = "crystal") -> Crystal:
+    """The crystal of a block.
+
+    Parameters
+    ----------
+    name : of the block, for messages and in the crystal.
+
+    Raises
+    ------
+    ConfigError
+        No such structure is known and no such file is there, it cannot be read, or its axes do not suit.
+    """
+    structure = _known(block) if block.structure in known_structures() else _read(block, f"crystals.{name}.structure")
+    if block.debye_waller_pm is not None:
+        structure = Structure(structure.formula, structure.cell, structure.atoms, block.debye_waller_pm)
+    return project(structure, block.zone_axis, block.x_axis, name)
+
+
+def _known(block: CrystalBlock) -> Structure:
+    text = files(__package__).joinpath("structures", f"{block.structure}.json").read_text(encoding="utf-8")
+    data = json.loads(text)
+    scale = block.lattice_pm or data["lattice_pm"]
+    atoms = [(str(symbol), (float(x), float(y), float(z))) for symbol, x, y, z in data["atoms"]]
+    return Structure(data["formula"], scale * np.array(data["cell"], float), atoms, data["debye_waller_pm"])
+
+
+def _read(block: CrystalBlock, key: str) -> Structure:
+    path = Path(block.structure)
+    if not path.is_file():
+        raise ConfigError(
+            f"{key}: got {block.structure!r}; known structures are {', '.join(known_structures())}, and there is no "
+            "such file"
+        )
+    import ase.io  # seconds that a known structure need not wait for
+
+    try:
+        atoms = ase.io.read(path, index=0)
+        cell, places = 100 * np.asarray(atoms.cell), atoms.get_scaled_positions()
+        if abs(np.linalg.det(cell)) < 1:
+            raise ValueError("it has no unit cell")
+    except Exception as failure:  # ASE raises many kinds; the reader needs one line
+        raise ConfigError(f"{key}: {path} cannot be read as a structure ({failure})") from None
+    if block.lattice_pm is not None:
+        cell = cell * (block.lattice_pm / np.linalg.norm(cell[0]))
+    listed = [(symbol, tuple(map(float, p))) for symbol, p in zip(atoms.get_chemical_symbols(), places)]
+    return Structure(atoms.get_chemical_formula("metal", empirical=True), cell, listed, {})
