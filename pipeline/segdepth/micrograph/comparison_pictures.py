@@ -1,4 +1,4 @@
-"""The pictures of a comparison: upright, smoothed, and their Fourier transforms. Must not know how they are drawn."""
+"""The pictures of a comparison: upright, smoothed, and their Fourier transforms."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def crop_shape(transform: FrameTransform) -> tuple[int, int]:
 
 
 def comparison_pictures(sides: Mapping[str, Measured]) -> xr.Dataset:
-    """The data set of ``comparison.zarr`` (see ``comparison``); ``sides`` by name, micrograph among them."""
+    """The data set of ``comparison.zarr`` (see ``segdepth.steps.compare_micrograph``); ``sides`` by name, micrograph among them."""
     variables: dict[str, Any] = {}
     coordinates: dict[str, Any] = {}
     for side, one in sides.items():
