@@ -23,6 +23,9 @@ from typing import Any
 
 from segdepth.errors import StoreError
 
+LAYOUT = 3
+"""Of manifests and stores: raised when what is read in them is added, renamed or changes its meaning."""
+
 SUFFIX = ".manifest.json"
 PACKAGES = (
     "segdepth",
