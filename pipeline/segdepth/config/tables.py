@@ -122,10 +122,12 @@ class Table(Block):
     """Networks side by side."""
 
     title: Line | None = Field(None, description="heading of the written table")
-    rows: Annotated[tuple[TableRow, ...], Field(min_length=1)]
+    rows: tuple[TableRow, ...] = Field(description="at least one")
 
     @model_validator(mode="after")
     def _labels(self) -> Table:
+        if not self.rows:
+            raise ValueError("rows: there are none; at least one is needed")
         labels = [row.label for row in self.rows]
         for label in labels:
             if labels.count(label) > 1:
