@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from segdepth.evaluation.stored import StoredEvaluation
+from segdepth.evaluation.results import Evaluation
 from segdepth.figures import style
 
 
 @style.styled
-def draw(evaluation: StoredEvaluation, example: int | None = None) -> Figure:
+def draw(evaluation: Evaluation, example: int | None = None) -> Figure:
     """One stored example of an evaluation, by default the middle one.
 
     Raises
@@ -17,7 +17,7 @@ def draw(evaluation: StoredEvaluation, example: int | None = None) -> Figure:
     ConfigError
         There is no such example.
     """
-    store, classes = evaluation.examples, evaluation.classes
+    store, classes = evaluation.examples, evaluation.facts["classes"]
     place = style.middle_example(store, example)
     one, attrs = store.isel(example=place), store.attrs
     fig = style.new_figure(7.2, 6.6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from segdepth.evaluation.stored import StoredEvaluation
+from segdepth.evaluation.results import Evaluation
 from segdepth.figures import style
 
 
@@ -19,16 +19,16 @@ def diagonal(structures: np.ndarray) -> list[int]:
 
 
 @style.styled
-def draw(evaluation: StoredEvaluation) -> Figure:
+def draw(evaluation: Evaluation) -> Figure:
     """A row for each structure among the stored examples."""
-    store = evaluation.examples
+    store, classes = evaluation.examples, evaluation.facts["classes"]
     attrs, rows = store.attrs, diagonal(store["structure"].values)
     fig = style.new_figure(7.4, 0.7 + 2.05 * len(rows))
     axes = fig.subplots(len(rows), 3, squeeze=False)
     images = {row: (store["intensity"][row].values, store["noisy"][row].values) for row in rows}
     for line, row in zip(axes, rows):
         limits = style.image_limits(*images[row])
-        depth = style.show_depth(line[0], store["depth"][row].values, attrs["label_pixel_pm"], evaluation.classes)
+        depth = style.show_depth(line[0], store["depth"][row].values, attrs["label_pixel_pm"], classes)
         for ax, values in zip(line[1:], images[row]):
             image = style.show_image(ax, values, attrs["pixel_pm"], limits)
         style.intensity_bar(fig, image, line[2])

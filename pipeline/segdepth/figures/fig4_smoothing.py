@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from segdepth.evaluation.stored import StoredEvaluation
+from segdepth.evaluation.results import Evaluation
 from segdepth.figures import style
 
 
 @style.styled
-def draw(evaluation: StoredEvaluation, example: int | None = None) -> Figure:
+def draw(evaluation: Evaluation, example: int | None = None) -> Figure:
     """One stored example of an evaluation, by default the middle one.
 
     Raises
@@ -23,7 +23,7 @@ def draw(evaluation: StoredEvaluation, example: int | None = None) -> Figure:
     fig = style.new_figure(7.2, 3.6)
     axes = fig.subplots(1, 2)
     for ax, name, title in zip(axes, ("counts", "depth"), ("(a) as projected", "(b) smoothed")):
-        image = style.show_depth(ax, one[name].values, pixel, evaluation.classes)
+        image = style.show_depth(ax, one[name].values, pixel, evaluation.facts["classes"])
         style.zoom(ax, one["depth"].values, pixel)
         style.scale_bar(ax)
         ax.set_title(title)

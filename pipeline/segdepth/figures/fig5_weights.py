@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from segdepth.evaluation.stored import StoredEvaluation
+from segdepth.evaluation.results import Evaluation
 from segdepth.figures import style
 
 
 @style.styled
-def draw(evaluation: StoredEvaluation, example: int | None = None) -> Figure:
+def draw(evaluation: Evaluation, example: int | None = None) -> Figure:
     """One stored example of an evaluation, by default the middle one.
 
     Raises
@@ -22,7 +22,7 @@ def draw(evaluation: StoredEvaluation, example: int | None = None) -> Figure:
     one, pixel = store.isel(example=place), store.attrs["label_pixel_pm"]
     fig = style.new_figure(7.8, 3.6)
     axes = fig.subplots(1, 2)
-    depth = style.show_depth(axes[0], one["depth"].values, pixel, evaluation.classes)
+    depth = style.show_depth(axes[0], one["depth"].values, pixel, evaluation.facts["classes"])
     weight = style.show_map(axes[1], one["weight"].values, pixel, cmap="magma", vmin=0, vmax=1)
     for ax, title in zip(axes, ("(a) smoothed depth", "(b) weight of a pixel in the loss")):
         style.zoom(ax, one["depth"].values, pixel)

@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from segdepth.evaluation.stored import StoredEvaluation
+from segdepth.config import ALL
+from segdepth.evaluation.results import Evaluation
 from segdepth.figures import style
 
 COLOURS = "Blues"
@@ -15,10 +16,14 @@ MOST_WITH_NUMBERS = 14
 
 
 @style.styled
-def draw(evaluation: StoredEvaluation) -> Figure:
+def draw(evaluation: Evaluation) -> Figure:
     """Rows are true depths and sum to 1; a depth that no pixel has is grey."""
-    facts, counts = evaluation.facts, evaluation.table("confusion").to_numpy()
-    classes, pixels = len(counts), counts.sum(axis=1, keepdims=True)
+    facts, table = evaluation.facts, evaluation.confusion
+    classes = facts["classes"]
+    counts = np.zeros((classes, classes), np.int64)
+    table = table[table["element"] == ALL]
+    counts[table["true"], table["estimate"]] = table["pixels"]
+    pixels = counts.sum(axis=1, keepdims=True)
     shares = np.where(pixels > 0, counts / np.maximum(pixels, 1), np.nan)
     fig = style.new_figure(6.6, 6.0)
     ax = fig.subplots()

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import pandas as pd
 from matplotlib.figure import Figure
 
-from segdepth.evaluation.stored import StoredEvaluation
+from segdepth.evaluation.results import Evaluation
 from segdepth.figures import style
 
 SERIES = (
     ("all", "all pixels", "expected_calibration_error", style.NEUTRAL, "o"),
-    (
-        "atomic columns",
-        "pixels of atomic columns",
-        "expected_calibration_error_columns",
-        style.ELEMENT_COLOURS[0],
-        "s",
-    ),
+    ("columns", "pixels of atomic columns", "expected_calibration_error_columns", style.ELEMENT_COLOURS[0], "s"),
 )
 """Population, its label, the metric of its error, colour, marker."""
 
 
 @style.styled
-def draw(evaluation: StoredEvaluation) -> Figure:
+def draw(evaluation: Evaluation) -> Figure:
     """Reliability curves of all pixels and of those of columns, and below them how many pixels each bin has."""
-    table = evaluation.table("calibration")
+    table = evaluation.calibration
     fig = style.new_figure(5.4, 6.6, maps=False)
     upper, lower = fig.subplots(2, 1, sharex=True, height_ratios=(3, 1.1))
     upper.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="perfect calibration")
@@ -32,7 +25,7 @@ def draw(evaluation: StoredEvaluation) -> Figure:
         curve = table[table["population"] == population]
         seen = curve[curve["pixels"] > 0]
         error = evaluation.value(metric)
-        told = "" if pd.isna(error) else f" (expected calibration error {error:.3f})"
+        told = "" if error is None else f" (expected calibration error {error:.3f})"
         shown = {"color": colour, "linewidth": 1.4}
         upper.plot(seen["mean_confidence"], seen["accuracy"], marker=marker, markersize=4, label=label + told, **shown)
         edges = [*curve["confidence_low"], curve["confidence_high"].iloc[-1]]

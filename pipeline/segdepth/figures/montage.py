@@ -1,4 +1,4 @@
-"""A montage of simulated structures: atomic models along and across the beam, thickness map, image (SegDepth, Fig. 3)."""
+"""A montage of simulated structures: atomic models along and across the beam, depth map, image (SegDepth, Fig. 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the figures have in common: fonts, colours of elements and depths, panels in nm with the vacuum up, scale bar."""
+"""What the figures share: fonts, colours of elements and depths, panels in nm with the vacuum up, scale bar."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
+from segdepth.config import ALL
 from segdepth.crystal.elements import ATOMIC_NUMBER
 from segdepth.errors import ConfigError
 
@@ -45,9 +46,6 @@ NEUTRAL = "#333333"
 
 OTHER = "#009e73"
 """Of a second quantity that belongs to no element."""
-
-ALL = "all"
-"""What tables call all elements together."""
 
 BACKGROUND = "#e4e4e4"
 MOST_TICKS = 12
@@ -227,7 +225,7 @@ def middle_example(examples: xr.Dataset, example: int | None) -> int:
 
 
 def write_picture(fig: Figure, path: Path) -> None:
-    """A finished figure as PNG or PDF by the suffix, without times or program names: the same figure gives the same bytes."""
+    """A finished figure as PNG or PDF by the suffix; without times or program names, so that the bytes repeat."""
     blank: dict[str, dict[str, Any]] = {
         ".png": {"Software": None},
         ".pdf": {"CreationDate": None, "Producer": None, "Creator": None},
