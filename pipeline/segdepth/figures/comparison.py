@@ -105,7 +105,8 @@ def _show_spectrum(ax: Axes, pictures: xr.Dataset, facts: Mapping[str, Any], sid
 
 
 def _show_cells(ax: Axes, pictures: xr.Dataset, crystal: Crystal) -> None:
-    """Average unit cells side by side, two of each above each other, with dots at the columns of the lower one."""
+    """Average unit cells side by side, two of each above each other, with dots at the columns of the lower one
+    (those on its lower edge are drawn on the upper one)."""
     cells = [pictures[f"{side}_cell"].values for side in SIDES]
     low, high = min(c.min() for c in cells), max(c.max() for c in cells)
     side_x, side_y = (period / 1000 for period in crystal.periods_pm[:2])
@@ -118,8 +119,9 @@ def _show_cells(ax: Axes, pictures: xr.Dataset, crystal: Crystal) -> None:
         image = ax.imshow(tile, origin="lower", extent=extent, cmap=style.IMAGE_COLOURS, vmin=low, vmax=high)
         ax.text(start + side_x / 2, 2 * side_y + 0.02, SIDES[place], ha="center", va="bottom", fontsize=8)
         for column in crystal.columns:
-            x, y = (column.x + 0.5) % 1, (column.y + 0.5) % 1
-            ax.plot(start + x * side_x, y * side_y, ".", ms=4, color=colours[column.element])
+            x, y = (column.x + 0.5) % 1, (column.y + 0.5) % 1 or 1.0
+            for here in (x,) if x else (0.0, 1.0):  # a column on the left edge is on the right one, too
+                ax.plot(start + here * side_x, y * side_y, ".", ms=4, color=colours[column.element], clip_on=False)
     ax.set(xlim=(0, 2.12 * side_x), ylim=(0, 2 * side_y), xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     ax.set_title("(g) average unit cells", pad=16)
