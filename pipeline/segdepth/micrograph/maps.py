@@ -30,7 +30,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from segdepth.errors import StoreError
 from segdepth.micrograph.columns import COLUMNS
 from segdepth.micrograph.predict import PredictedFrame, Task
 from segdepth.micrograph.preparation import dose_lambda_of
@@ -117,19 +116,3 @@ def joined_columns(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def write_columns(table: pd.DataFrame, path: Path) -> None:
     table.round({"x_pm": 2, "y_pm": 2, "confidence": 4}).to_csv(path, index=False, lineterminator="\n")
-
-
-def read_prediction(folder: str | Path) -> tuple[xr.Dataset, pd.DataFrame]:
-    """Maps, lazily, and columns of a finished prediction's folder.
-
-    Raises
-    ------
-    StoreError
-        The folder holds none.
-    """
-    folder = Path(folder)
-    try:
-        maps = xr.open_zarr(folder / STORE, consolidated=False, chunks=None)
-        return maps, pd.read_csv(folder / TABLE)
-    except (OSError, ValueError, KeyError) as failure:
-        raise StoreError(f"{folder}: is not a prediction ({failure})") from failure

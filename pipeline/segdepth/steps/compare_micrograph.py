@@ -19,10 +19,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
-import xarray as xr
 
 from segdepth.config import ComparisonOptions, Imaging
 from segdepth.errors import StoreError
@@ -88,23 +84,6 @@ def compare_micrograph(
             facts["micrograph"] |= {"file": source.name, "frame": comparison.frame} | turned
             found.table.round(6).to_csv(partial / TABLE, index=False, lineterminator="\n")
             (partial / FACTS).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-            write_zarr(comparison_pictures(found.sides), partial / STORE, leading=(), parameters=parameters)
+            pictures = comparison_pictures(found.sides, simulated.crystal)
+            write_zarr(pictures, partial / STORE, leading=(), parameters=parameters)
     return warnings
-
-
-def read_comparison(folder: str | Path) -> tuple[dict[str, Any], pd.DataFrame, xr.Dataset]:
-    """Facts, table and pictures of a finished comparison's folder.
-
-    Raises
-    ------
-    StoreError
-        The folder holds none.
-    """
-    folder = Path(folder)
-    try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        table = pd.read_csv(folder / TABLE)
-        with xr.open_zarr(folder / STORE, consolidated=False, chunks=None) as store:
-            return facts, table, store.load()
-    except (OSError, ValueError, KeyError) as failure:
-        raise StoreError(f"{folder}: is not a comparison ({failure})") from failure

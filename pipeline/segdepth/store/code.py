@@ -33,6 +33,7 @@ PLUMBING = frozenset(
         "config.whole",
         "config.validation",
         "cli.app",
+        "figures.registry",
         "store.code",
         "store.manifest",
         "store.trace",
