@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from segdepth.config import (
+    PAPER_PIXEL_PM,
     Beam,
     Config,
+    CrystalBlock,
     DefocusSteps,
     Imaging,
     Labels,
@@ -22,11 +24,14 @@ from segdepth.config import (
 )
 from segdepth.errors import ConfigError
 
+RADII = {"core_radius_pm": {"Ce": 85, "O": 64}, "outer_radius_pm": {"Ce": 120, "O": 90}}
+CERIA = {"structure": "CeO2", "zone_axis": [1, 1, 0], "x_axis": [0, 0, 1]}
 GOOD = {
-    "specimens": {"wedge": {}},
+    "crystals": {"ceria": CERIA},
+    "specimens": {"wedge": {"crystal": "ceria"}},
     "beams": {"beam300": {}},
     "imaging": {"over": {}},
-    "labels": {"rings": {}},
+    "labels": {"rings": RADII},
     "datasets": {"quick": {"specimen": "wedge", "beam": "beam300", "imaging": "over", "labels": "rings"}},
     "models": {"small": {"datasets": ["quick"]}},
 }
@@ -62,7 +67,7 @@ def test_defaults_are_taken(tmp_path):
     path.write_text(yaml.safe_dump(GOOD))
     config = load_config(path)
     assert config.imaging["over"].defocus_values_nm == tuple(range(1, 10))
-    assert config.specimens["wedge"].cell_pm == 5411 * 1.25
+    assert config.specimens["wedge"].cell_pm == 1280 * PAPER_PIXEL_PM
 
 
 CASES = [
@@ -98,15 +103,26 @@ CASES = [
     ("specimens.wedge.structures", True, ["specimens.wedge.structures", "boolean"]),
     ("specimens.wedge.structures", 0, ["specimens.wedge.structures: got 0", "1"]),
     ("specimens.wedge.structures", 2.5, ["specimens.wedge.structures: got 2.5", "integer"]),
-    ("specimens.wedge.lattice_pm", 5.411, ["specimens.wedge.lattice_pm: got 5.411", "500"]),
-    ("specimens.wedge.bulk_atoms", [3, 12], ["specimens.wedge.bulk_atoms.1: got 12", "10"]),
+    ("crystals.ceria.lattice_pm", 5.411, ["crystals.ceria.lattice_pm: got 5.411", "100"]),
+    ("crystals.ceria.zone_axis", [0, 0, 0], ["crystals.ceria", "zone_axis: got [0, 0, 0]; a direction is needed"]),
+    ("crystals.ceria.zone_axis", [1, 1], ["crystals.ceria.zone_axis"]),
+    ("crystals.ceria.zone_axis", [1, 1, 0.5], ["crystals.ceria.zone_axis.2: got 0.5", "integer"]),
+    ("crystals.ceria.structure", "a{b}.cif", ["crystals.ceria", "a{b}.cif", "braces"]),
+    ("crystals.ceria.debye_waller_pm", {"Cerium": 6}, ["crystals.ceria.debye_waller_pm", "Cerium"]),
+    ("specimens.wedge.crystal", "rutile", ["specimens.wedge.crystal: no block is called 'rutile'; there are ceria"]),
+    ("specimens.wedge.crystal", ..., ["specimens.wedge.crystal: missing"]),
+    ("specimens.wedge.bulk_atoms", [3, 120], ["specimens.wedge.bulk_atoms.1: got 120", "100"]),
     ("specimens.wedge.bulk_atoms", [3], ["specimens.wedge.bulk_atoms"]),
     ("specimens.wedge.surfaces", ["flat", "round"], ["specimens.wedge.surfaces.1: got 'round'", "'sawtooth'"]),
     ("specimens.wedge.surfaces", [], ["specimens.wedge.surfaces", "at least 1"]),
     ("beams.beam300.energy_kev", 300e3, ["beams.beam300.energy_kev: got 300000", "1000"]),
     ("beams.beam300.pixel_pm", 0.07, ["beams.beam300.pixel_pm: got 0.07", "2"]),
-    ("beams.beam300.debye_waller_pm", {"Ce": 6.6}, ["beams.beam300", "debye_waller_pm", "lacks ['O']"]),
-    ("beams.beam300.debye_waller_pm", {"Ce": 6.6, "O": 8.5, "Zr": 6}, ["beams.beam300.debye_waller_pm", "'Zr'"]),
+    ("beams.beam300.debye_waller_pm", {"Ce": 6.6, "O": 85}, ["beams.beam300.debye_waller_pm.O: got 85", "50"]),
+    ("beams.beam300.debye_waller_scale", [1.3, 0.7], ["beams.beam300.debye_waller_scale", "low not above high"]),
+    ("beams.beam300.random_tilt_mrad", [0, 80], ["beams.beam300.random_tilt_mrad.1: got 80", "70"]),
+    ("beams.beam300.parametrization", ["lobato", "best"], ["beams.beam300.parametrization", "'best'"]),
+    ("labels.rings.most_atoms", 0, ["labels.rings.most_atoms: got 0", "1"]),
+    ("labels.rings.outer_radius_pm", {"Ce": 120}, ["labels.rings", "outer_radius_pm: got values for Ce; core_radius"]),
     ("labels.rings.outer_radius_pm", {"Ce": 80, "O": 90}, ["labels.rings", "outer_radius_pm of Ce (80) must exceed"]),
     ("datasets.quick.splits", {"test": 0.5, "validation": 0.3, "train": 0.3}, ["datasets.quick.splits", "is 1.1; at most 1"]),  # noqa: E501
     ("datasets.quick.splits", {"test": 1.0, "validation": 0, "train": 0}, ["datasets.quick.splits.train: got 0"]),
@@ -114,7 +130,7 @@ CASES = [
     ("datasets.quick.specimen", "wedges", ["datasets.quick.specimen: no block is called 'wedges'; there are wedge"]),
     ("datasets.quick.specimen", ..., ["datasets.quick.specimen: missing"]),
     ("models.small.datasets", ["none"], ["models.small.datasets: no block is called 'none'; there are quick"]),
-    ("models.small.architecture", {"variant": "big"}, ["models.small.architecture.variant: got 'big'", "'binned', 'full' or 'folded'"]),  # noqa: E501
+    ("models.small.architecture", {"variant": "big"}, ["models.small.architecture.variant: got 'big'", "'binned', 'full' or 'space_to_depth'"]),  # noqa: E501
     ("models.small.architecture", {"variant": "full"}, ["models.small.architecture.variant: got 'full'", "4 times"]),
     ("models.small.architecture", {"base_channels": 15}, ["models.small.architecture.base_channels: got 15", "multiple of 2"]),  # noqa: E501
     ("models.small.training", {"crop_pixels": 100}, ["models.small.training.crop_pixels: got 100", "multiple of 64"]),
@@ -131,7 +147,7 @@ CASES = [
     ("figures", {"model": "small", "dataset": "quick", "confusion_dataset": "quick", "montage_dataset": "slow"}, ["figures.montage_dataset: no block is called 'slow'"]),  # noqa: E501
     ("predictions", {"p": {"model": "small"}}, ["predictions.p", "give either input"]),
     ("predictions", {"p": {"model": "small", "input": "a.dm4"}}, ["predictions.p", "pixel_pm is needed"]),
-    ("tables", {"table1": {"rows": [{"label": "a", "limit": "quick", "shows": "limit"}]}}, ["tables.table1: results/tables/table1.csv is another table"]),  # noqa: E501
+    ("tables", {"table1": {"rows": [{"label": "a", "ideal_observer": "quick", "shows": "image"}]}}, ["tables.table1: results/tables/table1.csv is another table"]),  # noqa: E501
     ("device", "gpu", ["device: got 'gpu'", "'cuda'"]),
     ("root_seed", -1, ["root_seed: got -1"]),
 ]  # fmt: skip
@@ -151,13 +167,13 @@ TABLES = [
     ([], ["tables.t.rows", "at least 1"]),
     ([ROW, ROW], ["tables.t: rows: two have the label 'a'"]),
     ([ROW | {"label": "a\nb"}], ["tables.t.rows.0.label: got 'a\\nb'", "one line"]),
-    ([ROW | {"models": ["big"]}], ["tables.t (a).models: no block is called 'big'", "wide, shipped"]),
+    ([ROW | {"models": ["big"]}], ["tables.t (a).models: no block is called 'big'", "wide, bundled"]),
     ([ROW | {"dataset": "slow"}], ["tables.t (a).dataset: no block is called 'slow'; there are coarse, oblique, "]),
     ([ROW | {"models": []}], ["tables.t.rows.0: give either models and dataset, or limit and shows"]),
     ([{"label": "a", "models": ["small"]}], ["tables.t.rows.0: give either models and dataset, or limit and shows"]),
     ([ROW | {"shows": "wedge"}], ["tables.t.rows.0: give either models and dataset, or limit and shows"]),
     ([ROW | {"models": ["small", "small"]}], ["tables.t.rows.0: models: names one twice: small, small"]),
-    ([ROW | {"models": ["small", "bundled"]}], ["tables.t (a).models: 'shipped' has no other seeds"]),
+    ([ROW | {"models": ["small", "bundled"]}], ["tables.t (a).models: 'bundled' has no other seeds"]),
     ([ROW | {"models": ["small", "wide"]}], ["'small' and 'wide' differ in more than training.seed"]),
     ([ROW | {"dataset": "coarse"}], ["tables.t (a): the image pixel of 'coarse'", "'small' is trained at"]),
     ([ROW | {"dataset": "thin"}], ["tables.t (a): the labels of 'thin' are not those that 'small' learns from: core_"]),
@@ -183,11 +199,14 @@ TABLES = [
 def with_table(rows: list) -> dict:
     """GOOD with a table ``t``, data sets of other pixels or without a limit, and other networks."""
     data = changed("tables", {"t": {"rows": rows}})
-    data["imaging"]["coarse"] = {"pixel_pm": 5411 / 128}
+    data["imaging"]["coarse"] = {"pixel_pm": 8 * PAPER_PIXEL_PM}
     data["datasets"]["coarse"] = data["datasets"]["quick"] | {"imaging": "coarse"}
     data["labels"]["thin"] = data["labels"]["rings"] | {"core_radius_pm": {"Ce": 50, "O": 40}}
     data["datasets"]["thin"] = data["datasets"]["quick"] | {"labels": "thin"}
-    data["specimens"] |= {"tilted": {"tilt_deg": [0, 1]}, "rough": {"count_shift_atoms": 1}}
+    data["specimens"] |= {
+        "tilted": {"crystal": "ceria", "tilt_deg": [0, 1]},
+        "rough": {"crystal": "ceria", "count_shift_atoms": 1},
+    }
     data["beams"] |= {"oblique": {"tilt_mrad": [0, -5]}, "shaken": {"frozen_phonons": 8, "pixel_pm": 7}}
     for name, kind in (("tilted", "specimen"), ("rough", "specimen"), ("oblique", "beam"), ("shaken", "beam")):
         data["datasets"][name] = data["datasets"]["quick"] | {kind: name}
@@ -235,7 +254,7 @@ def test_bad_names(tmp_path, name, kind):
 def test_name_ending_with_a_newline(tmp_path):
     """``$`` would let it through."""
     data = copy.deepcopy(GOOD)
-    data["specimens"]["wedge\n"] = {}
+    data["specimens"]["wedge\n"] = {"crystal": "ceria"}
     refused(tmp_path, yaml.safe_dump(data))
 
 
@@ -254,20 +273,14 @@ def test_name_ending_with_a_newline(tmp_path):
         ("specimens: {a: {}, b: {}, a: {}}", "line 1: the key 'a' is given twice"),
         ("labels: {}\nbeams:\n  b:\n    pixel_pm: 5\n    pixel_pm: 6\n", "line 5: the key 'pixel_pm' is given twice"),
         ("labels: {}\nbeams: {}\nlabels: {}\n", "line 3: the key 'labels' is given twice"),
-        ("a: &a [*a]", "within its own anchor"),
-        ("a: &a {b: *a}", "within its own anchor"),
+        ("a: &a [*a]", "a: unknown key"),
+        ("specimens: &a {b: *a}", "specimens.b"),
         ("[" * 20_000, "nested too deeply"),
         ("a: *nowhere", "is not valid YAML at line 1"),
     ],
 )
 def test_bad_yaml(tmp_path, text, says):
     assert says in refused(tmp_path, text)
-
-
-def test_alias_bomb_is_refused_at_once(tmp_path):
-    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
-    assert "more than 100000 values" in refused(tmp_path, "\n".join(lines))
 
 
 def test_anchors_and_merge_keys_still_work(tmp_path):
@@ -311,7 +324,9 @@ def test_defocus_steps(start, stop, step, expected):
     assert len(values) == expected and values[0] == start and values[-1] <= stop + 1e-9
 
 
-@pytest.mark.parametrize("block", [Specimen(), Beam(), Imaging(), Labels(), Splits()])
+@pytest.mark.parametrize(
+    "block", [Specimen(crystal="ceria"), CrystalBlock(**CERIA), Beam(), Imaging(), Labels(**RADII), Splits()]
+)
 def test_block_survives_json(block):
     """What a rule hands to a command is the block itself."""
     again = validate(type(block), json.loads(block.as_json()))

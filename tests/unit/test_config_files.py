@@ -43,19 +43,19 @@ def test_an_evaluation_needs_test_structures(data):
     assert "datasets.quick_lambda1.splits.test" in refused(data)
 
 
-def test_what_is_learnt_must_not_be_measured(data):
+def test_what_is_trained_on_must_not_be_measured(data):
     data["datasets"]["quick_lambda1"]["splits"] = {"test": 0.5, "validation": 0.1, "train": 0.4}
     assert "are among those that 'unet16' learns from" in refused(data)
 
 
 def test_an_evaluation_needs_the_networks_pixel(data):
-    data["imaging"]["fine"] = data["imaging"]["overfocus"] | {"pixel_pm": 5411 / 1024}
+    data["imaging"]["fine"] = data["imaging"]["overfocus"] | {"pixel_pm": 5.2841796875}
     data["datasets"]["quick_lambda1"]["imaging"] = "fine"
     assert "image pixel of 'quick_lambda1'" in refused(data)
 
 
 def test_frozen_phonons_want_a_fine_grid(data):
-    data["beams"]["phonons"] |= {"pixel_pm": 10.5}
+    data["beams"]["phonons"] = data["beams"]["beam300"] | {"pixel_pm": 10.5, "frozen_phonons": 4}
     assert "beams.phonons: pixel_pm: got 10.5; frozen phonons" in refused(data)
 
 

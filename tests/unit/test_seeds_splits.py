@@ -60,7 +60,7 @@ def test_shares_are_kept(structures):
 
 def test_more_structures_keep_their_sides_and_parts_are_apart():
     dataset = Dataset(specimen="s", beam="b", imaging="i", labels="l")
-    small, large = Specimen(structures=30), Specimen(structures=300)
+    small, large = Specimen(crystal="c", structures=30), Specimen(crystal="c", structures=300)
     seen = []
     for part in PARTS:
         few, many = dataset.structures_of(part, small), dataset.structures_of(part, large)

@@ -17,8 +17,16 @@ import xarray as xr
 import zarr
 
 from segdepth.errors import StoreError
-from segdepth.store.manifest import check_whole, content_hash, manifest_path, read_manifest, writing
-from segdepth.store.zarr_store import LAYOUT, open_zarr, write_zarr
+from segdepth.store.manifest import (
+    LAYOUT,
+    check_whole,
+    content_hash,
+    manifest_path,
+    outline_hash,
+    read_manifest,
+    writing,
+)
+from segdepth.store.zarr_store import open_zarr, write_zarr
 
 FACTS = {"command": "test", "code": "0123", "parameters": {"a": 1}}
 
@@ -215,19 +223,86 @@ def test_content_hash_sees_edits_names_and_not_snakemakes_stamp(tmp_path):
     assert content_hash(store) != first
 
 
-@pytest.mark.parametrize("place", [0, -1, 0.3, 0.7])
-def test_flipped_byte_is_found_on_opening_and_by_its_checksum(tmp_path, place):
-    store = write(tmp_path / "x.zarr")
-    chunk = chunks(store)[1]
-    data = bytearray(chunk.read_bytes())
+def flip(path, place) -> None:
+    data = bytearray(path.read_bytes())
     data[int(place * len(data)) if isinstance(place, float) else place] ^= 0x10
-    chunk.write_bytes(data)
-    with pytest.raises(StoreError, match="edited or damaged"):
-        open_zarr(store)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("place", [0, -1, 0.3, 0.7])
+def test_flipped_byte_is_found_where_it_is_read_and_told_in_one_line(tmp_path, place):
+    store = write(tmp_path / "data" / "waves" / "x.zarr")
+    flip(chunks(store)[1], place)
+    with open_zarr(store) as found:
+        assert np.array_equal(found["wave"][0].values, dataset()["wave"][0].values)
+        for read in (lambda: found["wave"][1].values, lambda: found["wave"].values, lambda: found.load()):
+            with pytest.raises(StoreError, match=r"the chunk wave/c/1/0/0 is damaged; make it again") as told:
+                read()
+            assert "\n" not in str(told.value) and f"{store}:" in str(told.value)
+            assert str(told.value).endswith("--force -- data/waves/x.zarr")
     with xr.open_zarr(store, consolidated=False) as found:
         assert np.array_equal(found["wave"][0].values, dataset()["wave"][0].values)
         with pytest.raises(Exception, match="(?i)checksum"):
             found["wave"][1].values  # noqa: B018
+
+
+def test_flipped_byte_of_a_coordinate_is_found_on_opening(tmp_path):
+    store = write(tmp_path / "x.zarr")
+    flip(next(p for p in (store / "structure" / "c").rglob("*") if p.is_file()), 0.5)
+    with pytest.raises(StoreError, match="structure/c/0 is damaged"):
+        open_zarr(store)
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "wave/zarr.json"])
+def test_an_edited_header_is_found_on_opening(tmp_path, name):
+    store = write(tmp_path / "x.zarr")
+    text = (store / name).read_text()
+    (store / name).write_text(text.replace("something", "sometimes") if "something" in text else text.replace("1", "2"))
+    with pytest.raises(StoreError, match="edited or damaged"):
+        open_zarr(store)
+
+
+def test_a_reader_does_not_read_what_it_does_not_ask_for(tmp_path, monkeypatch):
+    """A store of many chunks opens without its chunks being read."""
+    store = write(tmp_path / "x.zarr")
+    seen = []
+    monkeypatch.setattr("segdepth.store.manifest.file_hash", lambda path: seen.append(path.name) or "")
+    outline_hash(store)
+    assert seen and set(seen) == {"zarr.json"}
+
+
+def test_the_whole_of_a_file_is_checked_by_its_reader(tmp_path):
+    path = tmp_path / "plan.csv"
+    with writing(path, **FACTS) as partial:
+        partial.write_text("a,b\n1,2\n")
+    path.write_text("a,b\n1,3\n")
+    with pytest.raises(StoreError, match="edited or damaged"):
+        check_whole(path)
+
+
+def test_a_store_inside_an_artefact(tmp_path):
+    with writing(tmp_path / "prediction", **FACTS) as partial:
+        partial.mkdir()
+        write_zarr(dataset(), partial / "maps.zarr", parameters={})
+    with open_zarr(tmp_path / "prediction", "test", part="maps.zarr") as found:
+        assert np.array_equal(found["wave"].values, dataset()["wave"].values)
+    chunks(tmp_path / "prediction" / "maps.zarr")[0].unlink()
+    with pytest.raises(StoreError, match="prediction: was edited or damaged"):
+        open_zarr(tmp_path / "prediction", part="maps.zarr")
+
+
+@pytest.mark.parametrize("layout", [None, 1, LAYOUT + 1])
+def test_a_manifest_of_another_version_is_told_in_one_line_that_says_what_to_run(tmp_path, layout):
+    store = write(tmp_path / "data" / "waves" / "x.zarr")
+    manifest = read_manifest(store)
+    manifest.pop("layout" if layout else "outline")
+    manifest.pop("layout", None)
+    manifest_path(store).write_text(json.dumps(manifest | ({"layout": layout} if layout else {})))
+    with pytest.raises(StoreError, match="made by another version of SegDepth") as told:
+        check_whole(store)
+    cores = os.cpu_count()
+    assert str(told.value).endswith(f"make it again: snakemake --cores {cores} --force -- data/waves/x.zarr")
+    assert f"layout {layout or 2}, this version reads {LAYOUT}" in str(told.value) and "\n" not in str(told.value)
 
 
 def test_cut_chunk_is_found_on_opening(tmp_path):
@@ -278,14 +353,14 @@ def test_a_store_of_another_layout_is_told_in_one_line(tmp_path, layout):
                 group.attrs["segdepth_layout"] = layout
         return tmp_path / "x.zarr"
 
-    says = rf"another version of SegDepth \(layout {layout or 1}, this version reads {LAYOUT}\); make it anew"
+    says = rf"another version of SegDepth \(layout {layout or 1}, this version reads {LAYOUT}\); make it again"
     with pytest.raises(StoreError, match=says) as told:
         open_zarr(another())
     assert "\n" not in str(told.value) and str(tmp_path) in str(told.value)
 
 
 def test_absent_store(tmp_path):
-    with pytest.raises(StoreError, match="does not exist; make it again with its rule"):
+    with pytest.raises(StoreError, match="does not exist; make it again"):
         open_zarr(tmp_path / "x.zarr")
 
 

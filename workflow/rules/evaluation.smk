@@ -30,6 +30,6 @@ rule evaluate_model:
         runtime=120,
         device=LIGHT_DEVICE,
     shell:
-        "OMP_NUM_THREADS={threads} segdepth evaluate-model --model {input.network} --dataset {params.dataset:q}"
+        "OMP_NUM_THREADS={threads} segdepth evaluate-model --model {input.network:q} --dataset {params.dataset:q}"
         " --specimen {params.specimen:q} --dataset-name {wildcards.dataset} {params.images} {params.depth}"
         " --root-seed {params.root_seed} --device {resources.device} --out {output.folder} > {log} 2>&1"

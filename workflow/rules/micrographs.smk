@@ -31,7 +31,7 @@ rule predict_micrograph:
         runtime=60,
         device=LIGHT_DEVICE,
     shell:
-        "OMP_NUM_THREADS={threads} segdepth predict --model {input.network} {params.options}"
+        "OMP_NUM_THREADS={threads} segdepth predict --model {input.network:q} {params.options}"
         " --device {resources.device} --out {output.folder} -- {input.micrograph:q} > {log} 2>&1"
 
 

@@ -25,7 +25,7 @@ rule study_convergence:
         "logs/benchmarks/study_convergence/study_convergence.tsv"
     conda:
         "../../envs/segdepth.yaml"
-    threads: workflow.cores  # it takes times: nothing else may run
+    threads: lambda w: workflow.resource_settings.cores or 1  # it takes times: nothing else may run beside it
     resources:
         mem_mb=3000,  # 1.7 GB for an upright crystal, and structure factors of up to 0.5 GB for a tilted one
         runtime=120,

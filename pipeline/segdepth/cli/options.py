@@ -7,35 +7,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
-from segdepth.config import (
-    Beam,
-    Block,
-    Dataset,
-    Imaging,
-    Labels,
-    Micrograph,
-    Model,
-    Specimen,
-    Table,
-    load_config,
-    validate,
-)
+from segdepth.config import Block, Config, load_config, validate
 from segdepth.errors import ConfigError
 
-SECTIONS = {
-    Specimen: "specimens",
-    Beam: "beams",
-    Imaging: "imaging",
-    Labels: "labels",
-    Dataset: "datasets",
-    Model: "models",
-    Micrograph: "micrographs",
-    Table: "tables",
-}
 BLOCK_HELP = "block: FILE:NAME (config.yaml:NAME) or JSON"
 
 Out = Annotated[Path, typer.Option("--out", help="what is written, with a manifest beside it")]
@@ -60,8 +38,14 @@ def read_block(kind: type[Block], text: str) -> Any:
     file, _, name = text.rpartition(":")
     if not file:
         raise ConfigError(f"--{option}: got {text!r}; allowed: FILE:NAME or JSON")
-    blocks = getattr(load_config(file), SECTIONS[kind])
+    section = section_of(kind)
+    blocks = getattr(load_config(file), section)
     if name not in blocks:
         known = ", ".join(blocks) or "none"
-        raise ConfigError(f"--{option}: {file} has no {SECTIONS[kind]} block {name!r}; it has {known}")
+        raise ConfigError(f"--{option}: {file} has no {section} block {name!r}; it has {known}")
     return blocks[name]
+
+
+def section_of(kind: type[Block]) -> str:
+    """The section of ``config.yaml`` that holds blocks of a kind by their names."""
+    return next(name for name, field in Config.model_fields.items() if get_args(field.annotation)[1:] == (kind,))

@@ -13,8 +13,8 @@ BUNDLED = "bundled"
 """The reserved name of the network that comes with the package."""
 
 PAPER_PIXEL_PM = 5.2841796875
-"""The paper's pixel: 1/1024 of its field of view (SegDepth III-B2). λ counts electrons per pixel of this side in vacuum,
-and default fields and pixels are whole multiples of it."""
+"""The paper's pixel: 1/1024 of its field of view (SegDepth III-B2). λ counts electrons per pixel of this side in
+vacuum, and default fields and pixels are whole multiples of it."""
 
 NETWORK_STRIDE = 64
 """Six 2 x 2 poolings: sides of what the network sees must be divisible by this (SegDepth, appendix)."""

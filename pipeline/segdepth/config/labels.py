@@ -65,7 +65,7 @@ class Labels(Block):
 
     def difference(self, other: Labels) -> str | None:
         """In what the depth maps differ from those of ``other``, in one line; None if in nothing."""
-        for field in ("most_atoms", "atom_radii_pm", "core_radius_pm", "outer_radius_pm"):
+        for field in ("most_atoms", "core_radius_pm", "outer_radius_pm", "atom_radii_pm"):
             mine, its = getattr(self, field), getattr(other, field)
             if mine != its:
                 return f"{field.replace('radii', 'radius')} is {mine}, not {its}"

@@ -17,7 +17,7 @@ from segdepth.errors import ConfigError
 
 def known_structures() -> tuple[str, ...]:
     """Names that ``structure`` may have besides a file's."""
-    return tuple(sorted(p.name.removesuffix(".json") for p in files(__package__).joinpath("structures").iterdir()))
+    return tuple(sorted(p.name.removesuffix(".json") for p in files(__package__).joinpath("data").iterdir()))
 
 
 @lru_cache(maxsize=64)
@@ -40,7 +40,7 @@ def load_crystal(block: CrystalBlock, name: str = "crystal") -> Crystal:
 
 
 def _known(block: CrystalBlock) -> Structure:
-    text = files(__package__).joinpath("structures", f"{block.structure}.json").read_text(encoding="utf-8")
+    text = files(__package__).joinpath("data", f"{block.structure}.json").read_text(encoding="utf-8")
     data = json.loads(text)
     scale = block.lattice_pm or data["lattice_pm"]
     atoms = [(str(symbol), (float(x), float(y), float(z))) for symbol, x, y, z in data["atoms"]]

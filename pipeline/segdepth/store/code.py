@@ -1,88 +1,307 @@
-"""A hash of the code that a rule runs, so that an edit of an imported module reruns the rule and no other.
+"""A hash of the code that a rule runs, so that an edit of it reruns the rule and no other.
 
-Snakemake does not look into imported packages. The hash covers a module and every ``segdepth`` module that it
-imports, directly or not, but for the plumbing; comments, docstrings and layout do not count.
+Snakemake does not look into imported packages. The hash is made from files found by their paths; nothing is imported.
+It begins with the function of ``cli`` that has the rule's verb, and follows the imports from there:
+
+* In the library a module counts whole, and so does every module of the package that it imports, at its top or in a
+  function, and the data files in its room (``data/``) or that it names.
+* In ``cli``, ``config`` and a package's ``__init__``, where one file serves many rules, only the definitions that are
+  reached count: a new key of the lens changes the class ``Imaging``, and no multislice imports that.
+* ``PLUMBING`` does not count: it refuses, tells or files, and what it hands on stands in the rule's parameters.
+
+Comments, docstrings, layout, and the texts of options (``help``) and keys (``description``) do not count.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = __package__.split(".")[0]
+ROOT = Path(__file__).resolve().parents[1]
 
 PLUMBING = frozenset(
-    f"{PACKAGE}.{name}" for name in ("config", "devices", "store.code", "store.manifest", "store.trace")
+    f"{PACKAGE}.{name}"
+    for name in (
+        "errors",
+        "config.reading",
+        "config.root",
+        "config.whole",
+        "config.validation",
+        "cli.app",
+        "store.code",
+        "store.manifest",
+        "store.trace",
+        "store.verify",
+    )
 )
-"""Modules that only carry values from one place to another: what they carry is in the rule's parameters, and a new
-key for the lens must not rerun the multislice."""
+"""Modules that only refuse, tell or file."""
+
+ALWAYS = ((f"{PACKAGE}.store.manifest", "LAYOUT"),)
+"""Definitions that every rule depends on: a new layout of stores makes all of them anew."""
+
+TEXTS = {"cli": "help", "config": "description"}
+"""Arguments that are told to the user and change nothing, by room."""
 
 
-def _path(module: str) -> Path | None:
-    try:
-        spec = find_spec(module)
-    except ModuleNotFoundError:
-        return None
-    return Path(spec.origin) if spec and spec.origin else None
+class Target(NamedTuple):
+    """What an import leads to: a definition of a module, or the whole module."""
+
+    module: str
+    name: str | None = None
 
 
-def _strip_docstrings(tree: ast.AST) -> None:
-    """Remove every string that stands alone: docstrings, also those below a constant."""
+class Module:
+    """One parsed file of the package."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name, self.path = name, path
+        self.is_package = path.name == "__init__.py"
+        self.tree = ast.parse(path.read_text(encoding="utf-8"))
+        self.room = name.split(".")[1] if "." in name else ""
+        self.by_definition = self.is_package or self.room in ("cli", "config")
+        _strip(self.tree, TEXTS.get(self.room))
+        self.definitions: dict[str, list[ast.stmt]] = {}
+        self.effects: list[ast.stmt] = []  # what runs when the module is imported and defines nothing
+        for statement in self.tree.body:
+            names = set(_bound(statement))
+            for bound in names:
+                self.definitions.setdefault(bound, []).append(statement)
+            if not names and not isinstance(statement, ast.Pass):
+                self.effects.append(statement)
+
+    @property
+    def anchor(self) -> list[str]:
+        """The package that relative imports begin with."""
+        words = self.name.split(".")
+        return words if self.is_package else words[:-1]
+
+
+def _strip(tree: ast.AST, text: str | None) -> None:
+    """Remove every string that stands alone (docstrings, also those below a constant) and the arguments ``text``."""
     for node in ast.walk(tree):
         for field in ("body", "orelse", "finalbody"):
             body = getattr(node, field, None)
             if isinstance(body, list):
                 code = [line for line in body if not _is_text(line)]
                 setattr(node, field, code if code or not body else [ast.Pass()])
+        if text and isinstance(node, ast.Call):
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != text]
 
 
 def _is_text(line: ast.AST) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
-@cache
-def _read(module: str) -> tuple[str, frozenset[str]]:
-    """Digest of one module's code, and the package's modules that it names in imports."""
-    path = _path(module)
-    if path is None:
-        raise ModuleNotFoundError(f"no module {module!r} to hash")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    parent = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    imported: set[str] = set()
-    for node in ast.walk(tree):
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    """Names that a statement at the top of a module defines."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield statement.name
+        return
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from ((alias.asname or alias.name.split(".")[0]) for alias in node.names)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+
+
+def _dump(node: object, parts: list[str]) -> None:
+    """The syntax tree as text, the same for every version of Python that can parse it: empty fields are left out."""
+    if isinstance(node, ast.AST):
+        parts.append(type(node).__name__)
+        parts.append("(")
+        for field in node._fields:
+            value = getattr(node, field, None)
+            empty = value == [] or (value is None and not isinstance(node, ast.Constant))
+            if empty or field in ("ctx", "kind", "type_comment"):
+                continue
+            parts.append(field)
+            _dump(value, parts)
+        parts.append(")")
+    elif isinstance(node, list):
+        parts.append("[")
+        for item in node:
+            _dump(item, parts)
+        parts.append("]")
+    else:
+        parts.append(repr(node))
+        parts.append(",")
+
+
+def _digest(*nodes: ast.AST) -> str:
+    parts: list[str] = []
+    for node in nodes:
+        _dump(node, parts)
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+class Package:
+    """The files of the package below ``root``, each read once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._modules: dict[str, Module | None] = {}
+        self._followed: dict[Target, tuple[str, tuple[Target, ...]]] = {}
+        self._data: dict[Path, tuple[tuple[str, str, bool], ...]] = {}
+
+    def module(self, name: str) -> Module | None:
+        """A module by its dotted name; None where the package has none of that name."""
+        if name not in self._modules:
+            base = self.root.joinpath(*name.split(".")[1:])
+            places = (base.with_suffix(".py"), base / "__init__.py") if "." in name else (base / "__init__.py",)
+            path = next((place for place in places if place.is_file()), None)
+            self._modules[name] = Module(name, path) if path and name.split(".")[0] == PACKAGE else None
+        return self._modules[name]
+
+    def verb(self, verb: str) -> Target:
+        """The function of ``cli`` that is the command ``verb``."""
+        for path in sorted((self.root / "cli").glob("*.py")):
+            if path.stem == "__init__" or f'"{verb}"' not in path.read_text(encoding="utf-8"):
+                continue
+            module = self.module(f"{PACKAGE}.cli.{path.stem}")
+            for statement in module.tree.body:
+                if isinstance(statement, ast.FunctionDef) and any(
+                    map(lambda d: _is_verb(d, verb), statement.decorator_list)
+                ):
+                    return Target(module.name, statement.name)
+        raise LookupError(f"no module of {PACKAGE}.cli defines the command {verb!r}")
+
+    def closure(self, *starts: Target) -> dict[Target, str]:
+        """Every module and definition that is reached, with its digest."""
+        found: dict[Target, str] = {}
+        waiting = list(starts)
+        while waiting:
+            target = waiting.pop()
+            if target not in found:
+                found[target], behind = self._follow(target)
+                waiting.extend(behind)
+        return found
+
+    def _follow(self, target: Target) -> tuple[str, tuple[Target, ...]]:
+        if target not in self._followed:
+            module = self.module(target.module)
+            if module is None:
+                raise LookupError(f"no module {target.module!r} to hash")
+            if target.name is None:
+                digest, behind = _digest(module.tree), self._imports(module, ast.walk(module.tree))
+                digest += "".join(f" {name} {content}" for name, content in self._data_files(module))
+            else:
+                statements = [*module.definitions[target.name], *(module.effects if module.room != "cli" else ())]
+                digest, behind = self._definition(module, target.name, statements)
+            self._followed[target] = digest, tuple(t for t in behind if t.module not in PLUMBING)
+        return self._followed[target]
+
+    def _definition(self, module: Module, name: str, statements: list[ast.stmt]) -> tuple[str, list[Target]]:
+        counted: list[ast.AST] = []
+        behind: list[Target] = []
+        for statement in statements:
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                used = [alias for alias in statement.names if (alias.asname or alias.name.split(".")[0]) == name]
+                found = [target for alias in used for target in self._imported(module, statement, alias)]
+                behind += found
+                if not found:  # of another package: which one counts
+                    counted += [ast.Constant(getattr(statement, "module", None)), *used]
+                continue
+            counted.append(statement)
+            nodes = list(ast.walk(statement))
+            behind += self._imports(module, nodes)
+            here = {node.id for node in nodes if isinstance(node, ast.Name)} & set(module.definitions) - {name}
+            behind += [Target(module.name, other) for other in here]
+        return _digest(*counted), behind
+
+    def _imports(self, module: Module, nodes: Iterable[ast.AST]) -> list[Target]:
+        return [
+            target
+            for node in nodes
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+            for target in self._imported(module, node, alias)
+        ]
+
+    def _imported(self, module: Module, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> list[Target]:
+        """What one name of an import statement leads to; nothing where it leads out of the package."""
         if isinstance(node, ast.Import):
-            imported.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                anchor = parent.split(".")[: len(parent.split(".")) - node.level + 1]
-                base = ".".join([*anchor, base] if base else anchor)
-            imported.add(base)
-            imported.update(f"{base}.{alias.name}" for alias in node.names)
-    ours = {name for name in imported if name.split(".")[0] == PACKAGE and _path(name) is not None}
-    _strip_docstrings(tree)
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(ours)
+            return [Target(alias.name)] if self.module(alias.name) else []
+        base = node.module or ""
+        if node.level:
+            anchor = module.anchor[: len(module.anchor) - node.level + 1]
+            base = ".".join([*anchor, base] if base else anchor)
+        if base.split(".")[0] != PACKAGE:
+            return []
+        if self.module(f"{base}.{alias.name}"):
+            return [Target(f"{base}.{alias.name}")]
+        found = self.module(base)
+        if found is None:
+            raise LookupError(f"{module.path}: imports {base!r}, which is not there")
+        return [Target(base, alias.name if found.by_definition and alias.name in found.definitions else None)]
+
+    def _data_files(self, module: Module) -> list[tuple[str, str]]:
+        """Data that a module reads: what lies in its room's folder ``data``, and files beside it that it names."""
+        folder = module.path.parent
+        if folder == self.root:
+            return []
+        if folder not in self._data:
+            beside = [path for path in folder.iterdir() if path.is_file() and path.suffix not in (".py", ".pyc")]
+            stored = [
+                path for path in (folder / "data").rglob("*") if path.is_file() and "__pycache__" not in path.parts
+            ]
+            self._data[folder] = tuple(
+                (path.relative_to(self.root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest(), path in stored)
+                for path in sorted([*beside, *stored])
+            )
+        if not self._data[folder]:
+            return []
+        words = {n.value for n in ast.walk(module.tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        return [
+            (name, content)
+            for name, content, always in self._data[folder]
+            if always or any(name.rpartition("/")[2] in word for word in words)
+        ]
 
 
-def modules_of(module: str) -> list[str]:
-    """The module and all the package's modules that it needs, sorted; plumbing and what it alone needs left out."""
-    seen: set[str] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        if name not in seen and name not in PLUMBING:
-            seen.add(name)
-            waiting.extend(_read(name)[1])
-    return sorted(seen)
+def _is_verb(decorator: ast.expr, verb: str) -> bool:
+    return (
+        isinstance(decorator, ast.Call)
+        and isinstance(decorator.func, ast.Attribute)
+        and decorator.func.attr == "command"
+        and any(isinstance(given, ast.Constant) and given.value == verb for given in decorator.args)
+    )
 
 
 @cache
-def code_hash(module: str) -> str:
-    """Sixteen hex digits that change when the code behind ``module`` changes."""
+def _package(root: Path) -> Package:
+    return Package(root)
+
+
+def reached(verb: str, *modules: str, root: Path = ROOT) -> dict[Target, str]:
+    """Modules and definitions behind a verb, each with its digest.
+
+    Parameters
+    ----------
+    verb : a command, ``simulate-waves``, or a module's dotted name.
+    modules : further modules that the verb imports by a name that only the rule knows (a figure's).
+    root : folder of the package.
+
+    Raises
+    ------
+    LookupError
+        There is no such command or module.
+    """
+    package = _package(root)
+    start = Target(verb) if verb.startswith(f"{PACKAGE}.") else package.verb(verb)
+    return package.closure(start, *(Target(name) for name in modules), *(Target(*always) for always in ALWAYS))
+
+
+@cache
+def code_hash(verb: str, *modules: str, root: Path = ROOT) -> str:
+    """Sixteen hex digits that change when the code behind a verb changes; the arguments are those of ``reached``."""
     digest = hashlib.sha256()
-    for name in modules_of(module):
-        digest.update(f"{name} {_read(name)[0]}\n".encode())
+    for (module, name), content in sorted(reached(verb, *modules, root=root).items(), key=lambda item: str(item[0])):
+        digest.update(f"{module} {name or ''} {content}\n".encode())
     return digest.hexdigest()[:16]

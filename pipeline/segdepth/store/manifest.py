@@ -1,8 +1,12 @@
 """Atomic artefacts and the manifests beside them.
 
 An artefact (a file or a directory) is written under a temporary name and renamed when whole; then its manifest,
-``<name>.manifest.json``, is written: content hash, inputs with their hashes, parameters, seeds, versions, commit.
-An artefact without its manifest is not whole. This module must not know what an artefact holds.
+``<name>.manifest.json``, is written: hashes, inputs with theirs, parameters, seeds, versions, commit. An artefact
+without its manifest is not whole.
+
+``content`` is the hash of all bytes: made when an artefact is written, and again by ``trace`` and ``verify``.
+``outline`` is the hash that a reader checks: names and sizes of Zarr chunks, which carry checksums of their own, and
+the bytes of everything else.
 """
 
 from __future__ import annotations
@@ -16,12 +20,16 @@ import socket
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from glob import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from segdepth.errors import StoreError
+
+LAYOUT = 3
+"""Of manifests and stores: raised when what is read in them is added, renamed or changes its meaning."""
 
 SUFFIX = ".manifest.json"
 PACKAGES = (
@@ -54,6 +62,12 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and path.name != ".snakemake_timestamp"]
 
 
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def content_hash(artefact: str | Path) -> str:
     """SHA-256 of a file's bytes, or of a directory's sorted relative paths and bytes.
 
@@ -61,22 +75,46 @@ def content_hash(artefact: str | Path) -> str:
     """
     artefact = Path(artefact)
     if artefact.is_file():
-        with artefact.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_hash(artefact)
     digest = hashlib.sha256()
     for path in sorted(_files(artefact)):
-        with path.open("rb") as stream:
-            inner = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(artefact).as_posix()} {inner}\n".encode())
+        digest.update(f"{path.relative_to(artefact).as_posix()} {file_hash(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _is_chunk(path: Path, artefact: Path) -> bool:
+    """Whether a file of an artefact holds a chunk of a Zarr array: it lies in the array's folder ``c``."""
+    parts = path.relative_to(artefact).parts
+    return any((artefact.joinpath(*parts[:at]) / "zarr.json").is_file() for at, part in enumerate(parts) if part == "c")
+
+
+def outline_hash(artefact: str | Path) -> str:
+    """SHA-256 of what can be checked quickly: the names and sizes of Zarr chunks and the bytes of all other files."""
+    artefact = Path(artefact)
+    if artefact.is_file():
+        return file_hash(artefact)
+    digest = hashlib.sha256()
+    for path in sorted(_files(artefact)):
+        known = path.stat().st_size if _is_chunk(path, artefact) else file_hash(path)
+        digest.update(f"{path.relative_to(artefact).as_posix()} {known}\n".encode())
     return digest.hexdigest()
 
 
 KINDS = {
-    **dict.fromkeys(("artefact", "command", "code", "content", "commit"), str),
+    **dict.fromkeys(("artefact", "command", "code", "content", "outline", "commit"), str),
     **dict.fromkeys(("parameters", "seeds", "versions", "notes"), dict),
     "inputs": list,
 }
 """What a manifest has, and of which type."""
+
+
+def remedy(artefact: str | Path) -> str:
+    """What to type to have an artefact made again."""
+    parts = Path(artefact).parts
+    tops = [position for position, part in enumerate(parts) if part in ("data", "results")]
+    if not tops:
+        return "make it again"
+    return f"make it again: snakemake --cores {os.cpu_count() or 1} --force -- {'/'.join(parts[tops[-1] :])}"
 
 
 def _is_manifest(value: Any) -> bool:
@@ -105,18 +143,25 @@ def read_manifest(artefact: str | Path) -> dict[str, Any]:
     path = manifest_path(artefact)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        if not _is_manifest(manifest):
-            raise ValueError("it lacks what a manifest has")
-        return manifest
     except FileNotFoundError:
         what = "has no manifest: it was not finished" if Path(artefact).exists() else "does not exist"
-        raise StoreError(f"{artefact}: {what}; make it again with its rule") from None
+        raise StoreError(f"{artefact}: {what}; {remedy(artefact)}") from None
     except (OSError, ValueError) as failure:
-        raise StoreError(f"{path}: cannot be read ({failure})") from None
+        raise StoreError(f"{path}: cannot be read ({failure}); {remedy(artefact)}") from None
+    layout = manifest.get("layout", 2) if isinstance(manifest, dict) and "content" in manifest else LAYOUT
+    if layout != LAYOUT:
+        raise StoreError(
+            f"{artefact}: was made by another version of SegDepth (layout {layout}, this version reads {LAYOUT}); "
+            f"{remedy(artefact)}"
+        )
+    if not _is_manifest(manifest):
+        raise StoreError(f"{path}: cannot be read (it lacks what a manifest has); {remedy(artefact)}")
+    return manifest
 
 
 def check_whole(artefact: str | Path, command: str | tuple[str, ...] | None = None) -> dict[str, Any]:
-    """The manifest of an artefact that must exist, be finished and hold what its manifest says.
+    """The manifest of an artefact that must exist, be finished and hold what its manifest says, as far as its outline
+    tells; a chunk's own checksum is checked when it is read.
 
     Parameters
     ----------
@@ -130,16 +175,17 @@ def check_whole(artefact: str | Path, command: str | tuple[str, ...] | None = No
     manifest = read_manifest(artefact)
     artefact = Path(artefact)
     if not artefact.exists():
-        raise StoreError(f"{artefact}: does not exist, though its manifest does; make it again with its rule")
+        raise StoreError(f"{artefact}: does not exist, though its manifest does; {remedy(artefact)}")
     wanted = (command,) if isinstance(command, str) else command
     if wanted and manifest["command"] not in wanted:
         told = " or ".join(wanted)
         raise StoreError(f"{artefact}: was made by {manifest['command']}; what {told} makes is needed here")
-    if content_hash(artefact) != manifest["content"]:
-        raise StoreError(f"{artefact}: was edited or damaged since it was made; make it again with its rule")
+    if outline_hash(artefact) != manifest["outline"]:
+        raise StoreError(f"{artefact}: was edited or damaged since it was made; {remedy(artefact)}")
     return manifest
 
 
+@cache
 def commit_of(folder: Path) -> str:
     """The git commit of the code, with ``+changes`` where the work tree differs; ``unknown`` outside of git."""
 
@@ -156,6 +202,7 @@ def commit_of(folder: Path) -> str:
         return "unknown"
 
 
+@cache
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -241,7 +288,7 @@ def check_target(target: Path, command: str, inputs: Iterable[Path] = ()) -> Non
     earlier = read_manifest(target)
     if earlier["command"] != command:
         raise StoreError(f"{target}: was made by {earlier['command']}; remove it or give another --out")
-    if content_hash(target) != earlier["content"]:
+    if outline_hash(target) != earlier["outline"]:
         raise StoreError(f"{target}: was edited since it was made; remove it or give another --out")
 
 
@@ -284,14 +331,16 @@ def writing(
             raise StoreError(f"{target}: nothing was written")
         manifest = {
             "artefact": target.name,
+            "layout": LAYOUT,
             "command": command,
             "code": code,
             "content": content_hash(partial),
+            "outline": outline_hash(partial),
             "inputs": [_describe_input(Path(path), target.parent) for path in inputs],
             "parameters": dict(parameters),
             "seeds": dict(seeds or {}),
             "notes": dict(notes or {}),
-            "versions": versions(),
+            "versions": dict(versions()),
             "commit": commit_of(Path(__file__).parent),
         }
         written = holder / manifest_path(target).name

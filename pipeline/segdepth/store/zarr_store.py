@@ -10,17 +10,15 @@ from typing import Any
 
 import dask
 import dask.array as da
+import google_crc32c
 import numpy as np
 import xarray as xr
 import zarr.codecs
 from tqdm import tqdm
+from zarr.storage import LocalStore
 
 from segdepth.errors import StoreError
-from segdepth.store.manifest import check_whole
-
-LAYOUT = 2
-"""Of the stores that this version writes and reads: raise it when a variable or an attribute that is read is added,
-renamed or changes its meaning. Those of before have no number."""
+from segdepth.store.manifest import LAYOUT, check_whole, remedy
 
 LAYOUT_NAME = "segdepth_layout"
 CODECS = (zarr.codecs.ZstdCodec(level=3), zarr.codecs.Crc32cCodec())
@@ -43,9 +41,9 @@ def write_zarr(
             raise ValueError(f"variable {name!r} lacks {sorted(lacking)}")
     dataset = dataset.assign_attrs(**{"parameters": json.dumps(parameters, sort_keys=True), LAYOUT_NAME: LAYOUT})
     encoding = {}
-    for name, variable in dataset.data_vars.items():
+    for name, variable in dataset.variables.items():
         entry: dict[str, Any] = {"compressors": CODECS}
-        if variable.ndim and variable.size:
+        if variable.ndim and variable.size and name in dataset.data_vars:
             entry["chunks"] = tuple(1 if dim in leading else size for dim, size in variable.sizes.items())
         encoding[name] = entry
     with dask.config.set(scheduler="synchronous"):
@@ -74,19 +72,42 @@ def one_at_a_time(
     return da.concatenate(parts)
 
 
-def open_zarr(path: str | Path, command: str | None = None) -> xr.Dataset:
-    """Open a finished store lazily; ``command`` is the verb that must have made it.
+class _CheckedStore(LocalStore):
+    """A folder of chunks, each held against its checksum here, where its path is known."""
+
+    async def get(self, key: str, *given: Any, **options: Any) -> Any:
+        read = await super().get(key, *given, **options)
+        whole = not any(given[1:]) and options.get("byte_range") is None
+        if read is not None and whole and ("/c/" in key or key.endswith("/c")):
+            data = read.to_bytes()
+            if google_crc32c.value(data[:-4]).to_bytes(4, "little") != data[-4:]:
+                store = Path(self.root)
+                raise StoreError(f"{store}: the chunk {key} is damaged; {remedy(store)}")
+        return read
+
+
+def open_zarr(path: str | Path, command: str | None = None, *, part: str | None = None) -> xr.Dataset:
+    """Open a finished store lazily.
+
+    Parameters
+    ----------
+    path : the artefact.
+    command : the verb that must have made it.
+    part : name of the store inside the artefact, where that is a folder of several files.
 
     Raises
     ------
     StoreError
-        It is missing, was not finished, or has another layout.
+        It is missing, was not finished, or has another layout; later, when values are read: a chunk is damaged.
     """
     check_whole(path, command)
+    path = Path(path) / part if part else Path(path)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*snakemake_timestamp.*")  # Snakemake marks its folders
-            store = xr.open_zarr(path, consolidated=False, chunks=None)
+            store = xr.open_zarr(_CheckedStore(path, read_only=True), consolidated=False, chunks=None)
+    except StoreError:
+        raise
     except Exception as failure:  # zarr and xarray raise many kinds; the reader needs one line
         raise StoreError(f"{path}: cannot be read as a Zarr store ({failure})") from failure
     layout = store.attrs.get(LAYOUT_NAME, 1)
@@ -94,11 +115,6 @@ def open_zarr(path: str | Path, command: str | None = None) -> xr.Dataset:
         store.close()
         raise StoreError(
             f"{path}: was made by another version of SegDepth (layout {layout}, this version reads {LAYOUT}); "
-            "make it anew"
+            f"{remedy(path)}"
         )
     return store
-
-
-def is_damaged_chunk(failure: Exception) -> bool:
-    """Whether an error says that a chunk's checksum is wrong; chunks are read late, long after the store was opened."""
-    return isinstance(failure, ValueError) and "checksum" in str(failure)

@@ -1,0 +1,302 @@
+"""Which files belong to a name of the configuration: what the rules of the workflow ask for.
+
+Paths are relative to the project's folder. Shards are listed from the number of structures, never by globbing. A wrong
+configuration that only some targets ask about raises ``ConfigError``.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable
+from functools import cached_property
+
+from segdepth.config import BUNDLED, Beam, Block, Comparison, Config, Dataset, Imaging, Labels, Prediction, Specimen
+from segdepth.errors import ConfigError
+from segdepth.networks.bundled import bundled_network, check_bundled_on
+from segdepth.store.manifest import SUFFIX
+
+FIGURES = ("fig1_depth", "fig3_simulation", "fig4_smoothing", "fig5_weights", "fig6_confusion", "fig7_calibration")
+
+BENCHMARKS = ("benchmark_smooth", "benchmark_rough")
+"""Data sets of the benchmark's figure; it shows the ideal observer of the last one."""
+
+
+def manifests(paths: Iterable[str]) -> list[str]:
+    return [f"{path}{SUFFIX}" for path in paths]
+
+
+def repeated(option: str, paths: Iterable[object]) -> str:
+    """``option path`` for each path, as one text for a shell."""
+    return " ".join(f"{option} {shlex.quote(str(path))}" for path in paths)
+
+
+def distinct(paths: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(paths))
+
+
+class Layout:
+    """The files of one configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._json: dict[int, str] = {}
+        self._shards: dict[str, list[str]] = {}
+
+    def as_json(self, block: Block) -> str:
+        """A block of the configuration on one line; worked out once for all the jobs that have it."""
+        known = self._json.get(id(block))
+        if known is None:
+            known = self._json[id(block)] = block.as_json()
+        return known
+
+    # shards
+
+    def shard_numbers(self, specimen: str) -> list[str]:
+        return [f"{number:03d}" for number in range(self.config.specimens[specimen].shards)]
+
+    def _all_shards(self, folder: str, specimen: str, suffix: str) -> list[str]:
+        if folder not in self._shards:
+            self._shards[folder] = [f"{folder}/shard-{n}{suffix}" for n in self.shard_numbers(specimen)]
+        return self._shards[folder]
+
+    def plan_of(self, dataset: str) -> str:
+        return f"data/specimens/{self.config.datasets[dataset].specimen}/plan.csv"
+
+    def atoms_shards(self, dataset: str) -> list[str]:
+        d = self.config.datasets[dataset]
+        return self._all_shards(f"data/specimens/{d.specimen}", d.specimen, ".extxyz")
+
+    def wave_shards(self, dataset: str) -> list[str]:
+        d = self.config.datasets[dataset]
+        return self._all_shards(f"data/waves/{d.specimen}/{d.beam}", d.specimen, ".zarr")
+
+    def image_shards(self, dataset: str) -> list[str]:
+        d = self.config.datasets[dataset]
+        return self._all_shards(f"data/images/{d.specimen}/{d.beam}/{d.imaging}", d.specimen, ".zarr")
+
+    def depth_shards(self, dataset: str) -> list[str]:
+        d = self.config.datasets[dataset]
+        return self._all_shards(f"data/depth/{d.specimen}/{d.labels}", d.specimen, ".zarr")
+
+    # data sets and structures
+
+    def blocks_of(self, dataset: str) -> dict[str, Dataset | Specimen | Imaging | Labels]:
+        """The data set's blocks by kind."""
+        d = self.config.datasets[dataset]
+        return {
+            "dataset": d,
+            "specimen": self.config.specimens[d.specimen],
+            "imaging": self.config.imaging[d.imaging],
+            "labels": self.config.labels[d.labels],
+        }
+
+    def test_structure(self, dataset: str, number: int) -> int:
+        """Index in the plan of one of a data set's test structures; numbers beyond the last begin anew."""
+        d = self.config.datasets[dataset]
+        test = d.structures_of("test", self.config.specimens[d.specimen])
+        return test[number % len(test)]
+
+    def waves_of(self, dataset: str, number: int) -> str:
+        """Shard that holds a test structure's waves."""
+        d = self.config.datasets[dataset]
+        shard = self.test_structure(dataset, number) // self.config.specimens[d.specimen].shard_size
+        return self.wave_shards(dataset)[shard]
+
+    # networks
+
+    def network_of(self, model: str) -> str:
+        """Folder of a model's network; the bundled one is the package's own, which no rule makes on the way.
+
+        Raises
+        ------
+        ConfigError
+            No network comes with this version of the package.
+        """
+        if model != BUNDLED:
+            return f"results/models/{model}"
+        try:
+            return str(bundled_network())
+        except ConfigError as failure:
+            raise ConfigError(f"model {BUNDLED!r}: {failure}") from None
+
+    def judged_network(self, model: str, dataset: str) -> str:
+        """Folder of a network that is measured on a data set.
+
+        Raises
+        ------
+        ConfigError
+            The bundled network does not fit the data set, or was trained on its structures.
+        """
+        if model == BUNDLED:
+            check_bundled_on(self.config, f"results/evaluation/{BUNDLED}/{dataset}", dataset)
+        return self.network_of(model)
+
+    def training_shards(self, model: str, shards_of: Callable[[str], list[str]]) -> list[str]:
+        """The shards of every data set that a model learns from, behind each other."""
+        return [path for name in self.config.models[model].datasets for path in shards_of(name)]
+
+    def init_weights_of(self, model: str) -> list[str]:
+        """Folder of the network that a training begins with, if there is one."""
+        start = self.config.models[model].init_weights
+        return [start] if start else []
+
+    def training_options(self, model: str) -> str:
+        """The blocks of a model's data sets as the command's options."""
+        return " ".join(
+            f"--{kind} {shlex.quote(self.as_json(block))}"
+            for name in self.config.models[model].datasets
+            for kind, block in self.blocks_of(name).items()
+        )
+
+    def exported_evaluations(self) -> list[str]:
+        """What the bundled network's card reports.
+
+        Raises
+        ------
+        ConfigError
+            The configuration has no block ``export``.
+        """
+        if self.config.export is None:
+            raise ConfigError("export: config.yaml has no such block; give it a model and card_datasets")
+        return [f"results/evaluation/{self.config.export.model}/{name}" for name in self.config.export.card_datasets]
+
+    # micrographs
+
+    def micrograph_structure(self, name: str) -> int:
+        block = self.config.micrographs[name]
+        return self.test_structure(block.dataset, block.structure)
+
+    def micrograph_waves(self, name: str) -> str:
+        block = self.config.micrographs[name]
+        return self.waves_of(block.dataset, block.structure)
+
+    def comparison_waves(self, name: str) -> str:
+        block = self.config.comparisons[name]
+        return self.waves_of(block.dataset, block.structure)
+
+    def micrograph_input(self, block: Prediction | Comparison) -> str:
+        """File of a prediction or comparison."""
+        return block.input or f"data/micrographs/{block.micrograph}.npz"
+
+    def micrograph_options(self, block: Prediction | Comparison) -> str:
+        """How a prediction's or comparison's micrograph is to be read, as the command's options."""
+        pixel = block.pixel_pm or self.config.micrographs[block.micrograph].pixel_pm
+        given = {"--pixel-pm": pixel, "--invalid": block.invalid, "--dose": block.dose}
+        given |= {"--key": shlex.quote(block.key)} if block.key else {}
+        given |= {"--rotation-deg": block.rotation_deg} if block.rotation_deg else {}
+        options = [f"{option} {value}" for option, value in given.items() if value is not None]
+        return " ".join(options + ["--flip"] * block.flip + ["--key counts"] * (block.micrograph is not None))
+
+    def comparison_options(self, name: str) -> str:
+        """The block's options as the command's."""
+        block = self.config.comparisons[name]
+        options = [
+            self.micrograph_options(block),
+            f"--structure {self.test_structure(block.dataset, block.structure)}",
+        ]
+        options += [f"--frame {block.frame}"] if block.frame else []
+        options += [f"--defocus-nm {block.defocus_nm}"] if block.defocus_nm is not None else []
+        return " ".join(options)
+
+    # figures and tables
+
+    def figure_evaluation(self, field: str) -> str:
+        """Folder of the evaluation that a figure shows; ``NONE`` without a block ``figures``, when no target asks."""
+        figures = self.config.figures
+        return f"results/evaluation/{figures.model}/{getattr(figures, field)}" if figures else "NONE"
+
+    def montage_shards(self) -> dict[str, str]:
+        """The files of the montage's first shard; ``NONE`` without ``figures.montage_dataset``, when no target asks."""
+        if not (self.config.figures and self.config.figures.montage_dataset):
+            return dict.fromkeys(("plan", "atoms", "depth", "images"), "NONE")
+        name = self.config.figures.montage_dataset
+        shards = {
+            "atoms": self.atoms_shards(name),
+            "depth": self.depth_shards(name),
+            "images": self.image_shards(name),
+        }
+        return {"plan": self.plan_of(name), **{kind: paths[0] for kind, paths in shards.items()}}
+
+    def tabulated(self) -> list[str]:
+        return [
+            f"results/evaluation/{model}/{name}" for model, names in self.config.evaluations.items() for name in names
+        ]
+
+    def table_evaluations(self, name: str) -> list[str]:
+        """Evaluations that a table of networks reads, each once."""
+        rows = self.config.tables[name].rows
+        return distinct(f"results/evaluation/{model}/{row.dataset}" for row in rows for model in row.models)
+
+    def table_models(self, name: str) -> list[str]:
+        """Trained networks that a table tells the training time of; the package's own has none here."""
+        rows = self.config.tables[name].rows
+        return distinct(f"results/models/{model}" for row in rows for model in row.models if model != BUNDLED)
+
+    def table_limits(self, name: str) -> list[str]:
+        rows = self.config.tables[name].rows
+        return distinct(f"results/ideal_observer/{row.limit}" for row in rows if row.limit)
+
+    def benchmark_datasets(self, model: str) -> tuple[str, ...]:
+        """The data sets of a network's benchmark figure.
+
+        Raises
+        ------
+        ConfigError
+            The configuration lacks one of them.
+        """
+        missing = [name for name in BENCHMARKS if name not in self.config.datasets]
+        if missing:
+            raise ConfigError(
+                f"results/figures/benchmark_{model}.png: shows the data sets {' and '.join(BENCHMARKS)}; "
+                f"config.yaml has no {missing[0]!r} among its datasets"
+            )
+        return BENCHMARKS
+
+    def benchmark_evaluations(self, model: str) -> list[str]:
+        return [f"results/evaluation/{model}/{name}" for name in self.benchmark_datasets(model)]
+
+    def benchmark_limit(self, model: str) -> str:
+        return f"results/ideal_observer/{self.benchmark_datasets(model)[-1]}"
+
+    def targets(self) -> list[str]:
+        """What ``snakemake`` builds when nothing is named."""
+        config, wanted = self.config, self.tabulated()
+        wanted += [f"results/predictions/{name}" for name in config.predictions]
+        wanted += [f"results/comparisons/{name}" for name in config.comparisons]
+        trained = [model for model, names in config.evaluations.items() if names and model != BUNDLED]
+        wanted += [f"results/figures/training_{model}.png" for model in trained]
+        if self.tabulated():
+            wanted.append("results/tables/table1.csv")
+        if config.figures:
+            wanted += [f"results/figures/{name}.png" for name in FIGURES]
+            wanted += ["results/figures/montage.png"] if config.figures.montage_dataset else []
+        return wanted
+
+    # the convergence study
+
+    @cached_property
+    def _study(self) -> dict[str, Beam | Imaging]:
+        from segdepth.simulation.convergence.limits import check_study  # brings torch: only where it is asked for
+
+        study = self.config.convergence
+        if study is None:
+            raise ConfigError("convergence: config.yaml has no such block; give it the name of a dataset")
+        d = self.config.datasets[study.dataset]
+        beam, imaging = self.config.beams[d.beam], self.config.imaging[d.imaging]
+        check_study(beam=beam, imaging=imaging, beam_key=f"beams.{d.beam}", imaging_key=f"imaging.{d.imaging}")
+        return {"beam": beam, "imaging": imaging}
+
+    def study_blocks(self) -> dict[str, Beam | Imaging]:
+        """Beam and imaging block of the convergence study.
+
+        Raises
+        ------
+        ConfigError
+            There is no study in the configuration, or it cannot be made with these blocks.
+        """
+        return self._study
+
+    def study_atoms(self) -> str:
+        self.study_blocks()
+        study = self.config.convergence
+        return self.atoms_shards(study.dataset)[study.shard]
