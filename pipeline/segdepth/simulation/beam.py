@@ -18,32 +18,30 @@ PARAMETRIZATIONS: tuple[str, ...] = get_args(Parametrization)
 def fixed_beam(
     beam: Beam, elements: Iterable[str], vibration_pm: Mapping[str, float], rng: np.random.Generator
 ) -> Beam:
-    """The beam of one structure: ``drawn_beam`` with a vibration for each of its elements.
+    """The beam of one structure: ``drawn_beam``, with a ``debye_waller_pm`` that has each of its elements.
 
     Parameters
     ----------
     elements : chemical symbols of the structure's atoms.
-    vibration_pm : rms vibration along an axis by element, of the crystal; the beam's ``debye_waller_pm`` comes before.
+    vibration_pm : rms vibration along an axis by element, of the crystal; the block's ``debye_waller_pm`` comes before.
     rng : of the structure's stream ``beam``.
-
-    Returns
-    -------
-    The block with fixed values: ``debye_waller_pm`` holds the widths u that act, with the drawn factor on B in them
-    (u grows with its square root), and ``debye_waller_scale`` is 1. What was drawn is in ``drawn_beam``, which takes the
-    same values from a generator in the same state.
 
     Raises
     ------
     ConfigError
-        Neither the beam nor the crystal has the vibration of an element.
+        Neither the block nor the crystal has the vibration of an element.
     """
-    drawn = drawn_beam(beam, rng)
     known = {**vibration_pm, **(beam.debye_waller_pm or {})}
     needed = list(dict.fromkeys(elements))
-    _check_widths(known, needed)
-    scale = math.sqrt(drawn.debye_waller_scale)
-    widths = {element: known[element] if scale == 1 else scale * known[element] for element in needed}
-    return drawn.model_copy(update={"debye_waller_pm": widths, "debye_waller_scale": 1.0})
+    _check_vibration(known, needed)
+    return drawn_beam(beam, rng).model_copy(update={"debye_waller_pm": {element: known[element] for element in needed}})
+
+
+def vibrations_pm(beam: Beam) -> dict[str, float]:
+    """Rms vibration u along an axis by element of a structure's own beam: ``debye_waller_scale`` is a factor on
+    B = 8π²u²."""
+    widths, scale = beam.debye_waller_pm or {}, beam.debye_waller_scale
+    return dict(widths) if scale == 1 else {element: math.sqrt(scale) * u for element, u in widths.items()}
 
 
 def drawn_beam(beam: Beam, rng: np.random.Generator) -> Beam:
@@ -75,20 +73,19 @@ def check_fixed(beam: Beam, elements: Iterable[str]) -> None:
     Raises
     ------
     ConfigError
-        It is not so.
+        The block has a range, or lacks an element.
     """
-    has_ranges = (
-        isinstance(beam.debye_waller_scale, tuple)
-        or beam.debye_waller_scale != 1
-        or any(beam.random_tilt_mrad)
-        or not isinstance(beam.parametrization, str)
-    )
-    if has_ranges:
-        raise ConfigError("beam: has a range, a choice or a factor on B, of which a structure's own beam is to be made")
-    _check_widths(beam.debye_waller_pm or {}, dict.fromkeys(elements))
+    for key, has_range in (
+        ("debye_waller_scale", isinstance(beam.debye_waller_scale, tuple)),
+        ("random_tilt_mrad", any(beam.random_tilt_mrad)),
+        ("parametrization", not isinstance(beam.parametrization, str)),
+    ):
+        if has_range:
+            raise ConfigError(f"beam.{key}: got {getattr(beam, key)}; one structure needs one value")
+    _check_vibration(beam.debye_waller_pm or {}, dict.fromkeys(elements))
 
 
-def _check_widths(known: Mapping[str, float], needed: Iterable[str]) -> None:
+def _check_vibration(known: Mapping[str, float], needed: Iterable[str]) -> None:
     lacking = [element for element in needed if element not in known]
     if lacking:
         raise ConfigError(

@@ -16,7 +16,7 @@ from ase import Atoms
 from segdepth.config import Beam
 from segdepth.devices import DEVICES
 from segdepth.errors import ConfigError
-from segdepth.simulation.beam import check_fixed
+from segdepth.simulation.beam import check_fixed, vibrations_pm
 from segdepth.simulation.cell import pair, sides_pm
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.grid import check_grid, grid_points
@@ -78,7 +78,7 @@ def exit_waves(atoms: Atoms, beam: Beam, rng: np.random.Generator) -> np.ndarray
     check_fixed(beam, atoms.get_chemical_symbols())
     if not beam.frozen_phonons:
         return exit_wave(atoms, beam)[None]
-    drawn = (displaced(atoms, beam.debye_waller_pm, rng) for _ in range(beam.frozen_phonons))
+    drawn = (displaced(atoms, vibrations_pm(beam), rng) for _ in range(beam.frozen_phonons))
     return np.stack([exit_wave(each, beam) for each in drawn])
 
 

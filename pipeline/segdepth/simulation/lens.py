@@ -98,7 +98,11 @@ def image_former(
 
 
 def former_of_the_cell(
-    imaging: Imaging, wave_attrs: Mapping[str, Any], orders: Sequence[int], points: Sequence[int], camera_pixel_pm: float
+    imaging: Imaging,
+    wave_attrs: Mapping[str, Any],
+    orders: Sequence[int],
+    points: Sequence[int],
+    camera_pixel_pm: float,
 ) -> ImageFormer:
     """The same for the whole cell, margins included, in ``points`` pixels along x and y; on the CPU.
 

@@ -127,9 +127,7 @@ class ImageFormer:
         self.grid = tuple(chosen) if intensity_points is None else pair(intensity_points)
         for points, most in zip(self.grid, self.orders):
             if points < 2 * most + 1:
-                raise ValueError(
-                    f"intensity_points: got {points}; a wave of orders up to {most} needs {2 * most + 1}"
-                )
+                raise ValueError(f"intensity_points: got {points}; a wave of orders up to {most} needs {2 * most + 1}")
         self._make_angles(aperture_rad)
         self._make_spectrum(camera_pixel_pm or self.pixel_pm[0], mtf_exponent)
         self._mode_maps = lru_cache(maxsize=4)(self._make_mode_maps)
@@ -287,9 +285,7 @@ class ImageFormer:
     def _to_pixels(self, intensity: Tensor, lens: Lens) -> Tensor:
         """Image spread, MTF and box in Fourier space, folding onto the pixel grid, crop to the field."""
         spectrum = torch.fft.fftshift(torch.fft.fft2(intensity, norm="forward"), dim=(-2, -1))
-        columns, rows = (
-            slice(points // 2 - top, points // 2 + top + 1) for points, top in zip(self.grid, self._top)
-        )
+        columns, rows = (slice(points // 2 - top, points // 2 + top + 1) for points, top in zip(self.grid, self._top))
         spectrum = spectrum[:, rows, columns]
         exponent = -2 * (math.pi * lens.image_spread_pm).square()[:, None, None] * self._frequency_squared
         if lens.mtf_decay.any():

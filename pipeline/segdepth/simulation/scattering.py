@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from segdepth.config import Beam
+from segdepth.simulation.beam import vibrations_pm
 
 Radial = Callable[[np.ndarray], np.ndarray]
 
@@ -46,7 +47,7 @@ def parametrization(beam: Beam):
         "kirkland": parametrizations.KirklandParametrization,
         "peng": parametrizations.PengParametrization,
     }
-    widths = {} if beam.frozen_phonons else beam.debye_waller_pm or {}
+    widths = {} if beam.frozen_phonons else vibrations_pm(beam)
     return kinds[beam.parametrization](sigmas={element: u_pm / 100 for element, u_pm in widths.items()})
 
 
