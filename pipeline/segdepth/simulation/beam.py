@@ -89,6 +89,6 @@ def _check_vibration(known: Mapping[str, float], needed: Iterable[str]) -> None:
     lacking = [element for element in needed if element not in known]
     if lacking:
         raise ConfigError(
-            f"beam.debye_waller_pm: has no {', '.join(lacking)}, and neither has the crystal; each element of the atoms "
-            "needs its rms vibration in pm (0 for atoms that stand still)"
+            f"beam.debye_waller_pm: has no {', '.join(lacking)}, and neither has the crystal; each element of "
+            "the atoms needs its rms vibration in pm (0 for atoms that stand still)"
         )

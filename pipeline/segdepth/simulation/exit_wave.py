@@ -95,8 +95,8 @@ def exit_wave(atoms: Atoms, beam: Beam) -> np.ndarray:
     -------
     complex array [ky, kx] of sides 2K + 1 in FFT order (0 … K, -K … -1), K the largest order along each axis inside
     ``beam.stored_angle_mrad``; coefficients beyond that angle are 0. complex64, or complex128 with
-    ``precision: float64``. F = fft2/N², so that vacuum is F[0, 0] = 1. Orders count in 1/side of the cell; position 0 is
-    the cell's corner. abTEM's sample i lies at i · sampling, which is what the discrete transform assumes, so no
+    ``precision: float64``. F = fft2/N², so that vacuum is F[0, 0] = 1. Orders count in 1/side of the cell; position 0
+    is the cell's corner. abTEM's sample i lies at i · sampling, which is what the discrete transform assumes, so no
     half-pixel shift appears here.
 
     The beam's own tilt is put into the propagator (Dr. Probe's way); the wave is then moved back, so that atoms

@@ -53,8 +53,8 @@ def waves_dataset(
 ) -> xr.Dataset:
     """``wave(structure, configuration, ky, kx)``, dimensionless (vacuum F00 = 1), of one file's structures.
 
-    Coordinates ``structure`` (index in the plan), ``ky``, ``kx`` (orders, in units of 1/side of the cell), and what each
-    structure's beam has drawn or was given: ``tilt_x_mrad``, ``tilt_y_mrad``, ``debye_waller_scale``,
+    Coordinates ``structure`` (index in the plan), ``ky``, ``kx`` (orders, in units of 1/side of the cell), and what
+    each structure's beam has drawn or was given: ``tilt_x_mrad``, ``tilt_y_mrad``, ``debye_waller_scale``,
     ``parametrization`` (its ``flag_meanings`` name the numbers). ``configuration`` counts frozen phonons; without them
     it is 1.
 

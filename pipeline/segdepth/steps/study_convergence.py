@@ -1,4 +1,5 @@
-"""Image error and time of each case of the convergence study, as CSV (``simulation.convergence.study`` names the columns).
+"""Image error and time of each case of the convergence study, as CSV (``simulation.convergence.study`` names its
+columns).
 
 One core. A wave that an earlier, stopped run has kept keeps the seconds that it took there: a resumed study mixes times
 of several runs, and the manifest's note ``waves_of_earlier_runs`` counts such waves.
@@ -58,6 +59,8 @@ def study_convergence(
     frames = read_atoms(atoms)
     facts = frame_facts(frames)
     chosen = _chosen(frames, facts, structures, atoms)
+    for frame, one in zip(frames, facts):
+        frame.info |= {"id": one.id, "index": one.index}
     study = Study(
         beam, imaging, [frames[position] for position in chosen], facts[0].margin_pm, facts[0].crystal, phonons
     )
@@ -111,8 +114,7 @@ class WaveCheckpoints:
         """``run_multislice``, or what it gave before."""
         if self.folder is None:
             return run_multislice(frame, beam, projection, seed)
-        facts = FrameFacts.of(frame)
-        key = hash64(json.dumps([*self.source, facts.id, beam.as_json(), projection, seed]))
+        key = hash64(json.dumps([*self.source, frame.info["id"], beam.as_json(), projection, seed]))
         path = self.folder / f"{key:016x}.npz"
         kept = _read(path)
         if kept is not None:

@@ -28,6 +28,9 @@ from segdepth.simulation.electron import stored_orders
 from segdepth.simulation.grid import check_grid, grid_points
 from segdepth.simulation.potential import SAME_PLANE, plane_levels
 
+ONE_PLANE_PM = 30.0
+"""Atoms of a crystal's period that lie nearer in height are one plane."""
+
 Multislice = Callable[[Atoms, Beam, str | None, int], tuple[np.ndarray, float]]
 """Structure, beam, abTEM's projection and a seed of the frozen phonons to waves and seconds."""
 
@@ -52,8 +55,8 @@ class Study:
     Raises
     ------
     ConfigError
-        The beam is tilted, a block gives a range, the aperture is wider than what the beam stores, a grid is too coarse,
-        the cell is not square, or the vibration of an element is not known.
+        The beam is tilted, a block gives a range, the aperture is wider than what the beam stores, a grid is too
+        coarse, the cell is not square, or the vibration of an element is not known.
     """
 
     def __init__(
@@ -90,7 +93,8 @@ class Study:
         return _table(self.rows, found, self.beam, self.cell_pm)
 
     def _measure(self, frame: Atoms, multislice: Multislice, bar: tqdm) -> list[dict[str, object]]:
-        """Of the reference and of each case: seconds of the multislice and an image, points of |ψ|², errors (defocus,)."""
+        """Of the reference and of each case: seconds of the multislice and an image, points of |ψ|², errors
+        (defocus,)."""
         beam, microscope = self.beam, self.microscope
         waves, seconds = {}, float("nan")
         for absorption in sorted({beam.absorption, False}):  # abTEM's own potentials absorb nothing
@@ -128,13 +132,16 @@ class Study:
 
 
 def crystal_plane_pm(crystal: Crystal) -> float:
-    """Least spacing of the upright crystal's planes of atoms along the beam."""
-    heights = set()
-    for column in crystal.columns:
-        for offset in (0.0, *(height for _, height in column.companions)):
-            heights |= {round((column.z + offset + n / column.per_period) % 1, 6) % 1 for n in range(column.per_period)}
-    levels = sorted(heights)
-    return float(min(np.diff([*levels, levels[0] + 1]))) * crystal.periods_pm[2]
+    """Median spacing of the upright crystal's planes of atoms along the beam."""
+    period = crystal.periods_pm[2]
+    heights = [
+        period * (round(column.z + offset + n / column.per_period, 6) % 1)
+        for column in crystal.columns
+        for offset in (0.0, *(height for _, height in column.companions))
+        for n in range(column.per_period)
+    ]
+    levels = plane_levels(np.array(heights), ONE_PLANE_PM)
+    return float(np.median(np.diff([*levels, levels[0] + period])))
 
 
 def frames_plane_pm(frames: Sequence[Atoms]) -> float:
