@@ -1,6 +1,6 @@
-"""A trained network in the form that predicts fastest: batch norms folded into convolutions, bfloat16 where it is fast.
+"""A trained network in the form that predicts fastest: batch norms fused with their convolutions, bfloat16 where it is fast.
 
-Must not know of micrographs. What it gives differs from the trained network by rounding alone (bfloat16: mostly below
+What it gives differs from the trained network by rounding alone (bfloat16: mostly below
 1 % of a probability); evaluations use the network as it was trained, in float32.
 """
 
@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from segdepth.config import NETWORK_STRIDE
 from segdepth.devices import in_bfloat16
 from segdepth.errors import ConfigError
-from segdepth.networks.files import NetworkCard
+from segdepth.networks.card import NetworkCard
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 

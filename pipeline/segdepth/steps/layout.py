@@ -25,10 +25,9 @@ from segdepth.config import (
     Specimen,
 )
 from segdepth.errors import ConfigError
+from segdepth.figures.registry import FIGURES, figures_from
 from segdepth.networks.bundled import bundled_network, check_bundled_on
 from segdepth.store.manifest import SUFFIX
-
-FIGURES = ("fig1_depth", "fig3_simulation", "fig4_smoothing", "fig5_weights", "fig6_confusion", "fig7_calibration")
 
 KNOWN_STRUCTURES = Path(__file__).resolve().parents[1] / "crystal" / "data"
 
@@ -223,10 +222,18 @@ class Layout:
 
     # figures and tables
 
-    def figure_evaluation(self, field: str) -> str:
-        """Folder of the evaluation that a figure shows; ``NONE`` without a block ``figures``, when no target asks."""
-        figures = self.config.figures
-        return f"results/evaluation/{figures.model}/{getattr(figures, field)}" if figures else "NONE"
+    def figure_evaluation(self, figure: str) -> str:
+        """Folder of the evaluation that a figure is drawn from.
+
+        Raises
+        ------
+        ConfigError
+            The configuration has no block ``figures``.
+        """
+        block = self.config.figures
+        if block is None:
+            raise ConfigError(f"results/figures/{figure}.png: config.yaml has no block figures, which names its data set")
+        return f"results/evaluation/{block.model}/{getattr(block, FIGURES[figure].dataset_field)}"
 
     def montage_shards(self) -> dict[str, str]:
         """The files of the montage's first shard; ``NONE`` without ``figures.montage_dataset``, when no target asks."""
@@ -286,12 +293,14 @@ class Layout:
         config, wanted = self.config, self.tabulated()
         wanted += [f"results/predictions/{name}" for name in config.predictions]
         wanted += [f"results/comparisons/{name}" for name in config.comparisons]
+        wanted += [f"results/figures/prediction_{name}.png" for name in config.predictions]
+        wanted += [f"results/figures/comparison_{name}.png" for name in config.comparisons]
         trained = [model for model, names in config.evaluations.items() if names and model != BUNDLED]
         wanted += [f"results/figures/training_{model}.png" for model in trained]
         if self.tabulated():
             wanted.append("results/tables/table1.csv")
         if config.figures:
-            wanted += [f"results/figures/{name}.png" for name in FIGURES]
+            wanted += [f"results/figures/{name}.png" for name in figures_from("evaluation")]
             wanted += ["results/figures/montage.png"] if config.figures.montage_dataset else []
         return wanted
 
