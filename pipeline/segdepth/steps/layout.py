@@ -232,7 +232,7 @@ class Layout:
         """
         block = self.config.figures
         if block is None:
-            raise ConfigError(f"results/figures/{figure}.png: config.yaml has no block figures, which names its data set")
+            raise ConfigError(f"results/figures/{figure}.png: config.yaml has no block figures, which names its data")
         return f"results/evaluation/{block.model}/{getattr(block, FIGURES[figure].dataset_field)}"
 
     def montage_shards(self) -> dict[str, str]:
