@@ -71,15 +71,17 @@ def test_a_folder_that_is_not_a_whole_network_is_refused(tmp_path, harm):
 
 def test_a_network_to_begin_with_is_known_by_its_card(tmp_path):
     folder = trained(tmp_path / "first")
-    check_pretrained_network("models.a.init_weights", folder, Architecture(base_channels=2))
+    check_pretrained_network("models.a.init_weights", folder, Architecture(base_channels=2), 11)
     with pytest.raises(
         ConfigError, match=r"models.a.init_weights: got .*first, which is binned with base_channels 2; .* 4"
     ):
-        check_pretrained_network("models.a.init_weights", folder, Architecture(base_channels=4))
+        check_pretrained_network("models.a.init_weights", folder, Architecture(base_channels=4), 11)
+    with pytest.raises(ConfigError, match=r"models.a.init_weights: .* tells 0 to 10 atoms; .* tells 0 to 20$"):
+        check_pretrained_network("models.a.init_weights", folder, Architecture(base_channels=2), 21)
     (folder / "network.json").write_text(json.dumps({"variant": "round", "base_channels": 2}))
     for place in (folder, tmp_path / "nowhere"):
         with pytest.raises(ConfigError, match="no trained network lies there"):
-            check_pretrained_network("models.a.init_weights", place, Architecture(base_channels=2))
+            check_pretrained_network("models.a.init_weights", place, Architecture(base_channels=2), 11)
 
 
 def test_one_training_may_follow_another_but_none_itself(tmp_path, monkeypatch):
@@ -96,6 +98,12 @@ def test_one_training_may_follow_another_but_none_itself(tmp_path, monkeypatch):
     other = config.models["b"].model_copy(update={"architecture": Architecture(base_channels=4)})
     with pytest.raises(ConfigError, match="base_channels 4; the network to be trained is binned with base_channels 2"):
         check_pretrained(config.model_copy(update={"models": config.models | {"b": other}}))
+    thick = config.labels["rings"].model_copy(update={"most_atoms": 20})
+    data = config.datasets["quick"].model_copy(update={"labels": "thick"})
+    update = {"labels": config.labels | {"thick": thick}, "datasets": config.datasets | {"thick": data}}
+    other = config.models["b"].model_copy(update={"datasets": ("thick",)})
+    with pytest.raises(ConfigError, match="models/b, which tells 0 to 20 atoms; .* tells 0 to 10"):
+        check_pretrained(config.model_copy(update=update | {"models": config.models | {"b": other}}))
 
 
 def test_a_folder_has_one_spelling(tmp_path, monkeypatch):
