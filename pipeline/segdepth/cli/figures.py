@@ -58,16 +58,6 @@ def plot_training(model: Annotated[Path, typer.Option(help="folder of the traine
     plot(model, out, code_hash("segdepth.figures.training_curve"))
 
 
-@app.command("tabulate-table1")
-def tabulate_table1(
-    evaluation: Annotated[list[Path], typer.Option(help="folder of an evaluation; repeat for more rows")], out: Out
-) -> None:
-    """Our networks beside the paper's Table I. Writes CSV and LaTeX."""
-    from segdepth.figures.table1 import tabulate
-
-    tabulate(evaluation, out, code_hash("segdepth.figures.table1"))
-
-
 @app.command("plot-benchmark")
 def plot_benchmark(
     evaluation: Annotated[list[Path], typer.Option(help="folder of an evaluation; repeat for up to four")],

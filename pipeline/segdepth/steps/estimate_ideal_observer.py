@@ -29,8 +29,7 @@ from segdepth.evaluation.results import IdealObserver
 from segdepth.seeds import hash64, structure_rng
 from segdepth.simulation.detector import electrons_per_pixel
 from segdepth.specimen.frame_facts import FrameFacts
-from segdepth.specimen.plan import read_plan
-from segdepth.steps.atoms_files import read_atoms
+from segdepth.steps.atoms_files import read_atoms, read_plan
 from segdepth.steps.stored_evaluation import write_ideal_observer
 from segdepth.store.manifest import check_whole, read_manifest, writing
 
