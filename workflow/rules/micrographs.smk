@@ -17,7 +17,7 @@ rule predict_micrograph:
         manifest="results/predictions/{prediction}.manifest.json",
     params:
         options=lambda w: micrograph_options(cfg.predictions[w.prediction]),
-        code=code_hash("segdepth.micrograph.predict"),
+        code=code_hash("predict"),
         drawing=code_hash("segdepth.figures.prediction"),
     log:
         "logs/predict_micrograph/{prediction}.log",
@@ -55,7 +55,7 @@ rule compare_micrograph:
         specimen=lambda w: cfg.datasets[cfg.comparisons[w.comparison].dataset].specimen,
         lattice_pm=lambda w: blocks_of(cfg.comparisons[w.comparison].dataset)["specimen"].lattice_pm,
         root_seed=cfg.root_seed,
-        code=code_hash("segdepth.micrograph.comparison"),
+        code=code_hash("compare-micrograph"),
         drawing=code_hash("segdepth.figures.comparison"),
     log:
         "logs/compare_micrograph/{comparison}.log",

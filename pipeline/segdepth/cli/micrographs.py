@@ -57,7 +57,7 @@ def predict(
         device=device,
         precision=precision,
         once=once,
-        code=code_hash("segdepth.micrograph.predict"),
+        code=code_hash("predict"),
         draw=draw_prediction,
     )
     for line in warnings:
@@ -119,7 +119,7 @@ def compare_micrograph(
         dose=dose,
         defocus_nm=defocus_nm,
         root_seed=root_seed,
-        code=code_hash("segdepth.micrograph.comparison"),
+        code=code_hash("compare-micrograph"),
         draw=draw_comparison,
     )
     for line in warnings:

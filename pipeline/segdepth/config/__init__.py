@@ -14,10 +14,8 @@ from segdepth.config.model import Architecture, Export, Model, Training
 from segdepth.config.reading import check_files, json_schema, load_config, read_yaml
 from segdepth.config.root import Config
 from segdepth.config.specimen import Specimen
-from segdepth.config.tables import CALIBRATION_NAMES, CHANGES, LIMIT_METRICS, METRIC_NAMES, Table, TableRow
-from segdepth.config.trainable import DatasetBlocks, check_trainable, join_blocks
 from segdepth.config.tables import ALL, CALIBRATION_NAMES, CHANGES, METRIC_NAMES, OBSERVER_METRICS, Table, TableRow
-from segdepth.config.trainable import DatasetBlocks, check_trainable
+from segdepth.config.trainable import DatasetBlocks, check_trainable, join_blocks
 from segdepth.config.validation import validate
 
 __all__ = [
