@@ -108,7 +108,7 @@ rule tabulate_table1:
         manifests=manifests(["results/tables/table1.csv", "results/tables/table1.tex"]),
     params:
         evaluations=lambda w, input: repeated("--evaluation", input.evaluations),
-        code=code_hash("segdepth.figures.table1"),
+        code=code_hash("tabulate-table1"),
     log:
         "logs/tabulate_table1/table1.log",
     conda:
@@ -125,8 +125,8 @@ rule tabulate_networks:
     input:
         evaluations=lambda w: ancient(table_evaluations(w.table)),
         models=lambda w: ancient(table_models(w.table)),
-        limits=lambda w: ancient(table_limits(w.table)),
-        manifests=lambda w: manifests(table_evaluations(w.table) + table_models(w.table) + table_limits(w.table)),
+        observers=lambda w: ancient(table_observers(w.table)),
+        manifests=lambda w: manifests(table_evaluations(w.table) + table_models(w.table) + table_observers(w.table)),
     output:
         csv=report(
             "results/tables/{table}.csv",
@@ -138,7 +138,7 @@ rule tabulate_networks:
         manifests=manifests(["results/tables/{table}.csv", "results/tables/{table}.md"]),
     params:
         table=lambda w: cfg.tables[w.table].as_json(),
-        code=code_hash("segdepth.figures.network_table"),
+        code=code_hash("tabulate-networks"),
     log:
         "logs/tabulate_networks/{table}.log",
     conda:
@@ -155,8 +155,8 @@ rule tabulate_networks:
 rule plot_benchmark:
     input:
         evaluations=lambda w: ancient(benchmark_evaluations(w.model)),
-        ideal_observer=lambda w: ancient(benchmark_limit(w.model)),
-        manifests=lambda w: manifests([*benchmark_evaluations(w.model), benchmark_limit(w.model)]),
+        ideal_observer=lambda w: ancient(benchmark_observer(w.model)),
+        manifests=lambda w: manifests([*benchmark_evaluations(w.model), benchmark_observer(w.model)]),
     output:
         png=report(
             "results/figures/benchmark_{model}.png",

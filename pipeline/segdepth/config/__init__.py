@@ -16,8 +16,6 @@ from segdepth.config.root import Config
 from segdepth.config.specimen import Specimen
 from segdepth.config.tables import ALL, CALIBRATION_NAMES, CHANGES, METRIC_NAMES, OBSERVER_METRICS, Table, TableRow
 from segdepth.config.trainable import DatasetBlocks, check_trainable, join_blocks
-from segdepth.config.tables import ALL, CALIBRATION_NAMES, CHANGES, METRIC_NAMES, OBSERVER_METRICS, Table, TableRow
-from segdepth.config.trainable import DatasetBlocks, check_trainable
 from segdepth.config.validation import validate
 
 __all__ = [

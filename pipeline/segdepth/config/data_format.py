@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from segdepth.config.fields import NETWORK_STRIDE
 from segdepth.config.imaging import Imaging
 from segdepth.config.labels import Labels
-from segdepth.config.fields import NETWORK_STRIDE
 
 PIXEL_TOLERANCE = 1e-6
 """Relative."""

@@ -71,8 +71,8 @@ class Progress(Callback):
 
 
 class Runs(Callback):
-    """One entry for each process that a training ran in, kept in its checkpoints: a training that goes on elsewhere adds
-    one.
+    """One entry for each process that a training ran in; kept in its checkpoints, so that a training that goes on
+    elsewhere adds an entry.
 
     An entry has the facts it is given (``commit``, ``versions``) and ``device``, ``processor``, ``threads``, ``epochs``
     (the first and the last that it finished) and ``seconds`` until the end of the last.

@@ -31,6 +31,7 @@ order (16 uses of 64 images teach those 64 for a while)."""
 POOL_BYTES = 500_000_000
 """A pool of large images is smaller."""
 
+
 class Batch(NamedTuple):
     """``noisy`` (n, 1, y, x) with vacuum = 1; on the label grid (n, y, x) ``depth``, ``weight`` and ``regions`` (atomic
     number of the element whose column's centre a pixel belongs to, 0 if none); ``importance`` (n,), how much each

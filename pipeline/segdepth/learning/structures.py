@@ -156,9 +156,7 @@ class StructureCache:
 
     def _read_maps(self, position: int) -> dict[str, Tensor]:
         _, store, _, row = self._places[position]
-        return {
-            name: torch.as_tensor(store[variable][row].values).to(self.device) for name, variable in MAPS.items()
-        }
+        return {name: torch.as_tensor(store[variable][row].values).to(self.device) for name, variable in MAPS.items()}
 
 
 def kept_bytes(device: torch.device) -> int:

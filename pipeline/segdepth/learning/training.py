@@ -183,7 +183,9 @@ def train_network(
 
     module.load_state_dict(read_checkpoint(checkpoints / "best.ckpt", module))
     network = module.network.to(where)  # Lightning leaves the network on the CPU
-    temperature = fit_temperature(*validation_logits(FlipAverage(network) if model.flip_average else network, validation))
+    temperature = fit_temperature(
+        *validation_logits(FlipAverage(network) if model.flip_average else network, validation)
+    )
     divide_logits(network, temperature)
     record = join_records((record_entry(*each.blocks[:2], root_seed) for each in training_sets), earlier_record)
     environment = {

@@ -36,10 +36,12 @@ def check_pretrained(config: Config) -> None:
         for folder, before in _chain(config, model):
             if before is None:
                 _check_place(key, folder)
-                check_pretrained_network(key, folder, model.architecture)
+                check_pretrained_network(key, folder, model.architecture, _classes(config, model))
                 _check_whole(key, folder)
             elif before.architecture != model.architecture:
                 raise ConfigError(_another(key, folder, before.architecture, model.architecture))
+            elif _classes(config, before) != _classes(config, model):
+                raise ConfigError(_other_classes(key, folder, _classes(config, before), _classes(config, model)))
             behind.append(folder.name)
             if before is not None and folder.name in behind[:-1]:
                 raise ConfigError(f"{key}: leads back to itself: {' <- '.join(behind)}")
@@ -59,9 +61,13 @@ def _chain(config: Config, model: Model) -> Iterator[tuple[Path, Model | None]]:
         model = before
 
 
+def _classes(config: Config, model: Model) -> int:
+    return config.labels[config.datasets[model.datasets[0]].labels].classes
+
+
 def _check_place(key: str, folder: Path) -> None:
-    """The folder is nothing that the workflow itself makes, by another name: Snakemake removes a job's old outputs before
-    it runs, and with them the weights to begin with."""
+    """The folder is nothing that the workflow itself makes, by another name: Snakemake removes a job's old outputs
+    before it runs, and with them the weights to begin with."""
     where = Path(os.path.abspath(folder))
     if where.parent == Path(os.path.abspath(TRAINED)) and folder.parent != TRAINED:
         raise ConfigError(f"{key}: got {str(folder)!r}; write {TRAINED / where.name}")
@@ -114,8 +120,9 @@ def _check_unseen(here: str, config: Config, model: Model, name: str) -> None:
             )
 
 
-def check_pretrained_network(key: str, folder: Path, architecture: Architecture) -> None:
-    """The network in ``folder`` is of this architecture, as its card says.
+def check_pretrained_network(key: str, folder: Path, architecture: Architecture, classes: int) -> None:
+    """The network in ``folder`` is of this architecture and has as many classes, as its card says. Pixels, labels and
+    crystal may be others: what a network has learnt of one crystal may help with the next.
 
     Raises
     ------
@@ -131,8 +138,14 @@ def check_pretrained_network(key: str, folder: Path, architecture: Architecture)
         ) from None
     if found != architecture:
         raise ConfigError(_another(key, folder, found, architecture))
+    if card.classes != classes:
+        raise ConfigError(_other_classes(key, folder, card.classes, classes))
 
 
 def _another(key: str, folder: Path, found: Architecture, wanted: Architecture) -> str:
     told = [f"{block.variant} with base_channels {block.base_channels}" for block in (found, wanted)]
     return f"{key}: got {folder}, which is {told[0]}; the network to be trained is {told[1]}"
+
+
+def _other_classes(key: str, folder: Path, found: int, wanted: int) -> str:
+    return f"{key}: got {folder}, which tells 0 to {found - 1} atoms; the network to be trained tells 0 to {wanted - 1}"
