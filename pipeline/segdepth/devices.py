@@ -1,4 +1,4 @@
-"""``device: auto``: a GPU where there is one, else the CPU. Knows nothing of what runs there."""
+"""``device: auto``: a GPU where there is one, else the CPU."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import typer
 
 from segdepth.cli.app import app
 from segdepth.cli.options import BlockText, BlockTexts, Device, Name, Out, Paths, Seed, read_block
-from segdepth.config import Dataset, Imaging, Labels, Model, Specimen
+from segdepth.config import Dataset, Imaging, Labels, Model, Specimen, join_blocks
 from segdepth.store.code import code_hash
 
 
@@ -31,20 +31,19 @@ def train_model(
 ) -> None:
     """Train a network on freshly formed images; resumes where it was stopped. Several data sets are given one after
     the other: their blocks in the same order, and their shards behind each other."""
-    from segdepth.learning.training import train_model as job
-    from segdepth.learning.training_sets import join_training_sets
+    from segdepth.steps.train_model import train_model as job
 
-    blocks = ((Dataset, dataset), (Specimen, specimen), (Imaging, imaging), (Labels, labels))
+    kinds = ((Dataset, dataset), (Specimen, specimen), (Imaging, imaging), (Labels, labels))
     job(
+        read_block(Model, model),
+        join_blocks(*([read_block(kind, text) for text in texts] for kind, texts in kinds)),
+        waves,
+        depth,
+        out,
         name=name,
-        model=read_block(Model, model),
-        training_sets=join_training_sets(
-            *([read_block(kind, text) for text in texts] for kind, texts in blocks), waves, depth
-        ),
         root_seed=root_seed,
-        out=out,
         checkpoints=checkpoints,
-        code=code_hash("segdepth.learning.training"),
+        code=code_hash("train-model"),
         device=device,
         threads=threads,
     )

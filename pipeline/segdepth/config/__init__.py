@@ -15,7 +15,7 @@ from segdepth.config.reading import check_files, json_schema, load_config, read_
 from segdepth.config.root import Config
 from segdepth.config.specimen import Specimen
 from segdepth.config.tables import ALL, CALIBRATION_NAMES, CHANGES, METRIC_NAMES, OBSERVER_METRICS, Table, TableRow
-from segdepth.config.trainable import DatasetBlocks, check_trainable
+from segdepth.config.trainable import DatasetBlocks, check_trainable, join_blocks
 from segdepth.config.validation import validate
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "check_files",
     "check_trainable",
     "check_whole_pixels",
+    "join_blocks",
     "json_schema",
     "load_config",
     "read_yaml",

@@ -1,7 +1,7 @@
-"""A trained network in the form that predicts fastest: batch norms fused with their convolutions, bfloat16 where it is fast.
+"""A trained network in the form that predicts fastest: batch norms fused with convolutions, bfloat16 where it is fast.
 
-What it gives differs from the trained network by rounding alone (bfloat16: mostly below
-1 % of a probability); evaluations use the network as it was trained, in float32.
+What it gives differs from the trained network by rounding alone (bfloat16: mostly below 1 % of a probability);
+evaluations use the network as it was trained, in float32.
 """
 
 from __future__ import annotations
