@@ -276,7 +276,7 @@ class Layout:
 
     @cached_property
     def _study(self) -> dict[str, Beam | Imaging]:
-        from segdepth.simulation.convergence.limits import check_study  # brings torch: only where it is asked for
+        from segdepth.simulation.convergence.checks import check_study  # brings torch: only where it is asked for
 
         study = self.config.convergence
         if study is None:
