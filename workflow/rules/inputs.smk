@@ -26,6 +26,8 @@ def asked(method):
 
 layout = Layout(cfg)
 as_json = layout.as_json
+crystal_of = layout.crystal_of
+structure_file = layout.structure_file
 plan_of = layout.plan_of
 atoms_shards = layout.atoms_shards
 wave_shards = layout.wave_shards
@@ -44,7 +46,7 @@ micrograph_input = layout.micrograph_input
 micrograph_options = layout.micrograph_options
 comparison_waves = layout.comparison_waves
 comparison_options = layout.comparison_options
-figure_evaluation = layout.figure_evaluation
+figure_evaluation = asked(layout.figure_evaluation)
 montage_shards = layout.montage_shards
 tabulated = layout.tabulated
 table_evaluations = layout.table_evaluations

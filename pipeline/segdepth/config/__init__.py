@@ -9,7 +9,7 @@ from segdepth.config.fields import BUNDLED, NAME_PATTERN, NETWORK_STRIDE, PAPER_
 from segdepth.config.figures import Figures
 from segdepth.config.imaging import DefocusSteps, Imaging
 from segdepth.config.labels import Labels
-from segdepth.config.micrograph import Comparison, Micrograph, Prediction
+from segdepth.config.micrograph import Comparison, ComparisonOptions, Micrograph, Prediction, PredictionOptions, Reading
 from segdepth.config.model import Architecture, Export, Model, Training
 from segdepth.config.reading import check_files, json_schema, load_config, read_yaml
 from segdepth.config.root import Config
@@ -27,6 +27,7 @@ __all__ = [
     "CALIBRATION_NAMES",
     "CHANGES",
     "Comparison",
+    "ComparisonOptions",
     "Config",
     "Convergence",
     "CrystalBlock",
@@ -45,6 +46,8 @@ __all__ = [
     "OBSERVER_METRICS",
     "PAPER_PIXEL_PM",
     "Prediction",
+    "PredictionOptions",
+    "Reading",
     "Specimen",
     "Splits",
     "Table",

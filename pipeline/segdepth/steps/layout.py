@@ -9,13 +9,27 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from pathlib import Path
 
-from segdepth.config import BUNDLED, Beam, Block, Comparison, Config, Dataset, Imaging, Labels, Prediction, Specimen
+from segdepth.config import (
+    BUNDLED,
+    Beam,
+    Block,
+    Comparison,
+    Config,
+    CrystalBlock,
+    Dataset,
+    Imaging,
+    Labels,
+    Prediction,
+    Specimen,
+)
 from segdepth.errors import ConfigError
+from segdepth.figures.registry import FIGURES, figures_from
 from segdepth.networks.bundled import bundled_network, check_bundled_on
 from segdepth.store.manifest import SUFFIX
 
-FIGURES = ("fig1_depth", "fig3_simulation", "fig4_smoothing", "fig5_weights", "fig6_confusion", "fig7_calibration")
+KNOWN_STRUCTURES = Path(__file__).resolve().parents[1] / "crystal" / "data"
 
 BENCHMARKS = ("benchmark_smooth", "benchmark_rough")
 """Data sets of the benchmark's figure; it shows the ideal observer of the last one."""
@@ -78,7 +92,15 @@ class Layout:
         d = self.config.datasets[dataset]
         return self._all_shards(f"data/depth/{d.specimen}/{d.labels}", d.specimen, ".zarr")
 
-    # data sets and structures
+    # crystals, data sets and structures
+
+    def crystal_of(self, specimen: str) -> CrystalBlock:
+        return self.config.crystals[self.config.specimens[specimen].crystal]
+
+    def structure_file(self, specimen: str) -> list[str]:
+        """The file that a specimen's crystal is read from; none where its structure comes with the package."""
+        structure = self.crystal_of(specimen).structure
+        return [] if (KNOWN_STRUCTURES / f"{structure}.json").is_file() else [structure]
 
     def blocks_of(self, dataset: str) -> dict[str, Dataset | Specimen | Imaging | Labels]:
         """The data set's blocks by kind."""
@@ -200,10 +222,18 @@ class Layout:
 
     # figures and tables
 
-    def figure_evaluation(self, field: str) -> str:
-        """Folder of the evaluation that a figure shows; ``NONE`` without a block ``figures``, when no target asks."""
-        figures = self.config.figures
-        return f"results/evaluation/{figures.model}/{getattr(figures, field)}" if figures else "NONE"
+    def figure_evaluation(self, figure: str) -> str:
+        """Folder of the evaluation that a figure is drawn from.
+
+        Raises
+        ------
+        ConfigError
+            The configuration has no block ``figures``.
+        """
+        block = self.config.figures
+        if block is None:
+            raise ConfigError(f"results/figures/{figure}.png: config.yaml has no block figures, which names its data")
+        return f"results/evaluation/{block.model}/{getattr(block, FIGURES[figure].dataset_field)}"
 
     def montage_shards(self) -> dict[str, str]:
         """The files of the montage's first shard; ``NONE`` without ``figures.montage_dataset``, when no target asks."""
@@ -263,12 +293,14 @@ class Layout:
         config, wanted = self.config, self.tabulated()
         wanted += [f"results/predictions/{name}" for name in config.predictions]
         wanted += [f"results/comparisons/{name}" for name in config.comparisons]
+        wanted += [f"results/figures/prediction_{name}.png" for name in config.predictions]
+        wanted += [f"results/figures/comparison_{name}.png" for name in config.comparisons]
         trained = [model for model, names in config.evaluations.items() if names and model != BUNDLED]
         wanted += [f"results/figures/training_{model}.png" for model in trained]
         if self.tabulated():
             wanted.append("results/tables/table1.csv")
         if config.figures:
-            wanted += [f"results/figures/{name}.png" for name in FIGURES]
+            wanted += [f"results/figures/{name}.png" for name in figures_from("evaluation")]
             wanted += ["results/figures/montage.png"] if config.figures.montage_dataset else []
         return wanted
 
