@@ -262,9 +262,10 @@ class Layout:
         rows = self.config.tables[name].rows
         return distinct(f"results/models/{model}" for row in rows for model in row.models if model != BUNDLED)
 
-    def table_limits(self, name: str) -> list[str]:
+    def table_observers(self, name: str) -> list[str]:
+        """Ideal observers that a table shows."""
         rows = self.config.tables[name].rows
-        return distinct(f"results/ideal_observer/{row.limit}" for row in rows if row.limit)
+        return distinct(f"results/ideal_observer/{row.ideal_observer}" for row in rows if row.ideal_observer)
 
     def benchmark_datasets(self, model: str) -> tuple[str, ...]:
         """The data sets of a network's benchmark figure.
@@ -285,7 +286,7 @@ class Layout:
     def benchmark_evaluations(self, model: str) -> list[str]:
         return [f"results/evaluation/{model}/{name}" for name in self.benchmark_datasets(model)]
 
-    def benchmark_limit(self, model: str) -> str:
+    def benchmark_observer(self, model: str) -> str:
         return f"results/ideal_observer/{self.benchmark_datasets(model)[-1]}"
 
     def targets(self) -> list[str]:
