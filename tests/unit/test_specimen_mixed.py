@@ -80,7 +80,7 @@ def test_columns_count_their_heaviest_atoms(zone, seed, index):
     atoms, _ = planned(block, crystal, index, seed)
     table = column_table(atoms, 0, block.cell_pm).set_index("column")
     column, kinds = atoms.get_array("column"), {c.label: c for c in crystal.columns}
-    labels = {SR: "Sr-O" if zone == "110" else "Sr", TI: "Ti" if zone == "110" else "Ti-O", O: "O"}
+    labels = {SR: "Sr-O" if zone == "110" else "Sr", TI: "Ti" if zone == "110" else "Ti-O", OX: "O"}
     for one in np.unique(column):
         mine = atoms[column == one]
         heavy = mine.numbers.max()
