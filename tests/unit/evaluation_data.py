@@ -53,7 +53,7 @@ def build_model(out: Path, trained_on=(), specimen="w", **changes) -> Path:
     notes = {"training_structures": [{"specimen": specimen, "root_seed": 0, "indices": list(trained_on)}]}
     with writing(out, command="train-model", code="c", parameters={}, notes=notes) as partial:
         partial.mkdir()
-        save_network(UNet(card["base_channels"], card["variant"]), NetworkCard(**card), partial)
+        save_network(UNet(card["base_channels"], card["variant"], card["classes"]), NetworkCard(**card), partial)
     return out
 
 
