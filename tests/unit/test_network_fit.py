@@ -14,11 +14,13 @@ from segdepth.networks.training_record import join_records, record_entry, struct
 DATASET = Dataset(
     specimen="s", beam="b", imaging="i", labels="l", splits={"test": 0.3, "validation": 0.1, "train": 0.5}
 )
-SPECIMEN = Specimen(structures=100)
+SPECIMEN = Specimen(crystal="c", structures=100)
+LABELS = Labels(core_radius_pm={"Sr": 85, "O": 64}, outer_radius_pm={"Sr": 120, "O": 90})
+SMALL = LABELS.model_copy(update={"core_radius_pm": {"Sr": 80.0, "O": 64.0}})
 ENTRY = record_entry(DATASET, SPECIMEN, 3)
 CRYSTAL = {"formula": "SrTiO3", "zone_axis": [0, 0, 1], "x_axis": [1, 0, 0], "periods_pm": [390.5, 390.5, 390.5]}
 CARD = NetworkCard(
-    "binned", 4, 11, 21.0, 21.0, 5411.0, 2.5, Labels().model_dump(mode="json"), crystal=CRYSTAL,
+    "binned", 4, 11, 21.0, 21.0, 5411.0, 2.5, LABELS.model_dump(mode="json"), crystal=CRYSTAL,
     training_record=[ENTRY],
 )  # fmt: skip
 
@@ -50,7 +52,7 @@ def test_a_record_of_another_version_is_refused(record):
         ({"image_pixel_pm": 20.0}, "the image pixel is 20 pm, not 21 pm"),
         ({"label_pixel_pm": 22.0}, "the label pixel is 22 pm, not 21 pm"),
         ({"image_pixels": 100}, "images have 100 pixels a side, not a multiple of 64"),
-        ({"labels": Labels(core_radius_pm={"Ce": 80, "O": 64})}, "the labels are others: core_radius_pm is"),
+        ({"labels": SMALL}, "the labels are others: (core|atom)_radius_pm is"),
         ({"classes": 21}, "depths are 0 to 20 atoms, not 0 to 10"),
         ({"crystal": CRYSTAL | {"formula": "BaTiO3"}}, "the crystal's formula is BaTiO3, not SrTiO3"),
         ({"crystal": CRYSTAL | {"zone_axis": (1, 1, 0)}}, r"zone_axis is \[1, 1, 0\], not \[0, 0, 1\]"),
@@ -63,7 +65,7 @@ def test_data_that_do_not_fit_are_told_in_one_line(data, says):
 
 
 def test_what_is_not_known_fits():
-    data = {"image_pixel_pm": 21.0, "labels": Labels(), "classes": 11, "image_pixels": 128}
+    data = {"image_pixel_pm": 21.0, "labels": LABELS, "classes": 11, "image_pixels": 128}
     strained = CRYSTAL | {"zone_axis": (0, 0, 1), "periods_pm": (395.0, 386.0, 390.5)}
     for known in ({}, data, data | {"crystal": CRYSTAL}, {"crystal": strained}, {"crystal": {}}):
         check_network_fits(CARD, DataFormat(**known), network="n", name="data")

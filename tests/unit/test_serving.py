@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from segdepth.config import Labels
 from segdepth.errors import ConfigError
 from segdepth.networks.architectures import make_network
 from segdepth.networks.card import NetworkCard
@@ -69,7 +68,7 @@ def test_bfloat16_rounds_and_float32_does_not():
 
 def test_a_stream_of_counts_is_binned_exactly():
     network = trained("space_to_depth")
-    card = NetworkCard("space_to_depth", 4, CLASSES, PIXEL, PIXEL, 128 * PIXEL, 2.5, Labels().model_dump(mode="json"))
+    card = NetworkCard("space_to_depth", 4, CLASSES, PIXEL, PIXEL, 128 * PIXEL, 2.5, {})
     rng = np.random.default_rng(0)
     counts = rng.poisson(2.5, (2, 512, 256)).astype(np.uint8)
     depth, confidence = depth_of_counts(ServedNetwork(network, "float32"), card, counts, PIXEL / 4, 2.5)

@@ -26,6 +26,8 @@ def asked(method):
 
 layout = Layout(cfg)
 as_json = layout.as_json
+crystal_of = layout.crystal_of
+structure_file = layout.structure_file
 plan_of = layout.plan_of
 atoms_shards = layout.atoms_shards
 wave_shards = layout.wave_shards
@@ -49,9 +51,9 @@ montage_shards = layout.montage_shards
 tabulated = layout.tabulated
 table_evaluations = layout.table_evaluations
 table_models = layout.table_models
-table_limits = layout.table_limits
+table_observers = layout.table_observers
 benchmark_evaluations = asked(layout.benchmark_evaluations)
-benchmark_limit = asked(layout.benchmark_limit)
+benchmark_observer = asked(layout.benchmark_observer)
 study_blocks = asked(layout.study_blocks)
 study_atoms = asked(layout.study_atoms)
 targets = layout.targets

@@ -14,11 +14,11 @@ rule study_convergence:
         ),
         manifest=manifests(["results/tables/study_convergence.csv"]),
     params:
-        beam=lambda w: study_blocks()["beam"].as_json(),
-        imaging=lambda w: study_blocks()["imaging"].as_json(),
+        beam=lambda w: as_json(study_blocks()["beam"]),
+        imaging=lambda w: as_json(study_blocks()["imaging"]),
         structures=lambda w: repeated("--structure", cfg.convergence.structures),
         phonons=lambda w: cfg.convergence.phonons,
-        code=code_hash("segdepth.steps.study_convergence"),
+        code=code_hash("study-convergence"),
     log:
         "logs/study_convergence/study_convergence.log",
     benchmark:

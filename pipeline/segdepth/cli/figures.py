@@ -54,16 +54,6 @@ def plot_training(model: Annotated[Path, typer.Option(help="folder of the traine
     step(model, out, code=code_hash("plot-training"))
 
 
-@app.command("tabulate-table1")
-def tabulate_table1(
-    evaluation: Annotated[list[Path], typer.Option(help="folder of an evaluation; repeat for more rows")], out: Out
-) -> None:
-    """Our networks beside the paper's Table I. Writes CSV and LaTeX."""
-    from segdepth.figures.table1 import tabulate
-
-    tabulate(evaluation, out, code_hash("segdepth.figures.table1"))
-
-
 @app.command("plot-benchmark")
 def plot_benchmark(
     evaluation: Annotated[list[Path], typer.Option(help="folder of an evaluation; repeat for up to four")],

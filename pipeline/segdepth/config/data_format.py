@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from segdepth.config.blocks import Labels
 from segdepth.config.fields import NETWORK_STRIDE
+from segdepth.config.imaging import Imaging
+from segdepth.config.labels import Labels
 
 PIXEL_TOLERANCE = 1e-6
 """Relative."""
@@ -36,6 +37,12 @@ class DataFormat:
     classes: int | None = None
     crystal: Mapping[str, Any] | None = None
 
+    @classmethod
+    def of(cls, imaging: Imaging, labels: Labels, field_pm: float | None = None) -> DataFormat:
+        """As the blocks of a data set tell; the crystal is left open."""
+        pixels = None if field_pm is None else round(field_pm / imaging.pixel_pm)
+        return cls(imaging.pixel_pm, labels.pixel_pm, pixels, labels, labels.classes)
+
     def difference(self, network: DataFormat) -> str | None:
         """Why a network of that format cannot be used on data of this one, in one line; None where it can."""
         for what in ("image", "label"):
@@ -44,9 +51,9 @@ class DataFormat:
                 return f"the {what} pixel is {got:.6g} pm, not {wanted:.6g} pm"
         if self.classes is not None and network.classes is not None and self.classes != network.classes:
             return f"depths are 0 to {self.classes - 1} atoms, not 0 to {network.classes - 1}"
-        if self.labels is not None and network.labels is not None:
-            if told := self.labels.difference(network.labels):
-                return f"the labels are others: {told}"
+        known = self.labels is not None and network.labels is not None
+        if known and (told := self.labels.difference(network.labels)):
+            return f"the labels are others: {told}"
         if told := _crystals_differ(self.crystal or {}, network.crystal or {}):
             return told
         if self.image_pixels is not None and self.image_pixels % NETWORK_STRIDE:

@@ -11,6 +11,7 @@ from segdepth.config.beam import Beam
 from segdepth.config.block import Block
 from segdepth.config.convergence import Convergence
 from segdepth.config.crystal import CrystalBlock
+from segdepth.config.data_format import DataFormat
 from segdepth.config.dataset import Dataset
 from segdepth.config.fields import BUNDLED, NETWORK_STRIDE, Count, Name, check_whole_pixels
 from segdepth.config.figures import Figures
@@ -204,16 +205,10 @@ class Config(Block):
         self._check_unseen(here, model, name)
 
     def _check_reads(self, here: str, model: str, name: str) -> None:
-        learnt, measured = self.datasets[self.models[model].datasets[0]], self.datasets[name]
-        for section, kind in (("imaging", "image"), ("labels", "label")):
-            blocks = getattr(self, section)
-            mine, other = blocks[getattr(learnt, section)].pixel_pm, blocks[getattr(measured, section)].pixel_pm
-            if abs(mine - other) > 1e-6 * mine:
-                raise ValueError(
-                    f"{here}: the {kind} pixel of {name!r} is {other:g} pm; {model!r} is trained at {mine:g} pm"
-                )
-        if difference := self.labels[measured.labels].difference(self.labels[learnt.labels]):
-            raise ValueError(f"{here}: the labels of {name!r} are not those that {model!r} learns from: {difference}")
+        trained, measured = (self.datasets[each] for each in (self.models[model].datasets[0], name))
+        formats = [DataFormat.of(self.imaging[each.imaging], self.labels[each.labels]) for each in (measured, trained)]
+        if difference := formats[0].difference(formats[1]):
+            raise ValueError(f"{here}: data set {name!r} does not fit the network {model!r}: {difference}")
 
     def _check_unseen(self, here: str, model: str, name: str) -> None:
         if model == BUNDLED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -63,13 +64,13 @@ class TestImages:
         self.structures = sorted(set(structures))
         self._shards = _belonging(images, depth, self.structures)
         picture, truth = self._shards[0]
-        self.pixel_pm, self.label_pixel_pm = float(picture.attrs["pixel_pm"]), float(truth.attrs["pixel_pm"])
-        self.field_pm, self.pixels = float(truth.attrs["field_pm"]), picture.sizes["x"]
+        self.pixel_pm, self.label_pixel_pm = float(_attribute(picture, "pixel_pm")), float(_attribute(truth, "pixel_pm"))
+        self.field_pm, self.pixels = float(_attribute(truth, "field_pm")), picture.sizes["x"]
         self.defocus_nm = _defocus_nm(picture)
-        self.detection_efficiency = float(picture.attrs["detection_efficiency"])
-        self.specimen, self.root_seed = str(truth.attrs["specimen"]), int(truth.attrs["root_seed"])
-        self.crystal = Crystal.from_dict(json.loads(truth.attrs["crystal"]))
-        self.labels = Labels.model_validate_json(truth.attrs["labels"])
+        self.detection_efficiency = float(_attribute(picture, "detection_efficiency"))
+        self.specimen, self.root_seed = str(_attribute(truth, "specimen")), int(_attribute(truth, "root_seed"))
+        self.crystal = Crystal.from_dict(json.loads(_attribute(truth, "crystal")))
+        self.labels = Labels.model_validate_json(_attribute(truth, "labels"))
 
     @property
     def format(self) -> DataFormat:
@@ -132,6 +133,12 @@ def _belonging(
     return shards
 
 
+def _attribute(store: xr.Dataset, key: str) -> Any:
+    if key not in store.attrs:
+        raise StoreError(f"{_name(store)}: does not tell its {key}, which an evaluation needs")
+    return store.attrs[key]
+
+
 def _name(store: xr.Dataset) -> str:
     """Where a shard was read from."""
     return str(store.encoding.get("source", store.attrs.get("title", "a shard")))
@@ -146,19 +153,19 @@ def _facts(picture: xr.Dataset, truth: xr.Dataset) -> tuple:
     defocus = np.atleast_2d(picture["defocus_nm"].values)
     if not np.allclose(defocus, defocus[0]):
         raise StoreError(f"{_name(picture)}: its structures have different defocus values")
-    field = float(truth.attrs["field_pm"])
-    if abs(field - float(picture.attrs["field_pm"])) > 1e-6 * field:
+    field = float(_attribute(truth, "field_pm"))
+    if abs(field - float(_attribute(picture, "field_pm"))) > 1e-6 * field:
         raise StoreError(
             f"{_name(picture)}: its field is {picture.attrs['field_pm']:g} pm, that of the depth maps {field:g} pm"
         )
     for key in ("specimen", "root_seed"):
-        if picture.attrs[key] != truth.attrs[key]:
+        if _attribute(picture, key) != _attribute(truth, key):
             raise StoreError(
-                f"{_name(picture)} and {_name(truth)}: are of another {key} ({picture.attrs[key]} and "
-                f"{truth.attrs[key]})"
+                f"{_name(picture)} and {_name(truth)}: are of another {key} ({_attribute(picture, key)} and "
+                f"{_attribute(truth, key)})"
             )
-    pixels = float(picture.attrs["pixel_pm"]), float(truth.attrs["pixel_pm"])
-    given = tuple(json.dumps(json.loads(truth.attrs[key]), sort_keys=True) for key in ("labels", "crystal"))
-    counted = float(picture.attrs["detection_efficiency"])
-    owner = truth.attrs["specimen"], int(truth.attrs["root_seed"])
+    pixels = float(_attribute(picture, "pixel_pm")), float(_attribute(truth, "pixel_pm"))
+    given = tuple(json.dumps(json.loads(_attribute(truth, key)), sort_keys=True) for key in ("labels", "crystal"))
+    counted = float(_attribute(picture, "detection_efficiency"))
+    owner = _attribute(truth, "specimen"), int(_attribute(truth, "root_seed"))
     return (*pixels, field, picture.sizes["x"], _defocus_nm(picture), counted, *owner, *given)

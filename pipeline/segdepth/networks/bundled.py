@@ -69,10 +69,7 @@ def check_bundled_on(config: Config, here: str, name: str) -> None:
     if card is None:
         return  # whoever needs the network is told that there is none
     dataset = config.datasets[name]
-    labels = config.labels[dataset.labels]
-    data = DataFormat(
-        image_pixel_pm=config.imaging[dataset.imaging].pixel_pm, label_pixel_pm=labels.pixel_pm, labels=labels
-    )
+    data = DataFormat.of(config.imaging[dataset.imaging], config.labels[dataset.labels])
     check_network_fits(card, data, network=repr(BUNDLED), name=f"{here}: data set {name!r}")
     _check_unseen(config, here, name, card)
 

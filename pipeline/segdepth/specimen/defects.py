@@ -60,8 +60,8 @@ def vacant(
 
     Parameters
     ----------
-    concerned, distance_pm, draw : one value an atom: whether it may be missing at all; its column's distance d below the
-        surface line; a number in [0, 1).
+    concerned, distance_pm, draw : one value an atom: whether it may be missing at all; its column's distance d
+        below the surface line; a number in [0, 1).
     fraction, enrichment : p far from the surface, and how many times more at it.
     """
     chance = fraction * (1 + (enrichment - 1) * np.exp(-np.maximum(distance_pm, 0) / reach_pm))

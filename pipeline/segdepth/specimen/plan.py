@@ -8,7 +8,8 @@ Columns of ``plan.csv``:
 ``bulk_atoms``, ``surface_atoms`` (thickness in atoms a column, far from the surface and at it),
 ``decay_pm`` (1/e length of the thinning on the entrance face), ``exit_fraction`` (the exit face's share of the
 thinning), ``vacuum_fraction`` (share of the field above the surface's mean line),
-``origin_x_pm``, ``origin_y_pm`` (a corner of a projected cell, in the simulated cell), ``entrance_phase`` (height of the first plane in periods),
+``origin_x_pm``, ``origin_y_pm`` (a corner of a projected cell, in the simulated cell),
+``entrance_phase`` (height of the first plane in periods),
 ``corner_radius_pm`` (rounding of the surface line), ``exit_decay_pm`` (1/e length on the exit face; ``decay_pm`` where
 the block has no ``exit_decay_nm``), ``termination`` (cut, or an element),
 ``vacancy_fraction`` (share of the vacancy element's sites missing, far from the surface),
@@ -31,6 +32,7 @@ from segdepth.crystal import Crystal
 from segdepth.errors import StoreError
 from segdepth.seeds import hash64, structure_rng, structure_seed
 from segdepth.splits import split_position
+
 
 def _spread(index: int, offset: int) -> float:
     """Evenly spread numbers in [0, 1): also a small test set then has thin and thick structures.

@@ -158,9 +158,7 @@ class _Placed:
     z_pm: np.ndarray
 
 
-def _placed(
-    sites: Sites, columns: Columns, offset: np.ndarray, per_period: np.ndarray, crystal: Crystal
-) -> _Placed:
+def _placed(sites: Sites, columns: Columns, offset: np.ndarray, per_period: np.ndarray, crystal: Crystal) -> _Placed:
     """The atoms on the sites: all counted ones first, then the lighter ones of mixed columns."""
     first, last = sites
     count, period_z = last - first, crystal.periods_pm[2]

@@ -9,12 +9,27 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from pathlib import Path
 
-from segdepth.config import BUNDLED, Beam, Block, Comparison, Config, Dataset, Imaging, Labels, Prediction, Specimen
+from segdepth.config import (
+    BUNDLED,
+    Beam,
+    Block,
+    Comparison,
+    Config,
+    CrystalBlock,
+    Dataset,
+    Imaging,
+    Labels,
+    Prediction,
+    Specimen,
+)
 from segdepth.errors import ConfigError
 from segdepth.figures.registry import FIGURES, figures_from
 from segdepth.networks.bundled import bundled_network, check_bundled_on
 from segdepth.store.manifest import SUFFIX
+
+KNOWN_STRUCTURES = Path(__file__).resolve().parents[1] / "crystal" / "data"
 
 BENCHMARKS = ("benchmark_smooth", "benchmark_rough")
 """Data sets of the benchmark's figure; it shows the ideal observer of the last one."""
@@ -77,7 +92,15 @@ class Layout:
         d = self.config.datasets[dataset]
         return self._all_shards(f"data/depth/{d.specimen}/{d.labels}", d.specimen, ".zarr")
 
-    # data sets and structures
+    # crystals, data sets and structures
+
+    def crystal_of(self, specimen: str) -> CrystalBlock:
+        return self.config.crystals[self.config.specimens[specimen].crystal]
+
+    def structure_file(self, specimen: str) -> list[str]:
+        """The file that a specimen's crystal is read from; none where its structure comes with the package."""
+        structure = self.crystal_of(specimen).structure
+        return [] if (KNOWN_STRUCTURES / f"{structure}.json").is_file() else [structure]
 
     def blocks_of(self, dataset: str) -> dict[str, Dataset | Specimen | Imaging | Labels]:
         """The data set's blocks by kind."""
@@ -209,7 +232,7 @@ class Layout:
         """
         block = self.config.figures
         if block is None:
-            raise ConfigError(f"results/figures/{figure}.png: config.yaml has no block figures, which names its data set")
+            raise ConfigError(f"results/figures/{figure}.png: config.yaml has no block figures, which names its data")
         return f"results/evaluation/{block.model}/{getattr(block, FIGURES[figure].dataset_field)}"
 
     def montage_shards(self) -> dict[str, str]:
@@ -239,9 +262,10 @@ class Layout:
         rows = self.config.tables[name].rows
         return distinct(f"results/models/{model}" for row in rows for model in row.models if model != BUNDLED)
 
-    def table_limits(self, name: str) -> list[str]:
+    def table_observers(self, name: str) -> list[str]:
+        """Ideal observers that a table shows."""
         rows = self.config.tables[name].rows
-        return distinct(f"results/ideal_observer/{row.limit}" for row in rows if row.limit)
+        return distinct(f"results/ideal_observer/{row.ideal_observer}" for row in rows if row.ideal_observer)
 
     def benchmark_datasets(self, model: str) -> tuple[str, ...]:
         """The data sets of a network's benchmark figure.
@@ -262,7 +286,7 @@ class Layout:
     def benchmark_evaluations(self, model: str) -> list[str]:
         return [f"results/evaluation/{model}/{name}" for name in self.benchmark_datasets(model)]
 
-    def benchmark_limit(self, model: str) -> str:
+    def benchmark_observer(self, model: str) -> str:
         return f"results/ideal_observer/{self.benchmark_datasets(model)[-1]}"
 
     def targets(self) -> list[str]:
@@ -285,7 +309,7 @@ class Layout:
 
     @cached_property
     def _study(self) -> dict[str, Beam | Imaging]:
-        from segdepth.simulation.convergence.limits import check_study  # brings torch: only where it is asked for
+        from segdepth.simulation.convergence.checks import check_study  # brings torch: only where it is asked for
 
         study = self.config.convergence
         if study is None:

@@ -49,7 +49,7 @@ def read_evaluation(folder: str | Path, *, examples: bool = False, columns: bool
     """
     tables = [name for name in EVALUATION_TABLES if columns or name != "columns"]
     found = _read(folder, "evaluate-model", FACTS, tables)
-    return Evaluation(**found, examples=_open_examples(Path(folder) / EXAMPLES) if examples else None)
+    return Evaluation(**found, examples=open_zarr(folder, "evaluate-model", part=EXAMPLES) if examples else None)
 
 
 def read_ideal_observer(folder: str | Path, *, columns: bool = False) -> IdealObserver:

@@ -1,11 +1,9 @@
-"""Where a training begins that does not begin at random: a network that was trained before, ``models.*.init_weights``.
-
-Asked by the workflow before any job, and by the training. Knows nothing of weights, and does not import PyTorch.
+"""Trainings that begin with the weights of a trained network, ``models.*.init_weights``: checked before any job by the
+workflow, and by the training. Does not import PyTorch.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,16 +11,20 @@ from pathlib import Path
 from segdepth.config import Architecture, Config, Model
 from segdepth.errors import ConfigError, StoreError
 from segdepth.networks.bundled import bundled_folder
+from segdepth.networks.card import read_card
 from segdepth.networks.training_record import read_training_record, structures_seen
 from segdepth.store.manifest import check_whole
+
+MADE_BY = ("train-model", "export-model")
+"""The commands that write a network's folder."""
 
 TRAINED = Path("results/models")
 """Where the workflow puts the networks that it trains, each under its name."""
 
 
 def check_pretrained(config: Config) -> None:
-    """Networks that trainings begin with are whole and lie there, or are trained on the way; they are of the same
-    architecture, and have not learnt what the network that begins with them is to be measured on.
+    """Networks that trainings begin with are there and whole, or are trained on the way; they are of the same
+    architecture, and were not trained on what the new network is to be measured on.
 
     Raises
     ------
@@ -34,13 +36,15 @@ def check_pretrained(config: Config) -> None:
         for folder, before in _chain(config, model):
             if before is None:
                 _check_place(key, folder)
-                check_pretrained_network(key, folder, model.architecture)
+                check_pretrained_network(key, folder, model.architecture, _classes(config, model))
                 _check_whole(key, folder)
             elif before.architecture != model.architecture:
                 raise ConfigError(_another(key, folder, before.architecture, model.architecture))
+            elif _classes(config, before) != _classes(config, model):
+                raise ConfigError(_other_classes(key, folder, _classes(config, before), _classes(config, model)))
             behind.append(folder.name)
             if before is not None and folder.name in behind[:-1]:
-                raise ConfigError(f"{key}: goes round in a circle: {' <- '.join(behind)}")
+                raise ConfigError(f"{key}: leads back to itself: {' <- '.join(behind)}")
         for here, dataset in _measured(config, name):
             _check_unseen(here, config, model, dataset)
 
@@ -57,23 +61,25 @@ def _chain(config: Config, model: Model) -> Iterator[tuple[Path, Model | None]]:
         model = before
 
 
-def _check_place(key: str, folder: Path) -> None:
-    """Nothing that the workflow itself makes, by another name.
+def _classes(config: Config, model: Model) -> int:
+    return config.labels[config.datasets[model.datasets[0]].labels].classes
 
-    Snakemake removes a job's old outputs before it runs: a network that begins with its own would lose it.
-    """
+
+def _check_place(key: str, folder: Path) -> None:
+    """The folder is nothing that the workflow itself makes, by another name: Snakemake removes a job's old outputs
+    before it runs, and with them the weights to begin with."""
     where = Path(os.path.abspath(folder))
     if where.parent == Path(os.path.abspath(TRAINED)) and folder.parent != TRAINED:
         raise ConfigError(f"{key}: got {str(folder)!r}; write {TRAINED / where.name}")
     if bundled_folder().parent in where.parents:
         raise ConfigError(
-            f"{key}: got {folder}, which make ship replaces; copy it, with its manifest, to workflow/networks/NAME"
+            f"{key}: got {folder}, which make export replaces; copy it, with its manifest, to workflow/networks/NAME"
         )
 
 
 def _check_whole(key: str, folder: Path) -> None:
     try:
-        check_whole(folder, ("train-model", "export-model"))
+        check_whole(folder, MADE_BY)
         read_training_record(folder)
     except StoreError as failure:
         raise ConfigError(f"{key}: got {str(folder)!r}; {failure}") from None
@@ -96,26 +102,27 @@ def _measured(config: Config, model: str) -> Iterator[tuple[str, str]]:
 
 
 def _check_unseen(here: str, config: Config, model: Model, name: str) -> None:
-    """The evaluation asks the network's manifest the same, but when the training is done."""
+    """The evaluation asks the network's card the same, but when the training is done."""
     measured = config.datasets[name]
     specimen = config.specimens[measured.specimen]
     tested = set(measured.structures_of("test", specimen))
     for folder, before in _chain(config, model):
         if before is None:
-            seen = structures_seen(folder, measured.specimen, config.root_seed)
+            seen = structures_seen(read_training_record(folder), measured.specimen, config.root_seed)
         else:
-            training_sets = [config.datasets[dataset] for dataset in before.datasets]
-            same = [training_set for training_set in training_sets if training_set.specimen == measured.specimen]
-            seen = {index for training_set in same for index in training_set.structures_seen(specimen)}
+            datasets = [config.datasets[dataset] for dataset in before.datasets]
+            same = [dataset for dataset in datasets if dataset.specimen == measured.specimen]
+            seen = {index for dataset in same for index in dataset.structures_seen(specimen)}
         if both := sorted(seen & tested):
             raise ConfigError(
                 f"{here}: {len(both)} test structures of {name!r} (the first is {both[0]}) are among those that "
-                f"{folder} has learnt from, with which the training begins"
+                f"{folder} was trained on, with whose weights the training begins"
             )
 
 
-def check_pretrained_network(key: str, folder: Path, architecture: Architecture) -> None:
-    """The network in ``folder`` is of this architecture, as its card says.
+def check_pretrained_network(key: str, folder: Path, architecture: Architecture, classes: int) -> None:
+    """The network in ``folder`` is of this architecture and has as many classes, as its card says. Pixels, labels and
+    crystal may be others: what a network has learnt of one crystal may help with the next.
 
     Raises
     ------
@@ -123,16 +130,22 @@ def check_pretrained_network(key: str, folder: Path, architecture: Architecture)
         There is none, or it is another one.
     """
     try:
-        card = json.loads((folder / "network.json").read_text(encoding="utf-8"))
-        found = Architecture.model_validate({part: card[part] for part in Architecture.model_fields})
-    except (OSError, ValueError, TypeError, KeyError):
+        card = read_card(folder)
+        found = Architecture(variant=card.variant, base_channels=card.base_channels)
+    except (StoreError, ValueError):
         raise ConfigError(
             f"{key}: got {str(folder)!r}; no trained network lies there, give the folder of one"
         ) from None
     if found != architecture:
         raise ConfigError(_another(key, folder, found, architecture))
+    if card.classes != classes:
+        raise ConfigError(_other_classes(key, folder, card.classes, classes))
 
 
 def _another(key: str, folder: Path, found: Architecture, wanted: Architecture) -> str:
     told = [f"{block.variant} with base_channels {block.base_channels}" for block in (found, wanted)]
     return f"{key}: got {folder}, which is {told[0]}; the network to be trained is {told[1]}"
+
+
+def _other_classes(key: str, folder: Path, found: int, wanted: int) -> str:
+    return f"{key}: got {folder}, which tells 0 to {found - 1} atoms; the network to be trained tells 0 to {wanted - 1}"
