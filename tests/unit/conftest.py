@@ -23,6 +23,15 @@ CERIA_BLOCK = CrystalBlock(structure="CeO2", zone_axis=(1, 1, 0), x_axis=(0, 0, 
 CERIA = load_crystal(CERIA_BLOCK, "ceria")
 """The crystal of the default configuration, a = 541.1 pm."""
 
+TITANATE_BLOCK = CrystalBlock(
+    structure=str(Path(__file__).parents[1] / "data" / "SrTiO3.cif"),
+    zone_axis=(0, 0, 1),
+    x_axis=(1, 0, 0),
+    debye_waller_pm={"Sr": 8.9, "Ti": 7.5, "O": 9.6},  # Yu. A. Abramov et al., Acta Cryst. B 51, 942 (1995)
+)
+TITANATE = load_crystal(TITANATE_BLOCK, "titanate")
+"""SrTiO3 along [001]: columns of Sr, of Ti with O, and of O."""
+
 RADII = {"core_radius_pm": {"Ce": 85, "O": 64}, "outer_radius_pm": {"Ce": 120, "O": 90}}
 RINGS = Labels(**RADII)
 """The labels of the default configuration."""

@@ -69,6 +69,8 @@ def _read(block: CrystalBlock, key: str) -> Structure:
         cell, places = 100 * np.asarray(atoms.cell), atoms.get_scaled_positions()
         if abs(np.linalg.det(cell)) < 1:
             raise ValueError("it has no unit cell")
+        if any(max(site.values()) < 1 - 1e-3 for site in atoms.info.get("occupancy", {}).values()):
+            raise ValueError("it has sites that are partly occupied; give an ordered structure")
     except Exception as failure:  # ASE raises many kinds; the reader needs one line
         raise ConfigError(f"{key}: {path} cannot be read as a structure ({failure})") from None
     if block.lattice_pm is not None:

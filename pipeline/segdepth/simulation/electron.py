@@ -17,6 +17,6 @@ def wavelength_pm(energy_kev: float) -> float:
     return 1e12 * H / math.sqrt(2 * M_E * energy * (1 + energy / (2 * M_E * C**2)))
 
 
-def stored_orders(cell_pm: float, energy_kev: float, angle_mrad: float) -> int:
-    """Largest Fourier order k = q · cell inside ``angle_mrad`` (q = θ/λ) of a square cell."""
-    return math.floor(cell_pm * angle_mrad / 1000 / wavelength_pm(energy_kev) + 1e-9)
+def stored_orders(side_pm: float, energy_kev: float, angle_mrad: float) -> int:
+    """Largest Fourier order k = q · side inside ``angle_mrad`` (q = θ/λ) along a side of the cell."""
+    return math.floor(side_pm * angle_mrad / 1000 / wavelength_pm(energy_kev) + 1e-9)

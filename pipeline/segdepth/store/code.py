@@ -32,6 +32,7 @@ PLUMBING = frozenset(
         "config.root",
         "config.validation",
         "cli.app",
+        "figures.registry",
         "store.code",
         "store.manifest",
         "store.trace",

@@ -1,0 +1,54 @@
+"""What the convergence study can look at, told before any work."""
+
+from __future__ import annotations
+
+from segdepth.config import Beam, Imaging
+from segdepth.errors import ConfigError
+from segdepth.simulation.lens import LENS_VALUES
+
+
+def check_study(beam: Beam, imaging: Imaging, beam_key: str = "beam", imaging_key: str = "imaging") -> None:
+    """The convergence study needs one lens, whose aperture the beam's waves fill, and one beam along the axis.
+
+    Raises
+    ------
+    ConfigError
+        It is not so.
+    """
+    if any(beam.tilt_mrad):
+        raise ConfigError(
+            f"{beam_key}.tilt_mrad: got [{beam.tilt_mrad[0]:g}, {beam.tilt_mrad[1]:g}]; the convergence study needs a "
+            "beam without tilt"
+        )
+    if any(beam.random_tilt_mrad):
+        raise ConfigError(
+            f"{beam_key}.random_tilt_mrad: got the range [{beam.random_tilt_mrad[0]:g}, {beam.random_tilt_mrad[1]:g}]; "
+            "the convergence study needs a beam without tilt"
+        )
+    for field in ("debye_waller_scale", "parametrization"):
+        if isinstance(getattr(beam, field), tuple):
+            several = ", ".join(map(str, getattr(beam, field)))
+            raise ConfigError(f"{beam_key}.{field}: got [{several}]; the convergence study needs one value")
+    for field in [name for name in LENS_VALUES if name != "defocus_nm"]:
+        value = getattr(imaging, field)
+        if not isinstance(value, tuple) or value[0] == value[1]:
+            continue
+        magnitude = getattr(imaging, field.replace("_azimuth_deg", "_nm"))
+        if magnitude not in (0, (0, 0)):  # nothing has no direction
+            raise ConfigError(
+                f"{imaging_key}.{field}: got the range [{value[0]:g}, {value[1]:g}]; the convergence study needs fixed "
+                "values"
+            )
+    for field, most in (("aperture_mrad", 80.0), ("convergence_mrad", 0.5), ("focal_spread_nm", 7.0)):
+        value = getattr(imaging, field)
+        value = value[0] if isinstance(value, tuple) else value
+        if value > most:
+            raise ConfigError(
+                f"{imaging_key}.{field}: got {value:g}; at most {most:g} is allowed in the convergence study, whose "
+                "reference has an aperture of 80 mrad and focal modes"
+            )
+    if imaging.aperture_mrad > beam.stored_angle_mrad:
+        raise ConfigError(
+            f"{imaging_key}.aperture_mrad: got {imaging.aperture_mrad:g}; at most {beam_key}.stored_angle_mrad "
+            f"({beam.stored_angle_mrad:g}) is stored"
+        )
