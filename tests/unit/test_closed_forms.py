@@ -284,7 +284,9 @@ def at_points(image: np.ndarray) -> np.ndarray:
     return np.fft.ifft2(np.fft.fft2(image) / (line[:, None] * line[None, :])).real
 
 
-def by_envelope(wave: np.ndarray, alpha: float, c1: float, c3: float, c5: float, image_spread: float = 0.0) -> np.ndarray:
+def by_envelope(
+    wave: np.ndarray, alpha: float, c1: float, c3: float, c5: float, image_spread: float = 0.0
+) -> np.ndarray:
     values = lens(c1, c3, c5, spread=0, convergence=alpha, image_spread=image_spread)
     return at_points(form(wave, values, cell=CELL, pixels=FINE, aperture=0.1, samples=1))
 

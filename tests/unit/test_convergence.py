@@ -84,7 +84,9 @@ def multislices(monkeypatch):
 
 def run(atoms, out, **more):
     given = {"beam": BEAM, "imaging": IMAGING, "structures": [1], "phonons": 1} | more
-    study_convergence(given.pop("beam"), given.pop("imaging"), atoms, given.pop("structures"), out, code="code", **given)
+    study_convergence(
+        given.pop("beam"), given.pop("imaging"), atoms, given.pop("structures"), out, code="code", **given
+    )
     return pd.read_csv(out)
 
 
@@ -106,7 +108,9 @@ def measured(tmp_path_factory, abtem):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cases_module, "REFERENCE_POINTS", 300)
         patch.setattr(cases_module, "EXPLICIT_STEPS", 41)
-        study_convergence(BEAM, IMAGING, atoms, [], folder / "study.csv", code="code", phonons=1, checkpoints=folder / "c")
+        study_convergence(
+            BEAM, IMAGING, atoms, [], folder / "study.csv", code="code", phonons=1, checkpoints=folder / "c"
+        )
     return folder / "study.csv"
 
 
@@ -190,7 +194,9 @@ def test_a_grid_too_coarse_for_what_is_stored_makes_no_row():
 def test_intensity_grids_follow_the_cell(cell_pm):
     orders = stored_orders(cell_pm, 300, 45)
     points = [
-        case.optics.intensity_points for case in cases(BEAM, IMAGING, cell_pm, PLANE, 0) if case.group == "intensity grid"
+        case.optics.intensity_points
+        for case in cases(BEAM, IMAGING, cell_pm, PLANE, 0)
+        if case.group == "intensity grid"
     ]
     assert points[0] is None and points[1] >= 4 * orders + 1
     assert points[2:] == sorted(set(points[2:]), reverse=True) and 2 * orders < points[-1] < 3 * orders
