@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from segdepth.config import Imaging, Specimen, Training
+from segdepth.config import PAPER_PIXEL_PM, Imaging, Training
 from segdepth.devices import torch_device
 from segdepth.learning.loss import weighted_cross_entropy
 from segdepth.learning.optimizer import make_optimizer
@@ -26,6 +26,7 @@ from segdepth.networks.space_to_depth import SpaceToDepthUNet
 from segdepth.networks.unet import UNet
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 
+CLASSES = 11
 PIXELS, ROUNDS = {"cpu": 8 * 128**2, "cuda": 64 * 192**2}, 7
 """Pixels of a batch, about, as the presets have them; rounds of which the median is taken."""
 
@@ -82,21 +83,22 @@ class MadeUpStructures:
     """A cache of waves and labels of the default size, without files."""
 
     def __init__(self, imaging: Imaging, device: torch.device, count: int = 64) -> None:
-        specimen = Specimen()
-        self.orders = stored_orders(specimen.cell_pm, 300, imaging.aperture_mrad)
+        field_pm, margin_pm = 1024 * PAPER_PIXEL_PM, 128 * PAPER_PIXEL_PM
+        self.orders = stored_orders(field_pm + 2 * margin_pm, 300, imaging.aperture_mrad)
         self.wave_attrs = {
-            "cell_pm": specimen.cell_pm,
-            "margin_pm": specimen.margin_pm,
+            "cell_pm": field_pm + 2 * margin_pm,
+            "margin_pm": margin_pm,
+            "field_pm": field_pm,
             "wavelength_pm": wavelength_pm(300),
             "stored_angle_mrad": imaging.aperture_mrad,
         }
-        side = round(specimen.field_pm / imaging.pixel_pm)
+        side = round(field_pm / imaging.pixel_pm)
         self.label_pixel_pm, self._count = imaging.pixel_pm, count
         self._wave = 0.002 * torch.randn(1, 2 * self.orders + 1, 2 * self.orders + 1, dtype=torch.complex64)
         self._wave[:, 0, 0] = 1
         self._wave, depth = self._wave.to(device), torch.zeros(side, side, dtype=torch.uint8, device=device)
         weight = torch.ones(side, side, device=device)
-        self._maps = {"depth": depth, "weight": weight, "regions": depth, "columns": depth.int()}
+        self._maps = {"depth": depth, "weight": weight, "regions": depth}
 
     def __len__(self) -> int:
         return self._count
@@ -146,17 +148,21 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     device = torch_device(given.device)
-    networks = (UNet(16), SpaceToDepthUNet(48), with_convolution(UNet(16), TorchReplicateConv2d))
-    paper, folded, theirs = (n.to(device, memory_format=torch.channels_last) for n in networks)
+    networks = (
+        UNet(16, "binned", CLASSES),
+        SpaceToDepthUNet(48, CLASSES),
+        with_convolution(UNet(16, "binned", CLASSES), TorchReplicateConv2d),
+    )
+    paper, ours, theirs = (n.to(device, memory_format=torch.channels_last) for n in networks)
     half = torch.bfloat16
     muon, adam = Training(), Training(optimizer="adam")
     steps = {  # name: network, optimizer, side, precision
         "binned, c = 16, 256²": (paper, make_optimizer(paper, muon), 256, half),
         "binned, c = 16, 256², PyTorch's padding": (theirs, make_optimizer(theirs, muon), 256, half),
         "binned, c = 16, 256², float32": (paper, make_optimizer(paper, muon), 256, None),
-        "folded, c = 48, 256²": (folded, make_optimizer(folded, muon), 256, half),
-        "folded, c = 48, 192²": (folded, make_optimizer(folded, muon), 192, half),
-        "folded, c = 48, 192², Adam": (folded, make_optimizer(folded, adam), 192, half),
+        "space to depth, c = 48, 256²": (ours, make_optimizer(ours, muon), 256, half),
+        "space to depth, c = 48, 192²": (ours, make_optimizer(ours, muon), 192, half),
+        "space to depth, c = 48, 192², Adam": (ours, make_optimizer(ours, adam), 192, half),
     }
     cases = {name: partial(step_seconds, *case) for name, case in steps.items()}
     cases |= {
@@ -189,9 +195,9 @@ def main() -> None:
     for name, data in (
         ("binned, c = 16, 256²", "256², one lens, drawn for 1"),
         ("binned, c = 16, 256²", "256², one lens, drawn for 8"),
-        ("folded, c = 48, 256²", "256², one lens, drawn for 8"),
-        ("folded, c = 48, 192²", "192², varied lens, drawn for 1"),
-        ("folded, c = 48, 192²", "192², varied lens, drawn for 16"),
+        ("space to depth, c = 48, 256²", "256², one lens, drawn for 8"),
+        ("space to depth, c = 48, 192²", "192², varied lens, drawn for 1"),
+        ("space to depth, c = 48, 192²", "192², varied lens, drawn for 16"),
     ):
         alone, both = 1 / middle[name], 1 / (middle[name] + middle[data])
         print(f"| {name}; {data} | {alone:.0f} | {both:.0f} | {both / alone - 1:+.0%} |")

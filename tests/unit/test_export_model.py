@@ -48,7 +48,7 @@ SEEN = [1, 3]
 def used_network() -> UNet:
     """Random weights, and batch norms that have seen images."""
     torch.manual_seed(0)
-    network = UNet(4, "binned")
+    network = UNet(4, "binned", 11)
     with torch.no_grad():
         for _ in range(20):
             network(1 + 0.3 * torch.randn(2, 1, 128, 128))
@@ -252,7 +252,7 @@ def test_a_network_that_half_precision_changes_is_refused(project, tmp_path, mon
 def test_an_evaluation_of_another_network_is_refused(tmp_path):
     model = build_model(tmp_path)
     evaluation = build_evaluation(tmp_path, model)
-    build_model(tmp_path, UNet(4, "binned"))
+    build_model(tmp_path, UNet(4, "binned", 11))
     with pytest.raises(StoreError, match="did not measure .* as it is now"):
         export_model(model, [evaluation], tmp_path / "out", "c")
 
@@ -286,7 +286,7 @@ def test_a_chain_ends_at_a_network_made_elsewhere(clone):
     assert not chain.broken
     assert "made elsewhere, from what is not here: results/models/net, results/evaluation/net/d" in text
     assert text.splitlines()[-1].startswith("whole: 2 artefacts") and "the chain ends at" in text.splitlines()[-1]
-    build_model(clone.parents[2], UNet(4, "binned"))  # another network of the same name is not its origin
+    build_model(clone.parents[2], UNet(4, "binned", 11))  # another network of the same name is not its origin
     assert not trace(make_figure(clone / "network")).broken
 
 

@@ -32,7 +32,7 @@ def card(variant="binned"):
 def model(tmp_path_factory, request):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model")
-    save_network(UNet(4, request.param), card(request.param), folder)
+    save_network(UNet(4, request.param, 11), card(request.param), folder)
     return folder
 
 
@@ -77,7 +77,7 @@ def test_the_identity_maps_back_to_itself():
 @pytest.mark.parametrize("variant, shape", [("binned", (70, 300)), ("full", (300, 130))])
 def test_both_variants_answer_on_label_pixels(variant, shape):
     torch.manual_seed(1)
-    network = UNet(4, variant).eval()
+    network = UNet(4, variant, 11).eval()
     answer = predict_frame(network, card(variant), np.ones(shape, np.float32))
     shrink = {"binned": 1, "full": 4}[variant]
     assert answer.shape == (CLASSES, -(-shape[0] // shrink), -(-shape[1] // shrink))

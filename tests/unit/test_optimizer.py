@@ -10,7 +10,7 @@ from segdepth.networks.architectures import make_network
 
 @pytest.mark.parametrize("variant", ["binned", "full", "space_to_depth"])
 def test_every_parameter_is_stepped_once(variant):
-    network = make_network(variant, 4)
+    network = make_network(variant, 4, 11)
     groups = make_optimizer(network, Training()).param_groups
     stepped = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(stepped) == sorted(map(id, network.parameters()))
@@ -22,7 +22,7 @@ def test_every_parameter_is_stepped_once(variant):
 def test_a_step_of_a_hidden_weight_is_near_orthogonal_with_adams_size():
     """Whatever the gradient's singular values, those of the step are near 1 (five turns of Newton-Schulz: 0.7 … 1.2)
     times 0.2 sqrt(longer side) times the learning rate."""
-    network = make_network("space_to_depth", 8)
+    network = make_network("space_to_depth", 8, 11)
     optimizer = make_optimizer(network, Training(learning_rate=0.01))
     weight = hidden_weights(network)[2]
     rows, columns = len(weight), weight[0].numel()
@@ -37,6 +37,6 @@ def test_a_step_of_a_hidden_weight_is_near_orthogonal_with_adams_size():
 
 
 def test_adam_is_there_for_the_papers_way():
-    network = make_network("binned", 4)
+    network = make_network("binned", 4, 11)
     assert type(make_optimizer(network, Training(optimizer="adam"))) is torch.optim.Adam
     assert type(make_optimizer(network, Training(optimizer="adam", weight_decay=0.01))) is torch.optim.AdamW

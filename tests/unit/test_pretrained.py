@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,107 +12,132 @@ import torch
 
 from segdepth.config import Architecture, Config, Model, Splits, load_config
 from segdepth.errors import ConfigError, StoreError
-from segdepth.learning.pretrained import check_pretrained, check_pretrained_network
 from segdepth.networks.architectures import make_network
 from segdepth.networks.bundled import bundled_folder
-from segdepth.networks.files import NetworkCard, load_network, load_weights, save_network
+from segdepth.networks.card import NetworkCard, read_card
+from segdepth.networks.files import load_network, load_weights, save_network
 from segdepth.networks.training_record import structures_seen
-from segdepth.store.manifest import writing
+from segdepth.steps.pretrained import MADE_BY, check_pretrained, check_pretrained_network
+from segdepth.store.manifest import check_whole, read_manifest, writing
 
 ROOT = Path(__file__).parents[2]
-LEARNT = [{"specimen": "s", "root_seed": 3, "indices": [4, 7]}]
+FIRST_WEIGHTS = "32d450a51ef61f93b105f3b19780cf2190ef27dbf96535a3b4900663b4591fa0"
+SPLITS = {"test": 0, "validation": 0.5, "train": 0.5}
+RECORD = [{"specimen": "s", "root_seed": 3, "structures": 9, "splits": SPLITS}]
 
 
-def trained(folder: Path, base_channels: int = 2, command: str = "train-model", notes=LEARNT) -> Path:
-    card = NetworkCard("binned", base_channels, 11, 21.0, 21.0, 5411.0, 2.5, {})
-    with writing(folder, command=command, code="c", parameters={}, notes={"training_structures": notes}) as partial:
+def trained(folder: Path, base_channels: int = 2, command: str = "train-model", record=RECORD) -> Path:
+    card = NetworkCard("binned", base_channels, 11, 21.0, 21.0, 5411.0, 2.5, {}, training_record=record)
+    with writing(folder, command=command, code="c", parameters={}) as partial:
         partial.mkdir()
-        save_network(make_network("binned", base_channels), card, partial)
+        save_network(make_network("binned", base_channels, 11), card, partial)
     return folder
 
 
 def with_models(**models) -> Config:
-    """The default configuration with other models of two channels, each with its ``start``."""
+    """The default configuration with other models of two channels, each with its ``init_weights``."""
     config = load_config(ROOT / "config.yaml")
     small = config.models["unet16"].model_copy(update={"architecture": Architecture(base_channels=2)})
     return config.model_copy(
-        update={"models": {name: small.model_copy(update={"start": start}) for name, start in models.items()}}
+        update={"models": {name: small.model_copy(update={"init_weights": first}) for name, first in models.items()}}
     )
 
 
 def test_a_network_gets_all_of_the_others_weights(tmp_path):
-    folder, network = trained(tmp_path / "first"), make_network("binned", 2)
+    folder, network = trained(tmp_path / "first"), make_network("binned", 2, 11)
     load_weights(network, folder)
     wanted = load_network(folder)[0].state_dict()
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in network.state_dict().items())
 
 
-@pytest.mark.parametrize("harm", ["edited", "wide", "kind"])
-def test_weights_that_are_not_whole_or_do_not_fit_are_refused(tmp_path, harm):
-    folder = trained(tmp_path / "first", 4 if harm == "wide" else 2, "ship-it" if harm == "kind" else "export-model")
+@pytest.mark.parametrize("harm", ["damaged", "wide"])
+def test_weights_that_are_damaged_or_do_not_fit_are_refused(tmp_path, harm):
+    folder = trained(tmp_path / "first", 4 if harm == "wide" else 2)
+    if harm == "damaged":
+        (folder / "weights.safetensors").write_bytes(b"no weights")
+    with pytest.raises(StoreError, match="cannot be read" if harm == "damaged" else "does not fit the network"):
+        load_weights(make_network("binned", 2, 11), folder)
+
+
+@pytest.mark.parametrize("harm", ["edited", "kind"])
+def test_a_folder_that_is_not_a_whole_network_is_refused(tmp_path, harm):
+    """As the step asks before it reads the weights."""
+    folder = trained(tmp_path / "first", command="ship-it" if harm == "kind" else "export-model")
     if harm == "edited":
         (folder / "weights.safetensors").write_bytes(b"no weights")
-    with pytest.raises(StoreError, match="edited|does not fit|was made by"):
-        load_weights(make_network("binned", 2), folder)
+    with pytest.raises(StoreError, match="edited" if harm == "edited" else "was made by ship-it"):
+        check_whole(folder, MADE_BY)
 
 
-def test_a_beginning_is_known_by_its_card(tmp_path):
+def test_a_network_to_begin_with_is_known_by_its_card(tmp_path):
     folder = trained(tmp_path / "first")
-    check_pretrained_network("models.a.start", folder, Architecture(base_channels=2))
-    with pytest.raises(ConfigError, match=r"models.a.start: got .*first, which is binned with base_channels 2; .* 4"):
-        check_pretrained_network("models.a.start", folder, Architecture(base_channels=4))
+    check_pretrained_network("models.a.init_weights", folder, Architecture(base_channels=2), 11)
+    with pytest.raises(
+        ConfigError, match=r"models.a.init_weights: got .*first, which is binned with base_channels 2; .* 4"
+    ):
+        check_pretrained_network("models.a.init_weights", folder, Architecture(base_channels=4), 11)
+    with pytest.raises(ConfigError, match=r"models.a.init_weights: .* tells 0 to 10 atoms; .* tells 0 to 20$"):
+        check_pretrained_network("models.a.init_weights", folder, Architecture(base_channels=2), 21)
     (folder / "network.json").write_text(json.dumps({"variant": "round", "base_channels": 2}))
     for place in (folder, tmp_path / "nowhere"):
         with pytest.raises(ConfigError, match="no trained network lies there"):
-            check_pretrained_network("models.a.start", place, Architecture(base_channels=2))
+            check_pretrained_network("models.a.init_weights", place, Architecture(base_channels=2), 11)
 
 
 def test_one_training_may_follow_another_but_none_itself(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     trained(tmp_path / "first")
     check_pretrained(with_models(a="first", b="results/models/a", c=None, d="results/models/c"))
-    with pytest.raises(ConfigError, match="circle: a <- b <- a"):
+    with pytest.raises(ConfigError, match="leads back to itself: a <- b <- a"):
         check_pretrained(with_models(a="results/models/b", b="results/models/a"))
-    with pytest.raises(ConfigError, match="circle: a <- a"):
+    with pytest.raises(ConfigError, match="leads back to itself: a <- a"):
         check_pretrained(with_models(a="results/models/a"))
-    with pytest.raises(ConfigError, match=r"models.a.start: got 'results/models/z'; no trained network"):
+    with pytest.raises(ConfigError, match=r"models.a.init_weights: got 'results/models/z'; no trained network"):
         check_pretrained(with_models(a="results/models/z"))
     config = with_models(a="results/models/b", b=None)
     other = config.models["b"].model_copy(update={"architecture": Architecture(base_channels=4)})
     with pytest.raises(ConfigError, match="base_channels 4; the network to be trained is binned with base_channels 2"):
         check_pretrained(config.model_copy(update={"models": config.models | {"b": other}}))
+    thick = config.labels["rings"].model_copy(update={"most_atoms": 20})
+    data = config.datasets["quick"].model_copy(update={"labels": "thick"})
+    update = {"labels": config.labels | {"thick": thick}, "datasets": config.datasets | {"thick": data}}
+    other = config.models["b"].model_copy(update={"datasets": ("thick",)})
+    with pytest.raises(ConfigError, match="models/b, which tells 0 to 20 atoms; .* tells 0 to 10"):
+        check_pretrained(config.model_copy(update=update | {"models": config.models | {"b": other}}))
 
 
-def test_a_beginning_has_one_spelling(tmp_path, monkeypatch):
+def test_a_folder_has_one_spelling(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for start in ("./results/models/a", "results/models/a/", " results/models/b/../a"):
-        model = Model(datasets=["quick"], start=start)
+    for folder in ("./results/models/a", "results/models/a/", " results/models/b/../a"):
+        model = Model(datasets=["quick"], init_weights=folder)
         assert model.init_weights == "results/models/a"
     trained(tmp_path / "results/models/a")
-    with pytest.raises(ConfigError, match=r"models.b.start: got '/.*/results/models/a'; write results/models/a$"):
+    with pytest.raises(
+        ConfigError, match=r"models.b.init_weights: got '/.*/results/models/a'; write results/models/a$"
+    ):
         check_pretrained(with_models(a=None, b=str(tmp_path / "results/models/a")))
 
 
-def test_the_network_that_shipping_replaces_begins_none():
-    with pytest.raises(ConfigError, match="models.a.start: got .*make ship replaces; copy it"):
+def test_no_training_begins_with_the_network_that_an_export_replaces():
+    with pytest.raises(ConfigError, match="models.a.init_weights: got .*make export replaces; copy it"):
         check_pretrained(with_models(a=str(bundled_folder())))
 
 
-@pytest.mark.parametrize("harm", ["no manifest", "edited", "told nothing"])
-def test_a_beginning_that_is_not_whole_is_refused_before_any_job(harm, tmp_path):
-    folder = trained(tmp_path / "first")
-    told = tmp_path / "first.manifest.json"
+@pytest.mark.parametrize("harm", ["no manifest", "edited", "no record"])
+def test_a_network_that_is_not_whole_is_refused_before_any_job(harm, tmp_path):
+    folder = trained(tmp_path / "first", record=[] if harm == "no record" else RECORD)
     if harm == "no manifest":
-        told.unlink()
+        (tmp_path / "first.manifest.json").unlink()
     elif harm == "edited":
         (folder / "weights.safetensors").write_bytes(b"no weights")
-    else:
-        told.write_text(told.read_text().replace("training_structures", "something_else"))
-    with pytest.raises(ConfigError, match="models.a.start: got '/.*first'; .*(no manifest|edited|another version)"):
+    with pytest.raises(
+        ConfigError,
+        match="models.a.init_weights: got '/.*first'; .*(no manifest|edited|training_record cannot be read)",
+    ):
         check_pretrained(with_models(a=str(folder)))
 
 
-def test_what_the_network_before_has_learnt_is_seen(tmp_path, monkeypatch):
+def test_what_the_network_before_was_trained_on_counts_as_seen(tmp_path, monkeypatch):
     """Be it trained on the way or elsewhere."""
     monkeypatch.chdir(tmp_path)
     config = with_models(a=None, b="results/models/a", c="results/models/b")
@@ -120,7 +146,9 @@ def test_what_the_network_before_has_learnt_is_seen(tmp_path, monkeypatch):
     config = config.model_copy(update={"datasets": config.datasets | {"all": all_of_it}})
     for model in ("b", "c"):
         check_pretrained(config.model_copy(update={"evaluations": {model: ["quick"]}}))
-        with pytest.raises(ConfigError, match=rf"evaluations.{model}: \d+ test structures of 'all' .*models/[ab] has"):
+        with pytest.raises(
+            ConfigError, match=rf"evaluations.{model}: \d+ test structures of 'all' .*models/[ab] was trained on"
+        ):
             check_pretrained(config.model_copy(update={"evaluations": {model: ["all"]}}))
     shown = {
         "micrographs": {"m": config.micrographs["camera"].model_copy(update={"dataset": "all"})},
@@ -128,20 +156,32 @@ def test_what_the_network_before_has_learnt_is_seen(tmp_path, monkeypatch):
     }
     with pytest.raises(ConfigError, match=r"predictions.p: \d+ test structures of 'all'"):
         check_pretrained(config.model_copy(update=shown | {"evaluations": {}}))
-    trained(tmp_path / "first", notes=[{"specimen": "wedge", "root_seed": config.root_seed, "indices": [3, 5]}])
+    trained(tmp_path / "first", record=[RECORD[0] | {"specimen": "wedge", "root_seed": config.root_seed}])
     outside = config.model_copy(
         update={"models": {"d": with_models(d="first").models["d"]}, "evaluations": {"d": ["all"]}}
     )
-    with pytest.raises(ConfigError, match=r"evaluations.d: 2 test structures of 'all' \(the first is 3\) .* first has"):
+    with pytest.raises(
+        ConfigError, match=r"evaluations.d: 9 test structures of 'all' \(the first is 0\) .* first was trained"
+    ):
         check_pretrained(outside)
 
 
 def test_the_networks_that_presets_begin_with_are_whole(tmp_path):
     """And stay so wherever the checkout lies."""
-    for card in sorted((ROOT / "workflow" / "networks").glob("*/network/network.json")):
-        folder = tmp_path / card.parts[-3]
-        shutil.copytree(card.parents[1], folder)
-        network = load_network(folder / "network")[0]
+    for path in sorted((ROOT / "workflow" / "networks").glob("*/network/network.json")):
+        folder = tmp_path / path.parts[-3]
+        shutil.copytree(path.parents[1], folder)
+        check_whole(folder / "network", MADE_BY)
+        network, card = load_network(folder / "network")
         load_weights(network, folder / "network")
-        assert not structures_seen(folder / "network", "benchmark_smooth", 20260117)
-        assert structures_seen(folder / "network", "train_smooth", 20260117)
+        assert not structures_seen(card.training_record, "benchmark_smooth", 20260117)
+        assert structures_seen(card.training_record, "train_smooth", 20260117)
+        assert card.crystal["formula"] and read_card(folder / "network") == card
+        manifest = folder / "network.manifest.json"
+        assert len(manifest.read_text().splitlines()) <= 600 and read_manifest(folder / "network")["notes"]["rewritten"]
+
+
+def test_the_first_networks_weights_are_those_that_were_trained():
+    """Its papers were rewritten, its weights never."""
+    weights = ROOT / "workflow" / "networks" / "first" / "network" / "weights.safetensors"
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == FIRST_WEIGHTS

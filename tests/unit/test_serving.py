@@ -1,4 +1,4 @@
-"""The network as it predicts: norms folded, bfloat16, and a stream of counts to depth maps."""
+"""The network as it predicts: norms fused, bfloat16, and a stream of counts to depth maps."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import pytest
 import torch
 from torch import nn
 
-from segdepth.config import CLASSES, Labels
 from segdepth.errors import ConfigError
 from segdepth.networks.architectures import make_network
-from segdepth.networks.files import NetworkCard
+from segdepth.networks.card import NetworkCard
 from segdepth.networks.flip_average import FlipAverage
 from segdepth.networks.serving import ServedNetwork, depth_of_counts, fuse_norms
 
 PIXEL = 5411 / 256
+CLASSES = 11
 
 
 def trained(variant: str) -> nn.Module:
     """A network whose norms have statistics of their own, as after a training."""
     torch.manual_seed(1)
-    network = make_network(variant, 4)
+    network = make_network(variant, 4, CLASSES)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_mean.normal_(0, 0.3)
@@ -30,7 +30,7 @@ def trained(variant: str) -> nn.Module:
     return network.eval()
 
 
-def test_a_mirrored_network_is_served_as_it_is():
+def test_a_network_with_flip_average_is_served_as_it_is():
     network, frame = FlipAverage(trained("space_to_depth")).eval(), torch.rand(1, 1, 64, 128)
     with torch.no_grad():
         expected = network(frame).softmax(1)
@@ -44,13 +44,13 @@ def test_logits_are_not_rounded_to_bfloat16():
 
 
 @pytest.mark.parametrize("variant", ["binned", "full", "space_to_depth"])
-def test_folding_norms_changes_nothing_but_rounding(variant):
+def test_fusing_norms_changes_nothing_but_rounding(variant):
     network, frame = trained(variant), torch.rand(1, 1, 128, 192)
-    folded = fuse_norms(network)
+    fused = fuse_norms(network)
     with torch.no_grad():
         expected = network(frame)
-        assert torch.allclose(folded(frame), expected, atol=1e-3 * float(expected.abs().max()))
-    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
+        assert torch.allclose(fused(frame), expected, atol=1e-3 * float(expected.abs().max()))
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in fused.modules())
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())  # the given one keeps its own
 
 
@@ -68,7 +68,7 @@ def test_bfloat16_rounds_and_float32_does_not():
 
 def test_a_stream_of_counts_is_binned_exactly():
     network = trained("space_to_depth")
-    card = NetworkCard("space_to_depth", 4, CLASSES, PIXEL, PIXEL, 128 * PIXEL, 2.5, Labels().model_dump(mode="json"))
+    card = NetworkCard("space_to_depth", 4, CLASSES, PIXEL, PIXEL, 128 * PIXEL, 2.5, {})
     rng = np.random.default_rng(0)
     counts = rng.poisson(2.5, (2, 512, 256)).astype(np.uint8)
     depth, confidence = depth_of_counts(ServedNetwork(network, "float32"), card, counts, PIXEL / 4, 2.5)

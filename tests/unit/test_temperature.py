@@ -25,7 +25,7 @@ def batches() -> list[Batch]:
     noisy = torch.as_tensor(rng.normal(size=(3, 1, 64, 128)), dtype=torch.float32)
     depth = torch.as_tensor(rng.integers(0, 11, (3, 64, 128)), dtype=torch.uint8)
     return [
-        Batch(noisy[i : i + 1], depth[i : i + 1], torch.ones(1, 64, 128), *[depth[i : i + 1]] * 2, torch.ones(1))
+        Batch(noisy[i : i + 1], depth[i : i + 1], torch.ones(1, 64, 128), depth[i : i + 1], torch.ones(1))
         for i in range(3)
     ]
 
@@ -33,7 +33,7 @@ def batches() -> list[Batch]:
 @pytest.mark.parametrize("variant", ["binned", "full"])
 def test_dividing_changes_confidence_and_no_estimate(variant):
     torch.manual_seed(0)
-    network = UNet(2, variant).eval()
+    network = UNet(2, variant, 11).eval()
     given = batches()
     if variant == "full":
         given = [batch._replace(depth=batch.depth[:, ::4, ::4]) for batch in given]
@@ -47,7 +47,7 @@ def test_dividing_changes_confidence_and_no_estimate(variant):
 
 
 def test_the_fitted_temperature_lowers_the_loss():
-    network = UNet(2, "binned")
+    network = UNet(2, "binned", 11)
     with torch.no_grad():
         network.head.weight *= 30  # far too sure of itself
     logits, depths = validation_logits(network, batches())

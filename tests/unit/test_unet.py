@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from segdepth.config import CLASSES
 from segdepth.errors import StoreError
-from segdepth.networks.files import NetworkCard, load_network, save_network
+from segdepth.networks.architectures import make_network
+from segdepth.networks.bundled import bundled_folder
+from segdepth.networks.card import NetworkCard, read_card
+from segdepth.networks.files import load_network, save_network
 from segdepth.networks.unet import UNet, count_parameters, median_downsample, median_filter
 
+CLASSES = 11
 FULL = {16: 1_175_563, 32: 4_691_979, 64: 18_747_403, 96: 42_166_283, 130: 77_308_411}
 BINNED = {16: 1_105_339, 32: 4_413_291, 64: 17_637_067, 96: 39_671_339, 130: 72_736_441}
 
@@ -25,24 +30,24 @@ BINNED = {16: 1_105_339, 32: 4_413_291, 64: 17_637_067, 96: 39_671_339, 130: 72_
 )
 def test_parameters(variant, channels, expected):
     with torch.device("meta"):
-        assert count_parameters(UNet(channels, variant)) == expected
+        assert count_parameters(UNet(channels, variant, CLASSES)) == expected
 
 
 @pytest.mark.parametrize(("variant", "factor"), [("binned", 1), ("full", 4)])
 def test_shapes(variant, factor):
-    network = UNet(4, variant).eval()
+    network = UNet(4, variant, CLASSES).eval()
     with torch.no_grad():
         assert network(torch.rand(2, 1, 128, 192)).shape == (2, CLASSES, 128 // factor, 192 // factor)
     with pytest.raises(ValueError, match="divisible by 64"):
         network(torch.rand(1, 1, 128, 96))
     with pytest.raises(ValueError, match="allowed: binned, full"):
-        UNet(4, "half")
+        UNet(4, "half", CLASSES)
 
 
 def test_constant_frame_sees_no_edge():
     """Replication padding: a constant frame gives constant logits; zero padding would show its frame."""
     torch.manual_seed(0)
-    network = UNet(4, "binned").eval()
+    network = UNet(4, "binned", CLASSES).eval()
     with torch.no_grad():
         logits = network(torch.full((1, 1, 128, 128), 1.3))
     assert (logits.amax((2, 3)) - logits.amin((2, 3))).max() < 1e-5 and logits.std() > 0
@@ -68,7 +73,7 @@ def test_median_filter_is_numpys(size):
 
 
 def test_every_parameter_learns():
-    network = UNet(4, "full")
+    network = UNet(4, "full", CLASSES)
     network(torch.rand(2, 1, 128, 128)).square().sum().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
 
@@ -82,7 +87,7 @@ CARD = NetworkCard(
 @pytest.fixture
 def saved(tmp_path):
     torch.manual_seed(0)
-    network = UNet(4, "binned")
+    network = UNet(4, "binned", CLASSES)
     network(torch.rand(2, 1, 64, 64))  # batch norm has seen something
     save_network(network, CARD, tmp_path)
     return network.eval(), tmp_path
@@ -141,7 +146,10 @@ def change_card(**changes):
         (change_card(base_channels=0), "does not fit its card|is not the card"),
         (change_card(variant="full"), "does not fit its card"),
         (change_card(variant="other"), "does not fit its card"),
-        (change_card(classes=9), "classes: got 9; this version has 11"),
+        (change_card(classes=9), r"the tensor head.weight has the shape \[11, .*\], not \[9, .*train again"),
+        (change_card(classes=0), "is not the card .*classes: got 0"),
+        (change_card(input_pixel_pm=-1.0), "is not the card .*input_pixel_pm: got -1"),
+        (change_card(training_record="all"), "is not the card .*training_record: got str"),
     ],
 )
 def test_spoilt_files_are_told_in_one_line(saved, spoil, says):
@@ -150,3 +158,35 @@ def test_spoilt_files_are_told_in_one_line(saved, spoil, says):
     with pytest.raises(StoreError, match=says) as told:
         load_network(folder)
     assert "\n" not in str(told.value) and str(folder) in str(told.value)
+
+
+@pytest.mark.parametrize("variant", ["binned", "full", "space_to_depth"])
+@pytest.mark.parametrize("classes", [5, 24])
+def test_a_network_has_as_many_classes_as_it_is_asked_for(variant, classes, tmp_path):
+    network = make_network(variant, 4, classes).eval()
+    with torch.no_grad():
+        assert network(torch.rand(1, 1, 64, 128)).shape[1] == classes
+    save_network(network, dataclasses.replace(CARD, variant=variant, classes=classes), tmp_path)
+    assert load_network(tmp_path)[1].classes == classes
+
+
+def test_a_card_is_read_without_pytorch(saved):
+    program = (
+        "import sys; from segdepth.networks.card import read_card; import segdepth.networks.bundled; "
+        f"import segdepth.networks.fit; print(read_card({str(saved[1])!r}).variant, 'torch' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["binned", "False"]
+
+
+def test_weights_are_loaded_without_lightning():
+    program = (
+        "import sys, segdepth.networks.files; print('lightning' in sys.modules, 'pytorch_optimizer' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["False", "False"]
+
+
+def test_without_a_folder_the_bundled_network_is_loaded():
+    network, card = load_network()
+    assert card == read_card(bundled_folder()) and not network.training

@@ -10,7 +10,7 @@ rule project_depth:
         manifest="data/depth/{specimen}/{labels}/shard-{shard}.zarr.manifest.json",
     params:
         block=lambda w: as_json(cfg.labels[w.labels]),
-        code=code_hash("segdepth.steps.project_depth"),
+        code=code_hash("project-depth"),
     log:
         "logs/project_depth/{specimen}/{labels}/shard-{shard}.log",
     conda:

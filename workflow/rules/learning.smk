@@ -5,9 +5,10 @@ rule train_model:
     input:
         waves=lambda w: ancient(training_shards(w.model, wave_shards)),
         depth=lambda w: ancient(training_shards(w.model, depth_shards)),
-        start=lambda w: ancient(init_weights_of(w.model)),
+        init_weights=lambda w: ancient(init_weights_of(w.model)),
         manifests=lambda w: manifests(
-            distinct(training_shards(w.model, wave_shards) + training_shards(w.model, depth_shards)) + init_weights_of(w.model)
+            distinct(training_shards(w.model, wave_shards) + training_shards(w.model, depth_shards))
+            + init_weights_of(w.model)
         ),
     output:
         network=directory("results/models/{model}"),
@@ -20,7 +21,7 @@ rule train_model:
         waves=lambda w, input: repeated("--waves", input.waves),
         depth=lambda w, input: repeated("--depth", input.depth),
         root_seed=cfg.root_seed,
-        code=code_hash("segdepth.learning.training"),
+        code=code_hash("train-model"),
     log:
         "logs/train_model/{model}.log",
     benchmark:

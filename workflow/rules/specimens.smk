@@ -1,16 +1,5 @@
 """Plans and atoms."""
 
-from segdepth.crystal.reading import known_structures
-
-
-def crystal_of(specimen):
-    return cfg.crystals[cfg.specimens[specimen].crystal]
-
-
-def structure_file(specimen):
-    """The file that a specimen's crystal is read from, if it is no known structure."""
-    return [] if crystal_of(specimen).structure in known_structures() else [crystal_of(specimen).structure]
-
 
 rule plan_specimens:
     input:
@@ -22,7 +11,7 @@ rule plan_specimens:
         block=lambda w: as_json(cfg.specimens[w.specimen]),
         crystal=lambda w: as_json(crystal_of(w.specimen)),
         root_seed=cfg.root_seed,
-        code=code_hash("segdepth.steps.plan_specimens"),
+        code=code_hash("plan-specimens"),
     log:
         "logs/plan_specimens/{specimen}.log",
     conda:
@@ -49,7 +38,7 @@ rule build_specimens:
         crystal=lambda w: as_json(crystal_of(w.specimen)),
         root_seed=cfg.root_seed,
         number=lambda w: int(w.shard),
-        code=code_hash("segdepth.steps.build_specimens"),
+        code=code_hash("build-specimens"),
     log:
         "logs/build_specimens/{specimen}/shard-{shard}.log",
     conda:

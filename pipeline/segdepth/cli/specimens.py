@@ -19,7 +19,7 @@ def plan_specimens(specimen: BlockText, crystal: BlockText, name: Name, out: Out
     from segdepth.steps.plan_specimens import plan_specimens as job
 
     blocks = read_block(Specimen, specimen), read_block(CrystalBlock, crystal)
-    stale = job(*blocks, name, root_seed, out, code=code_hash("segdepth.steps.plan_specimens"))
+    stale = job(*blocks, name, root_seed, out, code=code_hash("plan-specimens"))
     if stale:
         typer.echo(
             f"{len(stale)} files and folders of another shard size are left, the first is {stale[0]}; "
@@ -41,7 +41,7 @@ def build_specimens(
     from segdepth.steps.build_specimens import build_specimens as job
 
     blocks = read_block(Specimen, specimen), read_block(CrystalBlock, crystal)
-    job(*blocks, name, root_seed, shard, plan, out, code=code_hash("segdepth.steps.build_specimens"))
+    job(*blocks, name, root_seed, shard, plan, out, code=code_hash("build-specimens"))
 
 
 @app.command("project-depth")
@@ -51,4 +51,4 @@ def project_depth(
     """Depth maps, loss weights and the column table of a shard of atoms (Zarr)."""
     from segdepth.steps.project_depth import project_depth as job
 
-    job(read_block(Labels, labels), atoms, out, code=code_hash("segdepth.steps.project_depth"))
+    job(read_block(Labels, labels), atoms, out, code=code_hash("project-depth"))

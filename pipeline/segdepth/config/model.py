@@ -17,7 +17,7 @@ class Architecture(Block):
     variant: Literal["binned", "full", "space_to_depth"] = Field(
         "binned",
         description="binned: the paper's network without its tail, 21 pm in and out; full: the paper's, 5.3 pm in, "
-        "21 pm out; folded: our own, 21 pm in and out, 2 x 2 pixels folded into channels",
+        "21 pm out; space_to_depth: our own, 21 pm in and out, 2 x 2 pixels become channels",
     )
     base_channels: Annotated[Count, Field(ge=2, le=256, multiple_of=2)] = 16
 
@@ -40,33 +40,23 @@ class Training(Block):
         description="samples count in the loss by their dose to this power (1 in the mean): at few electrons most "
         "of the loss is chance; 0: all alike",
     )
-    flip: bool = Field(True, description="mirror samples along x, at random")
+    flip: bool = Field(True, description="flip samples along x, at random")
     crop_pixels: Annotated[Count, Field(ge=64, le=4096, multiple_of=NETWORK_STRIDE)] = Field(
         256, description="side of a training sample in input pixels"
     )
     batch_size: Annotated[Count, Field(ge=1, le=4096)] = 8
     epoch_samples: Annotated[Count, Field(ge=1)] = Field(512, description="samples that one epoch draws")
     epochs: Annotated[Count, Field(ge=1, le=100_000)] = 10
-    patience_epochs: Annotated[Count, Field(ge=1)] = Field(10, description="early stopping on the validation loss")
+    patience_epochs: Annotated[Count, Field(ge=1)] | None = Field(
+        None,
+        description="ends early when the validation loss has not fallen for so many epochs: the learning rate then "
+        "goes to its low end within a fifth of the epochs done, and training stops; without it, all epochs are trained",
+    )
     optimizer: Literal["muon", "adam"] = Field(
-        "muon", description="muon: steps of convolutions are made orthogonal, the rest is left to Adam"
+        "muon", description="muon: steps of convolutions are made orthogonal, other parameters are stepped by Adam"
     )
     learning_rate: Annotated[Number, Field(gt=0, le=1)] = Field(3e-3, description="the highest, after a rise")
     weight_decay: Annotated[Number, Field(ge=0, le=1)] = 0.0
-    ordinal_width_atoms: Annotated[Number, Field(ge=0, le=5)] = Field(
-        0.0, description="softens the loss's targets among counts by exp(-|difference|/width); 0 is the paper's loss"
-    )
-    column_share: Annotated[Number, Field(ge=0, lt=1)] = Field(
-        0.0, description="share of the loss that judges each column by the mean of its pixels' probabilities"
-    )
-    weight_average: Annotated[Number, Field(ge=0, lt=1)] = Field(
-        0.0, description="decay of the exponential average of the weights that is kept, 0.999 say; 0 keeps the last"
-    )
-    norm_batches: Annotated[Count, Field(ge=0, le=10_000)] = Field(
-        256,
-        description="fresh batches, at most an epoch's, over which the trained network's batch norms are averaged; "
-        "0 keeps the running means of the last steps",
-    )
     gradient_clip: Annotated[Number, Field(ge=0, le=1000)] = Field(
         0.0, description="longest gradient, in its norm; 0 leaves it as it is"
     )
@@ -82,19 +72,21 @@ class Training(Block):
 
 
 class Model(Block):
-    """One network and the datasets it learns from."""
+    """One network and the datasets it is trained on."""
 
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
-        description="what it learns from, each structure as often; the first one's dose is the network's own"
+        description="what it is trained on, each structure as often; the first one's dose is the network's own"
     )
     architecture: Architecture = Architecture()
     init_weights: Annotated[str, Field(min_length=1)] | None = Field(
         None,
-        description="folder of a trained network of the same architecture, whose weights the training begins with: "
-        "results/models/NAME, or one that comes from elsewhere; without it, it begins at random",
+        description="folder of a trained network of the same architecture, with whose weights the training begins: "
+        "results/models/NAME, or one that comes from elsewhere; without it, weights are random at first",
     )
     flip_average: bool = Field(
-        False, description="estimates are means over the frame and its mirror image, at twice the time"
+        False,
+        description="test-time augmentation: estimates are means over the frame and its mirror image along x, at twice "
+        "the time",
     )
     training: Training = Training()
 
@@ -106,7 +98,7 @@ class Model(Block):
 
 
 class Export(Block):
-    """Which network comes with the package, as the model ``shipped``; made when it is asked for."""
+    """Which network comes with the package, as the model ``bundled``; made when it is asked for."""
 
     model: Name
     card_datasets: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(

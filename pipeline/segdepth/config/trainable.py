@@ -1,4 +1,4 @@
-"""Whether a network can be built and taught as its block says: by data sets that fit it and each other. Asked by the
+"""Whether a network can be built and trained as its block says, on data sets that fit it and each other. Asked by the
 whole configuration, and again by a training whose blocks were given by hand."""
 
 from __future__ import annotations
@@ -19,16 +19,36 @@ LABEL_RATIO = {"binned": 1, "full": 4, "space_to_depth": 1}
 
 
 class DatasetBlocks(NamedTuple):
-    """The blocks of a data set that is learnt from."""
+    """The blocks of a data set that a network is trained on."""
 
     dataset: Dataset
     specimen: Specimen
     imaging: Imaging
     labels: Labels
 
+    def as_json(self) -> dict:
+        return {kind: block.model_dump(mode="json") for kind, block in self._asdict().items()}
+
+
+def join_blocks(
+    datasets: Sequence[Dataset], specimens: Sequence[Specimen], imagings: Sequence[Imaging], labels: Sequence[Labels]
+) -> list[DatasetBlocks]:
+    """The blocks of several data sets, given kind by kind in the same order.
+
+    Raises
+    ------
+    ConfigError
+        There are not as many of each kind.
+    """
+    given = {"dataset": datasets, "specimen": specimens, "imaging": imagings, "labels": labels}
+    if len({len(blocks) for blocks in given.values()}) > 1:
+        told = ", ".join(f"{len(blocks)} --{name}" for name, blocks in given.items())
+        raise ConfigError(f"got {told}; each is needed once for every data set")
+    return [DatasetBlocks(*blocks) for blocks in zip(datasets, specimens, imagings, labels)]
+
 
 def check_trainable(here: str, model: Model, training_sets: Sequence[DatasetBlocks]) -> None:
-    """``here`` is the model's key, ``models.unet16``; ``training_sets`` are those of ``model.datasets``, in their order.
+    """``here`` is the model's key, ``models.unet16``; ``training_sets`` are those of its ``datasets``, in order.
 
     Raises
     ------
@@ -40,7 +60,7 @@ def check_trainable(here: str, model: Model, training_sets: Sequence[DatasetBloc
     if len(training_sets) != len(model.datasets):
         raise ConfigError(f"{here}.datasets: got {len(model.datasets)} names and {len(training_sets)} data sets")
     for name, training_set in zip(model.datasets, training_sets):
-        _check_lesson(here, model, name, training_set)
+        _check_training_set(here, model, name, training_set)
     _check_agree(here, model.datasets, training_sets)
     training, variant = model.training, model.architecture.variant
     if training.batch_size == 1 and training.crop_pixels == NETWORK_STRIDE and variant != "space_to_depth":
@@ -56,7 +76,7 @@ def check_trainable(here: str, model: Model, training_sets: Sequence[DatasetBloc
         )
 
 
-def _check_lesson(here: str, model: Model, name: str, training_set: DatasetBlocks) -> None:
+def _check_training_set(here: str, model: Model, name: str, training_set: DatasetBlocks) -> None:
     dataset, specimen, imaging, labels = training_set
     ratio = labels.pixel_pm / imaging.pixel_pm
     wanted = LABEL_RATIO[model.architecture.variant]
@@ -82,18 +102,19 @@ def _check_lesson(here: str, model: Model, name: str, training_set: DatasetBlock
 
 
 def _check_agree(here: str, names: Sequence[str], training_sets: Sequence[DatasetBlocks]) -> None:
-    """Data sets that are learnt from together share pixels, field and labels, and split a specimen alike."""
+    """Data sets that a network is trained on together share pixels, field and labels, and split a specimen alike."""
     first = training_sets[0]
     splits = {first.dataset.specimen: first.dataset.splits}
     for name, other in zip(names[1:], training_sets[1:]):
         for what, mine, its in (
             ("imaging.pixel_pm", first.imaging.pixel_pm, other.imaging.pixel_pm),
             ("specimen.field_pm", first.specimen.field_pm, other.specimen.field_pm),
+            ("specimen.crystal", first.specimen.crystal, other.specimen.crystal),
             ("labels", first.dataset.labels, other.dataset.labels),
             ("splits", splits.setdefault(other.dataset.specimen, other.dataset.splits), other.dataset.splits),
         ):
             if mine != its:
                 raise ConfigError(
-                    f"{here}.datasets: {names[0]!r} and {name!r} cannot be learnt together: their "
+                    f"{here}.datasets: {names[0]!r} and {name!r} cannot be trained on together: their "
                     f"{what} differ ({mine} and {its})"
                 )

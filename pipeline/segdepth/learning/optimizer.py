@@ -1,4 +1,4 @@
-"""The optimizer that a training block asks for. Knows nothing of samples or of Lightning."""
+"""The optimizer that a training block asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that makes a trained network's confidence honest (Guo et al., ICML 2017, section
+"""Temperature scaling: one number that calibrates a trained network's confidence (Guo et al., ICML 2017, section
 4.2)."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch.nn import functional
 from segdepth.learning.samples import Batch
 
 STRIDE = 4
-"""Every fourth pixel along y and x is looked at: neighbours say the same."""
+"""Every fourth pixel along y and x counts: neighbours say the same."""
 
 RANGE = (0.1, 10.0)
 

@@ -1,53 +1,68 @@
-"""The job ``train-model``: waves and depth maps in, a trained network out.
+"""The training of a network: opened waves and depth maps in, the best epoch's network out.
 
-``results/models/<model>/`` holds ``weights.safetensors``, ``network.json``, ``curve.csv`` and ``environment.json``.
-The weights are the best epoch's, with batch norms averaged over fresh batches and logits divided by a fitted
-temperature.
-Checkpoints lie in ``results/checkpoints/<model>/<fingerprint>/`` until a training is done, also those of one that
-failed; a training that was stopped goes on from its last epoch if nothing that determines it has changed.
+Its logits are divided by a fitted temperature. Checkpoints lie in a folder that is named by all that determines the
+training; one that was stopped goes on from its last epoch.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import platform
-import re
-import shutil
-import time
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from segdepth.config import CLASSES, Architecture, Model, Training, check_trainable
-from segdepth.devices import in_bfloat16, torch_device
-from segdepth.errors import ConfigError
-from segdepth.learning.callbacks import Curve, Devices, Progress
-from segdepth.learning.module import METRICS, DepthModule
-from segdepth.learning.norm_statistics import average_norm_statistics, fresh_samples
-from segdepth.learning.pretrained import check_pretrained_network
-from segdepth.learning.samples import Batch, Source, TrainingSamples, fixed_batches, share_memory
+from segdepth.config import Architecture, Model, Training
+from segdepth.devices import in_bfloat16
+from segdepth.errors import SegDepthError, TrainingError
+from segdepth.learning.callbacks import Curve, EarlyEnd, Progress, Runs, SampleEpoch
+from segdepth.learning.module import DepthModule
+from segdepth.learning.samples import Batch, Source, TrainingSamples
+from segdepth.learning.structures import share_memory
 from segdepth.learning.temperature import divide_logits, fit_temperature, validation_logits
-from segdepth.learning.training_sets import TrainingSet
+from segdepth.learning.training_sets import TrainingSet, counted_elements, crystal_of
+from segdepth.learning.validation import fixed_batches
 from segdepth.networks.architectures import make_network
 from segdepth.networks.files import ENVIRONMENT, NetworkCard, load_weights, misfit, save_network
 from segdepth.networks.flip_average import FlipAverage
-from segdepth.networks.training_record import read_training_record
+from segdepth.networks.training_record import join_records, record_entry
 from segdepth.networks.unet import count_parameters
-from segdepth.store.manifest import check_target, read_manifest, writing
 
-COMMAND = "train-model"
+CURVE = "curve.csv"
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """The best epoch's network and what is known of its training.
+
+    ``environment`` has ``runs`` (see ``segdepth.learning.callbacks.Runs``), ``training_seconds`` of all of them,
+    ``epochs``, ``precision``, ``parameters`` (how many weights) and ``best``, the kept epoch's row of the curve.
+    """
+
+    network: nn.Module
+    card: NetworkCard
+    curve: Curve
+    environment: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """``weights.safetensors``, ``network.json``, ``curve.csv`` and ``environment.json`` into an existing folder."""
+        save_network(self.network, self.card, folder)
+        self.curve.write(folder / CURVE)
+        text = json.dumps(self.environment, indent=1, sort_keys=True)
+        (folder / ENVIRONMENT).write_text(text + "\n", encoding="utf-8")
 
 
 def lightning_precision(precision: str, device: torch.device) -> str:
@@ -55,31 +70,30 @@ def lightning_precision(precision: str, device: torch.device) -> str:
     return "bf16-mixed" if in_bfloat16(precision, device) else "32-true"
 
 
-def _check_devices(wanted: int, device: torch.device) -> None:
+def check_devices(wanted: int, device: torch.device) -> None:
+    """As many GPUs are there as a training wants.
+
+    Raises
+    ------
+    TrainingError
+        There are fewer.
+    """
     if device.type == "cuda" and wanted > torch.cuda.device_count():
-        raise ConfigError(f"training.devices: got {wanted}; {torch.cuda.device_count()} GPUs are there")
+        raise TrainingError(f"training.devices: got {wanted}; {torch.cuda.device_count()} GPUs are there")
 
 
-def _fingerprint(*determining: object) -> str:
-    """Names a training by all that determines it: a stopped one goes on only where every part is the same."""
-    return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()[:16]
+def build_network(architecture: Architecture, classes: int, seed: int) -> nn.Module:
+    """A freshly initialised network; the seed decides its weights."""
+    lightning.seed_everything(seed, verbose=False)
+    return make_network(architecture.variant, architecture.base_channels, classes)
 
 
-def _remove_checkpoints(checkpoints: Path) -> None:
-    """Remove what this training and stopped ones that differ left: folders that are named as ours are and hold
-    checkpoints alone."""
-    for folder in checkpoints.iterdir():
-        ours = folder.is_dir() and re.fullmatch(r"[0-9a-f]{16}", folder.name)
-        if ours and all(path.suffix == ".ckpt" for path in folder.iterdir()):
-            shutil.rmtree(folder)
-
-
-def _checkpoint(path: Path, module: DepthModule) -> dict[str, Tensor]:
+def read_checkpoint(path: Path, module: DepthModule) -> dict[str, Tensor]:
     """A checkpoint's tensors, which fit the module.
 
     Raises
     ------
-    ConfigError
+    TrainingError
         It is damaged, or is another network's.
     """
     try:
@@ -88,151 +102,108 @@ def _checkpoint(path: Path, module: DepthModule) -> dict[str, Tensor]:
     except (OSError, RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, AttributeError):
         told = "it cannot be read"
     if told is not None:
-        raise ConfigError(f"{path}: is damaged or another network's ({told}); delete its folder to train anew")
+        raise TrainingError(f"{path}: is damaged or another network's ({told}); delete its folder to train anew")
     return state
 
 
-def _tensorboard(folder: Path, name: str) -> Logger | bool:
-    """TensorBoard's log in ``folder/tensorboard/name`` where TensorBoard is installed."""
-    if find_spec("tensorboard") is None:
-        return False
-    return TensorBoardLogger(folder, name="tensorboard", version=name)
-
-
-def _samples(
-    training_sets: list[TrainingSet],
-    sources: list[Source],
-    block: Training,
-    root_seed: int,
-    where: torch.device,
-    rank: int,
+def training_and_validation(
+    training_sets: Sequence[TrainingSet], training: Training, root_seed: int, device: torch.device, rank: int = 0
 ) -> tuple[TrainingSamples, list[Batch]]:
-    """What is learnt from, and the held-out batches that it is judged by."""
-    train = [source.part(training_set.indices("train")) for training_set, source in zip(training_sets, sources)]
-    if where.type == "cuda":
-        for source in train:
+    """Samples to train on, and the held-out batches that the network is judged by.
+
+    One budget of memory serves both: the held-out structures are read first, and let go once their images are formed.
+    """
+    sources = [training_set.source(device) for training_set in training_sets]
+
+    def part(name: str) -> list[Source]:
+        return [source.part(each.indices(name)) for each, source in zip(training_sets, sources)]
+
+    held_out = part("validation")
+    share_memory([source.structures for source in held_out], device)
+    validation = fixed_batches(held_out, training, root_seed, device)
+    for source in held_out:
+        source.structures.keep(0)
+    sources = part("train")
+    share_memory([source.structures for source in sources], device)
+    if device.type == "cuda":
+        for source in sources:
             source.structures.read_ahead()
-    held_out = [source.part(training_set.indices("validation")) for training_set, source in zip(training_sets, sources)]
-    validation = fixed_batches(held_out, block, root_seed, where)
-    return TrainingSamples(train, block, where, rank), validation
+    return TrainingSamples(sources, training, device, rank), validation
 
 
-def _training_record(training_sets: list[TrainingSet], root_seed: int) -> list[dict]:
-    """The structures that a network learns from and is chosen by, of each data set."""
-    return [
-        {
-            "specimen": training_set.dataset.specimen,
-            "root_seed": root_seed,
-            "indices": training_set.learnt,
-        }
-        for training_set in training_sets
-    ]
-
-
-def build_network(architecture: Architecture, seed: int) -> nn.Module:
-    """A freshly initialised network; the seed decides its weights."""
-    lightning.seed_everything(seed, verbose=False)
-    return make_network(architecture.variant, architecture.base_channels)
-
-
-def _card(model: Model, training_sets: list[TrainingSet], sources: list[Source], temperature: float) -> NetworkCard:
-    """What the network is; doses are those that a camera counts."""
-    first = training_sets[0]
-    counted = [dose * s.imaging.detection_efficiency for s in sources for dose in s.doses(model.training)]
-    return NetworkCard(
-        variant=model.architecture.variant,
-        base_channels=model.architecture.base_channels,
-        classes=CLASSES,
-        input_pixel_pm=first.imaging.pixel_pm,
-        label_pixel_pm=first.labels.pixel_pm,
-        field_pm=first.specimen.field_pm,
-        dose_lambda=first.dataset.dose_lambda * first.imaging.detection_efficiency,
-        labels=first.labels.model_dump(mode="json"),
-        dose_lambda_range=(min(counted), max(counted)),
-        temperature=round(temperature, 4),
-        flip_average=model.flip_average,
-    )
-
-
-def _validate(module: DepthModule, validation: list[Batch], where: torch.device, block: Training) -> dict[str, float]:
-    """Loss and metrics of the network as it is saved: the best epoch's weights with averaged norms. In one process."""
-    judge = lightning.Trainer(
-        accelerator="gpu" if where.type == "cuda" else "cpu",
-        devices=[where.index or 0] if where.type == "cuda" else 1,
-        precision=lightning_precision(block.precision, where),
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        plugins=[LightningEnvironment()],
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        (found,) = judge.validate(module, DataLoader(validation, batch_size=None), verbose=False)
-    module.to(where)  # Lightning leaves the network on the CPU
-    return {name: float(found[name]) for name in ("validation_loss", *METRICS)}
-
-
-def _environment(facts: dict, where: torch.device, block: Training, curve: Curve) -> dict:
-    """Where the network was trained, and what came of it."""
-    chosen = min(curve.rows, key=lambda row: row["validation_loss"])
-    return facts | {
-        "processor": platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "precision": lightning_precision(block.precision, where),
-        "epochs": len(curve.rows),
-        "best": {key: chosen[key] for key in ("epoch", "validation_loss", *METRICS)},
-    }
-
-
-def train_model(
-    *,
+def train_network(
     name: str,
     model: Model,
-    training_sets: list[TrainingSet],
+    training_sets: Sequence[TrainingSet],
+    *,
     root_seed: int,
-    out: Path,
     checkpoints: Path,
-    code: str,
-    device: str = "auto",
-    threads: int | None = None,
-) -> None:
-    """Train one network.
+    device: torch.device,
+    facts: Mapping[str, Any],
+    earlier_record: Sequence[Mapping[str, Any]] = (),
+) -> TrainedNetwork | None:
+    """Train one network, or go on with a training that was stopped.
 
     Parameters
     ----------
-    name : the model block's name.
-    training_sets : the data sets it learns from, in the model block's order.
-    out, checkpoints : result folder, and the folder under which checkpoints are kept.
+    name : what the progress bar calls it.
+    training_sets : in the order of ``model.datasets``.
+    checkpoints : folder of this very training: what determines it is in its name.
+    facts : of this process, for ``environment.json``: ``commit`` and ``versions``.
+    earlier_record : training record of the network whose weights it begins with (``model.init_weights``).
 
-    With ``training.devices`` above 1 every device runs this function in a process of its own and learns from samples
-    of its own; the first one writes.
+    Returns
+    -------
+    None in all processes but the first: with ``training.devices`` above 1 every device runs this function in a process
+    of its own, on samples of its own.
+
+    Raises
+    ------
+    TrainingError
+        The loss is not finite, a checkpoint is damaged, or GPUs are missing.
+    StoreError
+        Stores do not belong together, or the weights to begin with do not fit.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists devices that are not there
-    check_trainable(f"models.{name}", model, [training_set.blocks for training_set in training_sets])
-    where = torch_device(device)
-    _check_devices(model.training.devices, where)
-    if threads:
-        torch.set_num_threads(threads)
-    inputs = list(
-        dict.fromkeys(path for training_set in training_sets for path in (*training_set.waves, *training_set.depth))
-    )
-    if model.init_weights is not None:
-        check_pretrained_network(f"models.{name}.init_weights", Path(model.init_weights), model.architecture)
-        inputs.append(Path(model.init_weights))
-    check_target(out, COMMAND, inputs)
-    block: Training = model.training
-    network = build_network(model.architecture, block.seed)
+    check_devices(model.training.devices, device)
+    block, classes = model.training, training_sets[0].blocks.labels.classes
+    network = build_network(model.architecture, classes, block.seed)
     if model.init_weights is not None:
         load_weights(network, model.init_weights)
-    steps = block.epoch_steps * block.epochs
-    module = DepthModule(network.to(memory_format=torch.channels_last), block, steps)
+    steps, elements = block.epoch_steps * block.epochs, counted_elements(training_sets)
+    module = DepthModule(network.to(memory_format=torch.channels_last), block, steps, elements)
+    curve, runs, progress = Curve(elements), Runs(facts), Progress(name, steps)
+    trainer = _trainer(block, device, checkpoints, [progress, curve, runs])
+    where = trainer.strategy.root_device
+    samples, validation = training_and_validation(training_sets, block, root_seed, where, trainer.global_rank)
+    trainer.callbacks.insert(0, SampleEpoch(samples))
+    _fit(trainer, module, samples, validation, checkpoints / "last.ckpt")
+    if not trainer.is_global_zero:
+        return None
 
-    contents = [read_manifest(path)["content"] for path in inputs]
-    blocks = [model.as_json(), *(training_set.as_json() for training_set in training_sets)]
-    folder = checkpoints / _fingerprint(name, *blocks, root_seed, contents, code)
+    module.load_state_dict(read_checkpoint(checkpoints / "best.ckpt", module))
+    network = module.network.to(where)  # Lightning leaves the network on the CPU
+    temperature = fit_temperature(
+        *validation_logits(FlipAverage(network) if model.flip_average else network, validation)
+    )
+    divide_logits(network, temperature)
+    record = join_records((record_entry(*each.blocks[:2], root_seed) for each in training_sets), earlier_record)
+    environment = {
+        "runs": runs.entries,
+        "training_seconds": round(sum(entry["seconds"] for entry in runs.entries), 1),
+        "epochs": len(curve.rows),
+        "precision": lightning_precision(block.precision, where),
+        "parameters": count_parameters(network),
+        "best": curve.best,
+    }
+    return TrainedNetwork(network, _card(model, training_sets, temperature, record), curve, environment)
+
+
+def _trainer(
+    block: Training, device: torch.device, checkpoints: Path, callbacks: list[lightning.Callback]
+) -> lightning.Trainer:
     best = ModelCheckpoint(
-        folder,
+        checkpoints,
         "best",
         monitor="validation_loss",
         mode="min",
@@ -240,94 +211,80 @@ def train_model(
         save_on_train_epoch_end=True,  # when the curve has this epoch's row
         enable_version_counter=False,
     )
-    curve, devices, timer = Curve(), Devices(), Timer()
-    trainer = lightning.Trainer(
-        accelerator="gpu" if where.type == "cuda" else "cpu",
+    early = [EarlyEnd(block.patience_epochs)] if block.patience_epochs else []
+    return lightning.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=block.devices,
         strategy="ddp" if block.devices > 1 else "auto",
-        precision=lightning_precision(block.precision, where),
+        precision=lightning_precision(block.precision, device),
         gradient_clip_val=block.gradient_clip or None,
-        benchmark=where.type == "cuda",  # seeks the fastest convolutions: nearly all batches have one shape
+        benchmark=device.type == "cuda",  # seeks the fastest convolutions: nearly all batches have one shape
         max_epochs=block.epochs,
-        logger=_tensorboard(checkpoints, folder.name),
-        callbacks=[
-            Progress(name, steps),
-            curve,
-            devices,
-            timer,  # of all runs of a training that was stopped: its state is in the checkpoints
-            EarlyStopping("validation_loss", patience=block.patience_epochs, mode="min"),
-            best,
-            *([EMAWeightAveraging(decay=block.weight_average)] if block.weight_average else []),
-        ],
+        logger=_tensorboard(checkpoints),
+        callbacks=[*callbacks, *early, best],
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,  # every process draws samples of its own, and is judged by all that is held out
         num_sanity_val_steps=0,
         plugins=[LightningEnvironment()],  # starts its own processes, also inside a cluster's job
     )
-    where = trainer.strategy.root_device
-    sources = [training_set.source(where) for training_set in training_sets]
-    share_memory([source.structures for source in sources], where)
-    train, validation = _samples(training_sets, sources, block, root_seed, where, trainer.global_rank)
-    last = folder / "last.ckpt"
+
+
+def _tensorboard(checkpoints: Path) -> Logger | bool:
+    """TensorBoard's log beside the checkpoints, where TensorBoard is installed."""
+    if find_spec("tensorboard") is None:
+        return False
+    return TensorBoardLogger(checkpoints.parent, name="tensorboard", version=checkpoints.name)
+
+
+def _fit(
+    trainer: lightning.Trainer, module: DepthModule, samples: TrainingSamples, validation: list[Batch], last: Path
+) -> None:
     resumed = last.exists()
     if resumed:
-        _checkpoint(last, module)
+        read_checkpoint(last, module)
         log.warning("resuming from %s", last)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*IterableDataset.*__len__.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # of Lightning's own calls
         try:
             trainer.fit(
                 module,
-                DataLoader(train, batch_size=None),
+                DataLoader(samples, batch_size=None),
                 DataLoader(validation, batch_size=None),
                 ckpt_path=last if resumed else None,
                 weights_only=True,
             )
-        except ConfigError:
+        except SegDepthError:
             if trainer.is_global_zero:
                 raise
             raise SystemExit(2) from None  # one process tells what is wrong
-    if not trainer.is_global_zero:
-        return
 
-    module.load_state_dict(_checkpoint(folder / "best.ckpt", module))
-    # Lightning leaves the network on the CPU
-    network = module.network.to(where)
-    started = time.monotonic()
-    average_norm_statistics(network, fresh_samples(train), block.norm_batches, in_bfloat16(block.precision, where))
-    seconds = timer.time_elapsed() + time.monotonic() - started
-    final = _validate(module, validation, where, block)
-    looking = FlipAverage(network) if model.flip_average else network
-    temperature = fit_temperature(*validation_logits(looking, validation))
-    divide_logits(module.network, temperature)
-    card = _card(model, training_sets, sources, temperature)
-    facts = {
-        "device": ", then ".join(devices.names),
-        "training_seconds": round(seconds, 1),
-        "parameters": count_parameters(network),
-        "final": final,
-    }
-    with writing(
-        out,
-        command=COMMAND,
-        code=code,
-        inputs=inputs,
-        parameters={
-            "model": model.model_dump(mode="json"),
-            "training_sets": [training_set.as_json() for training_set in training_sets],
-        },
-        seeds={"root_seed": root_seed, "training": block.seed},
-        notes={
-            "training_structures": _training_record(training_sets, root_seed)
-            + (read_training_record(model.init_weights) if model.init_weights else [])
-        },
-    ) as partial:
-        partial.mkdir()
-        save_network(module.network, card, partial)
-        curve.write(partial / "curve.csv")
-        environment = json.dumps(_environment(facts, where, block, curve), indent=1, sort_keys=True)
-        (partial / ENVIRONMENT).write_text(environment + "\n", encoding="utf-8")
-    _remove_checkpoints(checkpoints)
+
+def _card(
+    model: Model, training_sets: Sequence[TrainingSet], temperature: float, record: list[dict[str, Any]]
+) -> NetworkCard:
+    """What the network is; doses are those that a camera counts."""
+    dataset, specimen, imaging, labels = training_sets[0].blocks
+    counted = [
+        dose * other.detection_efficiency
+        for each, _, other, _ in (training_set.blocks for training_set in training_sets)
+        for dose in model.training.dose_lambda or (each.dose_lambda, each.dose_lambda)
+    ]
+    return NetworkCard(
+        variant=model.architecture.variant,
+        base_channels=model.architecture.base_channels,
+        classes=labels.classes,
+        input_pixel_pm=imaging.pixel_pm,
+        label_pixel_pm=labels.pixel_pm,
+        field_pm=specimen.field_pm,
+        dose_lambda=dataset.dose_lambda * imaging.detection_efficiency,
+        labels=labels.model_dump(mode="json"),
+        crystal=crystal_of(training_sets),
+        dose_lambda_range=(min(counted), max(counted)),
+        temperature=round(temperature, 4),
+        flip_average=model.flip_average,
+        training_record=record,
+    )

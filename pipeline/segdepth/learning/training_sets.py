@@ -1,78 +1,67 @@
-"""What a network learns from: data sets with their blocks and shards. Knows nothing of networks."""
+"""What a network is trained on: data sets with their blocks and opened stores."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import torch
+import xarray as xr
 
-from segdepth.config import Dataset, DatasetBlocks, Imaging, Labels, Specimen
-from segdepth.errors import ConfigError
-from segdepth.learning.samples import Source, StructureCache
+from segdepth.config import DatasetBlocks
+from segdepth.crystal import Crystal
+from segdepth.crystal.elements import ATOMIC_NUMBER
+from segdepth.errors import StoreError
+from segdepth.learning.samples import Source
+from segdepth.learning.structures import StructureCache
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A data set to learn from: its blocks, and its shards of waves and of depth maps in the same order."""
+    """A data set to train on: its blocks, and its opened shards of waves and of depth maps in the same order."""
 
-    dataset: Dataset
-    specimen: Specimen
-    imaging: Imaging
-    labels: Labels
-    waves: list[Path]
-    depth: list[Path]
-
-    @property
-    def blocks(self) -> DatasetBlocks:
-        return DatasetBlocks(self.dataset, self.specimen, self.imaging, self.labels)
+    blocks: DatasetBlocks
+    waves: Sequence[xr.Dataset]
+    depth: Sequence[xr.Dataset]
 
     def indices(self, part: str) -> list[int]:
-        return self.dataset.structures_of(part, self.specimen)
-
-    @property
-    def learnt(self) -> list[int]:
-        """Indices of its training and validation structures."""
-        return self.dataset.structures_seen(self.specimen)
+        """Structures in the plan that are ``train``, ``validation`` or ``test``."""
+        return self.blocks.dataset.structures_of(part, self.blocks.specimen)
 
     def source(self, device: torch.device | str = "cpu") -> Source:
-        """Its training and validation structures, which the device learns from."""
-        cache = StructureCache(self.waves, self.depth, self.learnt, device=device)
-        return Source(cache, self.imaging, self.dataset.dose_lambda, self.dataset.specimen)
+        """Its training and validation structures."""
+        dataset, specimen, imaging, _ = self.blocks
+        cache = StructureCache(self.waves, self.depth, dataset.structures_seen(specimen), device=device)
+        return Source(cache, imaging, dataset.dose_lambda, dataset.specimen)
 
-    def as_json(self) -> dict:
-        return {name: block.model_dump(mode="json") for name, block in self.blocks._asdict().items()}
+    @property
+    def crystal(self) -> dict[str, Any]:
+        """``Crystal.to_dict()`` of its waves; empty where they do not tell."""
+        return json.loads(self.waves[0].attrs.get("crystal") or "{}")
 
 
-def join_training_sets(
-    datasets: Sequence[Dataset],
-    specimens: Sequence[Specimen],
-    imagings: Sequence[Imaging],
-    labels: Sequence[Labels],
-    waves: Sequence[Path],
-    depth: Sequence[Path],
-) -> list[TrainingSet]:
-    """Blocks in the data sets' order, and the shards of all data sets behind each other, parted again.
+def crystal_of(training_sets: Sequence[TrainingSet]) -> dict[str, Any]:
+    """The crystal that all data sets share, ``Crystal.to_dict()``; empty where none tells.
 
     Raises
     ------
-    ConfigError
-        There are not as many blocks of each kind, or not as many shards as the specimens have.
+    StoreError
+        They are of different crystals.
     """
-    given = {"dataset": datasets, "specimen": specimens, "imaging": imagings, "labels": labels}
-    if len({len(blocks) for blocks in given.values()}) > 1:
-        told = ", ".join(f"{len(blocks)} --{name}" for name, blocks in given.items())
-        raise ConfigError(f"got {told}; each is needed once for every data set")
-    shards = sum(specimen.shards for specimen in specimens)
-    for name, paths in (("waves", waves), ("depth", depth)):
-        if len(paths) != shards:
-            raise ConfigError(f"--{name}: got {len(paths)} shards; the specimens have {shards}")
-    training_sets, first = [], 0
-    for dataset, specimen, imaging, label in zip(datasets, specimens, imagings, labels):
-        last = first + specimen.shards
-        training_sets.append(
-            TrainingSet(dataset, specimen, imaging, label, list(waves[first:last]), list(depth[first:last]))
-        )
-        first = last
-    return training_sets
+    known = [found for training_set in training_sets if (found := training_set.crystal)]
+    for other in known[1:]:
+        if other != known[0]:
+            names = [Crystal.from_dict(crystal).title for crystal in (known[0], other)]
+            raise StoreError(f"waves of {names[0]} and {names[1]} cannot be trained on together; give one crystal")
+    return known[0] if known else {}
+
+
+def counted_elements(training_sets: Sequence[TrainingSet]) -> tuple[str, ...]:
+    """Symbols of the elements whose columns are counted, the heaviest first: the crystal's, or all that the labels
+    block knows."""
+    if crystal := crystal_of(training_sets):
+        return Crystal.from_dict(crystal).elements
+    radii = training_sets[0].blocks.labels.core_radius_pm
+    return tuple(sorted(radii, key=ATOMIC_NUMBER.__getitem__, reverse=True))

@@ -1,4 +1,4 @@
-"""Every network that a configuration can name, by its variant. Knows nothing of how they are trained."""
+"""Every network that a configuration can name, by its variant."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from segdepth.networks.space_to_depth import SpaceToDepthUNet
 from segdepth.networks.unet import UNet
 
 
-def make_network(variant: str, base_channels: int) -> UNet | SpaceToDepthUNet:
-    """``binned`` and ``full`` (the paper's, on the binned and on the fine frame) or ``folded`` (our own).
+def make_network(variant: str, base_channels: int, classes: int) -> UNet | SpaceToDepthUNet:
+    """``binned`` and ``full`` (the paper's, on the binned and on the fine frame) or ``space_to_depth`` (our own).
 
     Raises
     ------
     ValueError
         There is no such variant.
     """
-    return SpaceToDepthUNet(base_channels) if variant == "space_to_depth" else UNet(base_channels, variant)
+    if variant == "space_to_depth":
+        return SpaceToDepthUNet(base_channels, classes)
+    return UNet(base_channels, variant, classes)

@@ -1,21 +1,19 @@
-"""The network that comes with the package, ``shipped`` by name: where it lies. Knows nothing of what a network is.
+"""The network that comes with the package, ``bundled`` by name: where it lies, and what it can be measured on.
 
-``segdepth/bundled/network/`` holds its weights, its card and MODEL_CARD.md, ``network.manifest.json`` beside it says
+``segdepth/bundled/network/`` holds its weights, its card and MODEL_CARD.md; ``network.manifest.json`` beside it says
 what it was made from. ``segdepth.steps.export_model`` makes both.
 """
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from pathlib import Path
 
-from segdepth.config import BUNDLED, Config, Labels
-from segdepth.errors import ConfigError
-from segdepth.networks.training_record import structures_seen
-from segdepth.store.manifest import manifest_path, read_manifest
-
-COMMAND = "export-model"
+from segdepth.config import BUNDLED, Config
+from segdepth.config.data_format import DataFormat
+from segdepth.errors import ConfigError, StoreError
+from segdepth.networks.card import CARD, NetworkCard, read_card
+from segdepth.networks.fit import check_network_fits, check_unseen, format_of
 
 
 def bundled_folder() -> Path:
@@ -32,75 +30,66 @@ def bundled_network() -> Path:
         This version comes without one.
     """
     folder = bundled_folder()
-    if not manifest_path(folder).exists():
+    if not (folder / CARD).exists():
         raise ConfigError("no network comes with this version of segdepth; name a trained one (predict: --model)")
     return folder
 
 
+def name_of(folder: str | Path) -> str:
+    """A network's name: its folder's, or ``bundled``."""
+    return BUNDLED if Path(folder).resolve() == bundled_folder().resolve() else Path(folder).name
+
+
 def check_bundled(config: Config) -> None:
-    """What the shipped network is measured on and shown, told before any simulation; a table's data sets are asked
+    """What the bundled network is measured on and shown, told before any simulation; a table's data sets are asked
     about when the table is (``check_bundled_on``).
 
     Raises
     ------
     ConfigError
-        A data set does not fit, or holds crystals that it has seen.
+        A data set does not fit, or holds structures that the network has seen.
     """
     for dataset in config.evaluations.get(BUNDLED, ()):
         check_bundled_on(config, f"evaluations.{BUNDLED}", dataset)
     for name, prediction in config.predictions.items():
-        if prediction.model == BUNDLED and prediction.micrograph is not None:
-            _check_unseen(config, f"predictions.{name}", config.micrographs[prediction.micrograph].dataset)
+        if prediction.model == BUNDLED and prediction.micrograph is not None and (card := _card()):
+            _check_unseen(config, f"predictions.{name}", config.micrographs[prediction.micrograph].dataset, card)
 
 
 def check_bundled_on(config: Config, here: str, name: str) -> None:
-    """A data set that the shipped network is measured on has its pixels and labels, and it has not seen it. ``here`` is
-    what asks for it.
+    """The bundled network fits the data set ``name`` and has not seen its test structures. ``here`` is the key that
+    asks for it.
 
     Raises
     ------
     ConfigError
         It does not fit.
     """
+    card = _card()
+    if card is None:
+        return  # whoever needs the network is told that there is none
+    dataset = config.datasets[name]
+    data = DataFormat.of(config.imaging[dataset.imaging], config.labels[dataset.labels])
+    check_network_fits(card, data, network=repr(BUNDLED), name=f"{here}: data set {name!r}")
+    _check_unseen(config, here, name, card)
+
+
+def _card() -> NetworkCard | None:
     folder = bundled_folder()
-    if not manifest_path(folder).exists():
-        return  # whoever asks for it is told so
+    if not (folder / CARD).exists():
+        return None
     try:
-        card = json.loads((folder / "network.json").read_text(encoding="utf-8"))
-        pixels = {kind: float(card[f"{kind}_pixel_pm"]) for kind in ("input", "label")}
-        labels = Labels.model_validate(card["labels"])
-    except (OSError, ValueError, TypeError, KeyError) as failure:
+        card = read_card(folder)
+        format_of(card)
+    except (StoreError, ValueError) as failure:
         told = " ".join(str(failure).split())
         raise ConfigError(f"{folder}: the network that comes with segdepth is damaged ({told}); restore it") from None
+    return card
+
+
+def _check_unseen(config: Config, here: str, name: str, card: NetworkCard) -> None:
     dataset = config.datasets[name]
-    imaging, measured = config.imaging[dataset.imaging], config.labels[dataset.labels]
-    for kind, block in (("input", imaging), ("label", measured)):
-        wanted = pixels[kind]
-        if abs(block.pixel_pm - wanted) > 1e-6 * wanted:
-            raise ConfigError(
-                f"{here}: the {kind} pixel of {name!r} is {block.pixel_pm:g} pm; {BUNDLED!r} is trained at "
-                f"{wanted:g} pm"
-            )
-    if difference := measured.difference(labels):
-        raise ConfigError(f"{here}: the labels of {name!r} are not those that {BUNDLED!r} learned from: {difference}")
-    _check_unseen(config, here, name)
-
-
-def _check_unseen(config: Config, here: str, name: str) -> None:
-    folder = bundled_folder()
-    if not manifest_path(folder).exists():
-        return
-    dataset = config.datasets[name]
-    seen = structures_seen(folder, dataset.specimen, config.root_seed)
-    both = seen & set(dataset.structures_of("test", config.specimens[dataset.specimen]))
-    if both:
-        raise ConfigError(
-            f"{here}: {BUNDLED!r} was trained on {len(both)} of the test structures of {name!r} (the first is "
-            f"{min(both)}); measure it on structures that it has not seen"
-        )
-
-
-def name_of(folder: Path) -> str:
-    """A network's name: its folder's, or ``shipped``."""
-    made_here = manifest_path(folder).exists()
-    return BUNDLED if made_here and read_manifest(folder)["command"] == COMMAND else Path(folder).name
+    tested = dataset.structures_of("test", config.specimens[dataset.specimen])
+    check_unseen(
+        card, tested, dataset.specimen, config.root_seed, network=repr(BUNDLED), name=f"{here}: data set {name!r}"
+    )

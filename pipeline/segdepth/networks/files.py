@@ -1,55 +1,27 @@
-"""A trained network on disk: ``weights.safetensors`` (data only), ``network.json`` (what rebuilds it, where it serves).
+"""A trained network on disk: ``weights.safetensors`` (data only) beside its card, ``network.json``.
 
-``network.json`` holds ``variant``, ``base_channels``, ``classes``, ``input_pixel_pm``, ``label_pixel_pm``,
-``field_pm``, ``dose_lambda`` (its data set's), ``dose_lambda_range`` (of its training, or null; both in counted
-electrons, λ times the camera's ``detection_efficiency``, as a micrograph's counts are), ``temperature`` (by which its
-logits were divided; the weights hold it already), ``mirrored`` (frames are looked at twice,
-``segdepth.networks.flip_average``) and ``labels`` (the labels block). Weights of a shipped network are
-float16, and are loaded as float32.
+Weights of an exported network are float16, and are loaded as float32.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from segdepth.config import CLASSES
 from segdepth.errors import StoreError
 from segdepth.networks.architectures import make_network
+from segdepth.networks.bundled import bundled_network
+from segdepth.networks.card import CARD, NetworkCard, read_card, write_card
 from segdepth.networks.flip_average import FlipAverage
-from segdepth.store.manifest import check_whole, manifest_path
 
-WEIGHTS, CARD, ENVIRONMENT = "weights.safetensors", "network.json", "environment.json"
+WEIGHTS, ENVIRONMENT = "weights.safetensors", "environment.json"
 
-
-@dataclass(frozen=True)
-class NetworkCard:
-    """What a network is and where it applies."""
-
-    variant: str
-    base_channels: int
-    classes: int
-    input_pixel_pm: float
-    label_pixel_pm: float
-    field_pm: float
-    dose_lambda: float
-    labels: dict[str, Any]
-    dose_lambda_range: tuple[float, float] | None = None
-    temperature: float = 1.0
-    flip_average: bool = False
-
-    @property
-    def doses(self) -> tuple[float, float]:
-        """Lowest and highest λ, in counted electrons, that the network was trained at."""
-        return self.dose_lambda_range or (self.dose_lambda, self.dose_lambda)
+__all__ = ["CARD", "ENVIRONMENT", "WEIGHTS", "NetworkCard", "load_network", "load_weights", "misfit", "save_network"]
 
 
 def save_network(network: nn.Module, card: NetworkCard, folder: Path) -> None:
@@ -57,11 +29,11 @@ def save_network(network: nn.Module, card: NetworkCard, folder: Path) -> None:
     save_file(
         {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS
     )
-    (folder / CARD).write_text(json.dumps(asdict(card), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_card(card, folder)
 
 
 def misfit(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str | None:
-    """The first tensor that is missing, has another shape, or that the network does not know; None where all fit."""
+    """The first tensor that is missing, has another shape, or that the network does not have; None where all fit."""
     for name, tensor in wanted.items():
         if name not in found:
             return f"lacks the tensor {name}"
@@ -71,43 +43,41 @@ def misfit(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]
 
 
 def load_weights(network: nn.Module, folder: str | Path) -> None:
-    """Give a network the weights of a trained or shipped one, of its own architecture.
+    """Give a network the weights of a trained one of the same architecture.
 
     Raises
     ------
     StoreError
-        That one is missing, was edited, or does not fit.
+        They are missing, damaged, or do not fit.
     """
-    folder = Path(folder)
-    check_whole(folder, ("train-model", "export-model"))
+    path = Path(folder) / WEIGHTS
     try:
-        weights = load_file(folder / WEIGHTS)
+        weights = load_file(path)
     except (OSError, SafetensorError) as failure:
-        raise StoreError(f"{folder / WEIGHTS}: cannot be read ({str(failure).splitlines()[0]})") from None
+        raise StoreError(f"{path}: cannot be read ({str(failure).splitlines()[0]})") from None
     if told := misfit(network.state_dict(), weights):
-        raise StoreError(f"{folder / WEIGHTS}: does not fit the network that is to begin with it ({told})")
+        raise StoreError(f"{path}: does not fit the network that it is to initialise ({told})")
     network.load_state_dict(weights)
 
 
-def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, NetworkCard]:
-    """The network in evaluation mode, ``channels_last``, and its card.
+def load_network(folder: str | Path | None = None, device: torch.device | str = "cpu") -> tuple[nn.Module, NetworkCard]:
+    """A network in evaluation mode, ``channels_last``, and its card. Its manifest is the caller's to check.
+
+    Parameters
+    ----------
+    folder : holds both files; None is the network that comes with the package.
 
     Raises
     ------
     StoreError
         A file is missing, damaged, or of another architecture: the first tensor that does not fit is named.
+    ConfigError
+        No network comes with this version of the package, and none was named.
     """
-    folder = Path(folder)
-    if manifest_path(folder).exists():  # a network that came from elsewhere has none
-        check_whole(folder, ("train-model", "export-model"))
+    folder = bundled_network() if folder is None else Path(folder)
+    card = read_card(folder)
     try:
-        card = NetworkCard(**json.loads((folder / CARD).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as failure:
-        raise StoreError(f"{folder / CARD}: is not the card of a trained network ({failure})") from None
-    if card.classes != CLASSES:
-        raise StoreError(f"{folder / CARD}: classes: got {card.classes}; this version has {CLASSES}")
-    try:
-        network = make_network(card.variant, card.base_channels)
+        network = make_network(card.variant, card.base_channels, card.classes)
         weights = load_file(folder / WEIGHTS)
         told = misfit(network.state_dict(), weights)
         if told is None:

@@ -1,4 +1,4 @@
-"""A network that looks at every frame twice, as it is and mirrored along x. Knows nothing of what it is made of."""
+"""Test-time augmentation: a network that reads every frame twice, as it is and mirrored along x."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class FlipAverage(nn.Module):
-    """Mean of the logits of a frame and of its mirror image, turned back; the crystal knows no left and right."""
+    """Mean of the logits of a frame and of its mirror image, turned back; left and right are alike in the crystal."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -1,8 +1,7 @@
 """Replication padding that stays in bfloat16.
 
 PyTorch's own is on the CPU autocast's float32 list: every convolution then converts back and forth, which was a
-third of a training step (``benchmarks/training.py``); on a GPU its backward pass was a tenth of one. Nothing here knows
-of the network's shape.
+third of a training step (``benchmarks/training.py``); on a GPU its backward pass was a tenth of one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The network (SegDepth, appendix): a U-Net with seven levels, replication padding and a median tail.
 
 Two variants: ``full`` reads 5.3 pm pixels and ends in two median downsamplings and a median filter; ``binned`` reads
-the 4 x 4 binned frame and has no tail. Both give 11 logits for each 21 pm pixel. Nothing here knows of images.
+the 4 x 4 binned frame and has no tail. Both give one logit for each class and 21 pm pixel; the paper has 11 classes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segdepth.config import CLASSES, NETWORK_STRIDE
+from segdepth.config import NETWORK_STRIDE
 from segdepth.networks.padding import ReplicateConv2d
 
 ENCODER = (1, 1, 1, 2, 4, 8, 8)
@@ -80,12 +80,13 @@ class UNet(nn.Module):
     ----------
     base_channels : channels of the first level (c in Table I).
     variant : ``binned`` or ``full``.
+    classes : atoms that a pixel can hold, 0 to classes - 1.
 
-    Input (batch, 1, y, x) with sides divisible by 64; output (batch, 11, y, x) for ``binned``, a quarter of the
+    Input (batch, 1, y, x) with sides divisible by 64; output (batch, classes, y, x) for ``binned``, a quarter of the
     sides for ``full``.
     """
 
-    def __init__(self, base_channels: int = 16, variant: str = "binned") -> None:
+    def __init__(self, base_channels: int, variant: str, classes: int) -> None:
         super().__init__()
         if variant not in ("binned", "full"):
             raise ValueError(f"variant: got {variant!r}; allowed: binned, full")
@@ -106,7 +107,7 @@ class UNet(nn.Module):
             for factor in (2, 4):
                 self.tail.append(DoubleConvolution(below, c * factor, c * factor))
                 below = c * factor
-        self.head = nn.Conv2d(below, CLASSES, 1)
+        self.head = nn.Conv2d(below, classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         check_sides(x)

@@ -1,0 +1,79 @@
+"""What of images and depth maps a network depends on, and whether two of them agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from segdepth.config.fields import NETWORK_STRIDE
+from segdepth.config.imaging import Imaging
+from segdepth.config.labels import Labels
+
+PIXEL_TOLERANCE = 1e-6
+"""Relative."""
+
+PERIOD_TOLERANCE = 0.03
+"""Relative: lattice constants of one substance, its strains included, differ by less."""
+
+
+@dataclass(frozen=True)
+class DataFormat:
+    """What a network reads and says, or what a data set holds; None is not known, and agrees with everything.
+
+    Parameters
+    ----------
+    image_pixel_pm, label_pixel_pm : sides of their pixels.
+    image_pixels : side of the images.
+    labels : how depth maps are made.
+    classes : depths are 0 to ``classes - 1`` atoms.
+    crystal : ``Crystal.to_dict()``; empty is not known.
+    """
+
+    image_pixel_pm: float | None = None
+    label_pixel_pm: float | None = None
+    image_pixels: int | None = None
+    labels: Labels | None = None
+    classes: int | None = None
+    crystal: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, imaging: Imaging, labels: Labels, field_pm: float | None = None) -> DataFormat:
+        """As the blocks of a data set tell; the crystal is left open."""
+        pixels = None if field_pm is None else round(field_pm / imaging.pixel_pm)
+        return cls(imaging.pixel_pm, labels.pixel_pm, pixels, labels, labels.classes)
+
+    def difference(self, network: DataFormat) -> str | None:
+        """Why a network of that format cannot be used on data of this one, in one line; None where it can."""
+        for what in ("image", "label"):
+            got, wanted = getattr(self, f"{what}_pixel_pm"), getattr(network, f"{what}_pixel_pm")
+            if got is not None and wanted is not None and abs(got - wanted) > PIXEL_TOLERANCE * wanted:
+                return f"the {what} pixel is {got:.6g} pm, not {wanted:.6g} pm"
+        if self.classes is not None and network.classes is not None and self.classes != network.classes:
+            return f"depths are 0 to {self.classes - 1} atoms, not 0 to {network.classes - 1}"
+        known = self.labels is not None and network.labels is not None
+        if known and (told := self.labels.difference(network.labels)):
+            return f"the labels are others: {told}"
+        if told := _crystals_differ(self.crystal or {}, network.crystal or {}):
+            return told
+        if self.image_pixels is not None and self.image_pixels % NETWORK_STRIDE:
+            return f"images have {self.image_pixels} pixels a side, not a multiple of {NETWORK_STRIDE}"
+        return None
+
+
+def _crystals_differ(mine: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+    if not mine or not other:
+        return None
+    for key in ("formula", "zone_axis", "x_axis"):
+        first, second = _plain(mine.get(key)), _plain(other.get(key))
+        if first != second:
+            return f"the crystal's {key} is {first}, not {second}"
+    for first, second in zip(mine.get("periods_pm", ()), other.get("periods_pm", ())):
+        if abs(first - second) > PERIOD_TOLERANCE * second:
+            return f"a period of the crystal is {first:.5g} pm, not {second:.5g} pm"
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """Tuples become lists, as in JSON."""
+    return list(value) if isinstance(value, tuple) else value

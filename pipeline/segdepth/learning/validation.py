@@ -1,0 +1,73 @@
+"""Validation: the same noisy images of held-out structures after every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segdepth.config import Training
+from segdepth.learning.samples import Batch, Source
+from segdepth.learning.structures import BYTES_A_LABEL, MAPS
+from segdepth.seeds import structure_rng
+from segdepth.simulation.aberrations import Lens
+from segdepth.simulation.detector import electrons_per_pixel, noisy
+from segdepth.simulation.lens import draw_lens_values, lens_columns
+from segdepth.splits import split_position
+
+VALIDATION_BYTES = 400_000_000
+"""Validation images are kept in memory: of as many structures, evenly chosen, as fit in here."""
+
+
+def fixed_batches(
+    sources: Sequence[Source],
+    training: Training,
+    root_seed: int,
+    device: torch.device,
+    draws: int = 4,
+) -> list[Batch]:
+    """Validation: each structure at ``draws`` of the defocus values that training draws from, the middles of equal
+    parts of them, with one fixed noise each; doses are spread evenly (in log λ) over what training draws."""
+    batches: list[Batch] = []
+    for source in sources:
+        batches += _fixed_batches_of(source, training, root_seed, device, draws, VALIDATION_BYTES // len(sources))
+    return batches
+
+
+def _fixed_batches_of(
+    source: Source, training: Training, root_seed: int, device: torch.device, draws: int, most_bytes: int
+) -> list[Batch]:
+    structures, imaging, former = source.structures, source.imaging, source.former(device)
+    middles = (np.arange(draws) + 0.5) / draws
+    if training.fresh_optics:
+        lowest, highest = imaging.trained_defocus_nm
+        defocus = lowest + (highest - lowest) * middles
+    else:
+        stored = np.sort(imaging.defocus_values_nm)
+        defocus = stored[(len(stored) * middles).astype(int)]
+    low, high = np.log(source.doses(training))
+    labels = structures.maps(0)["depth"].numel()
+    most = max(1, most_bytes // (draws * (4 * former.field_pixels**2 + BYTES_A_LABEL * labels)))
+    chosen = np.unique(np.linspace(0, len(structures) - 1, min(len(structures), most)).round().astype(int))
+
+    def samples() -> Iterator[tuple[int, Tensor]]:
+        for place, position in enumerate(chosen.tolist()):
+            rng_of = partial(structure_rng, root_seed, source.specimen_name, structures.indices[position])
+            lens = Lens.from_columns(lens_columns(draw_lens_values(imaging, defocus, rng_of("lens"))), device)
+            images = former.form(structures.wave(position).expand(draws, -1, -1, -1), lens).cpu().numpy()
+            for number, image in enumerate(images):
+                dose = float(np.exp(low + (high - low) * split_position(place * draws + number)))
+                electrons = electrons_per_pixel(dose, imaging.pixel_pm, imaging.detection_efficiency)
+                yield position, torch.as_tensor(noisy(image, electrons, rng_of("noise", number)))
+
+    batches, remaining = [], samples()
+    while some := list(islice(remaining, training.batch_size)):
+        each = [structures.maps(position) for position, _ in some]
+        maps = {name: torch.stack([one[name] for one in each]).to(device) for name in MAPS}
+        pictures = torch.stack([image for _, image in some])[:, None].to(device)
+        batches.append(Batch(noisy=pictures, **maps, importance=torch.ones(len(some), device=device)))
+    return batches

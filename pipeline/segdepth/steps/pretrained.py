@@ -1,0 +1,151 @@
+"""Trainings that begin with the weights of a trained network, ``models.*.init_weights``: checked before any job by the
+workflow, and by the training. Does not import PyTorch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from segdepth.config import Architecture, Config, Model
+from segdepth.errors import ConfigError, StoreError
+from segdepth.networks.bundled import bundled_folder
+from segdepth.networks.card import read_card
+from segdepth.networks.training_record import read_training_record, structures_seen
+from segdepth.store.manifest import check_whole
+
+MADE_BY = ("train-model", "export-model")
+"""The commands that write a network's folder."""
+
+TRAINED = Path("results/models")
+"""Where the workflow puts the networks that it trains, each under its name."""
+
+
+def check_pretrained(config: Config) -> None:
+    """Networks that trainings begin with are there and whole, or are trained on the way; they are of the same
+    architecture, and were not trained on what the new network is to be measured on.
+
+    Raises
+    ------
+    ConfigError
+        One line: the key, what it got, what is needed.
+    """
+    for name, model in config.models.items():
+        key, behind = f"models.{name}.init_weights", [name]
+        for folder, before in _chain(config, model):
+            if before is None:
+                _check_place(key, folder)
+                check_pretrained_network(key, folder, model.architecture, _classes(config, model))
+                _check_whole(key, folder)
+            elif before.architecture != model.architecture:
+                raise ConfigError(_another(key, folder, before.architecture, model.architecture))
+            elif _classes(config, before) != _classes(config, model):
+                raise ConfigError(_other_classes(key, folder, _classes(config, before), _classes(config, model)))
+            behind.append(folder.name)
+            if before is not None and folder.name in behind[:-1]:
+                raise ConfigError(f"{key}: leads back to itself: {' <- '.join(behind)}")
+        for here, dataset in _measured(config, name):
+            _check_unseen(here, config, model, dataset)
+
+
+def _chain(config: Config, model: Model) -> Iterator[tuple[Path, Model | None]]:
+    """Folder and block of the network that a training begins with, of the one that this one began with, and so on; a
+    network that the workflow does not train has no block and ends it."""
+    while model.init_weights is not None:
+        folder = Path(model.init_weights)
+        before = config.models.get(folder.name) if folder.parent == TRAINED else None
+        yield folder, before
+        if before is None:
+            return
+        model = before
+
+
+def _classes(config: Config, model: Model) -> int:
+    return config.labels[config.datasets[model.datasets[0]].labels].classes
+
+
+def _check_place(key: str, folder: Path) -> None:
+    """The folder is nothing that the workflow itself makes, by another name: Snakemake removes a job's old outputs
+    before it runs, and with them the weights to begin with."""
+    where = Path(os.path.abspath(folder))
+    if where.parent == Path(os.path.abspath(TRAINED)) and folder.parent != TRAINED:
+        raise ConfigError(f"{key}: got {str(folder)!r}; write {TRAINED / where.name}")
+    if bundled_folder().parent in where.parents:
+        raise ConfigError(
+            f"{key}: got {folder}, which make export replaces; copy it, with its manifest, to workflow/networks/NAME"
+        )
+
+
+def _check_whole(key: str, folder: Path) -> None:
+    try:
+        check_whole(folder, MADE_BY)
+        read_training_record(folder)
+    except StoreError as failure:
+        raise ConfigError(f"{key}: got {str(folder)!r}; {failure}") from None
+
+
+def _measured(config: Config, model: str) -> Iterator[tuple[str, str]]:
+    """Key and data set of each evaluation and each prediction of a test structure that the configuration asks for."""
+    for dataset in config.evaluations.get(model, ()):
+        yield f"evaluations.{model}", dataset
+    for name, prediction in config.predictions.items():
+        if prediction.model == model and prediction.micrograph is not None:
+            yield f"predictions.{name}", config.micrographs[prediction.micrograph].dataset
+    for name, table in config.tables.items():
+        for row in table.rows:
+            if row.dataset is not None and model in row.models:
+                yield f"tables.{name}", row.dataset
+    if config.export is not None and config.export.model == model:
+        for dataset in config.export.card_datasets:
+            yield "export.card_datasets", dataset
+
+
+def _check_unseen(here: str, config: Config, model: Model, name: str) -> None:
+    """The evaluation asks the network's card the same, but when the training is done."""
+    measured = config.datasets[name]
+    specimen = config.specimens[measured.specimen]
+    tested = set(measured.structures_of("test", specimen))
+    for folder, before in _chain(config, model):
+        if before is None:
+            seen = structures_seen(read_training_record(folder), measured.specimen, config.root_seed)
+        else:
+            datasets = [config.datasets[dataset] for dataset in before.datasets]
+            same = [dataset for dataset in datasets if dataset.specimen == measured.specimen]
+            seen = {index for dataset in same for index in dataset.structures_seen(specimen)}
+        if both := sorted(seen & tested):
+            raise ConfigError(
+                f"{here}: {len(both)} test structures of {name!r} (the first is {both[0]}) are among those that "
+                f"{folder} was trained on, with whose weights the training begins"
+            )
+
+
+def check_pretrained_network(key: str, folder: Path, architecture: Architecture, classes: int) -> None:
+    """The network in ``folder`` is of this architecture and has as many classes, as its card says. Pixels, labels and
+    crystal may be others: what was learned on one crystal may help with the next.
+
+    Raises
+    ------
+    ConfigError
+        There is none, or it is another one.
+    """
+    try:
+        card = read_card(folder)
+        found = Architecture(variant=card.variant, base_channels=card.base_channels)
+    except (StoreError, ValueError):
+        raise ConfigError(
+            f"{key}: got {str(folder)!r}; no trained network lies there, give the folder of one"
+        ) from None
+    if found != architecture:
+        raise ConfigError(_another(key, folder, found, architecture))
+    if card.classes != classes:
+        raise ConfigError(_other_classes(key, folder, card.classes, classes))
+
+
+def _another(key: str, folder: Path, found: Architecture, wanted: Architecture) -> str:
+    told = [f"{block.variant} with base_channels {block.base_channels}" for block in (found, wanted)]
+    return f"{key}: got {folder}, which is {told[0]}; the network to be trained is {told[1]}"
+
+
+def _other_classes(key: str, folder: Path, found: int, wanted: int) -> str:
+    return f"{key}: got {folder}, which tells 0 to {found - 1} atoms; the network to be trained tells 0 to {wanted - 1}"
