@@ -1,6 +1,9 @@
-"""``device: auto``: a GPU where there is one, else the CPU."""
+"""``device: auto``: a GPU where there is one, else the CPU; and how many threads torch uses."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -33,3 +36,18 @@ def in_bfloat16(precision: str, device: torch.device) -> bool:
         return precision == "bfloat16"
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not public: absent means unknown
     return device.type == "cuda" or any(getattr(torch.cpu, check, bool)() for check in checks)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch's own loops, in this thread and in those that begin meanwhile; afterwards as many as before.
+
+    The bits of a sum, a matrix product or a Fourier transform depend on the number of threads. (``set_num_threads``
+    inside a worker thread would stay behind as the number of every thread that begins later.)
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

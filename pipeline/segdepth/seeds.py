@@ -1,7 +1,6 @@
 """Seeds: every random draw of a structure comes from its own stream.
 
 No two specimen blocks share a structure, and no result depends on shard size, order or worker count.
-This module must not know what is drawn.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import hashlib
 
 import numpy as np
 
-STREAMS = {"plan": 0, "geometry": 1, "phonons": 2, "lens": 3, "noise": 4, "split": 5}
+STREAMS = {"plan": 0, "geometry": 1, "phonons": 2, "lens": 3, "noise": 4, "split": 5, "beam": 6}
 
 
 def hash64(text: str) -> int:

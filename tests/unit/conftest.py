@@ -11,20 +11,38 @@ import torch
 from ase import Atoms
 from hypothesis import settings
 
-from segdepth.config import Beam, Specimen
+from segdepth.config import Beam, CrystalBlock, Labels, Specimen
+from segdepth.crystal import load_crystal
 from segdepth.specimen.wedge import build_wedge
 
 torch.set_num_threads(1)
 settings.register_profile("segdepth", deadline=None, max_examples=15, derandomize=True)
 settings.load_profile("segdepth")
 
+CERIA_BLOCK = CrystalBlock(structure="CeO2", zone_axis=(1, 1, 0), x_axis=(0, 0, 1))
+CERIA = load_crystal(CERIA_BLOCK, "ceria")
+"""The crystal of the default configuration, a = 541.1 pm."""
+
+TITANATE_BLOCK = CrystalBlock(
+    structure=str(Path(__file__).parents[1] / "data" / "SrTiO3.cif"),
+    zone_axis=(0, 0, 1),
+    x_axis=(1, 0, 0),
+    debye_waller_pm={"Sr": 8.9, "Ti": 7.5, "O": 9.6},  # Yu. A. Abramov et al., Acta Cryst. B 51, 942 (1995)
+)
+"""SrTiO3 along [001]: columns of Sr, of Ti with O, and of O."""
+
+RADII = {"core_radius_pm": {"Ce": 85, "O": 64}, "outer_radius_pm": {"Ce": 120, "O": 90}}
+RINGS = Labels(**RADII)
+"""The labels of the default configuration."""
+
 SMALL = {
+    "crystal": "ceria",
     "field_pm": 1352.75,
     "margin_pm": 338.1875,
     "decay_nm": (0.5, 1.0),
     "missing_probability": 0.0,
 }
-SMALL_BEAM = Beam(pixel_pm=7, slice_pm=190, absorption=False)
+SMALL_BEAM = Beam(pixel_pm=7, slice_pm=190, absorption=False, debye_waller_pm={"Ce": 6.6, "O": 8.5})
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +63,7 @@ def small_slab(atoms_a_column: float, *, field_pm: float = 1352.75):
         "surface_atoms": atoms_a_column, "decay_pm": 500.0, "exit_fraction": 0.5, "vacuum_fraction": 0.25,
         "origin_x_pm": 100.0, "origin_y_pm": 60.0, "entrance_phase": 0.3,
     }  # fmt: skip
-    return build_wedge(row, block, "slab", 0), block
+    return build_wedge(row, block, CERIA, "slab", 0), block
 
 
 @pytest.fixture(scope="session")

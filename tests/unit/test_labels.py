@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
-from conftest import small_slab
+from conftest import CERIA, RADII, small_slab
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segdepth.config import Labels
-from segdepth.errors import StoreError
-from segdepth.labels.depth import depth_maps, project_depth, read_columns
+from segdepth.config import Labels, load_config
+from segdepth.crystal import Crystal
+from segdepth.errors import ConfigError, StoreError
+from segdepth.labels.checks import check_labels
+from segdepth.labels.depth import depth_dataset, depth_maps, read_columns
 from segdepth.labels.ownership import nearest_column, pixel_centres_pm
 from segdepth.labels.projection import by_element, project_counts
 from segdepth.labels.smoothing import ring_depth
 from segdepth.labels.weights import loss_weight
 from segdepth.specimen.columns import column_table
+from segdepth.steps.project_depth import project_depth
 from segdepth.store.manifest import writing
 from segdepth.store.zarr_store import open_zarr
 
 PIXEL = 10.0
-LABELS = Labels(pixel_pm=PIXEL)
+LABELS = Labels(**RADII, pixel_pm=PIXEL)
 
 
 def column(number: int, x_pm: float, y_pm: float, count: int, label: int) -> Atoms:
@@ -141,7 +148,7 @@ def test_nearer_column_wins_where_discs_overlap():
 
 def test_counts_do_not_exceed_the_owner_and_fill_its_core():
     atoms, block = small_slab(6)
-    labels = Labels(pixel_pm=block.field_pm / 64)
+    labels = Labels(**RADII, pixel_pm=block.field_pm / 64)
     maps, table = depth_maps(atoms, labels, block.margin_pm, block.field_pm)
     owner, distance = nearest_column(table["x_pm"].to_numpy(), table["y_pm"].to_numpy(), 64, labels.pixel_pm)
     held = table["atoms"].to_numpy()[owner]
@@ -161,7 +168,7 @@ def test_mirrored_atoms_give_mirrored_labels(axis):
     atoms.positions[:, 1] += 0.029
     keep = (atoms.positions[:, 0] > 2) & (atoms.get_array("column") % 7 != 0)
     atoms = atoms[keep]
-    labels = Labels(pixel_pm=block.field_pm / 64)
+    labels = Labels(**RADII, pixel_pm=block.field_pm / 64)
     straight, _ = depth_maps(atoms, labels, block.margin_pm, block.field_pm)
     turned = atoms.copy()
     index = "xy".index(axis)
@@ -194,7 +201,7 @@ def test_atoms_cut_by_the_fields_edge_are_counted_to_the_edge():
 
 
 def test_too_many_atoms_are_refused_in_one_line():
-    with pytest.raises(StoreError, match="a column has 11 atoms; the classes end at 10"):
+    with pytest.raises(StoreError, match="a column has 11 atoms; the labels block's classes end at most_atoms, 10"):
         depth_maps(column(58, 600, 600, 11, 0), LABELS, 0.0, 1200.0)
 
 
@@ -209,8 +216,6 @@ def test_by_element():
 
 
 def test_store_holds_maps_and_columns(tmp_path):
-    import ase.io
-
     frames = []
     for index, count in ((4, 3), (9, 5)):
         atoms, block = small_slab(count)
@@ -220,10 +225,16 @@ def test_store_holds_maps_and_columns(tmp_path):
     parameters = {"specimen": block.model_dump(mode="json")}
     with writing(path, command="build-specimens", code="c", parameters=parameters) as partial:
         ase.io.write(partial, frames, format="extxyz")
-    labels = Labels(pixel_pm=block.field_pm / 64)
-    project_depth(labels, path, tmp_path / "depth.zarr", "c")
+    labels = Labels(**RADII, pixel_pm=block.field_pm / 64)
+    project_depth(labels, path, tmp_path / "depth.zarr", code="c")
     with open_zarr(tmp_path / "depth.zarr") as store:
         assert store["structure"].values.tolist() == [4, 9]
+        kept = {"pixel_pm": labels.pixel_pm, "field_pm": block.field_pm, "margin_pm": block.margin_pm}
+        assert {name: store.attrs[name] for name in kept} == kept
+        assert store.attrs["specimen"] == "slab" and store.attrs["root_seed"] == 0
+        assert Crystal.from_dict(json.loads(store.attrs["crystal"])) == CERIA
+        assert Labels.model_validate_json(store.attrs["labels"]) == labels
+        assert store.attrs["title"] == "depth maps of CeO2 [110]"
         maps, columns = depth_maps(frames[1], labels, block.margin_pm, block.field_pm)
         for name in ("counts", "depth", "weight"):
             assert np.allclose(store[name].sel(structure=9).values, maps[name], atol=1e-5)
@@ -231,3 +242,76 @@ def test_store_holds_maps_and_columns(tmp_path):
         found = read_columns(store, 9)
     for name in ("x_pm", "y_pm", "element", "atoms"):
         assert np.allclose(found[name], columns[name], atol=1e-5)
+
+
+def test_atoms_from_elsewhere_have_depth_maps_too(tmp_path):
+    """No manifest, no info, no columns: the cell is the field, and columns are found."""
+    atoms = structure(column(58, 600, 600, 8, 0), column(8, 735.3, 600, 2, 1), column(8, 1200, 1400, 5, 2))
+    del atoms.arrays["column"]
+    ase.io.write(tmp_path / "mine.extxyz", atoms, format="extxyz")
+    project_depth(LABELS, tmp_path / "mine.extxyz", tmp_path / "depth.zarr", code="c")
+    with open_zarr(tmp_path / "depth.zarr") as store:
+        assert store["depth"].shape == (1, 200, 200) and store["depth"].values[0, 60, 60] == 8
+        assert "crystal" not in store.attrs and store.attrs["title"] == "depth maps"
+        found = read_columns(store, 0)
+    assert sorted(zip(found["element"], found["atoms"])) == [(8, 2), (8, 5), (58, 8)]
+
+
+def test_mixed_columns_count_their_heaviest_element():
+    """Six Ti with seven O between and around them: a Ti column of six; only Ti discs make the projected counts."""
+    titanium, oxygen = column(22, 800, 900, 6, 0), column(8, 800, 900, 7, 0)
+    oxygen.positions[:, 2] -= 1.9
+    oxygen.positions[:, 0] += 0.3  # shifted, so that both places and discs tell whether they are counted
+    labels = Labels(core_radius_pm={"Ti": 60, "O": 64}, outer_radius_pm={"Ti": 90, "O": 100}, pixel_pm=PIXEL)
+    maps, table = depth_maps(structure(oxygen, titanium), labels, 0.0, 1600.0)
+    assert table[["x_pm", "y_pm", "element", "atoms"]].values.tolist() == [[800, 900, 22, 6]]
+    centres = pixel_centres_pm(160, PIXEL)
+    distance = np.hypot(centres[:, None] - 900, centres[None, :] - 800)
+    assert np.array_equal(maps["counts"], np.where(distance <= 60, 6, 0))
+    assert np.array_equal(maps["region"], np.where(distance <= 60, 22, 0))
+    assert np.array_equal(maps["depth"] > 0, distance < 90)
+
+
+def test_most_atoms_sets_the_classes():
+    labels = LABELS.model_copy(update={"most_atoms": 13})
+    maps, _ = depth_maps(column(58, 600, 600, 13, 0), labels, 0.0, 1200.0)
+    assert labels.classes == 14 and maps["depth"].max() == maps["counts"].max() == 13
+    with pytest.raises(StoreError, match="14 atoms"):
+        depth_maps(column(58, 600, 600, 14, 0), labels, 0.0, 1200.0)
+
+
+def test_centres_are_judged_within_their_own_radii():
+    radii = {"Ce": 40.0, "O": 30.0}
+    atoms = structure(column(58, 600, 600, 8, 0), column(8, 800, 600, 2, 1))
+    maps, _ = depth_maps(atoms, LABELS.model_copy(update={"centre_radius_pm": radii}), 0.0, 1200.0)
+    centres = pixel_centres_pm(120, PIXEL)
+    for x, radius, number in ((600, 40, 58), (800, 30, 8)):
+        inside = np.hypot(centres[:, None] - 600, centres[None, :] - x) <= radius
+        assert np.array_equal(maps["region"] == number, inside)
+
+
+def test_an_element_without_radii_is_refused_in_one_line():
+    with pytest.raises(ConfigError, match="labels.core_radius_pm: has values for Ce, O; the columns of Ti need one"):
+        depth_maps(column(22, 600, 600, 3, 0), LABELS, 0.0, 1200.0)
+
+
+def test_frames_of_two_fields_are_no_store():
+    frames = [small_slab(3, field_pm=side)[0] for side in (1352.75, 2705.5)]
+    frames[1].info["index"] = 1
+    with pytest.raises(StoreError, match="differ in field_pm"):
+        depth_dataset(frames, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"core_radius_pm": {"Ce": 85}, "outer_radius_pm": {"Ce": 120}}, "labels.rings.core_radius_pm.*O need one"),
+        ({"most_atoms": 9}, "labels.rings.most_atoms: got 9; columns of specimens.* have up to 10 atoms"),
+    ],
+)
+def test_labels_must_suit_their_specimens(changes, told):
+    config = load_config(Path(__file__).parents[2] / "config.yaml")
+    check_labels(config)
+    rings = config.labels["rings"].model_copy(update=changes)
+    with pytest.raises(ConfigError, match=told):
+        check_labels(config.model_copy(update={"labels": {"rings": rings}}))

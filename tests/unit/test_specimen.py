@@ -5,32 +5,39 @@ from __future__ import annotations
 import ase.io
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
-from conftest import small_slab
+from conftest import CERIA, CERIA_BLOCK, small_slab
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from segdepth.config import Specimen
+from segdepth.crystal import lattice_columns
 from segdepth.errors import StoreError
 from segdepth.specimen.columns import column_table
 from segdepth.specimen.faces import thickness_atoms
-from segdepth.specimen.lattice import MOTIF, lattice_columns, periods_pm
-from segdepth.specimen.plan import plan_row, plan_specimens, plan_table, read_plan, shard_rows
-from segdepth.specimen.surfaces import FACET_SLOPE, MAX_HALF_LAYERS, sawtooth, stepped, surface_line
+from segdepth.specimen.frame_facts import FrameFacts, frame_facts
+from segdepth.specimen.plan import plan_row, plan_table, shard_rows
+from segdepth.specimen.surfaces import MAX_ROWS, sawtooth, stepped, surface_line
 from segdepth.specimen.wedge import build_wedge
-from segdepth.steps.atoms_files import read_atoms
+from segdepth.steps.atoms_files import read_atoms, read_plan
 from segdepth.steps.build_specimens import build_specimens
+from segdepth.steps.plan_specimens import plan_specimens
+from segdepth.store.manifest import manifest_path
 
 A = 5.411
 PERIOD = A / np.sqrt(2)
-SPECIMEN = Specimen(structures=7, shard_size=3)
-NO_MISSING = Specimen(missing_probability=0)
+SPECIMEN = Specimen(crystal="ceria", structures=7, shard_size=3)
 
 
 def one(index: int, seed: int = 0, block: Specimen = SPECIMEN, name: str = "wedge"):
-    row = plan_row(block, name, index, seed)
-    return build_wedge(row, block, name, seed), row
+    row = plan_row(block, CERIA, name, index, seed)
+    return build_wedge(row, block, CERIA, name, seed), row
+
+
+def motif() -> list[tuple[str, float, float, float]]:
+    return [(column.element, column.x, column.y, column.z) for column in CERIA.columns]
 
 
 def by_column(atoms):
@@ -47,18 +54,18 @@ def surface_of(atoms, row, block, seed, name):
     from segdepth.seeds import structure_rng
 
     rng = structure_rng(seed, name, row["index"], "geometry")
-    columns = lattice_columns(block.lattice_pm, block.cell_pm, block.cell_pm, (row["origin_x_pm"], row["origin_y_pm"]))
+    columns = lattice_columns(CERIA, block.cell_pm, block.cell_pm, (row["origin_x_pm"], row["origin_y_pm"]))
     mean = block.margin_pm + block.field_pm * (1 - row["vacuum_fraction"])
-    line = mean + surface_line(row["surface"], columns.x_pm, block.cell_pm, block, rng)
+    line = mean + surface_line(row["surface"], columns.x_pm, block.cell_pm, block, CERIA, rng)
     return line[atoms.get_array("column")]
 
 
 def test_motif_is_designs():
     """Ce (0,0), (½,½); O (¼,0), (¾,0), (¼,½), (¾,½); Ce (½,½), O (¼,0), (¾,0) half a period higher."""
-    assert sorted(MOTIF) == sorted(
+    assert sorted(motif()) == sorted(
         [("Ce", 0, 0, 0), ("Ce", 0.5, 0.5, 0.5), ("O", 0.25, 0, 0.5), ("O", 0.75, 0, 0.5), ("O", 0.25, 0.5, 0), ("O", 0.75, 0.5, 0)]  # noqa: E501
     )  # fmt: skip
-    assert periods_pm(541.1) == pytest.approx((541.1, 382.615, 382.615), abs=1e-3)
+    assert CERIA.periods_pm == pytest.approx((541.1, 382.615, 382.615), abs=1e-3)
 
 
 @given(seed=st.integers(0, 2**40), index=st.integers(0, 300))
@@ -124,7 +131,7 @@ def test_ase_fluorite_projected_along_110():
     places = crystal.positions @ turn.T / [A, PERIOD, PERIOD] % 1
     places[np.isclose(places, 1, atol=1e-6)] = 0
     found = {(s, *np.round(p, 4) + 0.0) for s, p in zip(crystal.get_chemical_symbols(), places)}
-    ours = {(s, *np.round((x, y, z), 4) + 0.0) for s, x, y, z in MOTIF}
+    ours = {(s, *np.round((x, y, z), 4) + 0.0) for s, x, y, z in motif()}
     theirs_from = [
         {(s, *np.round((np.array(p) - origin) % 1 % 1, 4) + 0.0) for s, *p in found}
         for origin in (p[1:] for p in found if p[0] == "Ce")
@@ -141,7 +148,9 @@ def test_stoichiometry():
 
 
 def test_whole_thickness_is_reached_and_wedge_thins():
-    block = Specimen(missing_probability=0, bulk_atoms=(10, 10), surface_atoms=(1, 1), decay_nm=(0.3, 0.3))
+    block = Specimen(
+        crystal="ceria", missing_probability=0, bulk_atoms=(10, 10), surface_atoms=(1, 1), decay_nm=(0.3, 0.3)
+    )
     atoms, row = one(0, block=block)
     table = column_table(atoms, block.margin_pm, block.field_pm)
     top = table["y_pm"].max()
@@ -159,7 +168,13 @@ def test_thickness_profile(distance, thick, thin, decay):
 
 @pytest.mark.parametrize(("exit_fraction", "side"), [(0.0, "exit"), (1.0, "entrance")])
 def test_exit_fraction_says_which_side_is_flat(exit_fraction, side):
-    block = Specimen(missing_probability=0, bulk_atoms=(8, 8), surface_atoms=(2, 2), exit_fraction=(exit_fraction,) * 2)
+    block = Specimen(
+        crystal="ceria",
+        missing_probability=0,
+        bulk_atoms=(8, 8),
+        surface_atoms=(2, 2),
+        exit_fraction=(exit_fraction,) * 2,
+    )
     atoms, _ = one(0, block=block)
     ends = [h[-1] if side == "exit" else h[0] for _, _, _, h in by_column(atoms)]
     assert np.ptp(ends) < PERIOD  # that face is flat to within a period
@@ -170,10 +185,10 @@ def test_exit_fraction_says_which_side_is_flat(exit_fraction, side):
 @given(st.integers(0, 2**32))
 def test_stepped_terraces_are_half_layers(seed):
     x = np.linspace(0, 6000, 3001)
-    heights = stepped(x, 6000, SPECIMEN, np.random.default_rng(seed))
+    heights = stepped(x, 6000, SPECIMEN, CERIA.row_pm, np.random.default_rng(seed))
     half = 541.1 / (2 * np.sqrt(2))
     layers = heights / half
-    assert np.allclose(layers, np.round(layers)) and np.abs(layers).max() <= MAX_HALF_LAYERS
+    assert np.allclose(layers, np.round(layers)) and np.abs(layers).max() <= MAX_ROWS
     steps = np.diff(np.round(layers))
     assert set(np.abs(steps[steps != 0])) <= {1, 2}
     edges = x[1:][steps != 0]
@@ -183,16 +198,16 @@ def test_stepped_terraces_are_half_layers(seed):
 @given(st.integers(0, 2**32))
 def test_sawtooth_is_inclined_by_111(seed):
     x = np.linspace(0, 6000, 6001)
-    slope = np.diff(sawtooth(x, SPECIMEN, np.random.default_rng(seed)))
-    assert np.degrees(np.arctan(FACET_SLOPE)) == pytest.approx(35.264, abs=1e-3)
-    facets = np.abs(np.abs(slope) - FACET_SLOPE) < 1e-9
+    slope = np.diff(sawtooth(x, SPECIMEN, CERIA.facet_slope(), np.random.default_rng(seed)))
+    assert np.degrees(np.arctan(CERIA.facet_slope())) == pytest.approx(35.264, abs=1e-3)
+    facets = np.abs(np.abs(slope) - CERIA.facet_slope()) < 1e-9
     assert facets.mean() > 0.99
     assert (slope > 0).any() and (slope < 0).any()
 
 
 def test_unknown_surface_is_refused():
     with pytest.raises(ValueError, match="flat, stepped, sawtooth"):
-        surface_line("round", np.zeros(3), 10, SPECIMEN, np.random.default_rng(0))
+        surface_line("round", np.zeros(3), 10, SPECIMEN, CERIA, np.random.default_rng(0))
 
 
 def test_crystal_goes_on_beyond_the_field():
@@ -211,8 +226,8 @@ def test_vacuum_lies_at_large_y():
 
 def test_missing_atoms_are_near_the_surface():
     base = {"bulk_atoms": (6, 6), "surface_atoms": (4, 4), "surfaces": ("flat",)}
-    full = one(0, block=Specimen(**base, missing_probability=0))[0]
-    less = one(0, block=Specimen(**base, missing_probability=0.5))[0]
+    full = one(0, block=Specimen(crystal="ceria", **base, missing_probability=0))[0]
+    less = one(0, block=Specimen(crystal="ceria", **base, missing_probability=0.5))[0]
     tables = [column_table(a, 0, SPECIMEN.cell_pm).set_index("column") for a in (full, less)]
     gone = tables[0]["atoms"].astype(int) - tables[1]["atoms"].reindex(tables[0].index, fill_value=0)
     assert set(gone) == {0, 1}
@@ -223,32 +238,35 @@ def test_missing_atoms_are_near_the_surface():
 def test_no_dependence_on_shard_size_or_number():
     for index in (0, 4):
         first = one(index)[0]
-        for block in (Specimen(structures=7, shard_size=1), Specimen(structures=900, shard_size=100)):
+        for block in (
+            Specimen(crystal="ceria", structures=7, shard_size=1),
+            Specimen(crystal="ceria", structures=900, shard_size=100),
+        ):
             again = one(index, block=block)[0]
             assert np.array_equal(first.positions, again.positions) and np.array_equal(first.numbers, again.numbers)
 
 
 def test_other_names_seeds_and_indices_give_other_structures():
-    rows = [plan_row(SPECIMEN, name, index, seed) for name in ("a", "b") for index in (0, 3) for seed in (0, 1)]
+    rows = [plan_row(SPECIMEN, CERIA, name, index, seed) for name in ("a", "b") for index in (0, 3) for seed in (0, 1)]
     drawn = [row["decay_pm"] for row in rows]
     assert len(set(drawn)) == len(drawn)
     assert len({row["seed"] for row in rows}) == len(rows)
 
 
 def test_surfaces_come_in_equal_parts():
-    table = plan_table(Specimen(structures=30), "wedge", 0)
+    table = plan_table(Specimen(crystal="ceria", structures=30), CERIA, "wedge", 0)
     assert set(table["surface"].value_counts()) == {10}
     assert table["bulk_atoms"].between(3, 10).all() and (table["surface_atoms"] <= table["bulk_atoms"]).all()
 
 
 def test_plan_and_shards_on_disk(tmp_path):
     plan = tmp_path / "specimens" / "wedge" / "plan.csv"
-    assert plan_specimens(SPECIMEN, "wedge", 5, plan, "code") == []
+    assert plan_specimens(SPECIMEN, CERIA_BLOCK, "wedge", 5, plan, code="code") == []
     rows = read_plan(plan)
     assert list(rows["index"]) == list(range(7)) and list(rows["shard"]) == [0, 0, 0, 1, 1, 1, 2]
-    assert list(rows["seed"]) == [row["seed"] for row in plan_table(SPECIMEN, "wedge", 5).to_dict("records")]
+    assert list(rows["seed"]) == [row["seed"] for row in plan_table(SPECIMEN, CERIA, "wedge", 5).to_dict("records")]
     out = plan.with_name("shard-001.extxyz")
-    build_specimens(SPECIMEN, "wedge", 5, 1, plan, out, "code")
+    build_specimens(SPECIMEN, CERIA_BLOCK, "wedge", 5, 1, plan, out, code="code")
     frames = read_atoms(out)
     assert [frame.info["index"] for frame in frames] == [3, 4, 5]
     expected = one(4, 5)[0]
@@ -256,17 +274,17 @@ def test_plan_and_shards_on_disk(tmp_path):
     assert np.array_equal(frames[1].get_array("column"), expected.get_array("column"))
     assert frames[1].info["seed"] == expected.info["seed"] and frames[1].info["id"] == "wedge-00004"
     first = out.read_bytes()
-    build_specimens(SPECIMEN, "wedge", 5, 1, plan, out, "code")
+    build_specimens(SPECIMEN, CERIA_BLOCK, "wedge", 5, 1, plan, out, code="code")
     assert out.read_bytes() == first
     with pytest.raises(StoreError, match="no shard 3; it has 0 to 2"):
         shard_rows(rows, 3)
     assert len(ase.io.read(out, index=":")) == 3
 
 
-def test_stale_shards_are_removed(tmp_path):
-    """A larger shard size leaves fewer shards: what is past them goes, in every kind of artefact."""
+def test_stale_shards_are_named_and_stay(tmp_path):
+    """A larger shard size leaves fewer shards: what is past them is named, in every kind of artefact, not removed."""
     plan = tmp_path / "specimens" / "wedge" / "plan.csv"
-    plan_specimens(SPECIMEN, "wedge", 0, plan, "code")
+    plan_specimens(SPECIMEN, CERIA_BLOCK, "wedge", 0, plan, code="code")
     places = [
         plan.parent / "shard-{}.extxyz",
         tmp_path / "waves" / "wedge" / "beam" / "shard-{}.zarr",
@@ -284,8 +302,111 @@ def test_stale_shards_are_removed(tmp_path):
             else:
                 path.write_text("atoms")
             path.with_name(path.name + ".manifest.json").write_text("{}")
-    removed = plan_specimens(Specimen(structures=7, shard_size=4), "wedge", 0, plan, "code")
-    assert len(removed) == 8
-    for place in places[:4]:
-        assert sorted({p.name.split(".")[0] for p in place.parent.glob("shard-*")}) == ["shard-000", "shard-001"]
-    assert len(list(places[4].parent.glob("shard-*"))) == 6
+    larger = Specimen(crystal="ceria", structures=7, shard_size=4)
+    stale = plan_specimens(larger, CERIA_BLOCK, "wedge", 0, plan, code="code")
+    assert len(stale) == 8 and {path.name.split(".")[0] for path in stale} == {"shard-002"}
+    assert {path.relative_to(tmp_path).parts[:2] for path in stale} == {
+        (kind, "wedge") for kind in ("specimens", "waves", "images", "depth")
+    }
+    for place in places:
+        assert len(list(place.parent.glob("shard-*"))) == 6
+
+
+def test_a_frame_says_what_its_readers_need(tmp_path):
+    """After the way through extxyz: all that simulation and labels ask for, the whole crystal among it."""
+    plan = tmp_path / "specimens" / "wedge" / "plan.csv"
+    plan_specimens(SPECIMEN, CERIA_BLOCK, "wedge", 5, plan, code="code")
+    out = plan.with_name("shard-002.extxyz")
+    build_specimens(SPECIMEN, CERIA_BLOCK, "wedge", 5, 2, plan, out, code="code")
+    (frame,) = read_atoms(out)
+    facts, row = FrameFacts.of(frame), plan_row(SPECIMEN, CERIA, "wedge", 6, 5)
+    assert (facts.id, facts.index, facts.seed, facts.surface) == ("wedge-00006", 6, row["seed"], row["surface"])
+    assert (facts.specimen, facts.root_seed, facts.crystal) == ("wedge", 5, CERIA)
+    assert (facts.field_pm, facts.margin_pm) == (SPECIMEN.field_pm, SPECIMEN.margin_pm)
+    assert facts.exit_face_pm == pytest.approx(200 + 100 * PERIOD * row["bulk_atoms"])
+    manifest_path(out).unlink()
+    assert FrameFacts.of(read_atoms(out)[0]) == facts
+
+
+@pytest.mark.parametrize("name", ["12", "1e5", "T", "a-00001", "-5"[1:], "nan"])
+def test_any_name_survives_the_atoms_file(name, tmp_path):
+    """extxyz takes 1e5 for a number and T for true; the name makes the random streams."""
+    block = Specimen(crystal="ceria", field_pm=1352.75, margin_pm=338.1875)
+    ase.io.write(tmp_path / "a.extxyz", one(1, block=block, name=name)[0], format="extxyz")
+    facts = FrameFacts.of(read_atoms(tmp_path / "a.extxyz")[0])
+    assert facts.specimen == name and facts.id == f"{name}-00001"
+
+
+def test_a_plan_of_another_crystal_is_refused(tmp_path):
+    plan = tmp_path / "plan.csv"
+    plan_specimens(SPECIMEN, CERIA_BLOCK, "wedge", 0, plan, code="code")
+    other = CERIA_BLOCK.model_copy(update={"lattice_pm": 550.0})
+    with pytest.raises(StoreError, match="another specimen block, crystal, name or root_seed"):
+        build_specimens(SPECIMEN, other, "wedge", 0, 0, plan, tmp_path / "shard-000.extxyz", code="code")
+
+
+def bare(places: list[tuple[float, float, float]], **info) -> Atoms:
+    atoms = Atoms(["O"] * len(places), positions=places, cell=(12, 12, 20), pbc=True)
+    atoms.info = info
+    return atoms
+
+
+def test_atoms_from_elsewhere_have_defaults():
+    facts = FrameFacts.of(bare([(3, 4, 5)]), 7)
+    assert (facts.index, facts.specimen, facts.root_seed, facts.margin_pm, facts.crystal) == (7, "", 0, 0, None)
+    assert facts.field_pm == pytest.approx(1200) and facts.exit_face_pm == pytest.approx(2000)
+    assert FrameFacts.of(bare([(3, 4, 5)], margin_pm=100.0)).field_pm == pytest.approx(1000)
+    assert "crystal" not in facts.attributes and facts.id == "structure-00007"
+
+
+def test_columns_of_atoms_from_elsewhere_are_found_by_their_projection():
+    """The array ``column`` taken away: the same columns at the same places, also of a tilted and strained slab."""
+    block = Specimen(crystal="ceria", field_pm=1352.75, margin_pm=676.375)
+    changes = {"tilt_x_deg": 3.0, "tilt_y_deg": -2.5, "rotation_deg": 20.0, "strain_x_percent": 1.5}
+    for index in range(3):
+        row = plan_row(block, CERIA, "t", index, 0) | changes
+        atoms = build_wedge(row, block, CERIA, "t", 0)
+        table = column_table(atoms, block.margin_pm, block.field_pm)
+        del atoms.arrays["column"]
+        found = column_table(atoms, block.margin_pm, block.field_pm)
+        assert len(found) == len(table) > 25
+        order = [np.lexsort((t["x_pm"].round(3), t["y_pm"].round(3))) for t in (found, table)]
+        for name in ("x_pm", "y_pm", "element", "atoms"):
+            assert np.allclose(found[name].to_numpy()[order[0]], table[name].to_numpy()[order[1]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("atoms", "told"),
+    [
+        (bare([(1, 1, 1)], index="many"), "frame 0: its info cannot be used"),
+        (bare([(1, 1, 1)], crystal='{"name": "x"}'), "frame 0: its info cannot be used"),
+        (bare([(1, 1, 1)], field_pm=900.0), "a field of 900 pm with margins of 0 pm does not make its cell.*1200 pm"),
+        (Atoms("O", positions=[(1, 1, 1)], cell=(8, 9, 10)), "square in x and y; its sides are 800.0, 900.0, 1000.0"),
+        (Atoms("O", positions=[(1, 1, 1)]), "right-angled box"),
+    ],
+)
+def test_atoms_that_cannot_be_used_are_told_in_one_line(atoms, told):
+    with pytest.raises(StoreError, match=told) as refused:
+        FrameFacts.of(atoms)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_files_that_hold_no_atoms_are_told_in_one_line(tmp_path):
+    with pytest.raises(StoreError, match="no such file of atoms"):
+        read_atoms(tmp_path / "none.extxyz")
+    (tmp_path / "text.extxyz").write_text("# a text\nthat is no file of atoms\n")
+    with pytest.raises(StoreError, match="cannot be read as extxyz"):
+        read_atoms(tmp_path / "text.extxyz")
+    (tmp_path / "empty.extxyz").write_text("")
+    with pytest.raises(StoreError, match="empty.extxyz"):
+        read_atoms(tmp_path / "empty.extxyz")
+
+
+def test_frames_of_one_store_share_its_facts():
+    frames = [bare([(1, 1, 1)], margin_pm=margin) for margin in (0.0, 50.0)]
+    with pytest.raises(StoreError, match="frames 0 and 1 differ in field_pm"):
+        frame_facts(frames)
+    with pytest.raises(StoreError, match="the same index"):
+        frame_facts([bare([(1, 1, 1)], index=3)] * 2)
+    with pytest.raises(StoreError, match="no frame"):
+        frame_facts([])

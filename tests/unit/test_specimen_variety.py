@@ -12,23 +12,25 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
-from conftest import SMALL
+from conftest import CERIA, RINGS, SMALL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from scipy.stats import binom, chisquare
 
-from segdepth.config import CLASSES, Labels, Specimen, load_config, validate
+from segdepth.config import Specimen, read_yaml, validate
 from segdepth.errors import ConfigError
 from segdepth.labels.depth import depth_maps
+from segdepth.specimen.checks import check_specimen, thickest_column
 from segdepth.specimen.columns import column_table
 from segdepth.specimen.corners import SAMPLE_PM, rounded
 from segdepth.specimen.faces import faces
 from segdepth.specimen.plan import plan_row
-from segdepth.specimen.surfaces import FACET_SLOPE, stepped, surface_line
+from segdepth.specimen.surfaces import stepped, surface_line
 from segdepth.specimen.wedge import PAD_PM, build_wedge
 
 ROOT = Path(__file__).parents[2]
+FACET_SLOPE = CERIA.facet_slope()
 A = 541.1
 ROW = A / np.sqrt(2)
 MOTIF = [(58, 0, 0, 0), (58, 0.5, 0.5, 0.5), (8, 0.25, 0, 0.5), (8, 0.75, 0, 0.5), (8, 0.25, 0.5, 0), (8, 0.75, 0.5, 0)]
@@ -42,21 +44,21 @@ EVERYTHING = Specimen(
     corner_radius_nm=(0, 0.5),
     exit_decay_nm=(0.3, 2),
     terminations=("cut", "Ce", "O"),
-    oxygen_vacancy_fraction=(0, 0.2),
+    vacancy_fraction=(0, 0.2),
     vacancy_surface_enrichment=4,
     rotation_deg=(-45, 45),
     strain_percent=(-2, 2),
     tilt_deg=(0, 4),
     count_shift_atoms=1,
-    step_half_layers=(1, 2, 3),
+    step_rows=(1, 2, 3),
 )
 seeds, indices = st.integers(0, 2**40), st.integers(0, 300)
 
 
 def planned(block: Specimen, index: int = 0, seed: int = 0, **changes) -> tuple:
     """A structure and its row of the plan, with values of the row replaced."""
-    row = {**plan_row(block, "t", index, seed), **changes}
-    return build_wedge(row, block, "t", seed), row
+    row = {**plan_row(block, CERIA, "t", index, seed), **changes}
+    return build_wedge(row, block, CERIA, "t", seed), row
 
 
 def slab(count: int = 6, **changes) -> dict:
@@ -136,7 +138,7 @@ def test_columns_and_labels_are_those_of_the_atoms(seed, index):
     assert np.array_equal(table["atoms"], count[match]) and np.array_equal(table["element"], number[match])
 
     pixel = EVERYTHING.field_pm / 64
-    maps, _ = depth_maps(atoms, Labels(pixel_pm=pixel), EVERYTHING.margin_pm, EVERYTHING.field_pm)
+    maps, _ = depth_maps(atoms, RINGS.model_copy(update={"pixel_pm": pixel}), EVERYTHING.margin_pm, EVERYTHING.field_pm)
     centres = EVERYTHING.margin_pm + pixel * (np.arange(64) + 0.5)
     squared = (centres[:, None, None] - means[:, 1]) ** 2 + (centres[None, :, None] - means[:, 0]) ** 2
     owner, near = squared.argmin(-1), np.sqrt(np.sort(squared, axis=-1)[..., :2])
@@ -353,7 +355,7 @@ def test_faces_keep_the_surfaces_thickness_and_stay_within_the_bulk(bulk, surfac
 
 def test_each_face_has_its_own_slope():
     """Entrance gone within 0.3 nm, exit fading over 3 nm: read from the ends of the columns."""
-    block = Specimen(missing_probability=0)
+    block = Specimen(crystal="ceria", missing_probability=0)
     shape = slab(10, surface_atoms=2, exit_fraction=0.5, decay_pm=300.0, exit_decay_pm=3000.0)
     atoms, row = planned(block, **shape)
     line = block.margin_pm + block.field_pm * 0.7
@@ -412,9 +414,11 @@ def test_rounded_step_is_an_arc_above_and_one_below(height):
 @pytest.mark.parametrize("radius", [100.0, 400.0])
 def test_rounded_teeth_lose_their_tips(radius):
     """A circle between two facets of slope tan α touches them r sin α from the tip and stays r (1/cos α - 1) below."""
-    block = Specimen(facet_nm=(2.0, 2.0))
+    block = Specimen(crystal="ceria", facet_nm=(2.0, 2.0))
     x = np.linspace(0, 6000, 3001)
-    sharp, round_ = (surface_line("sawtooth", x, 6000, block, np.random.default_rng(3), None, r) for r in (0.0, radius))
+    sharp, round_ = (
+        surface_line("sawtooth", x, 6000, block, CERIA, np.random.default_rng(3), None, r) for r in (0.0, radius)
+    )
     lost = radius * (np.sqrt(1 + FACET_SLOPE**2) - 1)
     assert sharp.max() - round_.max() == pytest.approx(lost, abs=3)
     assert round_.min() - sharp.min() == pytest.approx(lost, abs=3)
@@ -429,11 +433,11 @@ def test_rounded_teeth_lose_their_tips(radius):
 @given(seeds, st.sampled_from(["flat", "stepped", "sawtooth"]), st.floats(0, 800))
 def test_rounding_does_not_depend_on_the_stretch_asked_for(seed, kind, radius):
     """The ends too: a piece of the line is that piece of a longer one, terraces beyond the cell included."""
-    block = Specimen(step_half_layers=(1, 2, 4))
+    block = Specimen(crystal="ceria", step_rows=(1, 2, 4))
     pieces = []
     for x in (np.arange(0.0, 3000, 7), np.arange(-1400.0, 5600, 7), np.arange(700.0, 2100, 7)):
         beyond = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
-        pieces.append(surface_line(kind, x, 3000, block, np.random.default_rng(seed), beyond, radius))
+        pieces.append(surface_line(kind, x, 3000, block, CERIA, np.random.default_rng(seed), beyond, radius))
     assert np.allclose(pieces[1][200 : 200 + len(pieces[0])], pieces[0], atol=1e-9)
     assert np.allclose(pieces[1][300:500], pieces[2], atol=1e-9)
     assert (np.ptp(pieces[1]) > 0) == (kind != "flat")
@@ -441,17 +445,17 @@ def test_rounding_does_not_depend_on_the_stretch_asked_for(seed, kind, radius):
 
 def test_a_radius_of_nothing_is_the_line_itself():
     x = np.linspace(0, 3000, 1000)
-    lines = [stepped(x, 3000, EVERYTHING, np.random.default_rng(1)) for _ in range(2)]
+    lines = [stepped(x, 3000, EVERYTHING, CERIA.row_pm, np.random.default_rng(1)) for _ in range(2)]
     assert np.array_equal(lines[0], rounded(lambda _: lines[1], x, 0.0)) and np.ptp(lines[0]) > 0
 
 
 @pytest.mark.parametrize("allowed", [(1,), (2,), (1, 3), (4,)])
 def test_steps_are_the_heights_that_are_allowed(allowed):
-    block, x = Specimen(step_half_layers=allowed), np.linspace(-4000, 10_000, 7001)
+    block, x = Specimen(crystal="ceria", step_rows=allowed), np.linspace(-4000, 10_000, 7001)
     seen = set()
     for seed in range(20):
         beyond = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
-        layers = stepped(x, 6000, block, np.random.default_rng(seed), beyond) / (ROW / 2)
+        layers = stepped(x, 6000, block, CERIA.row_pm, np.random.default_rng(seed), beyond) / (ROW / 2)
         assert np.abs(layers).max() <= 4 + 1e-9
         steps = np.abs(np.diff(np.round(layers)))
         seen |= set(steps[steps > 0])
@@ -524,7 +528,7 @@ def test_upright_terminations_reach_to_the_cells_edge():
 def test_vacancies_are_oxygen_and_of_the_right_share():
     block = Specimen(**{**WIDE, "field_pm": 5411})
     full, _ = planned(block, **slab(10))
-    less, _ = planned(block, **slab(10, oxygen_vacancy_fraction=0.1))
+    less, _ = planned(block, **slab(10, vacancy_fraction=0.1))
     assert (less.numbers == 58).sum() == (full.numbers == 58).sum()
     sites, left = (int((a.numbers == 8).sum()) for a in (full, less))
     assert 1e-4 < binom.cdf(sites - left, sites, 0.1) < 1 - 1e-4
@@ -546,7 +550,7 @@ def test_vacancies_gather_at_the_surface():
     expected = np.zeros(12)
     for index in range(3):
         full, _ = planned(block, index, **slab(10))
-        less, _ = planned(block, index, **slab(10, oxygen_vacancy_fraction=share))
+        less, _ = planned(block, index, **slab(10, vacancy_fraction=share))
         present = cKDTree(less.positions).query(full.positions)[0] < 1e-6
         oxygen = full.numbers == 8
         depth = line - 100 * full.positions[oxygen, 1]
@@ -563,12 +567,12 @@ def test_vacancies_gather_at_the_surface():
 def test_columns_that_lost_every_atom_are_no_columns():
     """At p f >= 1 no oxygen is left at the surface: no row in the table, background in the map."""
     block = Specimen(**WIDE, vacancy_surface_enrichment=20, vacancy_reach_nm=0.1)
-    atoms, row = planned(block, **slab(4, oxygen_vacancy_fraction=0.3, vacuum_fraction=0.3, origin_y_pm=30.0))
+    atoms, row = planned(block, **slab(4, vacancy_fraction=0.3, vacuum_fraction=0.3, origin_y_pm=30.0))
     line = block.margin_pm + block.field_pm * 0.7
     full, _ = planned(block, **slab(4, origin_y_pm=30.0))
     depth = [line - 100 * a.positions[a.numbers == 8, 1] for a in (full, atoms)]
     assert depth[0].min() < 170 and depth[1].min() > 170
-    labels = Labels(pixel_pm=block.field_pm / 64)
+    labels = RINGS.model_copy(update={"pixel_pm": block.field_pm / 64})
     maps, table = depth_maps(atoms, labels, block.margin_pm, block.field_pm)
     assert table["atoms"].min() >= 1
     missing = 100 * full.positions[(full.numbers == 8) & (line - 100 * full.positions[:, 1] < 170), :2]
@@ -655,7 +659,7 @@ def test_one_defect_does_not_move_another():
     """Switching vacancies on leaves added and missing atoms where they were, and so on."""
     base = {**WIDE, "missing_probability": 0.3, "added_probability": 0.3}
     first, row = planned(Specimen(**base), 1)
-    others = {"oxygen_vacancy_fraction": 0.1}
+    others = {"vacancy_fraction": 0.1}
     second, _ = planned(Specimen(**base), 1, **others)
     ce = [a.positions[a.numbers == 58] for a in (first, second)]
     assert np.array_equal(*ce) and len(second) < len(first)
@@ -667,9 +671,9 @@ def test_one_defect_does_not_move_another():
 def test_default_structures_are_what_they_always_were():
     """Bits of the first release, to 0.1 pm: a new option that is off must not move an atom."""
     digest = hashlib.sha256()
-    block = Specimen(structures=7)
+    block = Specimen(crystal="ceria", structures=7)
     for index in range(3):
-        atoms = build_wedge(plan_row(block, "wedge", index, 0), block, "wedge", 0)
+        atoms = build_wedge(plan_row(block, CERIA, "wedge", index, 0), block, CERIA, "wedge", 0)
         places = np.floor(1000 * atoms.positions + GOLDEN_OFFSET).astype("<i8")
         digest.update(np.column_stack([places, atoms.numbers, atoms.get_array("column")]).astype("<i8").tobytes())
     assert digest.hexdigest()[:16] == GOLDEN
@@ -677,28 +681,28 @@ def test_default_structures_are_what_they_always_were():
 
 @given(seeds, indices)
 def test_options_leave_the_rest_of_the_plan_alone(seed, index):
-    plain = Specimen(structures=1000)
-    rich = Specimen(
+    plain = Specimen(crystal="ceria", structures=1000)
+    rich = Specimen(crystal="ceria", 
         structures=1000, corner_radius_nm=(0.1, 1), exit_decay_nm=(0.3, 2), terminations=("Ce", "O"),
-        oxygen_vacancy_fraction=(0.01, 0.2), rotation_deg=(5, 9), strain_percent=(-2, -1), tilt_deg=(1, 4),
+        vacancy_fraction=(0.01, 0.2), rotation_deg=(5, 9), strain_percent=(-2, -1), tilt_deg=(1, 4),
     )  # fmt: skip
-    bare, full = (plan_row(block, "t", index, seed) for block in (plain, rich))
+    bare, full = (plan_row(block, CERIA, "t", index, seed) for block in (plain, rich))
     new = [
-        "corner_radius_pm", "exit_decay_pm", "termination", "oxygen_vacancy_fraction", "rotation_deg",
+        "corner_radius_pm", "exit_decay_pm", "termination", "vacancy_fraction", "rotation_deg",
         "strain_x_percent", "strain_y_percent", "tilt_x_deg", "tilt_y_deg",
     ]  # fmt: skip
     assert list(bare) == list(full) and list(full)[-9:] == new
     assert {k: v for k, v in bare.items() if k not in new} == {k: v for k, v in full.items() if k not in new}
     assert [bare[k] for k in new] == [0, bare["decay_pm"], "cut", 0, 0, 0, 0, 0, 0]
     assert 100 <= full["corner_radius_pm"] <= 1000 and 300 <= full["exit_decay_pm"] <= 2000
-    assert full["termination"] in ("Ce", "O") and 0.01 <= full["oxygen_vacancy_fraction"] <= 0.2
+    assert full["termination"] in ("Ce", "O") and 0.01 <= full["vacancy_fraction"] <= 0.2
     assert 5 <= full["rotation_deg"] <= 9 and 1 - 1e-3 <= np.hypot(full["tilt_x_deg"], full["tilt_y_deg"]) <= 4 + 1e-3
     assert all(-2 <= full[f"strain_{axis}_percent"] <= -1 for axis in "xy")
     assert full["strain_x_percent"] != full["strain_y_percent"]
 
 
 def test_tilts_point_everywhere_and_terminations_are_mixed():
-    rows = [plan_row(EVERYTHING, "t", index, 0) for index in range(600)]
+    rows = [plan_row(EVERYTHING, CERIA, "t", index, 0) for index in range(600)]
     azimuth = np.arctan2([r["tilt_y_deg"] for r in rows], [r["tilt_x_deg"] for r in rows])
     assert chisquare(np.histogram(azimuth, 8, (-np.pi, np.pi))[0]).pvalue > 1e-3
     magnitude = np.hypot([r["tilt_y_deg"] for r in rows], [r["tilt_x_deg"] for r in rows])
@@ -710,8 +714,8 @@ def test_tilts_point_everywhere_and_terminations_are_mixed():
 @pytest.mark.parametrize(("surface_atoms", "whole"), [((1, 3), [1, 2, 3]), ((1.5, 4.2), [2, 3, 4])])
 def test_balanced_crystals_are_even_in_each_value_alone(surface_atoms, whole):
     """Every part of a range has as many structures, to three of 720: they are spread, not drawn."""
-    block = Specimen(structures=720, balanced_counts=True, surface_atoms=surface_atoms)
-    rows = [plan_row(block, "t", index, 3) for index in range(block.structures)]
+    block = Specimen(crystal="ceria", structures=720, balanced_counts=True, surface_atoms=surface_atoms)
+    rows = [plan_row(block, CERIA, "t", index, 3) for index in range(block.structures)]
     bulk, surface, decay = (np.array([row[key] for row in rows]) for key in ("bulk_atoms", "surface_atoms", "decay_pm"))
     assert set(surface) == set(whole) and set(bulk) == set(range(3, 11))
     for values, bins in ((surface, [*whole, 9]), (bulk, np.arange(3, 12)), (decay, np.linspace(500, 4000, 9))):
@@ -723,18 +727,22 @@ def test_balanced_crystals_are_even_in_each_value_alone(surface_atoms, whole):
 
 
 def test_balance_moves_no_other_value():
-    plain, balanced = (plan_row(Specimen(balanced_counts=on), "t", 5, 1) for on in (False, True))
+    plain, balanced = (
+        plan_row(Specimen(crystal="ceria", balanced_counts=on), CERIA, "t", 5, 1) for on in (False, True)
+    )
     assert {key for key in plain if plain[key] != balanced[key]} == {"surface_atoms", "decay_pm", "exit_decay_pm"}
 
 
 def test_every_count_has_its_share_of_the_benchmarks_columns():
-    config = load_config(ROOT / "config.yaml")
-    block, name = config.specimens["benchmark_smooth"], "benchmark_smooth"
-    assert config.datasets[name].specimen == name and block.balanced_counts
-    found = np.zeros(CLASSES, int)
+    preset, name = read_yaml(ROOT / "workflow" / "presets" / "benchmarks.yaml"), "benchmark_smooth"
+    root_seed = read_yaml(ROOT / "config.yaml")["root_seed"]
+    block = validate(Specimen, preset["specimens"][name])
+    assert preset["datasets"][name]["specimen"] == name and block.balanced_counts
+    found = np.zeros(RINGS.classes, int)
     for index in range(block.structures):
-        atoms = build_wedge(plan_row(block, name, index, config.root_seed), block, name, config.root_seed)
-        found += np.bincount(column_table(atoms, block.margin_pm, block.field_pm)["atoms"], minlength=CLASSES)
+        atoms = build_wedge(plan_row(block, CERIA, name, index, root_seed), block, CERIA, name, root_seed)
+        counts = column_table(atoms, block.margin_pm, block.field_pm)["atoms"]
+        found += np.bincount(counts, minlength=RINGS.classes)
     assert found.sum() > 30_000 and found[0] == 0
     assert (found[1:] / found.sum()).min() >= 0.05
 
@@ -747,16 +755,16 @@ def test_every_count_has_its_share_of_the_benchmarks_columns():
         ("tilt_deg", [0, 17], ["tilt_deg.1: got 17", "4"]),
         ("tilt_deg", [-1, 1], ["tilt_deg.0: got -1", "0"]),
         ("tilt_deg", 2, ["tilt_deg"]),
-        ("oxygen_vacancy_fraction", [0, 8], ["oxygen_vacancy_fraction.1: got 8", "0.3"]),
-        ("oxygen_vacancy_fraction", [0.2, 0.1], ["oxygen_vacancy_fraction", "low not above high"]),
+        ("vacancy_fraction", [0, 8], ["vacancy_fraction.1: got 8", "0.3"]),
+        ("vacancy_fraction", [0.2, 0.1], ["vacancy_fraction", "low not above high"]),
         ("vacancy_surface_enrichment", 0, ["vacancy_surface_enrichment: got 0", "1"]),
         ("vacancy_reach_nm", 500, ["vacancy_reach_nm: got 500", "5"]),
         ("corner_radius_nm", [0, 500], ["corner_radius_nm.1: got 500", "3"]),
         ("exit_decay_nm", [0, 1], ["exit_decay_nm.0: got 0", "0.1"]),
-        ("terminations", ["Zr"], ["terminations.0: got 'Zr'", "'cut', 'Ce' or 'O'"]),
+        ("terminations", ["zirconium"], ["terminations.0", "got 'zirconium'"]),
         ("terminations", [], ["terminations", "at least 1"]),
-        ("step_half_layers", [5], ["step_half_layers.0: got 5", "4"]),
-        ("step_half_layers", [0.5], ["step_half_layers.0: got 0.5", "integer"]),
+        ("step_rows", [5], ["step_rows.0: got 5", "4"]),
+        ("step_rows", [0.5], ["step_rows.0: got 0.5", "integer"]),
         ("added_probability", 5, ["added_probability: got 5", "0.5"]),
         ("count_shift_atoms", 4, ["count_shift_atoms: got 4", "3"]),
         ("count_shift_atoms", True, ["count_shift_atoms", "boolean"]),
@@ -764,17 +772,68 @@ def test_every_count_has_its_share_of_the_benchmarks_columns():
 )
 def test_wrong_values_are_told_in_one_line(key, value, told):
     with pytest.raises(ConfigError) as refused:
-        validate(Specimen, {key: value}, "specimens.real")
+        validate(Specimen, {"crystal": "ceria", key: value}, "specimens.real")
     message = str(refused.value)
     assert len(message.splitlines()) == 1 and all(part in message for part in told), message
 
 
 def test_a_margin_too_narrow_for_the_tilt_is_refused():
     """Ten atoms at 4° smear over 9 · 382.6 pm · sin 4° = 240 pm; 360 pm is the labels' longest reach."""
-    with pytest.raises(
-        ConfigError, match="margin_pm: got 500; a column of 10 atoms.*smears over 240 pm.*600 is needed"
-    ):
-        validate(Specimen, {"margin_pm": 500, "tilt_deg": [0, 4]})
-    assert validate(Specimen, {"margin_pm": 500, "tilt_deg": [0, 2]}).tilt_deg == (0, 2)
-    assert validate(Specimen, {"margin_pm": 500, "tilt_deg": [0, 4], "bulk_atoms": [2, 6]}).margin_pm == 500
-    assert Specimen(tilt_deg=(0, 4)).margin_pm == 676.375
+
+    def check(**keys) -> None:
+        check_specimen("specimens.real", Specimen(crystal="ceria", **keys), CERIA)
+
+    told = "specimens.real.margin_pm: got 500; a column of 10 atoms.*smears over 240 pm.*600 is needed"
+    with pytest.raises(ConfigError, match=told):
+        check(margin_pm=500, tilt_deg=(0, 4))
+    check(margin_pm=500, tilt_deg=(0, 2))
+    check(margin_pm=500, tilt_deg=(0, 4), bulk_atoms=(2, 6))
+    check(tilt_deg=(0, 4))
+    assert Specimen(crystal="ceria").margin_pm == 676.375
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"terminations": ("cut", "Zr")}, "specimens.real.terminations: got 'Zr'.*allowed are cut, Ce, O"),
+        ({"vacancy_element": "Ti"}, r"specimens.real.vacancy_element: got 'Ti'; CeO2 \[110\] has Ce, O"),
+    ],
+)
+def test_elements_that_the_crystal_lacks_are_refused_in_one_line(keys, told):
+    with pytest.raises(ConfigError, match=told):
+        check_specimen("specimens.real", Specimen(crystal="ceria", **keys), CERIA)
+
+
+@pytest.mark.parametrize(
+    ("keys", "most"),
+    [
+        ({}, 10),
+        ({"count_shift_atoms": 2, "bulk_atoms": (3, 7)}, 9),
+        ({"count_shift_atoms": 2, "added_probability": 0.1, "bulk_atoms": (3, 8)}, 10),
+        ({"bulk_atoms": (3, 14), "added_probability": 0.1}, 14),
+        ({"bulk_atoms": (3, 14), "added_probability": 0.1, "thickest_atoms": 20}, 15),
+    ],
+)
+def test_thickest_column(keys, most):
+    """What the checks promise, and what is built does not pass it."""
+    block = Specimen(**(WIDE | keys), structures=100)
+    assert thickest_column(block, CERIA) == most
+    thick = slab(block.bulk_atoms[1])
+    counts = [column_table(planned(block, index, **thick)[0], 0, block.cell_pm)["atoms"].max() for index in range(5)]
+    assert max(counts) == most
+
+
+def test_thicker_crystals_keep_their_atoms_when_counts_are_shifted():
+    """Fourteen atoms are more than thickest_atoms; a shift takes some away and never adds, nor cuts them to ten."""
+    block = Specimen(**WIDE, count_shift_atoms=2)
+    counts = column_table(planned(block, **slab(14))[0], 0, block.cell_pm)["atoms"]
+    assert set(counts) == {12, 13, 14}
+
+
+def test_vacancies_of_the_heavy_element():
+    block = Specimen(**WIDE, vacancy_element="Ce")
+    full, _ = planned(block, **slab(10))
+    less, _ = planned(block, **slab(10, vacancy_fraction=0.1))
+    assert (less.numbers == 8).sum() == (full.numbers == 8).sum()
+    sites, left = (int((a.numbers == 58).sum()) for a in (full, less))
+    assert 1e-4 < binom.cdf(sites - left, sites, 0.1) < 1 - 1e-4

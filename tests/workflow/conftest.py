@@ -15,15 +15,19 @@ ROOT = Path(__file__).parents[2]
 TINY = """
 root_seed: 7
 device: cpu
+crystals:
+  ceria: {structure: CeO2, zone_axis: [1, 1, 0], x_axis: [0, 0, 1], lattice_pm: 541.1}
 specimens:
-  tiny: {structures: 6, shard_size: 2, field_pm: 1352.75, margin_pm: 338.1875, bulk_atoms: [3, 5], decay_nm: [0.3, 0.6]}
+  tiny:
+    {crystal: ceria, structures: 6, shard_size: 2, field_pm: 1352.75, margin_pm: 338.1875, bulk_atoms: [3, 5],
+     decay_nm: [0.3, 0.6]}
 beams:
   coarse: {pixel_pm: 12, slice_pm: 191.3}
   soft: {pixel_pm: 12, slice_pm: 191.3, debye_waller_pm: {Ce: 9, O: 11}}
 imaging:
   lens: {defocus_nm: [2, 6], focal_steps: 5}
 labels:
-  rings: {}
+  rings: {core_radius_pm: {Ce: 85, O: 64}, outer_radius_pm: {Ce: 120, O: 90}}
 datasets:
   small: &small
     {specimen: tiny, beam: coarse, imaging: lens, labels: rings, splits: {test: 0.4, validation: 0.15, train: 0.45}}
@@ -56,12 +60,13 @@ class Project:
     def write(self) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
 
-    def snakemake(self, *arguments: str, cores: int = 2) -> subprocess.CompletedProcess:
+    def snakemake(self, *arguments: str, cores: int | None = 2) -> subprocess.CompletedProcess:
+        """Run Snakemake in the folder; ``cores=None`` leaves the option out, as a profile for a cluster does."""
         scripts = Path(sys.executable).parent
         environment = os.environ | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
         environment = {k: v for k, v in environment.items() if not k.startswith("PYTEST")}
         command = [str(scripts / "snakemake"), "--snakefile", str(ROOT / "workflow" / "Snakefile")]
-        command += ["--cores", str(cores), "--directory", str(self.folder), *arguments]
+        command += ["--directory", str(self.folder), *([] if cores is None else ["--cores", str(cores)]), *arguments]
         return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=900)
 
     def jobs(self, *arguments: str) -> dict[str, int]:

@@ -145,7 +145,7 @@ def test_the_shipped_network_is_made_when_it_is_asked_for(finished):
     project = Project(finished.folder, copy.deepcopy(finished.config))
     folder = "pipeline/segdepth/bundled/network"
     try:
-        project.config["bundled"] = {"model": "net", "card_datasets": ["small", "small_lambda1"]}
+        project.config["export"] = {"model": "net", "card_datasets": ["small", "small_lambda1"]}
         project.write()
         assert "export_model" not in project.jobs()
         done = project.snakemake(folder)
@@ -200,7 +200,7 @@ def test_bits_do_not_depend_on_cores_or_shard_size(finished, new_project):
     assert len({values["wave"].tobytes() for values in one.values()}) == 6
 
 
-def test_shards_of_another_size_are_removed(finished, tmp_path):
+def test_shards_of_another_size_are_kept_until_they_are_cleaned(finished, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(finished.folder, folder, symlinks=True)
     config = copy.deepcopy(finished.config)
@@ -208,9 +208,41 @@ def test_shards_of_another_size_are_removed(finished, tmp_path):
     project = Project(folder, config)
     done = project.snakemake("data/depth/tiny/rings/shard-000.zarr")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not list((folder / "data").rglob("shard-001*")) and not list((folder / "data").rglob("shard-002*"))
+    stale = {path for number in (1, 2) for path in (folder / "data").rglob(f"shard-{number:03d}*")}
+    assert len(stale) == 2 * 2 * 5  # atoms, two waves, images and depths of two shards, and their manifests
     with open_zarr(folder / "data/depth/tiny/rings/shard-000.zarr") as data:
         assert data.sizes["structure"] == 6
+
+    def clean(*arguments: str) -> set[Path]:
+        command = [sys.executable, "-m", "segdepth", "clean-shards", *arguments]
+        told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.splitlines()
+        return {folder / line.split("remove", 1)[1].split(" ", 1)[1] for line in told}
+
+    assert clean("--dry-run") == stale and all(path.exists() for path in stale)
+    assert clean() == stale and not any(path.exists() for path in stale)
+
+
+def test_verify_says_what_makes_a_damaged_store_again(finished, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    store = "data/images/tiny/coarse/lens/shard-001.zarr"
+    chunk = next((folder / store / "intensity" / "c").rglob("*/0/0/0"))
+    before, stamp = chunk.read_bytes(), chunk.stat()
+    chunk.write_bytes(before[:-9] + bytes([before[-9] ^ 1]) + before[-8:])
+    os.utime(chunk, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+    def verify() -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "segdepth", "verify"]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+    found = verify()
+    told = [line for line in found.stdout.splitlines() if line.startswith(store)]
+    assert found.returncode == 1 and len(told) == 1, found.stdout
+    command = told[0].split("make it again: ")[1].split()
+    assert command[0] == "snakemake" and command[-1] == store
+    done = Project(folder, finished.config).snakemake(*command[3:])
+    assert done.returncode == 0 and chunk.read_bytes() == before, done.stderr
+    assert not [line for line in verify().stdout.splitlines() if line.startswith(store)]
 
 
 def test_a_killed_job_leaves_nothing_that_passes_for_whole(new_project):
@@ -265,13 +297,6 @@ def test_a_wrong_config_is_one_line_before_any_job(new_project, change, words):
 def test_lint_is_clean():
     done = Project.snakemake(type("Here", (), {"folder": ROOT})(), "--lint")
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_slurm_profile_passes_a_dry_run(new_project):
-    project = new_project("slurm")
-    done = project.snakemake("-n", "--workflow-profile", str(ROOT / "workflow/profiles/slurm"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "simulate_waves" in done.stdout + done.stderr
 
 
 def test_the_plan_lists_what_the_stores_hold(finished):

@@ -17,7 +17,7 @@ rule evaluate_model:
         images=lambda w, input: repeated("--images", input.images),
         depth=lambda w, input: repeated("--depth", input.depth),
         root_seed=cfg.root_seed,
-        code=code_hash("segdepth.evaluation.evaluate"),
+        code=code_hash("evaluate-model"),
     log:
         "logs/evaluate_model/{model}/{dataset}.log",
     benchmark:

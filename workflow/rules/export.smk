@@ -11,7 +11,7 @@ rule export_model:
         manifest="pipeline/segdepth/bundled/network.manifest.json",
     params:
         evaluations=lambda w, input: repeated("--evaluation", input.evaluations),
-        code=code_hash("segdepth.steps.export_model"),
+        code=code_hash("export-model"),
     log:
         "logs/export_model/export_model.log",
     conda:

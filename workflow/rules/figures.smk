@@ -1,132 +1,36 @@
-"""Figures and tables, each drawn from what is stored: an evaluation, a network, or a shard and its plan."""
+"""Figures, each drawn from what is stored; `segdepth.figures.registry` lists them with their captions."""
+
+from segdepth.figures.registry import FIGURES, figures_from
 
 
-rule plot_fig1:
+rule plot_figure:
     input:
-        evaluation=ancient(figure_evaluation("dataset")),
-        manifest=manifests([figure_evaluation("dataset")]),
+        evaluation=lambda w: ancient(figure_evaluation(w.figure)),
+        manifest=lambda w: manifests([figure_evaluation(w.figure)]),
     output:
         png=report(
-            "results/figures/fig1_depth.png",
-            caption="../report/fig1_depth.rst",
+            "results/figures/{figure}.png",
+            caption="../report/figure.rst",
             category="Figures",
-            labels={"figure": "1", "shows": "depth"},
+            labels=lambda w: {"figure": w.figure, "shows": FIGURES[w.figure].title},
         ),
-        pdf="results/figures/fig1_depth.pdf",
-        manifests=manifests(["results/figures/fig1_depth.png", "results/figures/fig1_depth.pdf"]),
+        pdf="results/figures/{figure}.pdf",
+        manifests=manifests(["results/figures/{figure}.png", "results/figures/{figure}.pdf"]),
     params:
-        verb="plot-fig1",
-        code=code_hash("segdepth.figures.fig1_depth"),
+        caption=lambda w: FIGURES[w.figure].caption,
+        code=lambda w: code_hash("plot-figure", FIGURES[w.figure].module),
     log:
-        "logs/plot_fig1/fig1_depth.log",
+        "logs/plot_figure/{figure}.log",
     conda:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
         mem_mb=1500,
         runtime=10,
+    wildcard_constraints:
+        figure="|".join(figures_from("evaluation")),
     shell:
-        "segdepth {params.verb} --evaluation {input.evaluation} --out {output.png} > {log} 2>&1"
-
-
-use rule plot_fig1 as plot_fig3 with:
-    input:
-        evaluation=ancient(figure_evaluation("dataset")),
-        manifest=manifests([figure_evaluation("dataset")]),
-    output:
-        png=report(
-            "results/figures/fig3_simulation.png",
-            caption="../report/fig3_simulation.rst",
-            category="Figures",
-            labels={"figure": "3", "shows": "simulation"},
-        ),
-        pdf="results/figures/fig3_simulation.pdf",
-        manifests=manifests(["results/figures/fig3_simulation.png", "results/figures/fig3_simulation.pdf"]),
-    params:
-        verb="plot-fig3",
-        code=code_hash("segdepth.figures.fig3_simulation"),
-    log:
-        "logs/plot_fig3/fig3_simulation.log",
-
-
-use rule plot_fig1 as plot_fig4 with:
-    input:
-        evaluation=ancient(figure_evaluation("dataset")),
-        manifest=manifests([figure_evaluation("dataset")]),
-    output:
-        png=report(
-            "results/figures/fig4_smoothing.png",
-            caption="../report/fig4_smoothing.rst",
-            category="Figures",
-            labels={"figure": "4", "shows": "smoothing"},
-        ),
-        pdf="results/figures/fig4_smoothing.pdf",
-        manifests=manifests(["results/figures/fig4_smoothing.png", "results/figures/fig4_smoothing.pdf"]),
-    params:
-        verb="plot-fig4",
-        code=code_hash("segdepth.figures.fig4_smoothing"),
-    log:
-        "logs/plot_fig4/fig4_smoothing.log",
-
-
-use rule plot_fig1 as plot_fig5 with:
-    input:
-        evaluation=ancient(figure_evaluation("dataset")),
-        manifest=manifests([figure_evaluation("dataset")]),
-    output:
-        png=report(
-            "results/figures/fig5_weights.png",
-            caption="../report/fig5_weights.rst",
-            category="Figures",
-            labels={"figure": "5", "shows": "weights"},
-        ),
-        pdf="results/figures/fig5_weights.pdf",
-        manifests=manifests(["results/figures/fig5_weights.png", "results/figures/fig5_weights.pdf"]),
-    params:
-        verb="plot-fig5",
-        code=code_hash("segdepth.figures.fig5_weights"),
-    log:
-        "logs/plot_fig5/fig5_weights.log",
-
-
-use rule plot_fig1 as plot_fig6 with:
-    input:
-        evaluation=ancient(figure_evaluation("confusion_dataset")),
-        manifest=manifests([figure_evaluation("confusion_dataset")]),
-    output:
-        png=report(
-            "results/figures/fig6_confusion.png",
-            caption="../report/fig6_confusion.rst",
-            category="Figures",
-            labels={"figure": "6", "shows": "confusion"},
-        ),
-        pdf="results/figures/fig6_confusion.pdf",
-        manifests=manifests(["results/figures/fig6_confusion.png", "results/figures/fig6_confusion.pdf"]),
-    params:
-        verb="plot-fig6",
-        code=code_hash("segdepth.figures.fig6_confusion"),
-    log:
-        "logs/plot_fig6/fig6_confusion.log",
-
-
-use rule plot_fig1 as plot_fig7 with:
-    input:
-        evaluation=ancient(figure_evaluation("dataset")),
-        manifest=manifests([figure_evaluation("dataset")]),
-    output:
-        png=report(
-            "results/figures/fig7_calibration.png",
-            caption="../report/fig7_calibration.rst",
-            category="Figures",
-            labels={"figure": "7", "shows": "calibration"},
-        ),
-        pdf="results/figures/fig7_calibration.pdf",
-        manifests=manifests(["results/figures/fig7_calibration.png", "results/figures/fig7_calibration.pdf"]),
-    params:
-        verb="plot-fig7",
-        code=code_hash("segdepth.figures.fig7_calibration"),
-    log:
-        "logs/plot_fig7/fig7_calibration.log",
+        "segdepth plot-figure {wildcards.figure} --evaluation {input.evaluation} --out {output.png} > {log} 2>&1"
 
 
 rule plot_montage:
@@ -139,14 +43,15 @@ rule plot_montage:
     output:
         png=report(
             "results/figures/montage.png",
-            caption="../report/montage.rst",
+            caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "montage", "shows": "structures and images"},
         ),
         pdf="results/figures/montage.pdf",
         manifests=manifests(["results/figures/montage.png", "results/figures/montage.pdf"]),
     params:
-        code=code_hash("segdepth.figures.montage"),
+        caption=FIGURES["montage"].caption,
+        code=code_hash("plot-montage"),
     log:
         "logs/plot_montage/montage.log",
     conda:
@@ -167,14 +72,15 @@ rule plot_training:
     output:
         png=report(
             "results/figures/training_{model}.png",
-            caption="../report/training.rst",
+            caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "training", "shows": "{model}"},
         ),
         pdf="results/figures/training_{model}.pdf",
         manifests=manifests(["results/figures/training_{model}.png", "results/figures/training_{model}.pdf"]),
     params:
-        code=code_hash("segdepth.figures.training_curve"),
+        caption=FIGURES["training"].caption,
+        code=code_hash("plot-training"),
     log:
         "logs/plot_training/{model}.log",
     conda:
@@ -202,7 +108,7 @@ rule tabulate_table1:
         manifests=manifests(["results/tables/table1.csv", "results/tables/table1.tex"]),
     params:
         evaluations=lambda w, input: repeated("--evaluation", input.evaluations),
-        code=code_hash("segdepth.figures.table1"),
+        code=code_hash("tabulate-table1"),
     log:
         "logs/tabulate_table1/table1.log",
     conda:
@@ -219,8 +125,8 @@ rule tabulate_networks:
     input:
         evaluations=lambda w: ancient(table_evaluations(w.table)),
         models=lambda w: ancient(table_models(w.table)),
-        limits=lambda w: ancient(table_limits(w.table)),
-        manifests=lambda w: manifests(table_evaluations(w.table) + table_models(w.table) + table_limits(w.table)),
+        observers=lambda w: ancient(table_observers(w.table)),
+        manifests=lambda w: manifests(table_evaluations(w.table) + table_models(w.table) + table_observers(w.table)),
     output:
         csv=report(
             "results/tables/{table}.csv",
@@ -232,7 +138,7 @@ rule tabulate_networks:
         manifests=manifests(["results/tables/{table}.csv", "results/tables/{table}.md"]),
     params:
         table=lambda w: cfg.tables[w.table].as_json(),
-        code=code_hash("segdepth.figures.network_table"),
+        code=code_hash("tabulate-networks"),
     log:
         "logs/tabulate_networks/{table}.log",
     conda:
@@ -249,12 +155,12 @@ rule tabulate_networks:
 rule plot_benchmark:
     input:
         evaluations=lambda w: ancient(benchmark_evaluations(w.model)),
-        limit=lambda w: ancient(benchmark_limit(w.model)),
-        manifests=lambda w: manifests([*benchmark_evaluations(w.model), benchmark_limit(w.model)]),
+        ideal_observer=lambda w: ancient(benchmark_observer(w.model)),
+        manifests=lambda w: manifests([*benchmark_evaluations(w.model), benchmark_observer(w.model)]),
     output:
         png=report(
             "results/figures/benchmark_{model}.png",
-            caption="../report/benchmark.rst",
+            caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "benchmark", "shows": "{model}"},
         ),
@@ -262,7 +168,8 @@ rule plot_benchmark:
         manifests=manifests(["results/figures/benchmark_{model}.png", "results/figures/benchmark_{model}.pdf"]),
     params:
         evaluations=lambda w, input: repeated("--evaluation", input.evaluations),
-        code=code_hash("segdepth.figures.benchmark"),
+        caption=FIGURES["benchmark"].caption,
+        code=code_hash("plot-benchmark"),
     log:
         "logs/plot_benchmark/{model}.log",
     conda:
@@ -272,4 +179,89 @@ rule plot_benchmark:
         mem_mb=1500,
         runtime=10,
     shell:
-        "segdepth plot-benchmark {params.evaluations} --limit {input.limit} --out {output.png} > {log} 2>&1"
+        "segdepth plot-benchmark {params.evaluations} --ideal-observer {input.ideal_observer} --out {output.png}"
+        " > {log} 2>&1"
+
+
+rule plot_prediction:
+    input:
+        prediction=ancient("results/predictions/{prediction}"),
+        manifest="results/predictions/{prediction}.manifest.json",
+    output:
+        png=report(
+            "results/figures/prediction_{prediction}.png",
+            caption="../report/figure.rst",
+            category="Predictions",
+            labels={"micrograph": "{prediction}", "shows": "prediction"},
+        ),
+        pdf="results/figures/prediction_{prediction}.pdf",
+        manifests=manifests(["results/figures/prediction_{prediction}.png", "results/figures/prediction_{prediction}.pdf"]),
+    params:
+        caption=FIGURES["prediction"].caption,
+        code=code_hash("plot-prediction"),
+    log:
+        "logs/plot_prediction/{prediction}.log",
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    shell:
+        "segdepth plot-prediction --prediction {input.prediction} --out {output.png} > {log} 2>&1"
+
+
+rule plot_comparison:
+    input:
+        comparison=ancient("results/comparisons/{comparison}"),
+        manifest="results/comparisons/{comparison}.manifest.json",
+    output:
+        png=report(
+            "results/figures/comparison_{comparison}.png",
+            caption="../report/figure.rst",
+            category="Comparisons",
+            labels={"micrograph": "{comparison}", "shows": "comparison"},
+        ),
+        pdf="results/figures/comparison_{comparison}.pdf",
+        manifests=manifests(["results/figures/comparison_{comparison}.png", "results/figures/comparison_{comparison}.pdf"]),
+    params:
+        caption=FIGURES["comparison"].caption,
+        code=code_hash("plot-comparison"),
+    log:
+        "logs/plot_comparison/{comparison}.log",
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    shell:
+        "segdepth plot-comparison --comparison {input.comparison} --out {output.png} > {log} 2>&1"
+
+
+rule plot_convergence:
+    input:
+        table=ancient("results/tables/study_convergence.csv"),
+        manifest=manifests(["results/tables/study_convergence.csv"]),
+    output:
+        png=report(
+            "results/figures/study_convergence.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "convergence", "shows": "error and time of the simulation"},
+        ),
+        pdf="results/figures/study_convergence.pdf",
+        manifests=manifests(["results/figures/study_convergence.png", "results/figures/study_convergence.pdf"]),
+    params:
+        caption=FIGURES["convergence"].caption,
+        code=code_hash("plot-convergence"),
+    log:
+        "logs/plot_convergence/study_convergence.log",
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    shell:
+        "segdepth plot-convergence --table {input.table} --out {output.png} > {log} 2>&1"

@@ -16,7 +16,7 @@ rule estimate_ideal_observer:
         imaging=lambda w: blocks_of(w.dataset)["imaging"].as_json(),
         atoms=lambda w, input: repeated("--atoms", input.atoms),
         root_seed=cfg.root_seed,
-        code=code_hash("segdepth.steps.estimate_ideal_observer"),
+        code=code_hash("estimate-ideal-observer"),
     log:
         "logs/estimate_ideal_observer/{dataset}.log",
     benchmark:

@@ -9,8 +9,8 @@ rule project_depth:
         store=directory("data/depth/{specimen}/{labels}/shard-{shard}.zarr"),
         manifest="data/depth/{specimen}/{labels}/shard-{shard}.zarr.manifest.json",
     params:
-        block=lambda w: cfg.labels[w.labels].as_json(),
-        code=code_hash("segdepth.labels.depth"),
+        block=lambda w: as_json(cfg.labels[w.labels]),
+        code=code_hash("project-depth"),
     log:
         "logs/project_depth/{specimen}/{labels}/shard-{shard}.log",
     conda:

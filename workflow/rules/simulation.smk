@@ -9,8 +9,8 @@ rule simulate_waves:
         store=directory("data/waves/{specimen}/{beam}/shard-{shard}.zarr"),
         manifest="data/waves/{specimen}/{beam}/shard-{shard}.zarr.manifest.json",
     params:
-        block=lambda w: cfg.beams[w.beam].as_json(),
-        code=code_hash("segdepth.steps.simulate_waves"),
+        block=lambda w: as_json(cfg.beams[w.beam]),
+        code=code_hash("simulate-waves"),
     log:
         "logs/simulate_waves/{specimen}/{beam}/shard-{shard}.log",
     benchmark:
@@ -36,9 +36,8 @@ rule form_images:
         store=directory("data/images/{specimen}/{beam}/{imaging}/shard-{shard}.zarr"),
         manifest="data/images/{specimen}/{beam}/{imaging}/shard-{shard}.zarr.manifest.json",
     params:
-        block=lambda w: cfg.imaging[w.imaging].as_json(),
-        root_seed=cfg.root_seed,
-        code=code_hash("segdepth.steps.form_images"),
+        block=lambda w: as_json(cfg.imaging[w.imaging]),
+        code=code_hash("form-images"),
     log:
         "logs/form_images/{specimen}/{beam}/{imaging}/shard-{shard}.log",
     benchmark:
@@ -51,8 +50,8 @@ rule form_images:
         runtime=60,
         device=LIGHT_DEVICE,
     shell:
-        "segdepth form-images --waves {input.waves} --imaging {params.block:q} --specimen-name {wildcards.specimen}"
-        " --root-seed {params.root_seed} --device {resources.device} --out {output.store} > {log} 2>&1"
+        "segdepth form-images --waves {input.waves} --imaging {params.block:q}"
+        " --device {resources.device} --out {output.store} > {log} 2>&1"
 
 
 rule record_micrograph:
@@ -63,12 +62,11 @@ rule record_micrograph:
         counts="data/micrographs/{micrograph}.npz",
         manifest="data/micrographs/{micrograph}.npz.manifest.json",
     params:
-        micrograph=lambda w: cfg.micrographs[w.micrograph].as_json(),
-        dataset=lambda w: cfg.datasets[cfg.micrographs[w.micrograph].dataset].as_json(),
-        imaging=lambda w: blocks_of(cfg.micrographs[w.micrograph].dataset)["imaging"].as_json(),
+        micrograph=lambda w: as_json(cfg.micrographs[w.micrograph]),
+        dataset=lambda w: as_json(cfg.datasets[cfg.micrographs[w.micrograph].dataset]),
+        imaging=lambda w: as_json(blocks_of(cfg.micrographs[w.micrograph].dataset)["imaging"]),
         structure=lambda w: micrograph_structure(w.micrograph),
-        root_seed=cfg.root_seed,
-        code=code_hash("segdepth.steps.record_micrograph"),
+        code=code_hash("record-micrograph"),
     log:
         "logs/record_micrograph/{micrograph}.log",
     conda:
@@ -80,4 +78,4 @@ rule record_micrograph:
     shell:
         "segdepth record-micrograph --waves {input.waves} --micrograph {params.micrograph:q}"
         " --imaging {params.imaging:q} --dataset {params.dataset:q} --structure {params.structure}"
-        " --root-seed {params.root_seed} --out {output.counts} > {log} 2>&1"
+        " --out {output.counts} > {log} 2>&1"

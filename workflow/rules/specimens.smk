@@ -2,13 +2,16 @@
 
 
 rule plan_specimens:
+    input:
+        structure=lambda w: structure_file(w.specimen),
     output:
         plan="data/specimens/{specimen}/plan.csv",
         manifest="data/specimens/{specimen}/plan.csv.manifest.json",
     params:
-        block=lambda w: cfg.specimens[w.specimen].as_json(),
+        block=lambda w: as_json(cfg.specimens[w.specimen]),
+        crystal=lambda w: as_json(crystal_of(w.specimen)),
         root_seed=cfg.root_seed,
-        code=code_hash("segdepth.specimen.plan"),
+        code=code_hash("plan-specimens"),
     log:
         "logs/plan_specimens/{specimen}.log",
     conda:
@@ -18,7 +21,7 @@ rule plan_specimens:
         mem_mb=1000,
         runtime=5,
     shell:
-        "segdepth plan-specimens --specimen {params.block:q} --name {wildcards.specimen}"
+        "segdepth plan-specimens --specimen {params.block:q} --crystal {params.crystal:q} --name {wildcards.specimen}"
         " --root-seed {params.root_seed} --out {output.plan} > {log} 2>&1"
 
 
@@ -26,14 +29,16 @@ rule build_specimens:
     input:
         plan="data/specimens/{specimen}/plan.csv",
         plan_manifest="data/specimens/{specimen}/plan.csv.manifest.json",
+        structure=lambda w: structure_file(w.specimen),
     output:
         atoms="data/specimens/{specimen}/shard-{shard}.extxyz",
         manifest="data/specimens/{specimen}/shard-{shard}.extxyz.manifest.json",
     params:
-        block=lambda w: cfg.specimens[w.specimen].as_json(),
+        block=lambda w: as_json(cfg.specimens[w.specimen]),
+        crystal=lambda w: as_json(crystal_of(w.specimen)),
         root_seed=cfg.root_seed,
         number=lambda w: int(w.shard),
-        code=code_hash("segdepth.steps.build_specimens"),
+        code=code_hash("build-specimens"),
     log:
         "logs/build_specimens/{specimen}/shard-{shard}.log",
     conda:
@@ -43,5 +48,6 @@ rule build_specimens:
         mem_mb=1500,
         runtime=10,
     shell:
-        "segdepth build-specimens --specimen {params.block:q} --name {wildcards.specimen} --plan {input.plan}"
-        " --shard {params.number} --root-seed {params.root_seed} --out {output.atoms} > {log} 2>&1"
+        "segdepth build-specimens --specimen {params.block:q} --crystal {params.crystal:q}"
+        " --name {wildcards.specimen} --plan {input.plan} --shard {params.number}"
+        " --root-seed {params.root_seed} --out {output.atoms} > {log} 2>&1"

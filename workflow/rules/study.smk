@@ -14,11 +14,11 @@ rule study_convergence:
         ),
         manifest=manifests(["results/tables/study_convergence.csv"]),
     params:
-        beam=lambda w: study_blocks()["beam"].as_json(),
-        imaging=lambda w: study_blocks()["imaging"].as_json(),
+        beam=lambda w: as_json(study_blocks()["beam"]),
+        imaging=lambda w: as_json(study_blocks()["imaging"]),
         structures=lambda w: repeated("--structure", cfg.convergence.structures),
         phonons=lambda w: cfg.convergence.phonons,
-        code=code_hash("segdepth.steps.study_convergence"),
+        code=code_hash("study-convergence"),
     log:
         "logs/study_convergence/study_convergence.log",
     benchmark:
@@ -33,30 +33,3 @@ rule study_convergence:
         "segdepth study-convergence --atoms {input.atoms} --beam {params.beam:q} --imaging {params.imaging:q}"
         " {params.structures} --phonons {params.phonons} --checkpoints results/checkpoints/study_convergence"
         " --out {output.csv} 2>&1 | tee {log}"
-
-
-rule plot_convergence:
-    input:
-        table="results/tables/study_convergence.csv",
-        manifest=manifests(["results/tables/study_convergence.csv"]),
-    output:
-        png=report(
-            "results/figures/study_convergence.png",
-            caption="../report/study_convergence.rst",
-            category="Figures",
-            labels={"figure": "convergence", "shows": "error and time of the simulation"},
-        ),
-        pdf="results/figures/study_convergence.pdf",
-        manifests=manifests(["results/figures/study_convergence.png", "results/figures/study_convergence.pdf"]),
-    params:
-        code=code_hash("segdepth.figures.convergence"),
-    log:
-        "logs/plot_convergence/plot_convergence.log",
-    conda:
-        "../../envs/segdepth.yaml"
-    threads: 1
-    resources:
-        mem_mb=1500,
-        runtime=10,
-    shell:
-        "segdepth plot-convergence --table {input.table} --out {output.png} > {log} 2>&1"

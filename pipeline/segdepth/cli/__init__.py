@@ -3,16 +3,33 @@ errors in one line."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from segdepth import __version__
-from segdepth.cli import figures, micrographs, networks, project, simulation, specimens  # noqa: F401  (they add verbs)
+from segdepth.cli import evaluation, figures, micrographs, networks, project, simulation, specimens  # noqa: F401  (they add verbs)
 from segdepth.cli.app import app
-from segdepth.errors import ConfigError
+from segdepth.errors import SegDepthError
+
+USERS = (
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.ENAMETOOLONG,
+)
+"""What the system says of files that a user can mend: missing, not allowed, no space. Everything else is our fault."""
+
+log = logging.getLogger("segdepth")
 
 
 def _version(value: bool) -> None:
@@ -26,33 +43,51 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show where an error comes from")] = False,
 ) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    pass  # main has read --debug, which may stand behind the verb as well
+
+
+def _is_users(failure: OSError) -> bool:
+    """Whether an error of the system is about a file of the user's."""
+    if failure.errno not in USERS or failure.filename is None:
+        return False
+    package = Path(__file__).resolve().parents[1]
+    return package not in Path(str(failure.filename)).absolute().parents
 
 
 def main() -> None:
-    """Run; a user's mistake is one line on stderr and exit status 2."""
+    """Run. A user's mistake is one line and exit status 2; a fault of the program is a logged traceback and 1."""
+    arguments, debug = _take_debug(sys.argv[1:])
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    log.setLevel(logging.DEBUG if debug else logging.WARNING)
     try:
-        sys.exit(app(standalone_mode=False) or 0)
-    except (ConfigError, OSError) as failure:
-        _refuse(str(failure))
+        sys.exit(app(arguments, standalone_mode=False) or 0)
+    except SegDepthError as failure:
+        _refuse(str(failure), debug)
     except typer.Abort:
         sys.exit(130)
-    except ValueError as failure:
-        from segdepth.store.zarr_store import is_damaged_chunk
-
-        if not is_damaged_chunk(failure):
-            raise
-        _refuse("a chunk of a store that is read is damaged; `segdepth trace STORE` finds it")
     except Exception as failure:
+        if isinstance(failure, OSError) and _is_users(failure):
+            _refuse(f"{failure.filename}: {failure.strerror}", debug)
         if not hasattr(failure, "format_message"):  # what all usage errors have; their class is not public
-            raise
-        if not sys.argv[1:]:
+            log.critical("stopped by a fault of the program", exc_info=True)
+            sys.exit(1)
+        if not arguments:
             failure.show()  # without a verb: the help
             sys.exit(2)
-        _refuse(f"{failure.format_message()} (see --help)")
+        _refuse(f"{failure.format_message()} (see --help)", debug)
 
 
-def _refuse(text: str) -> NoReturn:
+def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
+    """The arguments without ``--debug``, wherever it stands before ``--``, and whether it was there."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = [argument for argument in arguments[:end] if argument != "--debug"]
+    return [*options, *arguments[end:]], len(options) < end
+
+
+def _refuse(text: str, debug: bool) -> NoReturn:
+    if debug:
+        log.debug("the error comes from here", exc_info=True)
     sys.stderr.write(f"segdepth: error: {' '.join(text.split())}\n")
     sys.exit(2)

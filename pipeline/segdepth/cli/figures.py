@@ -9,31 +9,27 @@ import typer
 
 from segdepth.cli.app import app
 from segdepth.cli.options import Out
+from segdepth.errors import ConfigError
+from segdepth.figures.registry import FIGURES, figures_from
 from segdepth.store.code import code_hash
 
-FIGURES = {
-    "plot-fig1": ("fig1_depth", "Figure 1: depth, noisy image, estimate and confidence."),
-    "plot-fig3": ("fig3_simulation", "Figure 3: depth maps and images with and without noise."),
-    "plot-fig4": ("fig4_smoothing", "Figure 4: projected counts beside smoothed depth."),
-    "plot-fig5": ("fig5_weights", "Figure 5: the weights of the training loss."),
-    "plot-fig6": ("fig6_confusion", "Figure 6: the confusion matrix."),
-    "plot-fig7": ("fig7_calibration", "Figure 7: confidence against accuracy."),
-}
+EVALUATED = figures_from("evaluation")
+LIST = "\n".join(f"{name}: {FIGURES[name].title}" for name in EVALUATED)
+WRITES = "Writes the PNG and a PDF beside it."
 
 
-def _figure_verb(verb: str, module: str, text: str) -> None:
-    def draw(evaluation: Annotated[Path, typer.Option(help="folder of an evaluation")], out: Out) -> None:
-        from importlib import import_module
+@app.command("plot-figure", help=f"A figure that is drawn from an evaluation. {WRITES}\n\nNAME is one of\n\n\b\n{LIST}")
+def plot_figure(
+    name: Annotated[str, typer.Argument(help="which figure", show_default=False)],
+    evaluation: Annotated[Path, typer.Option(help="folder of an evaluation")],
+    out: Out,
+) -> None:
+    if name not in EVALUATED:
+        raise ConfigError(f"NAME: got {name!r}; figures of an evaluation are {', '.join(EVALUATED)}")
+    from segdepth.steps.plot_figure import plot_figure as step
 
-        name = f"segdepth.figures.{module}"
-        import_module(name).plot(evaluation, out, code_hash(name))
-
-    draw.__doc__ = f"{text} Writes PNG and PDF from a stored evaluation."
-    app.command(verb)(draw)
-
-
-for _verb, (_module, _text) in FIGURES.items():
-    _figure_verb(_verb, _module, _text)
+    module = FIGURES[name].module
+    step(module, evaluation, out, code=code_hash("plot-figure", module))
 
 
 @app.command("plot-montage")
@@ -44,45 +40,56 @@ def plot_montage(
     images: Annotated[Path, typer.Option(help="shard-NNN.zarr of images of the same atoms")],
     out: Out,
 ) -> None:
-    """Atomic models, thickness maps and images of a shard's structures side by side. Writes PNG and PDF."""
-    from segdepth.figures.montage import plot
+    """Atomic models, depth maps and images of a shard's structures side by side. Writes the PNG and a PDF beside it."""
+    from segdepth.steps.plot_montage import plot_montage as step
 
-    plot(atoms, plan, depth, images, out, code_hash("segdepth.figures.montage"))
+    step(atoms, plan, depth, images, out, code=code_hash("plot-montage"))
 
 
 @app.command("plot-training")
 def plot_training(model: Annotated[Path, typer.Option(help="folder of the trained network")], out: Out) -> None:
-    """The training curve: losses, centre accuracy, learning rate. Writes PNG and PDF."""
-    from segdepth.figures.training_curve import plot
+    """The training curve: losses, centre accuracy, learning rate. Writes the PNG and a PDF beside it."""
+    from segdepth.steps.plot_training import plot_training as step
 
-    plot(model, out, code_hash("segdepth.figures.training_curve"))
-
-
-@app.command("tabulate-table1")
-def tabulate_table1(
-    evaluation: Annotated[list[Path], typer.Option(help="folder of an evaluation; repeat for more rows")], out: Out
-) -> None:
-    """Our networks beside the paper's Table I. Writes CSV and LaTeX."""
-    from segdepth.figures.table1 import tabulate
-
-    tabulate(evaluation, out, code_hash("segdepth.figures.table1"))
+    step(model, out, code=code_hash("plot-training"))
 
 
 @app.command("plot-benchmark")
 def plot_benchmark(
     evaluation: Annotated[list[Path], typer.Option(help="folder of an evaluation; repeat for up to four")],
     out: Out,
-    limit: Annotated[Path | None, typer.Option(help="folder of estimate-ideal-observer")] = None,
+    ideal_observer: Annotated[Path | None, typer.Option(help="folder of estimate-ideal-observer")] = None,
 ) -> None:
-    """Columns counted exactly, by true count and by defocus, beside the best that is possible. Writes PNG and PDF."""
-    from segdepth.figures.benchmark import plot
+    """Columns counted exactly, by true count and by defocus, beside the ideal observer.
 
-    plot(evaluation, limit, out, code_hash("segdepth.figures.benchmark"))
+    Writes the PNG and a PDF beside it.
+    """
+    from segdepth.steps.plot_benchmark import plot_benchmark as step
+
+    step(evaluation, ideal_observer, out, code=code_hash("plot-benchmark"))
+
+
+@app.command("plot-prediction")
+def plot_prediction(prediction: Annotated[Path, typer.Option(help="folder of a prediction")], out: Out) -> None:
+    """A micrograph, its depth, confidence and columns. Writes the PNG and a PDF beside it."""
+    from segdepth.steps.plot_prediction import plot_prediction as step
+
+    step(prediction, out, code=code_hash("plot-prediction"))
+
+
+@app.command("plot-comparison")
+def plot_comparison(
+    comparison: Annotated[Path, typer.Option(help="folder that compare-micrograph wrote")], out: Out
+) -> None:
+    """A micrograph beside the simulation, and what was measured on both. Writes the PNG and a PDF beside it."""
+    from segdepth.steps.plot_comparison import plot_comparison as step
+
+    step(comparison, out, code=code_hash("plot-comparison"))
 
 
 @app.command("plot-convergence")
 def plot_convergence(table: Annotated[Path, typer.Option(help="the CSV of study-convergence")], out: Out) -> None:
-    """The convergence study as a picture. Writes PNG and PDF."""
-    from segdepth.figures.convergence import plot
+    """The convergence study as a picture. Writes the PNG and a PDF beside it."""
+    from segdepth.steps.plot_convergence import plot_convergence as step
 
-    plot(table, out, code_hash("segdepth.figures.convergence"))
+    step(table, out, code=code_hash("plot-convergence"))

@@ -10,6 +10,8 @@ import typer
 from segdepth.cli.app import app
 from segdepth.config import check_files, json_schema, load_config
 
+ConfigFile = Annotated[Path, typer.Argument(help="the configuration file")]
+
 
 @app.command("trace")
 def trace(
@@ -26,8 +28,49 @@ def trace(
         raise typer.Exit(1)
 
 
+@app.command("verify")
+def verify(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="files, stores or folders of them; without any: data and results")
+    ] = None,
+) -> None:
+    """Check every byte of every store against its manifest; say what is damaged or stale and what makes it again.
+
+    Exit 1 if there is any.
+    """
+    from segdepth.store.verify import verify as job
+
+    places = paths or [place for place in (Path("data"), Path("results")) if place.exists()]
+    checked, found = job(places)
+    for finding in found:
+        typer.echo(finding)
+    typer.echo(f"{checked} checked, {len(found)} damaged or stale" if found else f"{checked} checked, all whole")
+    if found:
+        raise typer.Exit(1)
+
+
+@app.command("clean-shards")
+def clean_shards(
+    config: ConfigFile = Path("config.yaml"),
+    data: Annotated[Path, typer.Option(help="the folder of plans, waves, images and depth maps")] = Path("data"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="name them and remove nothing")] = False,
+) -> None:
+    """Remove shards that the configuration no longer has: left over by more structures or another shard size."""
+    from segdepth.store.manifest import remove
+    from segdepth.store.shards import stale_shards
+
+    checked = load_config(config)
+    stale = [path for name, block in checked.specimens.items() for path in stale_shards(data, name, block.shards)]
+    for path in stale:
+        typer.echo(f"{'would remove' if dry_run else 'removed'} {path}")
+        if not dry_run:
+            remove(path)
+    if not stale:
+        typer.echo(f"{data}: no shards but those of {config}")
+
+
 @app.command("check-config")
-def check_config(config: Annotated[Path, typer.Argument(help="the configuration file")] = Path("config.yaml")) -> None:
+def check_config(config: ConfigFile = Path("config.yaml")) -> None:
     """Check a configuration file; one line says what is wrong."""
     from segdepth.networks.bundled import check_bundled
     from segdepth.simulation.grid import check_grids

@@ -9,16 +9,17 @@ from segdepth.config.fields import BUNDLED, NAME_PATTERN, NETWORK_STRIDE, PAPER_
 from segdepth.config.figures import Figures
 from segdepth.config.imaging import DefocusSteps, Imaging
 from segdepth.config.labels import Labels
-from segdepth.config.micrograph import Comparison, Micrograph, Prediction
+from segdepth.config.micrograph import Comparison, ComparisonOptions, Micrograph, Prediction, PredictionOptions, Reading
 from segdepth.config.model import Architecture, Export, Model, Training
 from segdepth.config.reading import check_files, json_schema, load_config, read_yaml
 from segdepth.config.root import Config
 from segdepth.config.specimen import Specimen
-from segdepth.config.tables import CALIBRATION_NAMES, CHANGES, LIMIT_METRICS, METRIC_NAMES, Table, TableRow
+from segdepth.config.tables import ALL, CALIBRATION_NAMES, CHANGES, METRIC_NAMES, OBSERVER_METRICS, Table, TableRow
 from segdepth.config.trainable import DatasetBlocks, check_trainable, join_blocks
 from segdepth.config.validation import validate
 
 __all__ = [
+    "ALL",
     "Architecture",
     "BUNDLED",
     "Beam",
@@ -26,6 +27,7 @@ __all__ = [
     "CALIBRATION_NAMES",
     "CHANGES",
     "Comparison",
+    "ComparisonOptions",
     "Config",
     "Convergence",
     "CrystalBlock",
@@ -35,15 +37,17 @@ __all__ = [
     "Export",
     "Figures",
     "Imaging",
-    "LIMIT_METRICS",
     "Labels",
     "METRIC_NAMES",
     "Micrograph",
     "Model",
     "NAME_PATTERN",
     "NETWORK_STRIDE",
+    "OBSERVER_METRICS",
     "PAPER_PIXEL_PM",
     "Prediction",
+    "PredictionOptions",
+    "Reading",
     "Specimen",
     "Splits",
     "Table",

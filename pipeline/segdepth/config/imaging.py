@@ -47,7 +47,7 @@ LARGEST_SPREAD_ANGLE = 45_000.0
 
 
 DEFOCUS_MARGIN_NM = 0.5
-"""Training draws so far beyond the stored values, so that none of them is at the edge of what was learnt."""
+"""Training draws so far beyond the stored values, so that none of them is at the edge of what the network has seen."""
 
 
 class Imaging(Block):
@@ -136,5 +136,5 @@ class Imaging(Block):
 
     @property
     def least_image_spread_pm(self) -> float:
-        """The smallest vibration that a lens of this block can have."""
+        """The smallest image spread that a lens of this block can have."""
         return self.image_spread_pm[0] if isinstance(self.image_spread_pm, tuple) else self.image_spread_pm

@@ -20,7 +20,7 @@ from segdepth.config.labels import Labels
 from segdepth.config.micrograph import Comparison, Micrograph, Prediction
 from segdepth.config.model import Export, Model
 from segdepth.config.specimen import Specimen
-from segdepth.config.tables import CHANGES, LIMIT_METRICS, Table, TableRow
+from segdepth.config.tables import Table, check_ideal_observer, check_row
 from segdepth.config.trainable import DatasetBlocks, check_trainable
 
 TAKEN_TABLES = ("table1", "study_convergence")
@@ -31,10 +31,6 @@ def need(key: str, name: str, among: Collection[str]) -> None:
     """A block must have the name that a key gives."""
     if name not in among:
         raise ValueError(f"{key}: no block is called {name!r}; there are {', '.join(among) or 'none'}")
-
-
-def _without_seed(model: dict) -> dict:
-    return model | {"training": model["training"] | {"seed": None}}
 
 
 class Config(Block):
@@ -134,56 +130,18 @@ class Config(Block):
             self._check_evaluation(here, model, name)
 
     def _check_table(self, table_key: str, table: Table) -> None:
-        limits = {row.label for row in table.rows if row.limit}
         for row in table.rows:
             here = f"{table_key} ({row.label})"
-            need(f"{here}.{'limit' if row.limit else 'dataset'}", row.limit or row.dataset, self.datasets)
-            if row.limit:
-                self._check_limit(here, row)
+            name, key = row.ideal_observer or row.dataset, "ideal_observer" if row.ideal_observer else "dataset"
+            need(f"{here}.{key}", name, self.datasets)
+            dataset = self.datasets[name]
+            if row.ideal_observer:
+                self._check_test_part(here, name)
+                check_ideal_observer(here, row, dataset, self.specimens[dataset.specimen], self.beams[dataset.beam])
             for model in row.models:
                 self._need_model(f"{here}.models", model)
-                self._check_evaluation(here, model, row.dataset)
-            self._check_seeds(here, row.models)
-            without = [aim for aim in row.aims if aim in CHANGES and CHANGES[aim] not in LIMIT_METRICS]
-            if row.against in limits and without:
-                raise ValueError(
-                    f"{here}.aims.{without[0]}: {row.against!r}, which the row is against, shows a limit, and that "
-                    f"has {' and '.join(LIMIT_METRICS)} only"
-                )
-
-    def _check_limit(self, here: str, row: TableRow) -> None:
-        """A row that shows the limit of a data set: it can be estimated, and has what is shown."""
-        dataset = self.datasets[str(row.limit)]
-        specimen, beam = self.specimens[dataset.specimen], self.beams[dataset.beam]
-        self._check_test_part(here, str(row.limit))
-        for key, values in (
-            (f"specimens.{dataset.specimen}.tilt_deg", specimen.tilt_deg),
-            (f"beams.{dataset.beam}.tilt_mrad", beam.tilt_mrad),
-            (f"beams.{dataset.beam}.random_tilt_mrad", beam.random_tilt_mrad),
-            (f"beams.{dataset.beam}.frozen_phonons", (beam.frozen_phonons,)),
-        ):
-            if any(values):
-                raise ValueError(
-                    f"{here}.limit: got {row.limit!r}, whose {key} is {', '.join(f'{value:g}' for value in values)}; "
-                    "a limit is estimated without tilt and without frozen phonons only (0)"
-                )
-        if row.shows == "both" and specimen.count_shift_atoms == 0:
-            raise ValueError(
-                f"{here}.shows: got 'both', which needs counts that are shifted about the wedge's; "
-                f"specimens.{dataset.specimen}.count_shift_atoms is 0: show wedge or limit"
-            )
-
-    def _check_seeds(self, here: str, models: tuple[str, ...]) -> None:
-        """Networks that share a row of a table are one network but for the seed of its training."""
-        blocks = {name: self.models[name].model_dump() for name in models if name in self.models}
-        for name in models[1:]:
-            if len(blocks) < len(models):
-                raise ValueError(f"{here}.models: {BUNDLED!r} has no other seeds; give it a row of its own")
-            if _without_seed(blocks[name]) != _without_seed(blocks[models[0]]):
-                raise ValueError(
-                    f"{here}.models: {models[0]!r} and {name!r} differ in more than training.seed; "
-                    "give each a row of its own"
-                )
+                self._check_evaluation(here, model, name)
+            check_row(here, row, table, self.models, self.labels[dataset.labels].core_radius_pm)
 
     def _check_dataset(self, here: str, dataset: Dataset) -> None:
         specimen, beam = self.specimens[dataset.specimen], self.beams[dataset.beam]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from segdepth.config.beam import Beam
 from segdepth.config.block import Block
-from segdepth.config.fields import Name, Number
+from segdepth.config.dataset import Dataset
+from segdepth.config.fields import BUNDLED, Name, Number
+from segdepth.config.model import Model
+from segdepth.config.specimen import Specimen
+
+ELEMENT_PATTERN = r"[A-Z][a-z]?"
+ALL = "all"
+"""In place of an element: over all of them."""
 
 METRIC_NAMES = (
     "pixelwise_accuracy",
@@ -19,19 +29,19 @@ METRIC_NAMES = (
     "columns_mean_error",
     "columns_mean_absolute_error",
 )
+"""Metrics that are known for all elements together and for each."""
+
 CALIBRATION_NAMES = ("expected_calibration_error", "expected_calibration_error_columns")
+"""Metrics that are known for all elements together only."""
+
 CHANGES = {"columns_exact_change": "columns_exact", "centre_accuracy_change": "centre_accuracy"}
 """Differences of a table's row to another, and the metric of which."""
 
-LIMIT_METRICS = ("columns_exact", "columns_within_one")
-"""What a table's row with ``limit`` can have."""
+OBSERVER_METRICS = ("columns_exact", "columns_within_one")
+"""What a row with an ideal observer can have."""
 
-SMALL_IS_GOOD = ("hallucinated_rate", "columns_mean_absolute_error", "expected_calibration_error")
-AIMED = (
-    *(name + suffix for name in METRIC_NAMES if name != "columns_mean_error" for suffix in ("", "_Ce", "_O")),
-    *CALIBRATION_NAMES,
-    *CHANGES,
-)
+SMALL_IS_GOOD = ("hallucinated_rate", "columns_mean_absolute_error", *CALIBRATION_NAMES)
+AIMED = (*(name for name in METRIC_NAMES if name != "columns_mean_error"), *CALIBRATION_NAMES, *CHANGES)
 """What a table can set an aim for; a mean error has none, since its sign tells neither good nor bad."""
 
 
@@ -42,61 +52,82 @@ def _one_line(text: str) -> str:
 
 
 Line = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_one_line)]
+Aim = Annotated[Number, Field(ge=-1, le=1)]
 
 
 class TableRow(Block):
-    """One row of a table: networks on a data set, or what can be told of a data set's columns at best."""
+    """One row of a table: networks on a data set, or an ideal observer of its columns."""
 
     label: Line = Field(description="what the row is called")
     models: tuple[Name, ...] = Field((), description="one network, or the same one trained with several seeds")
     dataset: Name | None = Field(None, description="what they are measured on")
-    limit: Name | None = Field(None, description="in place of models and dataset: the data set whose limit is shown")
-    shows: Literal["wedge", "limit", "both"] | None = Field(
+    ideal_observer: Name | None = Field(
+        None, description="in place of models and dataset: the data set whose ideal observer is shown"
+    )
+    shows: Literal["image", "prior", "image_and_prior"] | None = Field(
         None,
-        description="of a limit: wedge (counts guessed from a smooth wedge, without an image), limit (the best that "
-        "the image allows for one column, all else known) or both (the image, and the wedge around which counts lie)",
+        description="what the ideal observer has: image (all but the one column known), prior (no image, but the "
+        "smooth wedge that was planned) or image_and_prior",
     )
     against: str | None = Field(None, description="label of the row that the changes are against")
-    aims: dict[str, Annotated[Number, Field(ge=-1, le=1)]] = Field(
-        {}, description="metric: least value; of hallucinated_rate and of errors, the largest"
+    aims: dict[str, Aim | dict[str, Aim]] = Field(
+        {},
+        description="metric: the least value that is aimed for (of hallucinated_rate and of errors, the largest), or a "
+        "value for each of all, <element>, ...",
     )
 
     @model_validator(mode="after")
     def _kind(self) -> TableRow:
-        if self.limit is not None:
+        if self.ideal_observer is not None:
             given = [name for name in ("models", "dataset", "against", "aims") if getattr(self, name)]
             if given or self.shows is None:
                 wrong = f"no {given[0]}" if given else "lacks shows"
-                raise ValueError(f"a row with limit has label and shows, {wrong}")
+                raise ValueError(f"a row with ideal_observer has label and shows, {wrong}")
         elif not self.models or self.dataset is None or self.shows is not None:
-            raise ValueError("give either models and dataset, or limit and shows")
+            raise ValueError("give either models and dataset, or ideal_observer and shows")
         if len(set(self.models)) < len(self.models):
             raise ValueError(f"models: names one twice: {', '.join(self.models)}")
-        for name, value in self.aims.items():
-            if name not in AIMED:
-                plain = ", ".join(each for each in AIMED if not each.endswith(("_Ce", "_O")))
-                raise ValueError(f"aims: got {name!r}; allowed: {plain}; metrics also with _Ce or _O behind them")
-            if name in CHANGES and self.against is None:
-                raise ValueError(f"aims.{name}: needs against, the label of the row that it is a change to")
-            if name not in CHANGES and value < 0:
-                raise ValueError(f"aims.{name}: got {value:g}; allowed are 0 to 1")
+        for metric, element, value in self.each_aim():
+            if metric not in AIMED:
+                raise ValueError(f"aims: got {metric!r}; allowed: {', '.join(AIMED)}")
+            if element != ALL and not re.fullmatch(ELEMENT_PATTERN, element):
+                raise ValueError(f"aims.{metric}: got {element!r}; allowed: {ALL}, or an element's symbol")
+            if metric in CALIBRATION_NAMES and element != ALL:
+                raise ValueError(f"aims.{metric}: got {element!r}; it is known for all elements together only")
+            if metric in CHANGES and self.against is None:
+                raise ValueError(f"aims.{metric}: needs against, the label of the row that it is a change to")
+            if metric not in CHANGES and value < 0:
+                raise ValueError(f"aims.{metric}: got {value:g}; allowed are 0 to 1")
         return self
 
-    def misses(self, name: str, value: float | None) -> bool:
+    def each_aim(self) -> Iterator[tuple[str, str, float]]:
+        """Metric, element (or ``all``) and value of every aim."""
+        for metric, given in self.aims.items():
+            for element, value in given.items() if isinstance(given, dict) else [(ALL, given)]:
+                yield metric, element, value
+
+    def aim(self, metric: str, element: str = ALL) -> float | None:
+        """The value that is aimed for, if any."""
+        return next((value for *key, value in self.each_aim() if key == [metric, element]), None)
+
+    def misses(self, metric: str, element: str, value: float | None) -> bool:
         """Whether a value falls short of its aim; what has no value does."""
-        if value is None:
-            return True
-        return value > self.aims[name] if name.startswith(SMALL_IS_GOOD) else value < self.aims[name]
+        aim = self.aim(metric, element)
+        if value is None or aim is None:
+            return aim is not None
+        return value > aim if metric in SMALL_IS_GOOD else value < aim
 
 
 class Table(Block):
     """Networks side by side."""
 
     title: Line | None = Field(None, description="heading of the written table")
-    rows: Annotated[tuple[TableRow, ...], Field(min_length=1)]
+    rows: tuple[TableRow, ...] = Field(description="at least one")
 
     @model_validator(mode="after")
     def _labels(self) -> Table:
+        if not self.rows:
+            raise ValueError("rows: there are none; at least one is needed")
         labels = [row.label for row in self.rows]
         for label in labels:
             if labels.count(label) > 1:
@@ -105,3 +136,67 @@ class Table(Block):
             if row.against is not None and (row.against not in labels or row.against == row.label):
                 raise ValueError(f"rows: {row.label!r} is against {row.against!r}, which is no other row's label")
         return self
+
+
+def check_row(here: str, row: TableRow, table: Table, models: Mapping[str, Model], elements: Collection[str]) -> None:
+    """A row's networks are one network but for the seed, and its aims are of what it has.
+
+    Parameters
+    ----------
+    models : the configuration's.
+    elements : that the row's data set counts.
+
+    Raises
+    ------
+    ValueError
+        One line that begins with ``here``.
+    """
+    blocks = {name: models[name].model_dump() for name in row.models if name in models}
+    for name in row.models[1:]:
+        if len(blocks) < len(row.models):
+            raise ValueError(f"{here}.models: {BUNDLED!r} has no other seeds; give it a row of its own")
+        if _without_seed(blocks[name]) != _without_seed(blocks[row.models[0]]):
+            raise ValueError(
+                f"{here}.models: {row.models[0]!r} and {name!r} differ in more than training.seed; "
+                "give each a row of its own"
+            )
+    observers = {other.label for other in table.rows if other.ideal_observer}
+    for metric, element, _ in row.each_aim():
+        if element != ALL and element not in elements:
+            raise ValueError(f"{here}.aims.{metric}: got {element!r}; allowed: {', '.join((ALL, *elements))}")
+        if row.against in observers and metric in CHANGES and CHANGES[metric] not in OBSERVER_METRICS:
+            raise ValueError(
+                f"{here}.aims.{metric}: {row.against!r}, which the row is against, shows an ideal observer, and that "
+                f"has {' and '.join(OBSERVER_METRICS)} only"
+            )
+
+
+def _without_seed(model: dict) -> dict:
+    return model | {"training": model["training"] | {"seed": None}}
+
+
+def check_ideal_observer(here: str, row: TableRow, dataset: Dataset, specimen: Specimen, beam: Beam) -> None:
+    """The ideal observer that a row shows can be estimated for the data set, and has what is shown.
+
+    Raises
+    ------
+    ValueError
+        One line that begins with ``here``.
+    """
+    for key, values in (
+        (f"specimens.{dataset.specimen}.tilt_deg", specimen.tilt_deg),
+        (f"beams.{dataset.beam}.tilt_mrad", beam.tilt_mrad),
+        (f"beams.{dataset.beam}.random_tilt_mrad", beam.random_tilt_mrad),
+        (f"beams.{dataset.beam}.frozen_phonons", (beam.frozen_phonons,)),
+    ):
+        if any(values):
+            raise ValueError(
+                f"{here}.ideal_observer: got {row.ideal_observer!r}, whose {key} is "
+                f"{', '.join(f'{value:g}' for value in values)}; an ideal observer is estimated without tilt and "
+                "without frozen phonons only (0)"
+            )
+    if row.shows == "image_and_prior" and specimen.count_shift_atoms == 0:
+        raise ValueError(
+            f"{here}.shows: got 'image_and_prior', which needs counts that are shifted about the wedge's; "
+            f"specimens.{dataset.specimen}.count_shift_atoms is 0: show prior or image"
+        )

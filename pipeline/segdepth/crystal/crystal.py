@@ -149,7 +149,7 @@ class Crystal:
         """Slope, against the image's x, of the planes of a reflection; without a name, of the first inclined one."""
         inclined = [r for r in self.reflections if all(r.order)] or [Reflection("", (1, 1), 0.0)]
         h, k = (self.by_name[reflection] if reflection else inclined[0]).order
-        return abs(h) * (self.periods_pm[1] / self.periods_pm[0]) / abs(k)
+        return abs(h) * (self.periods_pm[1] / self.periods_pm[0]) / abs(k) if k else float("inf")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that hold all of it: what stores and networks carry."""

@@ -48,6 +48,7 @@ def project(structure: Structure, zone_axis: Sequence[int], x_axis: Sequence[int
         spaced unevenly along the beam.
     """
     key = f"crystals.{name}"
+    zone_axis, x_axis = ([i // math.gcd(*axis) for i in axis] for axis in (zone_axis, x_axis))
     beam, along_x = (np.asarray(axis) @ structure.cell for axis in (zone_axis, x_axis))
     if abs(beam @ along_x) > 1e-6 * np.linalg.norm(beam) * np.linalg.norm(along_x):
         raise ConfigError(

@@ -20,7 +20,6 @@ def known_structures() -> tuple[str, ...]:
     return tuple(sorted(p.name.removesuffix(".json") for p in files(__package__).joinpath("data").iterdir()))
 
 
-@lru_cache(maxsize=64)
 def load_crystal(block: CrystalBlock, name: str = "crystal") -> Crystal:
     """The crystal of a block.
 
@@ -33,6 +32,15 @@ def load_crystal(block: CrystalBlock, name: str = "crystal") -> Crystal:
     ConfigError
         No such structure is known and no such file is there, it cannot be read, or its axes do not suit.
     """
+    path = Path(block.structure)
+    stamp = path.stat().st_mtime_ns if path.is_file() else 0
+    return _load(block.as_json(), name, stamp)
+
+
+@lru_cache(maxsize=64)
+def _load(block_json: str, name: str, stamp: int) -> Crystal:
+    """``stamp`` is the time of the structure's file, so that an edited file is read anew."""
+    block = CrystalBlock.model_validate_json(block_json)
     structure = _known(block) if block.structure in known_structures() else _read(block, f"crystals.{name}.structure")
     if block.debye_waller_pm is not None:
         structure = Structure(structure.formula, structure.cell, structure.atoms, block.debye_waller_pm)
@@ -61,6 +69,8 @@ def _read(block: CrystalBlock, key: str) -> Structure:
         cell, places = 100 * np.asarray(atoms.cell), atoms.get_scaled_positions()
         if abs(np.linalg.det(cell)) < 1:
             raise ValueError("it has no unit cell")
+        if any(max(site.values()) < 1 - 1e-3 for site in atoms.info.get("occupancy", {}).values()):
+            raise ValueError("it has sites that are partly occupied; give an ordered structure")
     except Exception as failure:  # ASE raises many kinds; the reader needs one line
         raise ConfigError(f"{key}: {path} cannot be read as a structure ({failure})") from None
     if block.lattice_pm is not None:

@@ -1,1 +1,1 @@
-"""How good a network is: metrics, calibration, per-column tables, and the job that writes them. Draws nothing."""
+"""How good a network is: metrics, calibration, tables of columns, what an ideal observer would reach."""

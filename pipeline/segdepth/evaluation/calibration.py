@@ -7,7 +7,7 @@ import numpy as np
 from segdepth.evaluation.metrics import bootstrap_weights, percentile_interval
 
 BINS = 20
-POPULATIONS = ("all", "atomic columns")
+POPULATIONS = ("all", "columns")
 """Every pixel, and the pixels whose true depth is above 0."""
 
 

@@ -3,12 +3,11 @@
 On the image grid (example, y, x): ``intensity`` and ``noisy`` float32, vacuum = 1. On the label grid
 (example, label_y, label_x): ``counts``, ``depth``, ``estimate`` uint8, ``weight``, ``confidence`` float32. Coordinates
 of each example: ``structure``, ``defocus_nm``. Attributes: ``pixel_pm``, ``label_pixel_pm``, ``field_pm``,
-``dose_lambda``.
+``dose_lambda``, ``crystal`` (JSON of ``Crystal.to_dict()``) and ``labels`` (JSON of the labels block).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ import xarray as xr
 
 from segdepth.evaluation.test_images import Sample
 from segdepth.labels.ownership import pixel_centres_pm
-from segdepth.store.zarr_store import write_zarr
 
 MAPS = {
     "intensity": ("1", "image intensity without noise, vacuum = 1", np.float32, ("y", "x")),
@@ -59,8 +57,8 @@ class Examples:
         given |= {"depth": sample.truth.depth, "estimate": probabilities.argmax(0), "confidence": probabilities.max(0)}
         self._kept[rank] = (sample, {name: given[name].astype(kind) for name, (_, _, kind, _) in MAPS.items()})
 
-    def write(self, path: Path, attributes: dict[str, Any], parameters: dict[str, Any]) -> None:
-        """Write ``examples.zarr``, ordered by structure, then defocus."""
+    def dataset(self, attributes: dict[str, Any]) -> xr.Dataset:
+        """The examples, ordered by structure, then defocus."""
         samples, maps = zip(*(self._kept[rank] for rank in sorted(self._kept)))
         variables = {
             name: (("example", *dims), np.stack([m[name] for m in maps]), {"units": unit, "long_name": text})
@@ -75,5 +73,4 @@ class Examples:
             for axis in ("y", "x"):
                 units = {"units": "pm", "long_name": f"pixel centre along {axis}, {grid} grid"}
                 coords[prefix + axis] = (prefix + axis, pixel_centres_pm(side, attributes[pixel]), units)
-        dataset = xr.Dataset(variables, coords=coords, attrs={"title": "examples for figures", **attributes})
-        write_zarr(dataset, path, leading=("example",), parameters=parameters)
+        return xr.Dataset(variables, coords=coords, attrs={"title": "examples for figures", **attributes})

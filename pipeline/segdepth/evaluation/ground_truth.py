@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from segdepth.config import ELEMENTS
-from segdepth.evaluation.metrics import NO_COLUMN
+from segdepth.config import Labels
+from segdepth.crystal.elements import ATOMIC_NUMBER
 from segdepth.labels.ownership import nearest_column
 from segdepth.labels.projection import by_element
-from segdepth.labels.regions import CENTRE_RADIUS_PM
-from segdepth.specimen.lattice import ATOMIC_NUMBER
 
 
 @dataclass(frozen=True)
 class GroundTruth:
     """Maps are [y, x] on the label grid.
 
-    ``group`` is 0 where the nearest column is Ce, 1 where it is O, 2 without columns; ``centre`` and ``core`` say
-    whether a pixel lies within its owner's centre radius (85 and 64 pm) and core radius. ``columns`` has ``x_pm``,
-    ``y_pm``, ``element`` (0 Ce, 1 O), ``atoms`` and ``whole``: its core lies fully inside the field.
+    ``group`` is the place of the nearest column's element among the counted elements, or their number where there is
+    no column; ``centre`` and ``core`` say whether a pixel lies within its owner's centre radius and core radius.
+    ``columns`` has ``x_pm``, ``y_pm``, ``element`` (place among the elements), ``atoms`` and ``whole``: its core lies
+    fully inside the field.
     """
 
     depth: np.ndarray
@@ -33,19 +32,25 @@ class GroundTruth:
     columns: pd.DataFrame
 
 
-def ground_truth_of(
-    depth: np.ndarray, columns: pd.DataFrame, pixel_pm: float, core_radius_pm: Mapping[str, float]
-) -> GroundTruth:
-    """The truth of one structure; ``columns`` as ``read_columns`` gives it, ``element`` as atomic number."""
-    pixels = depth.shape[0]
+def ground_truth_of(depth: np.ndarray, columns: pd.DataFrame, labels: Labels, elements: Sequence[str]) -> GroundTruth:
+    """The truth of one structure.
+
+    Parameters
+    ----------
+    depth : depth map [y, x] with pixels of ``labels.pixel_pm``.
+    columns : as ``segdepth.labels.depth.read_columns`` gives them, ``element`` as atomic number.
+    elements : the counted elements, the heaviest first.
+    """
+    pixels, pixel_pm = depth.shape[0], labels.pixel_pm
     owner, distance = nearest_column(columns["x_pm"].to_numpy(), columns["y_pm"].to_numpy(), pixels, pixel_pm)
     number = columns["element"].to_numpy()
-    core = by_element(core_radius_pm, number)
+    core = by_element(labels.core_radius_pm, number)
     inside = [columns[axis].between(core, pixels * pixel_pm - core) for axis in ("x_pm", "y_pm")]
-    index = np.select([number == ATOMIC_NUMBER[e] for e in ELEMENTS], range(len(ELEMENTS)), NO_COLUMN).astype(np.int64)
+    none = len(elements)
+    index = np.select([number == ATOMIC_NUMBER[e] for e in elements], range(none), none).astype(np.int64)
     table = columns.assign(element=index, whole=inside[0] & inside[1])
     if columns.empty:
         nowhere = np.zeros(owner.shape, bool)
-        return GroundTruth(depth, owner, np.full(owner.shape, NO_COLUMN), nowhere, nowhere, table)
-    reach = by_element(CENTRE_RADIUS_PM, number)
+        return GroundTruth(depth, owner, np.full(owner.shape, none), nowhere, nowhere, table)
+    reach = by_element(labels.centre_radii_pm, number)
     return GroundTruth(depth, owner, index[owner], distance <= reach[owner], distance <= core[owner], table)

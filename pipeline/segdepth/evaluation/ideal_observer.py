@@ -2,51 +2,40 @@
 
 Two images I0 and I1 of a pixel that counts λ electrons in vacuum are told apart with d'² = Σ (I1 - I0)² λ / I0 over
 the pixels, where all but the one column is known (the matched filter; Poisson noise, many electrons a pixel). No method
-errs more rarely than Q(d'/2) between the two. Nothing here knows where the images come from.
+errs more rarely than Q(d'/2) between the two.
 
-What ``estimate-ideal-observer`` writes into its directory:
+An ideal observer is of three kinds. Of the ``image``: everything but one count is known, and nothing is guessed from
+the neighbours. Of the ``prior``: the smooth wedge that was planned is known perfectly, without an image, but not what
+befalls single columns (shifted counts, vacancies, missing and added atoms). Of ``image_and_prior``: where counts are
+shifted, the wedge tells the middle of a column's range of counts, the image which of them it is (``exact_share_of``).
 
-- ``limit.json``, flat: ``dataset``, ``specimen``, ``dose_lambda``, ``structures``, ``columns`` (how many were drawn),
-  ``limit_exact`` and ``binary_error`` (means over columns and defocus values), ``wedge_exact`` and
-  ``wedge_within_one`` (shares of the columns in the fields), ``both_exact`` (image and wedge together, where counts are
-  shifted: ``exact_share_of``), each over both elements and ending in ``_Ce`` and ``_O``; 95 % bootstrap intervals over
-  structures of ``limit_exact`` and ``both_exact`` in ``<name>_interval`` ([low, high]). What cannot be told is null.
-- ``by_defocus.csv``: ``element``, ``defocus_nm``, the means of ``VALUES``, and ``both_exact`` (empty where counts are
-  not shifted).
-- ``by_atoms.csv``: ``element``, ``atoms``, ``columns`` (how many), the means of ``VALUES``, and ``both_exact``.
-- ``columns.csv``: one row a column and image: ``structure``, ``element``, ``x_pm``, ``y_pm``, ``atoms``,
-  ``defocus_nm``, and ``VALUES``.
+Beside a network's ``columns_exact``: ``image_and_prior`` is an upper bound, since everything but one count is known;
+``image`` is one only for who guesses nothing from the neighbours. Both are of columns that have both neighbouring
+counts among the depth classes and stand well inside the field (``segdepth.evaluation.ideal_observer_columns``), while a
+network is measured on all whose core lies in the field.
 
-Beside a network's ``columns_exact``: ``both_exact`` is an upper bound, since everything but one count is known;
-``limit_exact`` is one only for who guesses nothing from the neighbours. Both are of columns that hold 2 to 9 atoms and
-stand 0.6 nm inside the field at least (``segdepth.evaluation.ideal_observer_columns``), while a network is measured on all whose
-core lies in the field.
-
-``both_exact`` takes every count around the wedge's to be as likely. Oxygen vacancies spread them wider, which makes it
-a little too high: for O, by 0.025 at most with 5 % of vacancies. Where shifted counts are clipped to 1 … 10 fewer are
-left, and it is too low; a wedge that keeps clear of both ends, as the rough benchmark's, has none of these. By true
+``image_and_prior`` takes every count around the wedge's to be as likely. Vacancies spread them wider, which makes it a
+little too high: by 0.025 at most with 5 % of vacancies. Where shifted counts are clipped at an end of their range fewer
+are left, and it is too low; a wedge that keeps clear of both ends, as the rough benchmark's, has none of these. By true
 count it is a guide only: the thinnest and the thickest columns are mostly at an end of their range of counts, have one
 neighbour there, and can be counted better than it says (9 atoms of the rough benchmark by 0.05 to 0.1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from segdepth.config import ELEMENTS
-from segdepth.evaluation.metrics import bootstrap_intervals
-from segdepth.evaluation.stored import read_facts
+from segdepth.config import ALL
+from segdepth.evaluation.ideal_observer_columns import PRIOR_SUMS
+from segdepth.evaluation.metrics import bootstrap_intervals, ratio
 
-COMMAND = "estimate-ideal-observer"
-LIMIT = "limit.json"
-VALUES = ("limit_exact", "binary_error", "d_prime_minus", "d_prime_plus")
-"""``binary_error``: n atoms or one less; ``d_prime_minus`` and ``_plus``: from n to n - 1 and to n + 1 atoms."""
+VALUES = ("columns_exact", "binary_error", "d_prime_minus", "d_prime_plus")
+"""Of the image; ``binary_error``: n atoms or one less; ``d_prime_minus`` and ``_plus``: from n to n - 1 and to n + 1
+atoms."""
 
 DARKEST = 1e-3
 """Of the vacuum: pixels that are darker count as this bright, so that rounding about zero does not."""
@@ -86,63 +75,94 @@ def exact_share_of(choices: int, share: float | None) -> float | None:
     """1/k + (1 - 1/k) ``share``: the best where a column is known to hold one of k neighbouring counts, each as likely.
 
     The two counts at the ends have one neighbour only. ``share`` is the mean of ``exact_share``. Other chances of the
-    counts make it too high or too low; see the module's docstring.
+    counts make it too high or too low; see the module's docstring. None with one choice, where counts are not shifted.
     """
-    return None if share is None else 1 / choices + (1 - 1 / choices) * share
+    return None if share is None or choices < 2 else 1 / choices + (1 - 1 / choices) * share
 
 
-def with_both(table: pd.DataFrame, choices: int) -> pd.DataFrame:
-    """``means`` or ``by_atoms`` with ``both_exact`` behind them; NaN with one choice, where counts are not shifted."""
-    shares = [exact_share_of(choices, share) if choices > 1 else None for share in table["limit_exact"]]
-    return table.assign(both_exact=np.array(shares, float))
+def _by_element(table: pd.DataFrame, elements: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """``all`` with all rows, then each element with its own."""
+    yield ALL, table
+    for element in elements:
+        yield element, table[table["element"] == element]
 
 
-def means(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Means of ``VALUES`` over the rows of ``columns.csv`` that agree in ``by``."""
-    return table.groupby(by, as_index=False)[list(VALUES)].mean()
-
-
-def by_atoms(table: pd.DataFrame) -> pd.DataFrame:
-    """``by_atoms.csv`` from the rows of ``columns.csv``."""
-    key, one = ["element", "atoms"], ["structure", "element", "x_pm", "y_pm", "atoms"]
-    columns = table.drop_duplicates(one).groupby(key, as_index=False).size().rename(columns={"size": "columns"})
-    return columns.merge(means(table, key), on=key)
-
-
-def _by_element(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """All rows, and those of each element, with what the names of their values end in."""
-    return [("", table), *((f"_{e}", table[table["element"] == e]) for e in ELEMENTS)]
-
-
-def summary(table: pd.DataFrame) -> dict[str, float | None]:
-    """``limit_exact`` and ``binary_error`` over all rows, and of each element; None without rows."""
-    found: dict[str, float | None] = {}
-    for suffix, rows in _by_element(table):
-        for name in ("limit_exact", "binary_error"):
-            found[name + suffix] = float(rows[name].mean()) if len(rows) else None
-    return found
-
-
-def intervals(
-    table: pd.DataFrame, structures: Sequence[int], rng: np.random.Generator
+def image_intervals(
+    table: pd.DataFrame, structures: Sequence[int], elements: Sequence[str], rng: np.random.Generator
 ) -> dict[str, list[float] | None]:
-    """95 % bootstrap intervals over ``structures`` of ``limit_exact``, over all rows and of each element.
+    """95 % bootstrap intervals over ``structures`` of the image's ``columns_exact``, by element.
 
     None with fewer than two structures, or where a draw of them has no column.
     """
     parts = {}
-    for suffix, rows in _by_element(table):
-        each = rows.groupby("structure")["limit_exact"].agg(["sum", "count"]).reindex(list(structures), fill_value=0)
-        parts[f"limit_exact{suffix}"] = each["sum"].to_numpy(float), each["count"].to_numpy(float)
+    for element, rows in _by_element(table, elements):
+        each = rows.groupby("structure")["columns_exact"].agg(["sum", "count"]).reindex(list(structures), fill_value=0)
+        parts[element] = each["sum"].to_numpy(float), each["count"].to_numpy(float)
     return bootstrap_intervals(parts, rng)
 
 
-def read_ideal_observer(folder: str | Path) -> dict[str, Any]:
-    """``limit.json`` of a finished estimate.
+def metrics_table(
+    table: pd.DataFrame,
+    prior: np.ndarray,
+    *,
+    elements: Sequence[str],
+    structures: Sequence[int],
+    choices: int,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """``metrics`` of ``segdepth.evaluation.results.IdealObserver``.
 
-    Raises
-    ------
-    StoreError
-        The estimate is missing, unfinished or damaged.
+    Parameters
+    ----------
+    table : its ``columns``.
+    prior : sums of ``ideal_observer_columns.prior_tally``, (element, 3).
+    structures : that columns were drawn from, also those without any.
+    choices : how many counts the prior leaves open, each as likely.
     """
-    return read_facts(folder, LIMIT, COMMAND)
+    intervals = image_intervals(table, structures, elements, rng)
+    rows = []
+    for place, (element, drawn) in enumerate(_by_element(table, elements)):
+        means = {name: float(drawn[name].mean()) if len(drawn) else None for name in ("columns_exact", "binary_error")}
+        ends = intervals[element] or (None, None)
+        both = [exact_share_of(choices, value) for value in (means["columns_exact"], *ends)]
+        counted = dict(zip(PRIOR_SUMS, prior.sum(0) if element == ALL else prior[place - 1]))
+        rows += [
+            ("image", "columns_exact", element, means["columns_exact"], *ends),
+            ("image", "binary_error", element, means["binary_error"], None, None),
+            ("image_and_prior", "columns_exact", element, *both),
+            ("prior", "columns_exact", element, ratio(counted["exact"], counted["all"]), None, None),
+            ("prior", "columns_within_one", element, ratio(counted["within_one"], counted["all"]), None, None),
+        ]
+    found = pd.DataFrame(rows, columns=["kind", "metric", "element", "value", "low", "high"])
+    return found.astype({name: float for name in ("value", "low", "high")})
+
+
+def by_defocus(table: pd.DataFrame, elements: Sequence[str], choices: int) -> pd.DataFrame:
+    """``by_defocus`` of ``segdepth.evaluation.results.IdealObserver`` from its ``columns``."""
+    found = _means(table, "defocus_nm", elements, choices)
+    return found[["defocus_nm", "kind", "metric", "element", "value"]]
+
+
+def by_atoms(table: pd.DataFrame, elements: Sequence[str], choices: int) -> pd.DataFrame:
+    """``by_atoms`` of ``segdepth.evaluation.results.IdealObserver`` from its ``columns``."""
+    found = _means(table, "atoms", elements, choices)
+    one = table.drop_duplicates(["structure", "element", "x_pm", "y_pm", "atoms"])
+    counts = [
+        rows.groupby("atoms", as_index=False).size().assign(element=element)
+        for element, rows in _by_element(one, elements)
+    ]
+    columns = pd.concat(counts, ignore_index=True).rename(columns={"size": "columns"})
+    found = found.merge(columns, on=["element", "atoms"])
+    return found[["element", "atoms", "columns", "kind", "metric", "value"]]
+
+
+def _means(table: pd.DataFrame, by: str, elements: Sequence[str], choices: int) -> pd.DataFrame:
+    """Means of ``VALUES``, and what they make of ``image_and_prior``, over the rows that agree in ``by``."""
+    rows = []
+    for element, mine in _by_element(table, elements):
+        for place, values in mine.groupby(by)[list(VALUES)].mean().iterrows():
+            both = exact_share_of(choices, float(values["columns_exact"]))
+            told = [("image", name, values[name]) for name in VALUES] + [("image_and_prior", "columns_exact", both)]
+            rows += [(element, place, *each) for each in told]
+    found = pd.DataFrame(rows, columns=["element", by, "kind", "metric", "value"])
+    return found.astype({by: table[by].dtype, "value": float})

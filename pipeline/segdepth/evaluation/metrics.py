@@ -1,14 +1,15 @@
-"""Metrics of depth maps, as sums that add over images (SegDepth IV-A). Arrays in, arrays out, no files.
+"""Metrics of depth maps, as sums that add over images (SegDepth IV-A). Arrays in, arrays out.
 
-Every metric is a ratio of two sums, so images of different structures may be tallied one by one and added. Arrays of
-tallies may have any leading axes, say (structure, defocus); the last ones are
+Every metric is a ratio of two sums, so images of different structures may be tallied one by one and added. E is the
+number of counted elements, C that of depth classes. Arrays of tallies may have any leading axes, say (structure,
+defocus); the last ones are
 
-- ``confusion`` (…, group, true, estimate): pixels; group 0 and 1 are the pixels whose nearest column is Ce and O,
-  group 2 those of an image without any column.
-- ``centre`` (…, group, 2): pixels within the centre radius of their column, right ones and all.
-- ``columns`` (…, element, 5): columns; exact, within one, sum of errors, sum of absolute errors, all.
+- ``confusion`` (…, E + 1, C true, C estimated): pixels by the element of their nearest column; the last group are those
+  of images without any column.
+- ``centre`` (…, E + 1, 2): pixels within the centre radius of their column, right ones and all.
+- ``columns`` (…, E, 5): columns; exact, within one, sum of errors, sum of absolute errors, all.
 
-Tallies by true count have an axis of ``CLASSES`` counts behind the element.
+Tallies by true count have an axis of C counts behind the element.
 """
 
 from __future__ import annotations
@@ -18,40 +19,47 @@ from typing import TypeVar
 
 import numpy as np
 
-from segdepth.config import CLASSES, ELEMENTS, METRIC_NAMES
+from segdepth.config import ALL, METRIC_NAMES
 
 Key = TypeVar("Key", bound=Hashable)
-GROUPS = len(ELEMENTS) + 1
-NO_COLUMN = len(ELEMENTS)
 COLUMN_SUMS = ("exact", "within_one", "error", "absolute_error", "all")
 NAMES = METRIC_NAMES
-"""Metrics over both elements; each is also given with ``_Ce`` and ``_O`` at its end."""
+"""Metrics; each is given over all elements (``all``) and for each element."""
 
 
-def confusion_matrix(true: np.ndarray, estimate: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Pixels by (group, true, estimate), int64; the three maps have one shape."""
-    flat = (group.ravel().astype(np.int64) * CLASSES + true.ravel()) * CLASSES + estimate.ravel()
-    return np.bincount(flat, minlength=GROUPS * CLASSES**2).reshape(GROUPS, CLASSES, CLASSES)
+def confusion_matrix(true: np.ndarray, estimate: np.ndarray, group: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Pixels by (group, true, estimate), int64; the three maps have one shape. ``shape`` is (E, C)."""
+    elements, classes = shape
+    flat = (group.ravel().astype(np.int64) * classes + true.ravel()) * classes + estimate.ravel()
+    return np.bincount(flat, minlength=(elements + 1) * classes**2).reshape(elements + 1, classes, classes)
 
 
-def centre_tally(true: np.ndarray, estimate: np.ndarray, group: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Right pixels and all pixels of each group where ``centre`` is true, int64 (group, 2)."""
+def centre_tally(
+    true: np.ndarray, estimate: np.ndarray, group: np.ndarray, centre: np.ndarray, elements: int
+) -> np.ndarray:
+    """Right pixels and all pixels of each group where ``centre`` is true, int64 (E + 1, 2)."""
     inside = group[centre]
     right = inside[true[centre] == estimate[centre]]
-    return np.stack([np.bincount(right, minlength=GROUPS), np.bincount(inside, minlength=GROUPS)], axis=1)
+    return np.stack([np.bincount(rows, minlength=elements + 1) for rows in (right, inside)], axis=1)
 
 
 def centre_tally_by_atoms(
-    true: np.ndarray, estimate: np.ndarray, group: np.ndarray, centre: np.ndarray, atoms: np.ndarray
+    true: np.ndarray,
+    estimate: np.ndarray,
+    group: np.ndarray,
+    centre: np.ndarray,
+    atoms: np.ndarray,
+    shape: tuple[int, int],
 ) -> np.ndarray:
-    """``centre_tally`` by the count of the owning column, int64 (element, count, 2).
+    """``centre_tally`` by the count of the owning column, int64 (E, C, 2). ``shape`` is (E, C).
 
     ``atoms`` is that count for each pixel where ``centre`` is true, in the maps' order; such pixels have an owner.
     """
-    place = group[centre].astype(np.int64) * CLASSES + atoms
-    size, right = len(ELEMENTS) * CLASSES, place[true[centre] == estimate[centre]]
-    both = [np.bincount(rows, minlength=size) for rows in (right, place)]
-    return np.stack(both, axis=1).reshape(len(ELEMENTS), CLASSES, 2)
+    elements, classes = shape
+    place = group[centre].astype(np.int64) * classes + atoms
+    right = place[true[centre] == estimate[centre]]
+    both = [np.bincount(rows, minlength=elements * classes) for rows in (right, place)]
+    return np.stack(both, axis=1).reshape(elements, classes, 2)
 
 
 def pool_columns(probabilities: np.ndarray, owner: np.ndarray, core: np.ndarray, columns: int) -> np.ndarray:
@@ -65,44 +73,47 @@ def pool_columns(probabilities: np.ndarray, owner: np.ndarray, core: np.ndarray,
     columns : number of columns; one that has no such pixel gets NaN.
     """
     rows = owner[core]
-    sums = [np.bincount(rows, weights=one[core], minlength=columns) for one in probabilities]
+    inside = np.take(probabilities.reshape(len(probabilities), -1), np.flatnonzero(core), axis=1)
+    sums = [np.bincount(rows, weights=one, minlength=columns) for one in inside]
     pixels = np.bincount(rows, minlength=columns)
     return np.stack(sums, axis=1) / np.where(pixels, pixels, np.nan)[:, None]
 
 
-def column_tally(atoms: np.ndarray, depth: np.ndarray, element: np.ndarray) -> np.ndarray:
-    """``COLUMN_SUMS`` of each element and true count, float64 (element, count, 5).
+def column_tally(atoms: np.ndarray, depth: np.ndarray, element: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """``COLUMN_SUMS`` of each element and true count, float64 (E, C, 5). ``shape`` is (E, C).
 
-    ``atoms`` and ``depth`` are the true and the estimated counts of the columns, ``element`` is 0 for Ce and 1 for O;
-    errors are estimate minus truth.
+    ``atoms`` and ``depth`` are the true and the estimated counts of the columns, ``element`` is their place among the
+    elements; errors are estimate minus truth.
     """
+    elements, classes = shape
     error = depth.astype(np.int64) - atoms.astype(np.int64)
     values = (error == 0, np.abs(error) <= 1, error, np.abs(error), np.ones_like(error))
-    place, size = element.astype(np.int64) * CLASSES + atoms, len(ELEMENTS) * CLASSES
-    sums = np.stack([np.bincount(place, weights=v, minlength=size) for v in values], axis=1)
-    return sums.reshape(len(ELEMENTS), CLASSES, len(COLUMN_SUMS))
+    place = element.astype(np.int64) * classes + atoms
+    sums = np.stack([np.bincount(place, weights=v, minlength=elements * classes) for v in values], axis=1)
+    return sums.reshape(elements, classes, len(COLUMN_SUMS))
 
 
 def fractions(
-    confusion: np.ndarray, centre: np.ndarray, columns: np.ndarray
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Numerator and denominator of each metric, over both elements and for each; leading axes are kept."""
+    confusion: np.ndarray, centre: np.ndarray, columns: np.ndarray, elements: Sequence[str]
+) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
+    """Numerator and denominator by (metric, element), ``all`` elements first; leading axes are kept."""
     found = {}
-    for suffix, groups in (("", slice(None)), *((f"_{e}", slice(i, i + 1)) for i, e in enumerate(ELEMENTS))):
+    for element, groups in ((ALL, slice(None)), *((e, slice(i, i + 1)) for i, e in enumerate(elements))):
         pixels = confusion[..., groups, :, :].sum(-3)
         inside = centre[..., groups, :].sum(-2)
         counted = dict(zip(COLUMN_SUMS, np.moveaxis(columns[..., groups, :].sum(-2), -1, 0)))
         real, said = pixels[..., 1:, :].sum((-1, -2)), pixels[..., :, 1:].sum((-1, -2))
-        found |= {
-            f"pixelwise_accuracy{suffix}": (np.trace(pixels, axis1=-2, axis2=-1), pixels.sum((-1, -2))),
-            f"centre_accuracy{suffix}": (inside[..., 0], inside[..., 1]),
-            f"detection_rate{suffix}": (pixels[..., 1:, 1:].sum((-1, -2)), real),
-            f"hallucinated_rate{suffix}": (pixels[..., 0, 1:].sum(-1), said),
-            f"columns_exact{suffix}": (counted["exact"], counted["all"]),
-            f"columns_within_one{suffix}": (counted["within_one"], counted["all"]),
-            f"columns_mean_error{suffix}": (counted["error"], counted["all"]),
-            f"columns_mean_absolute_error{suffix}": (counted["absolute_error"], counted["all"]),
+        values = {
+            "pixelwise_accuracy": (np.trace(pixels, axis1=-2, axis2=-1), pixels.sum((-1, -2))),
+            "centre_accuracy": (inside[..., 0], inside[..., 1]),
+            "detection_rate": (pixels[..., 1:, 1:].sum((-1, -2)), real),
+            "hallucinated_rate": (pixels[..., 0, 1:].sum(-1), said),
+            "columns_exact": (counted["exact"], counted["all"]),
+            "columns_within_one": (counted["within_one"], counted["all"]),
+            "columns_mean_error": (counted["error"], counted["all"]),
+            "columns_mean_absolute_error": (counted["absolute_error"], counted["all"]),
         }
+        found |= {(name, element): parts for name, parts in values.items()}
     return found
 
 
@@ -154,9 +165,9 @@ def bootstrap_intervals(
 
     Parameters
     ----------
-    parts : numerator and denominator of each structure, both (structure,). All metrics share the draws.
+    parts : numerator and denominator of each structure, both (structure,). All ratios share the draws.
 
-    A metric gets None with fewer than two structures, or where a draw has nothing to count.
+    A ratio gets None with fewer than two structures, or where a draw has nothing to count.
     """
     structures = len(next(iter(parts.values()))[0])
     if structures < 2:

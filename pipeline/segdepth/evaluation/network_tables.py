@@ -1,145 +1,170 @@
 """Networks side by side, as a block of ``tables`` asks for: metrics, their spread, changes and whether aims are met.
 
-A row has ``label``, ``models`` (separated by spaces), ``dataset``, ``shows`` (of a limit: ``wedge``, ``limit`` or
-``both``), ``dose_lambda``, ``seeds`` (how many networks), ``parameters``, ``training_seconds``, every metric of an
-evaluation's ``metrics.json``, ``columns_exact_change`` and ``centre_accuracy_change`` (this row less the one that it is
-``against``), ``<metric>_low`` and ``<metric>_high`` of the metrics in ``RANGED`` and of both changes, and ``met``
-(``yes`` or ``no`` where the row has aims). Of several networks the mean is given, and their lowest and highest value;
-of one network, or of a limit, its 95 % bootstrap interval over structures. A change has such an interval where both
-rows were measured on the same structures, drawn for both alike.
+The written table is long: one row for each row of the block, metric and element.
 
-What is known of a network comes from its evaluations and its ``environment.json``, and of a limit from ``limit.json``;
-see ``segdepth.evaluation.ideal_observer`` for what ``wedge``, ``limit`` and ``both`` are of. Must not know how a metric is
-found, nor how a table looks.
+| column | what it is |
+|---|---|
+| ``label``, ``models`` (separated by spaces), ``dataset`` | of the block's row |
+| ``shows`` | of an ideal observer: ``image``, ``prior`` or ``image_and_prior``, see ``evaluation.ideal_observer`` |
+| ``dose_lambda``, ``seeds`` (how many networks), ``parameters``, ``training_seconds`` | mean over the networks |
+| ``metric``, ``element`` | metrics of an evaluation, and ``columns_exact_change``, ``centre_accuracy_change``: the row
+  less the one that it is ``against`` |
+| ``value`` | of several networks the mean |
+| ``low``, ``high`` | of one network, or of an ideal observer, its 95 % bootstrap interval over structures; of several
+  networks their lowest and highest value; of a change the interval where both rows were measured on the same
+  structures, drawn for both alike |
+| ``aim``, ``met`` | what is aimed for, and ``yes`` or ``no`` |
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from segdepth.config import BUNDLED, CALIBRATION_NAMES, CHANGES, LIMIT_METRICS, METRIC_NAMES, Table, TableRow
-from segdepth.evaluation.ideal_observer import read_ideal_observer
+from segdepth.config import ALL, CHANGES, OBSERVER_METRICS, Table, TableRow
 from segdepth.evaluation.metrics import paired_interval
-from segdepth.evaluation.stored import read_facts, read_metrics, read_table
-from segdepth.networks.files import ENVIRONMENT
+from segdepth.evaluation.results import Evaluation, IdealObserver, chosen
 from segdepth.seeds import hash64
 
-SUFFIXES = ("", "_Ce", "_O")
-METRICS = (*(name + suffix for name in METRIC_NAMES for suffix in SUFFIXES), *CALIBRATION_NAMES)
-RANGED = tuple(name + suffix for name in METRIC_NAMES[:6] for suffix in SUFFIXES) + CALIBRATION_NAMES
 COLUMNS = (
     *("label", "models", "dataset", "shows", "dose_lambda", "seeds", "parameters", "training_seconds"),
-    *METRICS,
-    *CHANGES,
-    *(f"{name}_{end}" for name in (*RANGED, *CHANGES) for end in ("low", "high")),
-    "met",
+    *("metric", "element", "value", "low", "high", "aim", "met"),
 )
-"""What a row holds, in the order of a table's file."""
+
+Key = tuple[str, str]
+"""Metric and element."""
+
+
+class Value(NamedTuple):
+    """A number and the ends of its range; None where it is not known."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
-class Folders:
-    """Where the results lie: ``evaluations``/<model>/<dataset>, ``models``/<model>, ``limits``/<dataset>."""
+class Results:
+    """What a table is made of: ``evaluations`` by model and data set, ``observers`` by data set, and of each trained
+    network the ``training_seconds``."""
 
-    evaluations: Path
-    models: Path
-    limits: Path
+    evaluations: Mapping[tuple[str, str], Evaluation]
+    observers: Mapping[str, IdealObserver] = field(default_factory=dict)
+    training_seconds: Mapping[str, float | None] = field(default_factory=dict)
 
-    def read_by(self, row: TableRow) -> list[Path]:
-        """The artefacts that a row is made of."""
-        if row.limit is not None:
-            return [self.limits / row.limit]
-        trained = [self.models / model for model in row.models if model != BUNDLED]
-        return [*(self.evaluations / model / str(row.dataset) for model in row.models), *trained]
+    def of(self, row: TableRow) -> list[Evaluation]:
+        return [self.evaluations[model, str(row.dataset)] for model in row.models]
 
 
-def network_rows(table: Table, folders: Folders) -> list[dict[str, Any]]:
-    """The rows of a table in the block's order; what a row does not have is missing or None.
+@dataclass
+class Row:
+    """A row of the block with what is known of it; ``facts`` have the names of ``COLUMNS``."""
 
-    Raises
-    ------
-    StoreError
-        A result that a row needs is missing, unfinished or damaged.
-    """
-    rows = [_limit_row(row, folders) if row.limit else _measured_row(row, folders) for row in table.rows]
-    by_label = {block.label: (block, row) for block, row in zip(table.rows, rows)}
-    for block, row in zip(table.rows, rows):
-        if block.against is not None:
-            row |= _changes(block, row, *by_label[block.against], folders)
-        if block.aims:
-            row["met"] = "no" if any(block.misses(name, row.get(name)) for name in block.aims) else "yes"
+    block: TableRow
+    facts: dict[str, Any]
+    values: dict[Key, Value]
+    elements: tuple[str, ...]
+
+    def value(self, metric: str, element: str = ALL) -> Value:
+        return self.values.get((metric, element), Value(None))
+
+    @property
+    def met(self) -> bool | None:
+        """Whether all aims are met; None where there are none."""
+        aims = [self.block.misses(m, e, self.value(m, e).value) for m, e, _ in self.block.each_aim()]
+        return not any(aims) if aims else None
+
+
+def network_rows(table: Table, results: Results) -> list[Row]:
+    """The rows of a table in the block's order."""
+    rows = [_observer_row(row, results) if row.ideal_observer else _measured_row(row, results) for row in table.rows]
+    by_label = {row.block.label: row for row in rows}
+    for row in rows:
+        if row.block.against is not None:
+            row.values |= _changes(row, by_label[row.block.against], results)
     return rows
 
 
-def _changes(
-    mine: TableRow, my_row: Mapping[str, Any], other: TableRow, its_row: Mapping[str, Any], folders: Folders
-) -> dict[str, Any]:
-    """Both changes of a row against another, with their intervals."""
-    found: dict[str, Any] = {}
-    sums = None if mine.limit or other.limit else [_sums_by_structure(row, folders) for row in (mine, other)]
-    paired = sums is not None and len({tuple(one["structure"]) for both in sums for one in both}) == 1
+def as_table(rows: Sequence[Row]) -> pd.DataFrame:
+    """The rows as a long table of ``COLUMNS``."""
+    found = []
+    for row in rows:
+        aimed = {(metric, element): aim for metric, element, aim in row.block.each_aim()}
+        for key in dict.fromkeys([*row.values, *aimed]):
+            value, aim = row.value(*key), aimed.get(key)
+            met = None if aim is None else ("no" if row.block.misses(*key, value.value) else "yes")
+            numbers = {"metric": key[0], "element": key[1], **value._asdict(), "aim": aim, "met": met}
+            found.append({"label": row.block.label} | row.facts | numbers)
+    numbers = {name: float for name in ("dose_lambda", "training_seconds", "value", "low", "high", "aim")}
+    return pd.DataFrame(found, columns=list(COLUMNS)).astype({"seeds": "Int64", "parameters": "Int64", **numbers})
+
+
+def _changes(mine: Row, other: Row, results: Results) -> dict[Key, Value]:
+    """Both changes of a row against another, with their intervals, by element."""
+    found: dict[Key, Value] = {}
+    measured = not (mine.block.ideal_observer or other.block.ideal_observer)
+    both = [results.of(row.block) for row in (mine, other)] if measured else []
     for change, metric in CHANGES.items():
-        if my_row.get(metric) is None or its_row.get(metric) is None:
-            continue
-        found[change] = my_row[metric] - its_row[metric]
-        if paired:
-            names = (f"{metric}_right", f"{metric}_all")
-            parts = [[tuple(one[name].to_numpy(float) for name in names) for one in both] for both in sums]
-            rng = np.random.default_rng((hash64("bootstrap"), hash64(str(mine.dataset))))
-            found[f"{change}_low"], found[f"{change}_high"] = paired_interval(*parts, rng) or (None, None)
+        for element in (ALL, *mine.elements):
+            value, its = mine.value(metric, element).value, other.value(metric, element).value
+            if value is None or its is None:
+                continue
+            sums = [[_sums(one, metric, element) for one in networks] for networks in both]
+            ends = None
+            if sums and len({tuple(one["structure"]) for networks in sums for one in networks}) == 1:
+                parts = [[tuple(one[n].to_numpy(float) for n in ("right", "total")) for one in nets] for nets in sums]
+                rng = np.random.default_rng((hash64("bootstrap"), hash64(str(mine.block.dataset))))
+                ends = paired_interval(*parts, rng)
+            found[change, element] = Value(value - its, *(ends or ()))
     return found
 
 
-def _sums_by_structure(row: TableRow, folders: Folders) -> list[pd.DataFrame]:
-    return [read_table(folders.evaluations / model / str(row.dataset), "by_structure") for model in row.models]
+def _sums(evaluation: Evaluation, metric: str, element: str) -> pd.DataFrame:
+    return chosen(evaluation.by_structure, {"metric": metric, "element": element})
 
 
-def _limit_row(row: TableRow, folders: Folders) -> dict[str, Any]:
-    facts = read_ideal_observer(folders.limits / str(row.limit))
-    found = {"label": row.label, "dataset": row.limit, "shows": row.shows, "dose_lambda": facts.get("dose_lambda")}
-    for metric in (name + suffix for name in LIMIT_METRICS for suffix in SUFFIXES):
-        told = f"{row.shows}_{metric.removeprefix('columns_')}"  # as limit.json calls it
-        found[metric] = facts.get(told)
-        found[f"{metric}_low"], found[f"{metric}_high"] = facts.get(f"{told}_interval") or (None, None)
-    return found
+def _observer_row(row: TableRow, results: Results) -> Row:
+    observer = results.observers[str(row.ideal_observer)]
+    elements = tuple(observer.facts["elements"])
+    values = {}
+    for metric in OBSERVER_METRICS:
+        for element in (ALL, *elements):
+            value = observer.value(str(row.shows), metric, element)
+            if value is not None:
+                ends = observer.interval(str(row.shows), metric, element)
+                values[metric, element] = Value(value, *(ends or ()))
+    facts = {"dataset": row.ideal_observer, "shows": row.shows, "dose_lambda": observer.facts.get("dose_lambda")}
+    return Row(row, facts, values, elements)
 
 
-def _measured_row(row: TableRow, folders: Folders) -> dict[str, Any]:
-    networks = [read_metrics(folders.evaluations / model / str(row.dataset)) for model in row.models]
-    trained = [read_facts(folders.models / model, ENVIRONMENT) for model in row.models if model != BUNDLED]
-    found: dict[str, Any] = {
-        "label": row.label,
+def _measured_row(row: TableRow, results: Results) -> Row:
+    networks = results.of(row)
+    first = networks[0]
+    seconds = [results.training_seconds[model] for model in row.models if model in results.training_seconds]
+    facts = {
         "models": " ".join(row.models),
         "dataset": row.dataset,
-        "dose_lambda": networks[0]["dose_lambda"],
+        "dose_lambda": first.facts["dose_lambda"],
         "seeds": len(networks),
-        "parameters": networks[0]["parameters"],
-        "training_seconds": _mean([_seconds(facts) for facts in trained]),
+        "parameters": first.facts["parameters"],
+        "training_seconds": _mean(seconds),
     }
-    found |= {name: _mean([facts[name] for facts in networks]) for name in METRICS}
-    for name in RANGED:
-        found[f"{name}_low"], found[f"{name}_high"] = _range(name, networks)
-    return found
+    keys = list(zip(first.metrics["metric"], first.metrics["element"]))
+    return Row(row, facts, {key: _over(networks, *key) for key in keys}, first.elements)
 
 
-def _range(name: str, networks: Sequence[Mapping[str, Any]]) -> Sequence[float | None]:
-    """Of one network its interval over structures, of several their lowest and highest value."""
+def _over(networks: Sequence[Evaluation], metric: str, element: str) -> Value:
+    """Of one network its value and interval, of several their mean, lowest and highest value."""
+    values = [one.value(metric, element) for one in networks]
     if len(networks) == 1:
-        return networks[0].get(f"{name}_interval") or (None, None)
-    values = [facts[name] for facts in networks]
-    return (None, None) if None in values else (min(values), max(values))
-
-
-def _seconds(facts: Mapping[str, Any]) -> float | None:
-    """``training_seconds``; earlier versions told only those of the last run."""
-    return facts.get("training_seconds", facts.get("seconds_of_last_run"))
+        return Value(values[0], *(networks[0].interval(metric, element) or ()))
+    known = [value for value in values if value is not None]
+    return Value(fmean(known), min(known), max(known)) if len(known) == len(values) else Value(None)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from segdepth.config import Labels
+from segdepth.config.data_format import DataFormat
+from segdepth.crystal import Crystal
 from segdepth.errors import StoreError
 from segdepth.evaluation.ground_truth import GroundTruth, ground_truth_of
 from segdepth.labels.depth import read_columns
 from segdepth.seeds import structure_rng
 from segdepth.simulation.detector import electrons_per_pixel, noisy
-from segdepth.store.zarr_store import open_zarr
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,14 @@ class Sample:
     truth: GroundTruth
 
 
-class TestSet:
-    """The images of some structures in a list of shards; reads one structure at a time.
+class TestImages:
+    """The images of some structures; reads one structure at a time.
+
+    Parameters
+    ----------
+    images, depth : shards as ``form-images`` and ``project-depth`` store them, in one order. Pixels, field, defocus
+        values, camera, specimen, seed, crystal and labels are read from their attributes.
+    structures : indices in the plan.
 
     Raises
     ------
@@ -46,9 +52,9 @@ class TestSet:
         The shards do not belong together or do not hold a structure that is asked for.
     """
 
-    __test__ = False  # not a test, whatever pytest thinks of its name
+    __test__ = False  # pytest takes classes of this name for tests
 
-    def __init__(self, images: Sequence[Path], depth: Sequence[Path], structures: Sequence[int]) -> None:
+    def __init__(self, images: Sequence[xr.Dataset], depth: Sequence[xr.Dataset], structures: Sequence[int]) -> None:
         if not structures:
             raise StoreError("no structures are left to evaluate: the test split is empty")
         if not images or len(images) != len(depth):
@@ -56,72 +62,110 @@ class TestSet:
                 f"needs one depth store for each images store, got {len(images)} images and {len(depth)} depth"
             )
         self.structures = sorted(set(structures))
-        wanted, found = set(self.structures), set()
-        self._shards: list[tuple[Path, Path]] = []
-        first: tuple | None = None
-        for one, other in zip(images, depth):
-            with open_zarr(one, "form-images") as picture, open_zarr(other, "project-depth") as truth:
-                here = {int(i) for i in picture["structure"].values}
-                if here != {int(i) for i in truth["structure"].values}:
-                    raise StoreError(f"{one} and {other}: do not hold the same structures")
-                facts = _facts(picture, truth, one)
-                first = first or facts
-                if facts != first:
-                    raise StoreError(f"{one}: pixel, labels or defocus values differ from those of {images[0]}")
-            if here & wanted:
-                self._shards.append((Path(one), Path(other)))
-                found |= here & wanted
-        if wanted - found:
-            missing = sorted(wanted - found)
-            raise StoreError(
-                f"{len(missing)} of {len(wanted)} structures to evaluate are in none of the {len(images)} shards, "
-                f"the first is {missing[0]}"
-            )
-        self.pixel_pm, self.label_pixel_pm, self.field_pm, self.pixels, self.defocus_nm, labels = first[:6]
-        self.detection_efficiency = first[6]
-        self.labels = Labels.model_validate_json(labels)
+        self._shards = _belonging(images, depth, self.structures)
+        picture, truth = self._shards[0]
+        self.pixel_pm, self.label_pixel_pm = float(_attribute(picture, "pixel_pm")), float(_attribute(truth, "pixel_pm"))
+        self.field_pm, self.pixels = float(_attribute(truth, "field_pm")), picture.sizes["x"]
+        self.defocus_nm = _defocus_nm(picture)
+        self.detection_efficiency = float(_attribute(picture, "detection_efficiency"))
+        self.specimen, self.root_seed = str(_attribute(truth, "specimen")), int(_attribute(truth, "root_seed"))
+        self.crystal = Crystal.from_dict(json.loads(_attribute(truth, "crystal")))
+        self.labels = Labels.model_validate_json(_attribute(truth, "labels"))
+
+    @property
+    def format(self) -> DataFormat:
+        """What a network must read and say to be measured on them."""
+        return DataFormat(
+            image_pixel_pm=self.pixel_pm,
+            label_pixel_pm=self.label_pixel_pm,
+            image_pixels=self.pixels,
+            labels=self.labels,
+            classes=self.labels.classes,
+            crystal=self.crystal.to_dict(),
+        )
 
     def __len__(self) -> int:
         return len(self.structures) * len(self.defocus_nm)
 
-    def samples(self, dose_lambda: float, specimen_name: str, root_seed: int) -> Iterator[Sample]:
-        """Every image with its noise, which depends on the structure and the defocus only."""
+    def samples(self, dose_lambda: float) -> Iterator[Sample]:
+        """Every image with its noise, which depends on root seed, specimen, structure and defocus only."""
         electrons = electrons_per_pixel(dose_lambda, self.pixel_pm, self.detection_efficiency)
         place_of = {index: place for place, index in enumerate(self.structures)}
-        for one, other in self._shards:
-            with ExitStack() as stack:
-                picture, truth = (stack.enter_context(open_zarr(path)) for path in (one, other))
-                row_of = {int(i): row for row, i in enumerate(truth["structure"].values)}
-                for row, index in enumerate(int(i) for i in picture["structure"].values):
-                    if index not in place_of:
-                        continue
-                    maps = {name: truth[name][row_of[index]].values for name in ("depth", "counts", "weight")}
-                    truth = ground_truth_of(
-                        maps.pop("depth"), read_columns(truth, index), self.label_pixel_pm, self.labels.core_radius_pm
-                    )
-                    for defocus, value in enumerate(self.defocus_nm):
-                        clean = picture["intensity"][row, defocus].values
-                        rng = structure_rng(root_seed, specimen_name, index, "noise", defocus)
-                        recorded = noisy(clean, electrons, rng)
-                        yield Sample(place_of[index], index, defocus, value, clean, recorded, truth=truth, **maps)
+        for picture, shard in self._shards:
+            row_of = {int(i): row for row, i in enumerate(shard["structure"].values)}
+            for row, index in enumerate(int(i) for i in picture["structure"].values):
+                if index not in place_of:
+                    continue
+                maps = {name: shard[name][row_of[index]].values for name in ("depth", "counts", "weight")}
+                columns = read_columns(shard, index)
+                truth = ground_truth_of(maps.pop("depth"), columns, self.labels, self.crystal.elements)
+                for defocus, value in enumerate(self.defocus_nm):
+                    clean = picture["intensity"][row, defocus].values
+                    rng = structure_rng(self.root_seed, self.specimen, index, "noise", defocus)
+                    recorded = noisy(clean, electrons, rng)
+                    yield Sample(place_of[index], index, defocus, value, clean, recorded, truth=truth, **maps)
 
 
-def _facts(picture: xr.Dataset, truth: xr.Dataset, path: Path) -> tuple:
-    """What must agree among shards: pixels (pm), field (pm), pixels a side, defocus values (nm), labels block."""
+def _belonging(
+    images: Sequence[xr.Dataset], depth: Sequence[xr.Dataset], structures: Sequence[int]
+) -> list[tuple[xr.Dataset, xr.Dataset]]:
+    """The shards that hold some of the structures; they must agree in what is true of all."""
+    wanted, found, shards = set(structures), set(), []
+    first: tuple | None = None
+    for picture, truth in zip(images, depth):
+        here = {int(i) for i in picture["structure"].values}
+        if here != {int(i) for i in truth["structure"].values}:
+            raise StoreError(f"{_name(picture)} and {_name(truth)}: do not hold the same structures")
+        facts = _facts(picture, truth)
+        first = first or facts
+        if facts != first:
+            raise StoreError(
+                f"{_name(picture)}: pixel, labels, specimen or defocus values differ from those of {_name(images[0])}"
+            )
+        if here & wanted:
+            shards.append((picture, truth))
+            found |= here & wanted
+    if missing := sorted(wanted - found):
+        raise StoreError(
+            f"{len(missing)} of {len(wanted)} structures to evaluate are in none of the {len(images)} shards, "
+            f"the first is {missing[0]}"
+        )
+    return shards
+
+
+def _attribute(store: xr.Dataset, key: str) -> Any:
+    if key not in store.attrs:
+        raise StoreError(f"{_name(store)}: does not tell its {key}, which an evaluation needs")
+    return store.attrs[key]
+
+
+def _name(store: xr.Dataset) -> str:
+    """Where a shard was read from."""
+    return str(store.encoding.get("source", store.attrs.get("title", "a shard")))
+
+
+def _defocus_nm(picture: xr.Dataset) -> tuple[float, ...]:
+    return tuple(round(float(d), 9) for d in np.atleast_2d(picture["defocus_nm"].values)[0])
+
+
+def _facts(picture: xr.Dataset, truth: xr.Dataset) -> tuple:
+    """What must agree among shards."""
     defocus = np.atleast_2d(picture["defocus_nm"].values)
     if not np.allclose(defocus, defocus[0]):
-        raise StoreError(f"{path}: its structures have different defocus values")
-    field = float(truth.attrs["field_pm"])
-    if abs(field - float(picture.attrs["field_pm"])) > 1e-6 * field:
-        raise StoreError(f"{path}: its field is {picture.attrs['field_pm']:g} pm, that of the depth maps {field:g} pm")
-    labels = json.dumps(json.loads(truth.attrs["parameters"])["labels"], sort_keys=True)
-    pixels = (picture.attrs["pixel_pm"], truth.attrs["pixel_pm"])
-    counted = float(picture.attrs["detection_efficiency"])
-    return (
-        *map(float, pixels),
-        field,
-        picture.sizes["x"],
-        tuple(round(float(d), 9) for d in defocus[0]),
-        labels,
-        counted,
-    )
+        raise StoreError(f"{_name(picture)}: its structures have different defocus values")
+    field = float(_attribute(truth, "field_pm"))
+    if abs(field - float(_attribute(picture, "field_pm"))) > 1e-6 * field:
+        raise StoreError(
+            f"{_name(picture)}: its field is {picture.attrs['field_pm']:g} pm, that of the depth maps {field:g} pm"
+        )
+    for key in ("specimen", "root_seed"):
+        if _attribute(picture, key) != _attribute(truth, key):
+            raise StoreError(
+                f"{_name(picture)} and {_name(truth)}: are of another {key} ({_attribute(picture, key)} and "
+                f"{_attribute(truth, key)})"
+            )
+    pixels = float(_attribute(picture, "pixel_pm")), float(_attribute(truth, "pixel_pm"))
+    given = tuple(json.dumps(json.loads(_attribute(truth, key)), sort_keys=True) for key in ("labels", "crystal"))
+    counted = float(_attribute(picture, "detection_efficiency"))
+    owner = _attribute(truth, "specimen"), int(_attribute(truth, "root_seed"))
+    return (*pixels, field, picture.sizes["x"], _defocus_nm(picture), counted, *owner, *given)

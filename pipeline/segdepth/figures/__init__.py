@@ -1,1 +1,1 @@
-"""One module per figure and table. Draws what ``evaluation``, training or prediction stored; computes nothing."""
+"""One module per figure, listed in ``registry``. Each draws what is stored: data in, a Matplotlib figure out."""

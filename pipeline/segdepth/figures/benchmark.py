@@ -1,92 +1,101 @@
-"""How many columns are counted exactly, by their true count and by defocus, beside the best that is possible."""
+"""How many columns are counted exactly, by their true count and by defocus, beside the ideal observer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from segdepth.config import CLASSES, ELEMENTS
 from segdepth.errors import ConfigError
-from segdepth.evaluation.ideal_observer import read_ideal_observer
-from segdepth.evaluation.stored import read_metrics, read_table
+from segdepth.evaluation.results import Evaluation, IdealObserver
 from segdepth.figures import style
 
-COMMAND = "plot-benchmark"
 KINDS = ({"marker": "o"}, {"marker": "s", "markerfacecolor": "white"}, {"marker": "^"}, {"marker": "D"})
 """One for each evaluation, in their order."""
 
-LIMIT = {"linestyle": (0, (5, 2)), "linewidth": 1.1}
+METRIC = "columns_exact"
+DASHED = {"linestyle": (0, (5, 2)), "linewidth": 1.1}
+OBSERVERS = {
+    "image_and_prior": "ideal observer with the wedge known, {dataset}",
+    "image": "ideal observer of single columns, {dataset}",
+}
+"""Kinds of the ideal observer, the first that there is is drawn, and what they are called."""
 
 
-def plot(evaluations: Sequence[Path], limit: Path | None, out: Path, code: str) -> None:
-    """Draw ``columns_exact`` of one to four evaluations to ``out`` (.png) and its .pdf.
+@style.styled
+def draw(evaluations: Sequence[Evaluation], observer: IdealObserver | None = None) -> Figure:
+    """``columns_exact`` of one to four evaluations.
 
-    Bands are 95 % bootstrap intervals over structures. Dashed lines are of ``limit``, the directory of
-    ``estimate-ideal-observer``: ``both_exact``, the best with the wedge known, or ``limit_exact`` where counts are not shifted.
+    Bands are 95 % bootstrap intervals over structures. Dashed lines are of ``observer``: with the image and the prior,
+    or with the image alone where counts are not shifted.
+
+    Raises
+    ------
+    ConfigError
+        There are more evaluations than can be told apart, or none.
     """
     if not 1 <= len(evaluations) <= len(KINDS):
         raise ConfigError(f"evaluation: got {len(evaluations)}; one to {len(KINDS)} can be told apart in one figure")
-    facts = [read_metrics(path) for path in evaluations]
-    with style.styled():
-        fig = style.new_figure(7.4, 3.9, maps=False)
-        axes = fig.subplots(1, 2, sharey=True)
-        for path, kind in zip(evaluations, KINDS):
-            by_atoms, by_defocus = read_table(path, "by_atoms"), read_table(path, "by_defocus")
-            for element in ELEMENTS:
-                rows = by_atoms[by_atoms["element"] == element]
-                _curve(axes[0], rows, "atoms", "columns_exact", element, kind)
-                _curve(axes[1], by_defocus, "defocus_nm", f"columns_exact_{element}", element, kind)
-        if limit is not None:
-            limit_label = _draw_limit(axes, limit)
-        axes[0].set(xlabel="true count (atoms)", ylabel="columns counted exactly (share)", ylim=(0, 1.02))
-        axes[0].set(xlim=(0.5, CLASSES - 0.5), xticks=range(1, CLASSES))
-        axes[1].set(xlabel="defocus C1 (nm, overfocus > 0)")
-        handles = [Line2D([], [], color=style.COLOURS[e], linewidth=4, label=e) for e in ELEMENTS]
-        handles += [
-            Line2D([], [], color=style.COLOURS["all"], markersize=4.5, label=_name(one, facts), **kind)
-            for one, kind in zip(facts, KINDS)
-        ]
-        if limit is not None:
-            handles.append(Line2D([], [], color=style.COLOURS["all"], label=limit_label, **LIMIT))
-        handles.append(Patch(color=style.COLOURS["all"], alpha=0.2, linewidth=0, label="95 % interval over structures"))
-        fig.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
-        fig.suptitle(_title(facts))
-        inputs = [*evaluations, *([] if limit is None else [limit])]
-        style.save(fig, out, command=COMMAND, code=code, inputs=inputs)
+    elements = style.heaviest_first(element for one in evaluations for element in one.elements)
+    colours = style.element_colours(elements)
+    fig = style.new_figure(7.4, 3.9, maps=False)
+    axes = fig.subplots(1, 2, sharey=True)
+    for one, kind in zip(evaluations, KINDS):
+        for ax, table, x in zip(axes, (one.by_atoms, one.by_defocus), ("atoms", "defocus_nm")):
+            for element in one.elements:
+                rows = table[(table["metric"] == METRIC) & (table["element"] == element)]
+                _curve(ax, rows, x, colours[element], kind)
+    handles = [Line2D([], [], color=colours[e], linewidth=4, label=e) for e in elements]
+    handles += [
+        Line2D([], [], color=style.NEUTRAL, markersize=4.5, label=_name(one, evaluations), **kind)
+        for one, kind in zip(evaluations, KINDS)
+    ]
+    if observer is not None:
+        label = _draw_observer(axes, observer, colours)
+        handles.append(Line2D([], [], color=style.NEUTRAL, label=label, **DASHED))
+    handles.append(Patch(color=style.NEUTRAL, alpha=0.2, linewidth=0, label="95 % interval over structures"))
+    most = max(one.facts["classes"] for one in evaluations) - 1
+    axes[0].set(xlabel="true count (atoms)", ylabel="columns counted exactly (share)", ylim=(0, 1.02))
+    axes[0].set(xlim=(0.5, most + 0.5), xticks=[n for n in style.class_ticks(most + 1) if n] or [1])
+    axes[1].set(xlabel="defocus C1 (nm, overfocus > 0)")
+    fig.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    fig.suptitle(_title(evaluations))
+    return fig
 
 
-def _curve(ax: Axes, rows: pd.DataFrame, x: str, y: str, element: str, kind: dict[str, Any]) -> None:
+def _curve(ax: Axes, rows: pd.DataFrame, x: str, colour: str, kind: dict[str, Any]) -> None:
     """A line with markers, and its interval as a band where there is one."""
-    colour, rows = style.COLOURS[element], rows.dropna(subset=[y]).sort_values(x)
-    ax.plot(rows[x], rows[y], color=colour, markersize=4.5, linewidth=1.3, **kind)
-    band = rows.dropna(subset=[f"{y}_low", f"{y}_high"])
-    ax.fill_between(band[x], band[f"{y}_low"], band[f"{y}_high"], color=colour, alpha=0.15, linewidth=0)
+    rows = rows.dropna(subset=["value"]).sort_values(x)
+    ax.plot(rows[x], rows["value"], color=colour, markersize=4.5, linewidth=1.3, **kind)
+    band = rows.dropna(subset=["low", "high"])
+    ax.fill_between(band[x], band["low"], band["high"], color=colour, alpha=0.15, linewidth=0)
 
 
-def _draw_limit(axes: Sequence[Axes], limit: Path) -> str:
-    """Draw the best that is possible, and return what it is called."""
-    dataset = read_ideal_observer(limit)["dataset"]
-    tables = [read_table(limit, name) for name in ("by_atoms", "by_defocus")]
-    both = all("both_exact" in table and table["both_exact"].notna().all() for table in tables)
+def _draw_observer(axes: Sequence[Axes], observer: IdealObserver, colours: dict[str, str]) -> str:
+    """Draw the first kind of the ideal observer that has values, and return what it is called."""
+    tables = [table[table["metric"] == METRIC] for table in (observer.by_atoms, observer.by_defocus)]
+    found = [k for k in OBSERVERS if all(t.loc[t["kind"] == k, "value"].notna().any() for t in tables)]
+    kind = found[0] if found else "image"
     for ax, table, x in zip(axes, tables, ("atoms", "defocus_nm")):
-        for element in ELEMENTS:
-            rows = table[table["element"] == element].sort_values(x)
-            ax.plot(rows[x], rows["both_exact" if both else "limit_exact"], color=style.COLOURS[element], **LIMIT)
-    return f"best with the wedge known, {dataset}" if both else f"single-column limit of {dataset}"
+        for element in observer.facts["elements"]:
+            rows = table[(table["kind"] == kind) & (table["element"] == element)].sort_values(x)
+            ax.plot(rows[x], rows["value"], color=colours.get(element, style.OTHER), **DASHED)
+    return OBSERVERS[kind].format(dataset=observer.facts["dataset"])
 
 
-def _name(one: dict[str, Any], facts: Sequence[dict[str, Any]]) -> str:
+def _name(one: Evaluation, evaluations: Sequence[Evaluation]) -> str:
     """The data set, with its network where they differ."""
-    return one["dataset"] if len({f["model"] for f in facts}) == 1 else f"{one['model']} on {one['dataset']}"
+    same = len({other.facts["model"] for other in evaluations}) == 1
+    return one.facts["dataset"] if same else f"{one.facts['model']} on {one.facts['dataset']}"
 
 
-def _title(facts: Sequence[dict[str, Any]]) -> str:
-    models = list(dict.fromkeys(f"{f['model']} ({f['variant']}, c = {f['base_channels']})" for f in facts))
+def _title(evaluations: Sequence[Evaluation]) -> str:
+    facts = [one.facts for one in evaluations]
+    models = dict.fromkeys(f"{f['model']} ({f['variant']}, c = {f['base_channels']})" for f in facts)
     doses = dict.fromkeys(style.dose_text(f) for f in facts)
     return "\n".join([*models, ", ".join(doses)])

@@ -1,11 +1,9 @@
 """The picture of a comparison: a micrograph beside the simulation at its pixel, dose and grey scale; their Fourier
-transforms; their average cells; and what was measured on both. Draws what ``compare-micrograph`` stored."""
+transforms; their average cells; and what was measured on both."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,41 +13,35 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from segdepth.errors import StoreError
+from segdepth.crystal import Crystal
+from segdepth.crystal.crystal import direction
 from segdepth.figures import style
-from segdepth.micrograph.comparison import FACTS, STORE, TABLE
+from segdepth.figures.attributes import crystal_of
 
-PICTURES = ("comparison.png", "comparison.pdf")
 SIDES = ("micrograph", "simulation")
-LINES = {
-    "cerium": ("Ce column", style.COLOURS["Ce"]),
-    "oxygen": ("O column", style.COLOURS["O"]),
-    "darkest": ("darkest place", style.COLOURS["all"]),
-}
-"""Quantities of contrast that are drawn: name, label, colour."""
+DARKEST = "darkest"
+"""The quantity of contrast that is drawn beside those of the elements' columns."""
 
 SPECTRUM_COLOURS = "gray"
+PEAK_COLOUR = style.ELEMENT_COLOURS[1]
 CLAIM = 0.01
 """Deviation of a peak that is drawn as a band."""
 
 
-def draw_comparison(folder: Path) -> None:
-    """Draw ``comparison.png`` and ``comparison.pdf`` from what is in ``folder``; manifests are the caller's."""
-    folder = Path(folder)
-    try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        table = pd.read_csv(folder / TABLE)
-        with xr.open_zarr(folder / STORE, consolidated=False, chunks=None) as store:
-            pictures = store.load()
-    except (OSError, ValueError, KeyError) as failure:
-        raise StoreError(f"{folder}: is not a comparison ({failure})") from None
-    with style.styled():
-        fig = _draw(facts, table, pictures)
-        for name in PICTURES:
-            style.write_picture(fig, folder / name)
+@style.styled
+def draw(facts: Mapping[str, Any], table: pd.DataFrame, pictures: xr.Dataset) -> Figure:
+    """What ``compare-micrograph`` stored; its parts are described in ``segdepth.micrograph.comparison``.
 
+    Parameters
+    ----------
+    facts, table, pictures : ``comparison.json``, ``simulated.csv`` and ``comparison.zarr``.
 
-def _draw(facts: Mapping[str, Any], table: pd.DataFrame, pictures: xr.Dataset) -> Figure:
+    Raises
+    ------
+    StoreError
+        The pictures do not say of which crystal they are.
+    """
+    crystal = crystal_of(pictures.attrs)
     fig = style.new_figure(10.2, 9.6, maps=False)
     left, right = fig.subfigures(1, 2, width_ratios=(1.95, 1))
     axes = left.subplots(3, 2)
@@ -62,7 +54,9 @@ def _draw(facts: Mapping[str, Any], table: pd.DataFrame, pictures: xr.Dataset) -
             style.scale_bar(ax)
         style.intensity_bar(left, shown, axes[row], shrink=0.9)
     drawn = [_show_spectrum(ax, pictures, facts, side) for ax, side in zip(axes[2], SIDES)]
-    axes[2, 0].set_ylabel(r"along [1$\bar{1}$0] (1/nm)")
+    for ax in axes[2]:
+        ax.set_xlabel(f"along {style.miller(direction(crystal.x_axis))} (1/nm)")
+    axes[2, 0].set_ylabel(f"along {style.miller(direction(crystal.y_axis))} (1/nm)")
     axes[2, 1].set_yticklabels([])
     top = max(float(np.nanmax(image.get_array())) for image in drawn)
     for image in drawn:
@@ -79,7 +73,10 @@ def _draw(facts: Mapping[str, Any], table: pd.DataFrame, pictures: xr.Dataset) -
     )
     for ax, title in zip(axes.flat, titles):
         ax.set_title(title)
-    _draw_numbers(right, facts, table, pictures)
+    cells, contrast, peaks = right.subfigures(3, 1, height_ratios=(0.8, 1.15, 1))
+    _show_cells(cells.subplots(), pictures, crystal)
+    _draw_contrast(contrast.subplots(), facts, table, crystal)
+    _draw_peaks(peaks.subplots(), facts, crystal)
     return fig
 
 
@@ -94,36 +91,26 @@ def _show_spectrum(ax: Axes, pictures: xr.Dataset, facts: Mapping[str, Any], sid
         places = {key: np.array(peak[key]) for key in ("lattice_frequency_per_nm", "frequency_per_nm")}
         for sign in (1, -1):
             x, y = sign * places["lattice_frequency_per_nm"]
-            ax.plot(x, y, "o", ms=11, mfc="none", mec=style.COLOURS["O"], mew=0.9)
+            ax.plot(x, y, "o", ms=11, mfc="none", mec=PEAK_COLOUR, mew=0.9)
             if peak["seen"]:
                 x, y = sign * places["frequency_per_nm"]
-                ax.plot(x, y, "+", ms=4, color=style.COLOURS["O"], mew=0.9)
+                ax.plot(x, y, "+", ms=4, color=PEAK_COLOUR, mew=0.9)
         x, y = places["lattice_frequency_per_nm"]
         ax.annotate(
-            _label(name), (x, y), (7, 5), textcoords="offset points", fontsize=7.5, color="white", annotation_clip=True
-        )
-    ax.set(xticks=(-5, 0, 5), yticks=(-5, 0, 5), xlabel="along [001] (1/nm)")
+            style.miller(name), (x, y), (7, 5), textcoords="offset points", fontsize=7.5, color="white",
+            annotation_clip=True,
+        )  # fmt: skip
+    ax.set(xticks=(-5, 0, 5), yticks=(-5, 0, 5))
     return image
 
 
-def _label(reflection: str) -> str:
-    """Miller indices with bars: ``-111`` becomes 1̄11."""
-    return "$" + reflection.replace("-1", r"\bar{1}").replace("-2", r"\bar{2}") + "$"
-
-
-def _draw_numbers(part: Figure, facts: Mapping[str, Any], table: pd.DataFrame, pictures: xr.Dataset) -> None:
-    cells, contrast, peaks = part.subfigures(3, 1, height_ratios=(0.8, 1.15, 1))
-    _show_cells(cells.subplots(), pictures, facts)
-    _draw_contrast(contrast.subplots(), facts, table)
-    _draw_peaks(peaks.subplots(), facts)
-
-
-def _show_cells(ax: Axes, pictures: xr.Dataset, facts: Mapping[str, Any]) -> None:
-    """Average unit cells side by side, two of each, dots at columns of Ce and O."""
+def _show_cells(ax: Axes, pictures: xr.Dataset, crystal: Crystal) -> None:
+    """Average unit cells side by side, two of each above each other, with dots at the columns of the lower one
+    (those on its lower edge are drawn on the upper one)."""
     cells = [pictures[f"{side}_cell"].values for side in SIDES]
     low, high = min(c.min() for c in cells), max(c.max() for c in cells)
-    side_x = facts["lattice_pm"] / 1000
-    side_y = side_x / np.sqrt(2)
+    side_x, side_y = (period / 1000 for period in crystal.periods_pm[:2])
+    colours = style.element_colours(crystal.elements)
     for place, cell in enumerate(cells):
         rows, columns = (n // 2 for n in cell.shape)
         tile = np.tile(np.roll(cell, (rows, columns), axis=(0, 1)), (2, 1))
@@ -131,17 +118,21 @@ def _show_cells(ax: Axes, pictures: xr.Dataset, facts: Mapping[str, Any]) -> Non
         extent = (start, start + side_x, 0, 2 * side_y)
         image = ax.imshow(tile, origin="lower", extent=extent, cmap=style.IMAGE_COLOURS, vmin=low, vmax=high)
         ax.text(start + side_x / 2, 2 * side_y + 0.02, SIDES[place], ha="center", va="bottom", fontsize=8)
-        for x, y, element in ((0.5, 0.5, "Ce"), (0.25, 0.5, "O"), (0.75, 0.5, "O"), (0.25, 1, "O"), (0.75, 1, "O")):
-            ax.plot(start + x * side_x, y * side_y, ".", ms=4, color=style.COLOURS[element])
+        for column in crystal.columns:
+            x, y = (column.x + 0.5) % 1, (column.y + 0.5) % 1 or 1.0
+            for here in (x,) if x else (0.0, 1.0):  # a column on the left edge is on the right one, too
+                ax.plot(start + here * side_x, y * side_y, ".", ms=4, color=colours[column.element], clip_on=False)
     ax.set(xlim=(0, 2.12 * side_x), ylim=(0, 2 * side_y), xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     ax.set_title("(g) average unit cells", pad=16)
     ax.figure.colorbar(image, ax=ax, shrink=0.8).set_label("intensity (vacuum = 1)")
 
 
-def _draw_contrast(ax: Axes, facts: Mapping[str, Any], table: pd.DataFrame) -> None:
+def _draw_contrast(ax: Axes, facts: Mapping[str, Any], table: pd.DataFrame, crystal: Crystal) -> None:
     groups = table.groupby("defocus_nm")
-    for name, (label, colour) in LINES.items():
+    colours = style.element_colours(crystal.elements) | {DARKEST: style.NEUTRAL}
+    for name in (*crystal.elements, DARKEST):
+        colour, label = colours[name], "darkest place" if name == DARKEST else f"{name} column"
         low, high = groups[name].min(), groups[name].max()
         ax.fill_between(low.index, low, high, color=colour, alpha=0.25, lw=0)
         ax.vlines(low.index, low, high, color=colour, lw=1.5, alpha=0.2)  # a defocus by itself shows as a line
@@ -150,17 +141,18 @@ def _draw_contrast(ax: Axes, facts: Mapping[str, Any], table: pd.DataFrame) -> N
     ax.axvline(facts["simulation"]["defocus_nm"], color="0.6", lw=0.8, ls=":")
     ax.set(xlabel="defocus C1 of the simulation (nm)", ylabel="intensity (vacuum = 1)")
     ax.set_title(f"(h) contrast: {facts['structures']} structures (bands),\nmicrograph (dashed)")
-    _legend_above(ax, columns=3)
+    _legend_above(ax, columns=min(len(crystal.elements) + 1, 3))
 
 
 def _legend_above(ax: Axes, columns: int) -> None:
     """A legend over the data, which it moves down."""
     bottom, top = ax.get_ylim()
-    ax.set_ylim(bottom - 0.03 * (top - bottom), top + 0.2 * (top - bottom))
+    rows = -(-len(ax.get_legend_handles_labels()[0]) // columns)
+    ax.set_ylim(bottom - 0.03 * (top - bottom), top + (0.06 + 0.14 * rows) * (top - bottom))
     ax.legend(loc="upper center", ncols=columns, frameon=False, handlelength=1.2, columnspacing=1.0, borderaxespad=0)
 
 
-def _draw_peaks(ax: Axes, facts: Mapping[str, Any]) -> None:
+def _draw_peaks(ax: Axes, facts: Mapping[str, Any], crystal: Crystal) -> None:
     peaks = facts["micrograph"]["lattice"]["peaks"]
     ax.axhspan(-100 * CLAIM, 100 * CLAIM, color="0.92", lw=0)
     ax.axhline(0, color="0.6", lw=0.8)
@@ -169,7 +161,7 @@ def _draw_peaks(ax: Axes, facts: Mapping[str, Any]) -> None:
         if span["shown_low"] is not None:
             ends = 100 * span["shown_low"], 100 * span["shown_high"]
             label = "simulated structures" if place == 0 else None
-            ax.plot([place + 0.15] * 2, ends, color=style.COLOURS["other"], lw=5, alpha=0.5, label=label)
+            ax.plot([place + 0.15] * 2, ends, color=style.OTHER, lw=5, alpha=0.5, label=label)
         if not peak["seen"]:
             continue
         spread = peak["scatter"] if peak["scatter"] is not None else peak["noise"]
@@ -180,10 +172,10 @@ def _draw_peaks(ax: Axes, facts: Mapping[str, Any]) -> None:
             fmt="o",
             ms=4,
             capsize=3,
-            color=style.COLOURS["all"],
+            color=style.NEUTRAL,
             label="micrograph" if place == 0 else None,
         )
-    ax.set_xticks(range(len(peaks)), [_label(name) for name in peaks])
+    ax.set_xticks(range(len(peaks)), [style.miller(name) for name in peaks])
     ax.set(xlim=(-0.5, len(peaks) - 0.5), ylabel="spacing's deviation (%)")
-    ax.set_title(f"(i) peaks against a = {facts['lattice_pm']:g} pm; grey: ±1 %;\nerror bars: scatter of quadrants")
+    ax.set_title(f"(i) peaks against {crystal.title}; grey: ±1 %;\nerror bars: scatter of quadrants")
     _legend_above(ax, columns=2)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from segdepth.errors import StoreError
 from segdepth.figures import style
-from segdepth.store.manifest import check_whole
 
-COMMAND = "plot-convergence"
 LIMITS = (0.004, 40.0)
 """Percent; smaller errors are drawn at the left edge."""
 
@@ -32,42 +29,50 @@ MULTISLICE = (
 NEEDED = {"group", "case", "multislice_s", "image_ms"}
 
 
-def plot(table: Path, out: Path, code: str) -> None:
-    """Draw the study's CSV to ``out`` (.png) and its .pdf."""
-    rows, columns = _read(table)
+@style.styled
+def draw(table: pd.DataFrame) -> Figure:
+    """Errors and times of every case.
+
+    Parameters
+    ----------
+    table : one row a case: ``group``, ``case``, ``error_<C1>nm_percent`` for each defocus, ``multislice_s`` where the
+        case changes the multislice, ``image_ms``.
+
+    Raises
+    ------
+    StoreError
+        The table holds no cases, or lacks a column.
+    """
+    rows, columns = _cases(table)
     groups = list(dict.fromkeys(rows["group"]))
     sides = [[g for g in groups if g in MULTISLICE], [g for g in groups if g not in MULTISLICE]]
     colours = colormaps["viridis"](np.linspace(0, 0.9, len(columns)))
-    with style.styled():
-        lines = [sum(2 + (rows["group"] == g).sum() for g in side) for side in sides]
-        fig = style.new_figure(10.2, 0.5 + 0.165 * max(lines), maps=False)
-        for ax, side in zip(fig.subplots(1, 2), sides):
-            _column(ax, rows[rows["group"].isin(side)], side, columns, colours, max(lines))
-        names = [name.removeprefix("error_").removesuffix("nm_percent") for name in columns]
-        handles = [
-            Line2D([], [], linestyle="", marker="o", markersize=5, color=colour, label=f"{name} nm")
-            for name, colour in zip(names, colours)
-        ]
-        fig.legend(handles=handles, title="C1", loc="outside upper center", ncols=len(names), frameon=False)
-        style.save(fig, out, command=COMMAND, code=code, inputs=[table])
+    lines = [sum(2 + (rows["group"] == g).sum() for g in side) for side in sides]
+    fig = style.new_figure(10.2, 0.5 + 0.165 * max(lines), maps=False)
+    for ax, side in zip(fig.subplots(1, 2), sides):
+        _column(ax, rows[rows["group"].isin(side)], side, columns, colours, max(lines))
+    names = [name.removeprefix("error_").removesuffix("nm_percent") for name in columns]
+    handles = [
+        Line2D([], [], linestyle="", marker="o", markersize=5, color=colour, label=f"{name} nm")
+        for name, colour in zip(names, colours)
+    ]
+    fig.legend(handles=handles, title="C1", loc="outside upper center", ncols=len(names), frameon=False)
+    return fig
 
 
-def _read(table: Path) -> tuple[pd.DataFrame, list[str]]:
+def _cases(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """The cases, and the columns of their errors."""
-    check_whole(table, "study-convergence")
+    columns = [name for name in table if name.startswith("error_") and name.endswith("nm_percent")]
+    missing = NEEDED - set(table)
+    if missing or not columns:
+        raise StoreError(f"the convergence table lacks {', '.join(sorted(missing)) or 'error_<C1>nm_percent'}")
     try:
-        rows = pd.read_csv(table)
-        columns = [name for name in rows if name.startswith("error_") and name.endswith("nm_percent")]
-        missing = NEEDED - set(rows)
-        if missing or not columns:
-            raise ValueError(f"it lacks the columns {', '.join(sorted(missing)) or 'error_<C1>nm_percent'}")
-        numbers = [*columns, "multislice_s", "image_ms"]
-        rows[numbers] = rows[numbers].astype(float)
-    except (OSError, ValueError) as failure:
-        raise StoreError(f"{table}: cannot be read ({failure})") from None
-    rows = rows[rows["group"] != "reference"]
+        numbers = {name: table[name].astype(float) for name in (*columns, "multislice_s", "image_ms")}
+    except ValueError as failure:
+        raise StoreError(f"the convergence table holds something else than numbers ({failure})") from None
+    rows = table.assign(**numbers)[table["group"] != "reference"]
     if rows.empty:
-        raise StoreError(f"{table}: holds no cases")
+        raise StoreError("the convergence table holds no cases")
     return rows, columns
 
 

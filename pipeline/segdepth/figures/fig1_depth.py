@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from matplotlib.figure import Figure
 
-from segdepth.evaluation.stored import read_examples, read_metrics
+from segdepth.evaluation.results import Evaluation
 from segdepth.figures import style
 
-COMMAND = "plot-fig1"
 
+@style.styled
+def draw(evaluation: Evaluation, example: int | None = None) -> Figure:
+    """One stored example of an evaluation, by default the middle one.
 
-def plot(evaluation: Path, out: Path, code: str, example: int | None = None) -> None:
-    """Draw one stored example of an evaluation (by default the middle one) to ``out`` (.png) and its .pdf."""
-    with style.styled(), read_examples(evaluation) as store:
-        place = style.middle_example(store, example)
-        one, attrs = store.isel(example=place), store.attrs
-        fig = style.new_figure(7.2, 6.6)
-        axes = fig.subplots(2, 2)
-        noisy = one["noisy"].values
-        depth = style.show_depth(axes[0, 0], one["depth"].values, attrs["label_pixel_pm"])
-        image = style.show_image(axes[0, 1], noisy, attrs["pixel_pm"], style.image_limits(noisy))
-        style.show_depth(axes[1, 0], one["estimate"].values, attrs["label_pixel_pm"])
-        confidence = style.show_probability(axes[1, 1], one["confidence"].values, attrs["label_pixel_pm"])
-        style.depth_bar(fig, depth, axes[:, 0], location="left", shrink=0.8)
-        style.intensity_bar(fig, image, axes[0, 1])
-        fig.colorbar(confidence, ax=axes[1, 1]).set_label("confidence (probability)")
-        titles = ("(a) true depth", "(b) noisy image", "(c) estimated depth", "(d) confidence")
-        for ax, title in zip(axes.flat, titles):
-            ax.set_title(title)
-            style.scale_bar(ax)
-        fig.suptitle(f"{style.example_text(store, place)}, {style.dose_text(read_metrics(evaluation))}")
-        style.save(fig, out, command=COMMAND, code=code, inputs=[evaluation], parameters={"example": place})
+    Raises
+    ------
+    ConfigError
+        There is no such example.
+    """
+    store, classes = evaluation.examples, evaluation.facts["classes"]
+    place = style.middle_example(store, example)
+    one, attrs = store.isel(example=place), store.attrs
+    fig = style.new_figure(7.2, 6.6)
+    axes = fig.subplots(2, 2)
+    noisy = one["noisy"].values
+    depth = style.show_depth(axes[0, 0], one["depth"].values, attrs["label_pixel_pm"], classes)
+    image = style.show_image(axes[0, 1], noisy, attrs["pixel_pm"], style.image_limits(noisy))
+    style.show_depth(axes[1, 0], one["estimate"].values, attrs["label_pixel_pm"], classes)
+    confidence = style.show_probability(axes[1, 1], one["confidence"].values, attrs["label_pixel_pm"])
+    style.depth_bar(fig, depth, axes[:, 0], location="left", shrink=0.8)
+    style.intensity_bar(fig, image, axes[0, 1])
+    fig.colorbar(confidence, ax=axes[1, 1]).set_label("confidence (probability)")
+    titles = ("(a) true depth", "(b) noisy image", "(c) estimated depth", "(d) confidence")
+    for ax, title in zip(axes.flat, titles):
+        ax.set_title(title)
+        style.scale_bar(ax)
+    fig.suptitle(f"{style.example_text(store, place)}, {style.dose_text(evaluation.facts)}")
+    return fig

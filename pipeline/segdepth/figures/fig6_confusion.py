@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.figure import Figure
 
-from segdepth.config import CLASSES
-from segdepth.evaluation.stored import read_metrics, read_table
+from segdepth.config import ALL
+from segdepth.evaluation.results import Evaluation
 from segdepth.figures import style
 
-COMMAND = "plot-fig6"
 COLOURS = "Blues"
+MOST_WITH_NUMBERS = 14
+"""Classes; the cells of more are too small for a number each."""
 
 
-def plot(evaluation: Path, out: Path, code: str) -> None:
-    """Draw the confusion matrix of an evaluation to ``out`` (.png) and its .pdf."""
-    facts, counts = read_metrics(evaluation), read_table(evaluation, "confusion").to_numpy()
+@style.styled
+def draw(evaluation: Evaluation) -> Figure:
+    """Rows are true depths and sum to 1; a depth that no pixel has is grey."""
+    facts, table = evaluation.facts, evaluation.confusion
+    classes = facts["classes"]
+    counts = np.zeros((classes, classes), np.int64)
+    table = table[table["element"] == ALL]
+    counts[table["true"], table["estimate"]] = table["pixels"]
     pixels = counts.sum(axis=1, keepdims=True)
     shares = np.where(pixels > 0, counts / np.maximum(pixels, 1), np.nan)
-    with style.styled():
-        fig = style.new_figure(6.6, 6.0)
-        ax = fig.subplots()
-        colours = colormaps[COLOURS].with_extremes(bad="#eeeeee")
-        image = ax.imshow(shares, cmap=colours, vmin=0, vmax=1)
-        for (row, column), share in np.ndenumerate(shares):
-            text = "–" if np.isnan(share) else "0" if share < 0.005 else f"{share:.2f}"
-            ax.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if share > 0.55 else "black")
-        ax.set(xticks=range(CLASSES), yticks=range(CLASSES))
-        ax.set(xlabel="estimated depth (atoms)", ylabel="true depth (atoms)")
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
-        fig.colorbar(image, ax=ax).set_label("share of the pixels of one true depth")
-        sample = f"images: {facts['images']}, structures: {facts['structures']}"
-        fig.suptitle(f"{style.evaluation_text(facts)}, {sample}")
-        style.save(fig, out, command=COMMAND, code=code, inputs=[evaluation])
+    fig = style.new_figure(6.6, 6.0)
+    ax = fig.subplots()
+    image = ax.imshow(shares, cmap=colormaps[COLOURS].with_extremes(bad="#eeeeee"), vmin=0, vmax=1)
+    for (row, column), share in np.ndenumerate(shares) if classes <= MOST_WITH_NUMBERS else ():
+        text = "–" if np.isnan(share) else "0" if share < 0.005 else f"{share:.2f}"
+        ax.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if share > 0.55 else "black")
+    ax.set(xticks=style.class_ticks(classes), yticks=style.class_ticks(classes))
+    ax.set(xlabel="estimated depth (atoms)", ylabel="true depth (atoms)")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    fig.colorbar(image, ax=ax).set_label("share of the pixels of one true depth")
+    sample = f"images: {facts['images']}, structures: {facts['structures']}"
+    fig.suptitle(f"{style.evaluation_text(facts)}, {sample}")
+    return fig

@@ -1,16 +1,11 @@
-"""A montage of simulated structures: atomic models along and across the beam, thickness map, image (SegDepth, Fig. 3).
-
-Draws what is stored: the atoms of a shard, the row of the plan that each was built from, its depth map and one image.
-"""
+"""A montage of simulated structures: atomic models along and across the beam, depth map, image (SegDepth, Fig. 3)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import cached_property
 
-import ase.io
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -24,24 +19,21 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from segdepth.config import Imaging
-from segdepth.errors import StoreError
+from segdepth.crystal import Crystal
+from segdepth.crystal.crystal import direction
 from segdepth.figures import style
-from segdepth.store.manifest import check_whole, manifest_path, read_manifest
-from segdepth.store.zarr_store import open_zarr
+from segdepth.figures.attributes import classes_of, crystal_of
 
-COMMAND = "plot-montage"
 WIDTH_IN, TEXT_IN, BAR_IN, GAP_IN = 10.2, 2.0, 0.5, 0.07
 TOP_IN, BOTTOM_IN, LEAST_ROW_IN = 0.25, 0.6, 2.0
 """The page: text at the left, a bar beside each image, gaps, titles above, keys below; what the text needs of a row."""
 
-RADIUS_PM = {"Ce": 62.0, "O": 45.0}
-"""Drawn radii of atoms: small enough that neighbouring columns stay apart and a tilted column shows its length."""
+HEAVIEST_RADIUS, OTHER_RADIUS = 0.458, 0.333
+"""Drawn radii of the heaviest element's atoms and of the others', of the distance of the nearest columns: small enough
+that neighbouring columns stay apart and a tilted column shows its length."""
 
 PALEST = 0.72
 """How much white is mixed into the atoms that are farthest down the beam."""
-
-SLAB_PM = 541.1
-"""Width in the middle of the field of what the side view shows: one lattice constant."""
 
 LENS = (
     {"defocus_nm": "C1 {:+.3g} nm", "c3_um": "C3 {:.1f} µm"},
@@ -50,81 +42,42 @@ LENS = (
     {"a2_nm": "A2 {:.0f} nm"},
     {"focal_spread_nm": "focal spread {:.1f} nm"},
     {"convergence_mrad": "convergence {:.2f} mrad"},
-    {"image_spread_pm": "vibration {:.0f} pm"},
+    {"image_spread_pm": "image spread {:.0f} pm"},
 )
 """How the lens values of an image are told, line by line; what is the imaging block's default is left out."""
-
-TERMINATIONS = {"cut": "cut by the surface line", "Ce": "ends with Ce", "O": "ends with O"}
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What belongs together; ``plan`` has the rows of this shard, ``margin_pm`` and ``field_pm`` are the specimen's."""
+    """The structures of one shard.
+
+    Parameters
+    ----------
+    frames : by the index of the structure; ``info`` has ``field_pm``, ``margin_pm`` and ``crystal``.
+    plan : their rows of the plan, by the same index.
+    depth : ``depth`` (structure, y, x) and the attributes ``pixel_pm`` and ``labels``.
+    images : ``intensity`` (structure, defocus, y, x), the lens values as coordinates, and the attribute ``pixel_pm``.
+    """
 
     frames: dict[int, Atoms]
     plan: pd.DataFrame
     depth: xr.Dataset
     images: xr.Dataset
-    margin_pm: float
-    field_pm: float
 
+    @cached_property
+    def crystal(self) -> Crystal:
+        return crystal_of(next(iter(self.frames.values())).info)
 
-def plot(atoms: Path, plan: Path, depth: Path, images: Path, out: Path, code: str) -> None:
-    """Draw six structures of a shard, or as many as differ, to ``out`` (.png) and its .pdf.
+    @cached_property
+    def field_nm(self) -> float:
+        return float(next(iter(self.frames.values())).info["field_pm"]) / 1000
 
-    Raises
-    ------
-    StoreError
-        The files do not belong together, are of another kind or hold no structure.
-    """
-    _check_together(atoms, plan, depth, images)
-    with open_zarr(depth) as truth, open_zarr(images) as pictures:
-        shard = _read(atoms, plan, truth, pictures)
-        chosen = thin_and_thick(shard.plan)
-        defoci = spread(shard.images.sizes["defocus"], len(chosen))
-        with style.styled():
-            fig = _draw(shard, chosen, defoci)
-            shown = {"structures": chosen, "defocus": defoci}
-            style.save(fig, out, command=COMMAND, code=code, inputs=[atoms, plan, depth, images], parameters=shown)
-
-
-def _check_together(atoms: Path, plan: Path, depth: Path, images: Path) -> None:
-    """Each was made of the one before it; images are told by specimen and seed, and by their waves where these are."""
-    planned = check_whole(plan, "plan-specimens")
-    built = check_whole(atoms, "build-specimens")
-    projected, formed = check_whole(depth, "project-depth"), check_whole(images, "form-images")
-    if not _read_from(built, planned):
-        raise StoreError(f"{atoms}: was not built from {plan}")
-    if not _read_from(projected, built):
-        raise StoreError(f"{depth}: was not projected from {atoms}")
-    mine = built["parameters"]["name"], built["seeds"]["root_seed"]
-    theirs = formed["seeds"].get("specimen"), formed["seeds"].get("root_seed")
-    waves = [images.resolve().parent / given["path"] for given in formed["inputs"]]
-    simulated = [read_manifest(path) for path in waves if manifest_path(path).exists()]
-    if mine != theirs or any(_read_from(formed, one) and not _read_from(one, built) for one in simulated):
-        raise StoreError(f"{images}: was not formed from the waves of {atoms}")
-
-
-def _read_from(later: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
-    """Whether one manifest names what the other describes among its inputs."""
-    return earlier["content"] in [given["content"] for given in later["inputs"]]
-
-
-def _read(atoms: Path, plan: Path, truth: xr.Dataset, pictures: xr.Dataset) -> Shard:
-    try:
-        frames = {int(f.info["index"]): f for f in ase.io.read(atoms, index=":", format="extxyz")}
-        rows = pd.read_csv(plan).set_index("index").loc[sorted(frames)]
-    except Exception as failure:  # ASE raises many kinds; the reader needs one line
-        raise StoreError(f"{atoms} or {plan}: cannot be read ({failure})") from None
-    if not frames:
-        raise StoreError(f"{atoms}: holds no structure")
-    for store, path in ((truth, "depth"), (pictures, "images")):
-        if set(store["structure"].values.tolist()) != set(frames):
-            raise StoreError(f"{atoms}: holds other structures than the store of {path}")
-    if pictures.sizes["defocus"] == 0:
-        raise StoreError("the store of images holds no image")
-    specimen = read_manifest(atoms)["parameters"]["specimen"]
-    return Shard(frames, rows, truth, pictures, specimen["margin_pm"], specimen["field_pm"])
+    @cached_property
+    def radii_pm(self) -> dict[str, float]:
+        """Drawn radius of each element's atoms."""
+        first, *others = self.crystal.all_elements
+        near = self.crystal.nearest_column_pm
+        return {first: HEAVIEST_RADIUS * near, **dict.fromkeys(others, OTHER_RADIUS * near)}
 
 
 def thin_and_thick(plan: pd.DataFrame) -> list[int]:
@@ -141,13 +94,17 @@ def spread(count: int, wanted: int) -> list[int]:
     return [int(place) for place in np.linspace(0, count - 1, wanted).round()]
 
 
-def _draw(shard: Shard, chosen: Sequence[int], defoci: Sequence[int]) -> Figure:
-    """Panels placed by hand: all have one scale, and a row's share their heights."""
-    field = shard.field_pm / 1000
-    deep = max(float(shard.frames[index].cell[2, 2]) / 10 for index in chosen)
+@style.styled
+def draw(shard: Shard, structures: Sequence[int], defoci: Sequence[int]) -> Figure:
+    """A row for each of ``structures`` with the image at one of ``defoci`` (positions among the stored ones).
+
+    Panels are placed by hand: all have one scale, and a row's share their heights.
+    """
+    field = shard.field_nm
+    deep = max(float(shard.frames[index].cell[2, 2]) / 10 for index in structures)
     side = (WIDTH_IN - TEXT_IN - BAR_IN - 4 * GAP_IN) / (3 + deep / field)
     row_height = max(side, LEAST_ROW_IN) + GAP_IN
-    height = TOP_IN + len(chosen) * row_height + BOTTOM_IN
+    height = TOP_IN + len(structures) * row_height + BOTTOM_IN
     fig = style.new_figure(WIDTH_IN, height, maps=False)
     fig.set_layout_engine("none")
 
@@ -157,18 +114,19 @@ def _draw(shard: Shard, chosen: Sequence[int], defoci: Sequence[int]) -> Figure:
         ax.set_title(title if row == 0 else "")
         return ax
 
+    classes = classes_of(shard.depth.attrs)
     lefts = TEXT_IN + np.cumsum([0, side, side * deep / field, side]) + GAP_IN * np.arange(4)
-    for row, (index, defocus) in enumerate(zip(chosen, defoci)):
+    for row, (index, defocus) in enumerate(zip(structures, defoci)):
         frame, image = shard.frames[index], shard.images.sel(structure=index).isel(defocus=defocus)
         text = place(GAP_IN, row, TEXT_IN - 2 * GAP_IN, tall=row_height - GAP_IN)
-        _tell(text, index, shard.plan.loc[index], image)
+        _tell(text, index, shard.plan.loc[index], image, shard.crystal)
         along = place(lefts[0], row, side, "atoms along the beam")
         across = place(lefts[1], row, side * deep / field, "across the beam")
         _show_along(along, frame, shard, shard.plan.loc[index, "rotation_deg"])
         _show_across(across, frame, shard, deep)
         depth = place(lefts[2], row, side, "depth")
         values = shard.depth["depth"].sel(structure=index).values
-        map_ = style.show_depth(depth, values, shard.depth.attrs["pixel_pm"])
+        map_ = style.show_depth(depth, values, shard.depth.attrs["pixel_pm"], classes)
         seen = place(lefts[3], row, side, "image (vacuum = 1)")
         values = image["intensity"].values
         picture = style.show_image(seen, values, shard.images.attrs["pixel_pm"], style.image_limits(values))
@@ -178,37 +136,39 @@ def _draw(shard: Shard, chosen: Sequence[int], defoci: Sequence[int]) -> Figure:
             style.scale_bar(ax, in_vacuum=True)
     bar = fig.add_axes((lefts[2] / WIDTH_IN, 0.42 / height, side / WIDTH_IN, 0.09 / height))
     style.depth_bar(fig, map_, None, cax=bar, orientation="horizontal")
-    _tell_colours(fig, lefts[0] / WIDTH_IN, (BOTTOM_IN - GAP_IN) / height)
+    _tell_colours(fig, shard.crystal, lefts[0] / WIDTH_IN, (BOTTOM_IN - GAP_IN) / height)
     return fig
 
 
-def _tell_colours(fig: Figure, left: float, top: float) -> None:
+def _tell_colours(fig: Figure, crystal: Crystal, left: float, top: float) -> None:
+    colours = style.element_colours(crystal.all_elements)
     handles = [
-        Line2D([], [], linestyle="", marker="o", markersize=5, color=style.COLOURS[element], label=element)
-        for element in RADIUS_PM
+        Line2D([], [], linestyle="", marker="o", markersize=5, color=colours[element], label=element)
+        for element in crystal.all_elements
     ]
-    fig.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(left, top), ncols=2, frameon=False, borderaxespad=0,
-        borderpad=0, handletextpad=0, columnspacing=0.8,
+    legend = fig.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(left, top), ncols=len(handles), frameon=False,
+        borderaxespad=0, borderpad=0, handletextpad=0, columnspacing=0.8,
     )  # fmt: skip
     text = "paler further down the beam;\ngrey: the strip that is shown across the beam"
-    fig.text(left + 0.1, top, text, fontsize=8, va="top")
+    width = legend.get_window_extent().width / fig.bbox.width
+    fig.text(left + width + 0.012, top, text, fontsize=8, va="top")
 
 
 def _signed(text: str) -> str:
     return text.replace("-", "−")
 
 
-def _tell(ax: Axes, index: int, row: pd.Series, image: xr.Dataset) -> None:
+def _tell(ax: Axes, index: int, row: pd.Series, image: xr.Dataset, crystal: Crystal) -> None:
     """What the structure is and how the image was taken, beside the row."""
     tilt = np.hypot(row["tilt_x_deg"], row["tilt_y_deg"])
     specimen = [
-        TERMINATIONS[row["termination"]],
+        "cut by the surface line" if row["termination"] == "cut" else f"ends with {row['termination']}",
         f"bulk {row['bulk_atoms']:d} atoms, surface {row['surface_atoms']:.1f}",
         f"tilt {tilt:.1f}°: x {row['tilt_x_deg']:+.1f}°, y {row['tilt_y_deg']:+.1f}°",
         f"rotation {row['rotation_deg']:+.1f}°",
-        f"strain {row['strain_x_percent']:+.1f} % [001], {row['strain_y_percent']:+.1f} % ⊥",
-        f"oxygen vacancies {100 * row['oxygen_vacancy_fraction']:.1f} %",
+        f"strain {row['strain_x_percent']:+.1f} % {direction(crystal.x_axis)}, {row['strain_y_percent']:+.1f} % ⊥",
+        f"vacancies {100 * row['vacancy_fraction']:.1f} %",
     ]
     ax.set_axis_off()
     options = {"va": "top", "textcoords": "offset points", "fontsize": 8}
@@ -233,32 +193,36 @@ def lens_lines(image: xr.Dataset) -> list[str]:
     return lines
 
 
-def _shades(element: str, depth: np.ndarray) -> np.ndarray:
-    """The element's colour, paler down the beam; ``depth`` runs from 0 (entrance) to 1."""
-    return 1 - (1 - np.array(to_rgb(style.COLOURS[element]))) * (1 - PALEST * depth[:, None])
+def _shades(colour: str, depth: np.ndarray) -> np.ndarray:
+    """A colour, paler down the beam; ``depth`` runs from 0 (entrance) to 1."""
+    return 1 - (1 - np.array(to_rgb(colour))) * (1 - PALEST * depth[:, None])
 
 
-def _show_atoms(ax: Axes, frame: Atoms, places_nm: np.ndarray, order: np.ndarray, kept: np.ndarray) -> None:
+def _show_atoms(
+    ax: Axes, frame: Atoms, places_nm: np.ndarray, order: np.ndarray, kept: np.ndarray, shard: Shard
+) -> None:
     """Discs to scale, those late in ``order`` on top."""
     height = frame.positions[:, 2]
     depth = (height - height.min(initial=np.inf)) / max(np.ptp(height) if len(height) else 0, 1e-9)
     order = order[kept[order]]
     symbols = np.array(frame.get_chemical_symbols())[order]
-    diameter = np.array([2 * RADIUS_PM[symbol] / 1000 for symbol in symbols])
-    colours = np.ones((len(order), 3))
-    for element in RADIUS_PM:
-        colours[symbols == element] = _shades(element, depth[order][symbols == element])
+    diameter = np.array([2 * shard.radii_pm[symbol] / 1000 for symbol in symbols])
+    colours, shades = style.element_colours(shard.crystal.all_elements), np.ones((len(order), 3))
+    for element in shard.radii_pm:
+        mine = symbols == element
+        shades[mine] = _shades(colours[element], depth[order][mine])
     ax.add_collection(
         EllipseCollection(
             diameter, diameter, np.zeros(len(order)), units="xy", offsets=places_nm[order], transOffset=ax.transData,
-            facecolors=colours, linewidths=0,
+            facecolors=shades, linewidths=0,
         )
     )  # fmt: skip
 
 
-def _field_nm(frame: Atoms, shard: Shard) -> np.ndarray:
+def _in_field_nm(frame: Atoms) -> np.ndarray:
     """Positions (n, 3) in nm; x and y from the corner of the field."""
-    return (100 * frame.positions - [shard.margin_pm, shard.margin_pm, 0]) / 1000
+    margin = frame.info["margin_pm"]
+    return (100 * frame.positions - [margin, margin, 0]) / 1000
 
 
 def _frame_axes(ax: Axes, width_nm: float, height_nm: float, start_nm: float = 0.0) -> None:
@@ -268,26 +232,27 @@ def _frame_axes(ax: Axes, width_nm: float, height_nm: float, start_nm: float = 0
 
 
 def _show_along(ax: Axes, frame: Atoms, shard: Shard, rotation_deg: float) -> None:
-    """As the image is seen; atoms at the entrance lie on top, and the strip of the side view is grey."""
-    field = shard.field_pm / 1000
+    """As the image is seen; atoms at the entrance lie on top, and the strip of the side view is grey: one projected
+    period in the middle of the field."""
+    field, crystal = shard.field_nm, shard.crystal
     _frame_axes(ax, field, field)
-    middle, half = field / 2, SLAB_PM / 2000
+    middle, half = field / 2, crystal.periods_pm[0] / 2000
     ax.axvspan(middle - half, middle + half, color="0.9", lw=0, zorder=0)
-    places = _field_nm(frame, shard)
+    places = _in_field_nm(frame)
     near = (np.abs(places[:, :2] - field / 2) < field / 2 + 0.1).all(axis=1)
-    _show_atoms(ax, frame, places[:, :2], np.argsort(-places[:, 2], kind="stable"), near)
+    _show_atoms(ax, frame, places[:, :2], np.argsort(-places[:, 2], kind="stable"), near, shard)
     angle = np.radians(rotation_deg)
-    _arrow(ax, (0.05, 0.93), (np.cos(angle), np.sin(angle)), "[001]")
+    _arrow(ax, (0.05, 0.93), (np.cos(angle), np.sin(angle)), style.miller(direction(crystal.x_axis)))
 
 
 def _show_across(ax: Axes, frame: Atoms, shard: Shard, deep_nm: float) -> None:
     """The strip in the middle, seen along x: the beam comes from the left, heights are those of the other panels."""
-    field = shard.field_pm / 1000
+    field, half = shard.field_nm, shard.crystal.periods_pm[0] / 2000
     start = float(frame.cell[2, 2]) / 20 - deep_nm / 2
     _frame_axes(ax, deep_nm, field, start)
-    places = _field_nm(frame, shard)
-    within = (np.abs(places[:, 0] - field / 2) < SLAB_PM / 2000) & (np.abs(places[:, 1] - field / 2) < field / 2 + 0.1)
-    _show_atoms(ax, frame, places[:, [2, 1]], np.argsort(places[:, 0], kind="stable"), within)
+    places = _in_field_nm(frame)
+    within = (np.abs(places[:, 0] - field / 2) < half) & (np.abs(places[:, 1] - field / 2) < field / 2 + 0.1)
+    _show_atoms(ax, frame, places[:, [2, 1]], np.argsort(places[:, 0], kind="stable"), within, shard)
     _arrow(ax, (0.05, 0.93), (1, 0), "e⁻")
 
 

@@ -1,12 +1,15 @@
-"""What the figures have in common: fonts, colours of depth, panels in nm with the vacuum up, scale bar, saving."""
+"""What the figures share: fonts, colours of elements and depths, panels in nm with the vacuum up, scale bar."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
@@ -14,9 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from segdepth.config import CLASSES
+from segdepth.config import ALL
+from segdepth.crystal.elements import ATOMIC_NUMBER
 from segdepth.errors import ConfigError
-from segdepth.store.manifest import check_target, writing
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -33,27 +36,77 @@ STYLE = {
     "pdf.fonttype": 42,
     "savefig.dpi": 180,
 }
-COLOURS = {"all": "#333333", "Ce": "#0072b2", "O": "#d55e00", "other": "#009e73"}
-"""Okabe and Ito's colours, which colour-blind readers tell apart."""
+ELEMENT_COLOURS = ("#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
+"""Of elements, the heaviest first: Okabe and Ito's colours, which colour-blind readers tell apart."""
 
-DEPTH_COLOURS = ListedColormap(["#e4e4e4", *(colormaps["viridis"](np.linspace(0, 1, CLASSES - 1)))], name="depth")
-DEPTH_NORM = BoundaryNorm(np.arange(CLASSES + 1) - 0.5, CLASSES)
+ELEMENT_MARKERS = ("o", "^", "s", "D", "v", "P")
+MARKER_SIGNS = dict(zip(ELEMENT_MARKERS, "○△□◇▽✚"))
+NEUTRAL = "#333333"
+"""Of what belongs to no element, or to all."""
+
+OTHER = "#009e73"
+"""Of a second quantity that belongs to no element."""
+
+BACKGROUND = "#e4e4e4"
+MOST_TICKS = 12
 PROBABILITY_COLOURS = "cividis"
 IMAGE_COLOURS = "gray"
 
 
+styled = rc_context(STYLE)
+"""Decorator of what draws a figure."""
+
+
+@dataclass(frozen=True)
+class DepthColours:
+    """Colours of the depths 0 … ``classes`` - 1: grey for none, then from dark to bright, one step an atom."""
+
+    classes: int
+
+    @property
+    def colours(self) -> ListedColormap:
+        return ListedColormap([BACKGROUND, *(colormaps["viridis"](np.linspace(0, 1, self.classes - 1)))], name="depth")
+
+    @property
+    def norm(self) -> BoundaryNorm:
+        return BoundaryNorm(np.arange(self.classes + 1) - 0.5, self.classes)
+
+
+def class_ticks(classes: int) -> list[int]:
+    """Every class where there is room for its number, else every second, fifth, tenth, ... one."""
+    step = next(s for s in (1, 2, 5, 10, 20, 50) if (classes - 1) / s < MOST_TICKS)
+    return list(range(0, classes, step))
+
+
+def heaviest_first(elements: Iterable[str]) -> list[str]:
+    """Chemical symbols, each once, in the order in which they get their colours; what is no element is left out."""
+    return sorted({e for e in elements if e in ATOMIC_NUMBER}, key=ATOMIC_NUMBER.__getitem__, reverse=True)
+
+
+def element_colours(elements: Sequence[str]) -> dict[str, str]:
+    """The colour of each element, and of all together; ``elements`` are the crystal's, the heaviest first."""
+    colours = {e: ELEMENT_COLOURS[i % len(ELEMENT_COLOURS)] for i, e in enumerate(elements)}
+    return {ALL: NEUTRAL, **colours}
+
+
+def element_markers(elements: Sequence[str]) -> dict[str, str]:
+    """The marker of each element; ``elements`` are the crystal's, the heaviest first."""
+    return {e: ELEMENT_MARKERS[i % len(ELEMENT_MARKERS)] for i, e in enumerate(elements)}
+
+
+def miller(indices: str) -> str:
+    """Indices as crystallographers write them, bars for minus signs: ``[1-10]``, ``-111``."""
+    index = r"-(\d+)" if " " in indices else r"-(\d)"
+    return "$" + re.sub(index, r"\\bar{\1}", indices).replace(" ", r"\,") + "$"
+
+
 def new_figure(width_in: float, height_in: float, maps: bool = True) -> Figure:
-    """An empty figure; make and fill it within ``styled()``.
+    """An empty figure; make and fill it in a function that is ``styled``.
 
     Constrained layout, for ``maps`` (panels with a fixed aspect) in its compressed kind, which leaves no gaps and
     gives colour bars the height of their panels.
     """
     return Figure(figsize=(width_in, height_in), layout="compressed" if maps else "constrained")
-
-
-def styled() -> Any:
-    """Context in which every figure is drawn and saved."""
-    return rc_context(STYLE)
 
 
 def show_map(ax: Axes, values: np.ndarray, pixel_pm: float, **options: Any) -> AxesImage:
@@ -69,8 +122,9 @@ def show_map(ax: Axes, values: np.ndarray, pixel_pm: float, **options: Any) -> A
     return image
 
 
-def show_depth(ax: Axes, values: np.ndarray, pixel_pm: float) -> AxesImage:
-    return show_map(ax, values, pixel_pm, cmap=DEPTH_COLOURS, norm=DEPTH_NORM)
+def show_depth(ax: Axes, values: np.ndarray, pixel_pm: float, classes: int) -> AxesImage:
+    scale = DepthColours(classes)
+    return show_map(ax, values, pixel_pm, cmap=scale.colours, norm=scale.norm)
 
 
 def show_image(ax: Axes, values: np.ndarray, pixel_pm: float, limits: tuple[float, float]) -> AxesImage:
@@ -83,8 +137,8 @@ def show_probability(ax: Axes, values: np.ndarray, pixel_pm: float) -> AxesImage
 
 
 def depth_bar(fig: Figure, image: AxesImage, axes: Any, **options: Any) -> None:
-    """Colour bar of the eleven depths."""
-    bar = fig.colorbar(image, ax=axes, ticks=range(CLASSES), **options)
+    """Colour bar of the depths."""
+    bar = fig.colorbar(image, ax=axes, ticks=class_ticks(image.norm.N - 1), **options)
     bar.ax.minorticks_off()
     bar.set_label("depth (atoms)")
 
@@ -140,7 +194,7 @@ def zoom(ax: Axes, depth: np.ndarray, pixel_pm: float, side_nm: float = 1.6) -> 
 
 
 def dose_text(facts: Mapping[str, Any]) -> str:
-    """The dose of an evaluation, from its ``metrics.json``."""
+    """The dose of an evaluation, from its facts."""
     return f"λ = {facts['dose_lambda']:g} ({facts['electrons_per_square_angstrom']:.0f} e⁻/Å²)"
 
 
@@ -152,13 +206,13 @@ def evaluation_text(facts: Mapping[str, Any]) -> str:
     return f"{facts['model']}\non {facts['dataset']}\n{network}, {dose_text(facts)}"
 
 
-def example_text(examples: Any, example: int) -> str:
+def example_text(examples: xr.Dataset, example: int) -> str:
     """Structure and defocus of one example, for titles."""
     one = examples.isel(example=example)
     return f"structure {int(one['structure'])}, defocus {float(one['defocus_nm']):g} nm"
 
 
-def middle_example(examples: Any, example: int | None) -> int:
+def middle_example(examples: xr.Dataset, example: int | None) -> int:
     """The example that was asked for, or the middle defocus of the middle structure."""
     count = examples.sizes["example"]
     if example is None:
@@ -171,32 +225,12 @@ def middle_example(examples: Any, example: int | None) -> int:
 
 
 def write_picture(fig: Figure, path: Path) -> None:
-    """PNG or PDF by the suffix, without times or program names: the same figure gives the same bytes."""
+    """A finished figure as PNG or PDF by the suffix; without times or program names, so that the bytes repeat."""
     blank: dict[str, dict[str, Any]] = {
         ".png": {"Software": None},
         ".pdf": {"CreationDate": None, "Producer": None, "Creator": None},
     }
     if path.suffix not in blank:
         raise ConfigError(f"{path}: a figure is written as .png or .pdf")
-    fig.savefig(path, metadata=blank[path.suffix])
-
-
-def save(
-    fig: Figure,
-    out: Path,
-    *,
-    command: str,
-    code: str,
-    inputs: Iterable[Path],
-    parameters: Mapping[str, Any] | None = None,
-) -> None:
-    """Write ``out`` (.png) and the PDF beside it, each with its manifest."""
-    out, inputs = Path(out), list(inputs)
-    if out.suffix != ".png":
-        raise ConfigError(f"out: got {out}; a figure's path ends in .png, its .pdf is written beside it")
-    pair = (out, out.with_suffix(".pdf"))
-    for path in pair:
-        check_target(path, command, inputs)  # both, before either is written
-    for path in pair:
-        with writing(path, command=command, code=code, inputs=inputs, parameters=parameters or {}) as partial:
-            write_picture(fig, partial)
+    with rc_context(STYLE):
+        fig.savefig(path, metadata=blank[path.suffix])

@@ -1,1 +1,1 @@
-"""Depth maps from columns: projection, rings, loss weights. Knows nothing of images or learning. Lengths in pm."""
+"""Depth maps from columns: projection, rings, loss weights. Lengths in pm."""

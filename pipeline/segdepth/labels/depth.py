@@ -1,13 +1,16 @@
-"""The job ``project-depth``: a shard of atoms in, a store of depth maps and columns out.
+"""Depth maps and columns of structures as one data set.
 
 ``counts``, ``depth``, ``region`` uint8 and ``weight`` float32, all (structure, y, x); the flat column table along
 ``column``:
 ``column_structure``, ``column_x_pm``, ``column_y_pm``, ``column_element`` (atomic number), ``column_atoms``.
+
+Attributes: ``pixel_pm``, ``field_pm``, ``margin_pm``, ``specimen``, ``root_seed``, ``labels`` and, where the
+frames know it, ``crystal`` (both JSON).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,17 +18,33 @@ import xarray as xr
 from ase import Atoms
 from tqdm import tqdm
 
-from segdepth.config import CLASSES, Labels, check_whole_pixels
+from segdepth.config import Labels, check_whole_pixels
+from segdepth.crystal import Crystal
+from segdepth.crystal.crystal import direction
+from segdepth.crystal.elements import SYMBOLS
 from segdepth.errors import StoreError
+from segdepth.labels.checks import check_elements
 from segdepth.labels.ownership import nearest_column, pixel_centres_pm
 from segdepth.labels.projection import by_element, project_counts
 from segdepth.labels.regions import within_centres
 from segdepth.labels.smoothing import ring_depth
 from segdepth.labels.weights import loss_weight
-from segdepth.specimen.columns import column_table
-from segdepth.steps.atoms_files import read_atoms
-from segdepth.store.manifest import read_manifest, writing
-from segdepth.store.zarr_store import open_zarr, write_zarr
+from segdepth.specimen.columns import column_table, counted_atoms
+from segdepth.specimen.frame_facts import frame_facts, with_columns
+
+MAPS = {
+    "counts": ("atoms", "atoms of the owning column that cover the pixel", np.uint8),
+    "depth": ("atoms", "smoothed depth, rings around each column", np.uint8),
+    "region": ("1", "atomic number of the column whose centre is near enough to be judged, else 0", np.uint8),
+    "weight": ("1", "loss weight", np.float32),
+}
+COLUMNS = {
+    "structure": ("1", "index in the plan", np.int64),
+    "x_pm": ("pm", "column position along x", float),
+    "y_pm": ("pm", "column position along y", float),
+    "element": ("1", "atomic number", np.uint8),
+    "atoms": ("atoms", "atoms in the column", np.uint8),
+}
 
 
 def depth_maps(
@@ -35,114 +54,96 @@ def depth_maps(
 
     Raises
     ------
+    ConfigError
+        The block has no radii for the element of a column.
     StoreError
         A column has more atoms than there are classes for.
     """
+    atoms = with_columns(atoms)
     reach = max(labels.outer_radius_pm.values()) + labels.pixel_pm
     columns = column_table(atoms, margin_pm, field_pm, reach)
-    if len(columns) and columns["atoms"].max() >= CLASSES:
-        raise StoreError(f"a column has {columns['atoms'].max()} atoms; the classes end at {CLASSES - 1}")
+    if len(columns) and columns["atoms"].max() > labels.most_atoms:
+        raise StoreError(
+            f"a column has {columns['atoms'].max()} atoms; the labels block's classes end at most_atoms, "
+            f"{labels.most_atoms}"
+        )
+    check_elements("labels", labels, tuple(SYMBOLS[number] for number in columns["element"].unique()))
     pixels = round(field_pm / labels.pixel_pm)
     owner, distance = nearest_column(columns["x_pm"].to_numpy(), columns["y_pm"].to_numpy(), pixels, labels.pixel_pm)
     element = columns["element"].to_numpy()
     maps = {
         "weight": loss_weight(distance, labels.weight_width_pm, labels.weight_floor),
-        "region": within_centres(element, owner, distance),
+        "region": within_centres(element, owner, distance, labels.centre_radii_pm),
     }
     if len(columns) == 0:
         return {"counts": np.zeros(owner.shape, np.uint8), "depth": np.zeros(owner.shape, np.uint8), **maps}, columns
     row_of_column = dict(zip(columns["column"], range(len(columns))))
-    row = np.array([row_of_column.get(c, -1) for c in atoms.get_array("column")])
-    near = row >= 0
+    column = atoms.get_array("column")
+    row = np.array([row_of_column.get(c, -1) for c in column])
+    near = (row >= 0) & counted_atoms(atoms.numbers, column)
     x, y = (100 * atoms.positions[near, :2] - margin_pm).T
     maps["counts"] = project_counts(
-        x, y, row[near], by_element(labels.atom_radius_pm, atoms.numbers[near]), owner, labels.pixel_pm
+        x, y, row[near], by_element(labels.atom_radii_pm, atoms.numbers[near]), owner, labels.pixel_pm
     )
     core, outer = by_element(labels.core_radius_pm, element), by_element(labels.outer_radius_pm, element)
     maps["depth"] = ring_depth(columns["atoms"].to_numpy()[owner], distance, core[owner], outer[owner])
     return maps, columns
 
 
-def project_depth(labels: Labels, atoms: Path, out: Path, code: str) -> None:
-    """Depth maps of every structure in an atoms shard."""
-    frames = read_atoms(atoms)
-    specimen = read_manifest(atoms)["parameters"]["specimen"]
-    margin, field = specimen["margin_pm"], specimen["field_pm"]
+def depth_dataset(frames: Sequence[Atoms], labels: Labels, text: str = "depth maps") -> xr.Dataset:
+    """Depth maps and columns of the frames of one file; ``text`` stands before the progress bar.
+
+    Raises
+    ------
+    StoreError
+        The frames do not belong into one store, or a column has more atoms than there are classes for.
+    ConfigError
+        Field or margin are not whole numbers of label pixels, or an element has no radii.
+    """
+    facts = frame_facts(frames)
+    margin, field, crystal = facts[0].margin_pm, facts[0].field_pm, facts[0].crystal
     check_whole_pixels("pixel_pm", labels.pixel_pm, field, margin)
-    maps, tables = [], []
-    for frame in tqdm(frames, desc=f"depth of {atoms}", unit="structure"):
-        one, columns = depth_maps(frame, labels, margin, field)
-        maps.append(one)
-        tables.append(columns.assign(structure=frame.info["index"]))
-    table = pd.concat(tables, ignore_index=True)
-    texts = {
-        "counts": ("atoms", "atoms of the owning column that cover the pixel", np.uint8),
-        "depth": ("atoms", "smoothed depth, rings around each column", np.uint8),
-        "region": ("1", "atomic number of the column whose centre is near enough to be judged, else 0", np.uint8),
-        "weight": ("1", "loss weight", np.float32),
+    made = []
+    for frame, one in zip(tqdm(frames, desc=text, unit="structure"), facts):
+        maps, columns = depth_maps(frame, labels, margin, field)
+        made.append((maps, columns.assign(structure=one.index)))
+    table = pd.concat([columns for _, columns in made], ignore_index=True)
+    variables = {
+        name: (
+            ("structure", "y", "x"),
+            np.stack([maps[name] for maps, _ in made]).astype(kind),
+            {"units": unit, "long_name": long_name},
+        )
+        for name, (unit, long_name, kind) in MAPS.items()
+    } | {
+        f"column_{name}": ("column", table[name].to_numpy(kind), {"units": unit, "long_name": long_name})
+        for name, (unit, long_name, kind) in COLUMNS.items()
     }
-    centres = pixel_centres_pm(maps[0]["depth"].shape[0], labels.pixel_pm)
-    dataset = xr.Dataset(
-        {
-            **{
-                name: (
-                    ("structure", "y", "x"),
-                    np.stack([m[name] for m in maps]).astype(kind),
-                    {"units": unit, "long_name": text},
-                )
-                for name, (unit, text, kind) in texts.items()
-            },
-            "column_structure": (
-                "column",
-                table["structure"].to_numpy(np.int64),
-                {"units": "1", "long_name": "index in the plan"},
-            ),
-            "column_x_pm": (
-                "column",
-                table["x_pm"].to_numpy(float),
-                {"units": "pm", "long_name": "column position along x"},
-            ),
-            "column_y_pm": (
-                "column",
-                table["y_pm"].to_numpy(float),
-                {"units": "pm", "long_name": "column position along y"},
-            ),
-            "column_element": (
-                "column",
-                table["element"].to_numpy(np.uint8),
-                {"units": "1", "long_name": "atomic number"},
-            ),
-            "column_atoms": (
-                "column",
-                table["atoms"].to_numpy(np.uint8),
-                {"units": "atoms", "long_name": "atoms in the column"},
-            ),
-        },
+    centres = pixel_centres_pm(round(field / labels.pixel_pm), labels.pixel_pm)
+    indices = [one.index for one in facts]
+    along_x, along_y = _axes(crystal)
+    return xr.Dataset(
+        variables,
         coords={
-            "structure": (
-                "structure",
-                [f.info["index"] for f in frames],
-                {"units": "1", "long_name": "index in the plan"},
-            ),
-            "y": ("y", centres, {"units": "pm", "long_name": "pixel centre along y, vacuum at large y"}),
-            "x": ("x", centres, {"units": "pm", "long_name": "pixel centre along x, [001]"}),
+            "structure": ("structure", indices, {"units": "1", "long_name": "index in the plan"}),
+            "y": ("y", centres, {"units": "pm", "long_name": f"pixel centre along y{along_y}, vacuum at large y"}),
+            "x": ("x", centres, {"units": "pm", "long_name": f"pixel centre along x{along_x}"}),
         },
-        attrs={"title": "depth maps of CeO2 wedges", "pixel_pm": labels.pixel_pm, "field_pm": field},
+        attrs={
+            "title": "depth maps" + (f" of {crystal.title}" if crystal else ""),
+            "pixel_pm": labels.pixel_pm,
+            "labels": labels.as_json(),
+            **facts[0].attributes,
+        },
     )
-    parameters = {"labels": labels.model_dump(mode="json")}
-    with writing(
-        out,
-        command="project-depth",
-        code=code,
-        inputs=[atoms],
-        parameters=parameters,
-        seeds={"structures": {f.info["id"]: int(f.info["seed"]) for f in frames}},
-    ) as partial:
-        write_zarr(dataset, partial, parameters=parameters)
 
 
-def read_columns(store: str | Path | xr.Dataset, index: int) -> pd.DataFrame:
-    """Columns of one structure: ``x_pm``, ``y_pm``, ``element``, ``atoms``."""
-    dataset = store if isinstance(store, xr.Dataset) else open_zarr(store)
+def _axes(crystal: Crystal | None) -> tuple[str, str]:
+    """The upright crystal's directions along x and y, with a comma before them."""
+    return (f", {direction(crystal.x_axis)}", f", {direction(crystal.y_axis)}") if crystal else ("", "")
+
+
+def read_columns(dataset: xr.Dataset, index: int) -> pd.DataFrame:
+    """Columns of one structure of a depth store: ``x_pm``, ``y_pm``, ``element``, ``atoms``."""
     mine = dataset["column_structure"].values == index
-    return pd.DataFrame({name: dataset[f"column_{name}"].values[mine] for name in ("x_pm", "y_pm", "element", "atoms")})
+    return pd.DataFrame({name: dataset[f"column_{name}"].values[mine] for name in COLUMNS if name != "structure"})

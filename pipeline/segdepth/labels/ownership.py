@@ -1,4 +1,4 @@
-"""Which column owns a pixel: the nearest one (the metric's radii of Ce and O overlap)."""
+"""Which column owns a pixel: the nearest one; discs around neighbours may overlap."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from segdepth.crystal.elements import ATOMIC_NUMBER
 from segdepth.labels.ownership import pixel_centres_pm
-from segdepth.specimen.lattice import ATOMIC_NUMBER
 
 
 def project_counts(
@@ -41,7 +41,7 @@ def project_counts(
 
 
 def by_element(values: Mapping[str, float], atomic_number: np.ndarray) -> np.ndarray:
-    """A block's per-element values (``{"Ce": …, "O": …}``) for each atomic number."""
+    """A block's per-element values (``{"O": …}``) for each atomic number; NaN for others."""
     table = np.full(128, np.nan)
     for element, value in values.items():
         table[ATOMIC_NUMBER[element]] = value

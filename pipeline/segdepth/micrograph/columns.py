@@ -1,45 +1,48 @@
-"""Atomic columns from a network's probability maps: where each stands, Ce or O, how many atoms, how sure.
+"""Atomic columns from a network's probability maps: where each stands, its element, how many atoms, how sure.
 
-Labels of neighbouring columns touch (Ce-O is 135 pm, the flat cores reach 85 + 64 pm), so columns of equal depth melt
-into one plateau and maxima alone do not tell them apart. The lattice does. Around each point the phases of the two
-{111} Fourier components of the expected depth are measured in a Gaussian window (geometric phase analysis: Hÿtch,
-Snoeck & Kilaas, Ultramicroscopy 74 (1998) 131). To these components the Ce columns, at (0,0) and (½,½), all add with
-phase 0, while the O columns at (¼,0), (¾,0), (¼,½), (¾,½) cancel: the phases say where Ce must be, and with it O. Being
-local, they follow strain, small rotations and errors of the pixel size. At each such place the depth is the most
-probable class of the mean probability vector over the core's pixels; places of depth 0 hold no column. Where the
-components are too weak there is no lattice and no column is listed. Must not know of micrographs.
+Labels of neighbouring columns touch, so columns of equal depth melt into one plateau and maxima alone do not tell them
+apart. The lattice does. Around each point the phases of two Fourier components of the expected depth are measured in a
+Gaussian window (``segdepth.micrograph.phase_analysis``). In the crystal's label template, discs of the core radii, the
+phases of these components at the cell's origin are known (``segdepth.micrograph.lattice_pair``), and with them where
+the columns of each kind must be. Being local, the phases follow strain, small rotations and errors of the pixel size.
+Kinds that they do not tell apart are told apart by the size of their labels (``segdepth.micrograph.origin_choice``).
+At each such place the depth is the most probable class of the mean probability vector over the core's pixels; places of
+depth 0 hold no column. Where the components are too weak there is no lattice and no column is listed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from segdepth.specimen.lattice import periods_pm
+from segdepth.crystal import Crystal
+from segdepth.micrograph.lattice_pair import template_pair
+from segdepth.micrograph.origin_choice import choose_kinds
+from segdepth.micrograph.phase_analysis import LocalMean, components, phases
 
-LATTICE_PM = 541.1
 WINDOW_PM = 450.0
 """Standard deviation of the window in which phases are measured."""
 
 LEAST_AMPLITUDE = 0.03
-"""Of each {111} component over the mean expected depth; ideal maps show 0.1 and more."""
+"""Of each component over the mean expected depth; ideal maps show 0.1 and more."""
 
 LEAST_DEPTH = 0.2
 """Mean expected depth in the window below which it is vacuum."""
 
+LEAST_WEIGHT = 1e-3
+"""Share of the window that must lie in the valid area."""
+
 MERGE_PM = 50.0
 SHIFT_PM = 40.0
-"""How far a column may stand from its lattice place."""
+"""How far a column may stand from its lattice place, where columns are not nearer to each other than thrice as far."""
 
-SUBLATTICES = (("Ce", 0.0), ("O", 0.25), ("O", 0.75))
-"""Element and both {111} phases, in periods, of its places."""
+SHIFT_SHARE = 0.3
+"""The same over the distance of the nearest columns."""
 
-CORE_PM = {"Ce": 85.0, "O": 64.0}
 COLUMNS = ["x_pm", "y_pm", "element", "depth", "confidence"]
 
 
@@ -48,57 +51,65 @@ def expected_depth(probabilities: np.ndarray) -> np.ndarray:
     return np.tensordot(np.arange(len(probabilities), dtype=np.float32), probabilities, axes=1)
 
 
-def _lattice_vectors(lattice_pm: float) -> np.ndarray:
-    """(1, 1) and (1, -1) in 1/pm as rows (x, y)."""
-    a, b, _ = periods_pm(lattice_pm)
-    return np.array([[1 / a, 1 / b], [1 / a, -1 / b]])
+def _radii(labels: Mapping[str, Any]) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Core and outer radius by element; a labels block without outer radii has flat discs."""
+    core = labels["core_radius_pm"]
+    return core, labels.get("outer_radius_pm") or core
 
 
 def lattice_places(
-    depth: np.ndarray, pixel_pm: float, lattice_pm: float = LATTICE_PM, valid: np.ndarray | None = None
+    depth: np.ndarray,
+    pixel_pm: float,
+    crystal: Crystal,
+    labels: Mapping[str, Any],
+    valid: np.ndarray | None = None,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
     """Where the lattice wants columns: ``x_pm``, ``y_pm``, ``element``; also in the vacuum near the crystal.
 
     Parameters
     ----------
-    depth : expected depth (y, x), [001] along x.
-    valid : (y, x); what is not valid does not count.
+    depth : expected depth (y, x), the crystal upright.
+    labels : the labels block the map was made for; its ``core_radius_pm`` and ``outer_radius_pm`` count.
+    valid : (y, x) bool; what is not valid does not count.
+    warn : told where columns of different elements cannot be told apart.
     """
-    inside = np.ones(depth.shape) if valid is None else valid.astype(np.float64)
-    vectors = _lattice_vectors(lattice_pm)
-    width = WINDOW_PM / pixel_pm
-    rows, columns = depth.shape
-    y, x = (np.arange(rows)[:, None] + 0.5) * pixel_pm, (np.arange(columns)[None, :] + 0.5) * pixel_pm
-
-    def blurred(values: np.ndarray) -> np.ndarray:
-        return ndimage.gaussian_filter(values, width, mode="constant", truncate=3.0)
-
-    mean, area = blurred(depth * inside), blurred(inside)
-    # less its local mean, so that an oblique border does not look like a wave
-    modulation = inside * (depth - mean / np.maximum(area, 1e-9))
-    phase, strong = [], (mean > LEAST_DEPTH * area) & (area > 1e-3)
-    for gx, gy in vectors:
-        wave = np.exp(2j * np.pi * (gx * x + gy * y))
-        # depth ~ cos(2π(g·r - p)): the component of depth · exp(-2πi g·r) is exp(-2πi p)
-        component = modulation * wave.conj()
-        component = blurred(component.real) + 1j * blurred(component.imag)
-        strong &= np.abs(component) > LEAST_AMPLITUDE * mean
-        phase.append(np.angle(wave * component) / (2 * np.pi))
+    inside = np.ones(depth.shape, dtype=bool) if valid is None else valid
+    core, outer = _radii(labels)
+    pair, origin = template_pair(crystal, core)
+    local = LocalMean(inside, pixel_pm, WINDOW_PM, blocks=False, truncate=3.0)
+    mean = local.of(depth)
+    parts = components(depth, local, pair.vectors, pixel_pm)
+    strong = (mean > LEAST_DEPTH) & (local.weight > LEAST_WEIGHT)
+    for part in parts:
+        strong &= np.abs(part) > LEAST_AMPLITUDE * mean
     if not strong.any():
         return pd.DataFrame({"x_pm": [], "y_pm": [], "element": []})
-    inverse = np.linalg.inv(vectors)
-    found = []
-    for element, offset in SUBLATTICES:
-        off = np.stack([p - offset - np.rint(p - offset) for p in phase])
+    measured = phases(parts, pair.vectors, pixel_pm)
+    rows, columns = depth.shape
+    y, x = (np.arange(rows) + 0.5) * pixel_pm, (np.arange(columns) + 0.5) * pixel_pm
+    inverse = np.linalg.inv(pair.vectors)
+    points, classes = [], []
+    for which, each in enumerate(pair.classes):
+        wanted = [(phase + shift) % 1.0 for phase, shift in zip(each.phases, origin)]
+        off = np.stack([p - offset - np.rint(p - offset) for p, offset in zip(measured, wanted)])
         dx, dy = -np.tensordot(inverse, off, axes=1)
         # every pixel names the place nearest to it; those next to a place are kept and averaged
         near = strong & (np.hypot(dx, dy) < 1.5 * pixel_pm)
         i, j = np.nonzero(near)
-        points = np.stack([x[0, j] + dx[near], y[i, 0] + dy[near]], axis=1)
+        named = np.stack([x[j] + dx[near], y[i] + dy[near]], axis=1)
         weights = 1 / (0.25 + (dx[near] ** 2 + dy[near] ** 2) / pixel_pm**2)
-        for px, py in _merged(points, weights):
-            found.append((px, py, element))
-    return pd.DataFrame(found, columns=["x_pm", "y_pm", "element"])
+        found = _merged(named, weights)
+        points += found
+        classes += [which] * len(found)
+    places, classes = np.array(points).reshape(-1, 2), np.array(classes, dtype=int)
+    if len(pair.candidates) > 1:
+        kinds = choose_kinds(places, classes, pair, depth, pixel_pm, (core, outer), warn)
+    else:
+        kinds = np.array([each.kinds[0] for each in pair.classes])[classes]
+    elements = np.array([c.element for c in crystal.columns])[kinds]
+    table = pd.DataFrame({"x_pm": places[:, 0], "y_pm": places[:, 1], "element": elements})
+    return table[kinds >= 0].reset_index(drop=True)
 
 
 def _merged(points: np.ndarray, weights: np.ndarray) -> list[tuple[float, float]]:
@@ -119,56 +130,43 @@ def _merged(points: np.ndarray, weights: np.ndarray) -> list[tuple[float, float]
 def find_columns(
     probabilities: np.ndarray,
     pixel_pm: float,
+    crystal: Crystal,
+    labels: Mapping[str, Any],
     *,
     valid: np.ndarray | None = None,
-    labels: Mapping[str, Any] | None = None,
-    lattice_pm: float = LATTICE_PM,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
-    """Columns in the coordinates of the map: ``x_pm``, ``y_pm``, ``element`` (Ce, O), ``depth``, ``confidence``.
+    """Columns in the coordinates of the map: ``x_pm``, ``y_pm``, ``element``, ``depth``, ``confidence``.
 
     Parameters
     ----------
-    probabilities : (class, y, x), [001] along x, classes 0 … n atoms.
-    valid : (y, x); columns that stand on invalid pixels are left out.
+    probabilities : (class, y, x), the crystal upright, classes 0 … n atoms.
+    pixel_pm : side of the map's pixel.
+    crystal : what is seen.
     labels : the labels block the network was trained on; its ``core_radius_pm`` is what is pooled over.
+    valid : (y, x) bool; columns that stand on invalid pixels are left out.
+    warn : told where columns of different elements cannot be told apart.
 
     Position: the lattice place, moved to the centroid of the expected depth of the pixels that the column owns
     within its core, at most 40 pm. Depth and confidence: maximum of the mean probability vector of these pixels
-    (SegDepth eqs. 4 and 5 on the column). Sorted by y, then x.
+    (SegDepth eqs. 4 and 5 on the column). Sorted by y, then x. Mixed columns are called by their heaviest element.
     """
-    core = {**CORE_PM, **dict((labels or {}).get("core_radius_pm", {}))}
     depth = expected_depth(probabilities)
     valid = np.ones(depth.shape, dtype=bool) if valid is None else valid
-    places = lattice_places(depth, pixel_pm, lattice_pm, valid)
+    places = lattice_places(depth, pixel_pm, crystal, labels, valid, warn)
     if not len(places):
         return pd.DataFrame(columns=COLUMNS)
-    rows, columns = depth.shape
-    y, x = (np.arange(rows) + 0.5) * pixel_pm, (np.arange(columns) + 0.5) * pixel_pm
-    grid = np.stack([np.broadcast_to(x, depth.shape).ravel(), np.repeat(y, columns)], axis=1)
-    radius = places["element"].map(core).to_numpy(float)
-    distance, owner = cKDTree(places[["x_pm", "y_pm"]].to_numpy()).query(grid, distance_upper_bound=radius.max())
-    inside = np.isfinite(distance) & valid.ravel()
-    inside[inside] &= distance[inside] <= radius[owner[inside]]
-    owner, flat = owner[inside], np.flatnonzero(inside)
+    radius = places["element"].map(_radii(labels)[0]).to_numpy(float)
+    owner, flat, grid = _owned_pixels(places, radius, valid, pixel_pm)
     if not len(flat):
         return pd.DataFrame(columns=COLUMNS)
-    number = np.bincount(owner, minlength=len(places))
-    pooled = np.stack([np.bincount(owner, p.ravel()[flat], minlength=len(places)) for p in probabilities], axis=1)
-    weight = depth.ravel()[flat]
-    total = np.bincount(owner, weight, minlength=len(places))
+    size = len(places)
+    number = np.bincount(owner, minlength=size)
+    pooled = np.stack([np.bincount(owner, p.ravel()[flat], minlength=size) for p in probabilities], axis=1)
+    shift = _centroid_shift(owner, depth.ravel()[flat], grid[flat], number)
+    shift *= np.minimum(1, min(SHIFT_PM, SHIFT_SHARE * crystal.nearest_column_pm) / _length(shift))[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         pooled /= number[:, None]
-        # pixels owned are no disc: the centroid is taken relative to that of the same pixels without weights
-        shift = np.stack(
-            [
-                np.bincount(owner, weight * grid[flat, axis], minlength=len(places)) / total
-                - np.bincount(owner, grid[flat, axis], minlength=len(places)) / number
-                for axis in (0, 1)
-            ],
-            axis=1,
-        )
-    length = np.hypot(*shift.T)
-    shift *= np.minimum(1, SHIFT_PM / np.maximum(length, 1e-9))[:, None]
     table = pd.DataFrame(
         {
             "x_pm": places["x_pm"] + shift[:, 0],
@@ -180,7 +178,40 @@ def find_columns(
     )
     i = np.floor(table["y_pm"].fillna(-1) / pixel_pm).astype(int).to_numpy()
     j = np.floor(table["x_pm"].fillna(-1) / pixel_pm).astype(int).to_numpy()
-    here = (i >= 0) & (i < rows) & (j >= 0) & (j < columns) & (number > 0)
+    here = (i >= 0) & (i < depth.shape[0]) & (j >= 0) & (j < depth.shape[1]) & (number > 0)
     here[here] &= valid[i[here], j[here]]
     kept = table[here & (table["depth"].to_numpy() > 0)]
     return kept.sort_values(["y_pm", "x_pm"], kind="stable").reset_index(drop=True)
+
+
+def _owned_pixels(
+    places: pd.DataFrame, radius: np.ndarray, valid: np.ndarray, pixel_pm: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels that lie within the radius of the place nearest to them: the place's row, the pixel's flat index; and the
+    centres (pixel, 2) of all pixels."""
+    rows, columns = valid.shape
+    y, x = (np.arange(rows) + 0.5) * pixel_pm, (np.arange(columns) + 0.5) * pixel_pm
+    grid = np.stack([np.broadcast_to(x, valid.shape).ravel(), np.repeat(y, columns)], axis=1)
+    distance, owner = cKDTree(places[["x_pm", "y_pm"]].to_numpy()).query(grid, distance_upper_bound=radius.max())
+    inside = np.isfinite(distance) & valid.ravel()
+    inside[inside] &= distance[inside] <= radius[owner[inside]]
+    return owner[inside], np.flatnonzero(inside), grid
+
+
+def _centroid_shift(owner: np.ndarray, weight: np.ndarray, centres: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Centroid (place, 2) of the weights of each place's pixels, relative to that of the same pixels without weights:
+    pixels owned are no disc."""
+    total = np.bincount(owner, weight, minlength=len(number))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.stack(
+            [
+                np.bincount(owner, weight * centres[:, axis], minlength=len(number)) / total
+                - np.bincount(owner, centres[:, axis], minlength=len(number)) / number
+                for axis in (0, 1)
+            ],
+            axis=1,
+        )
+
+
+def _length(vectors: np.ndarray) -> np.ndarray:
+    return np.maximum(np.hypot(*vectors.T), 1e-9)

@@ -1,220 +1,178 @@
-"""The job ``compare-micrograph``: a micrograph and the simulated wedge at its pixel and dose, measured in the same way.
+"""A micrograph held against simulated wedges at its pixel and dose, all measured in the same way.
 
-The folder it writes:
-
-- ``comparison.json``: ``micrograph`` and ``simulation`` (the structure and the defocus that are shown), each with
-  ``vacuum`` (mean, variance/mean, correlation of neighbours), ``lattice`` (every peak's spacing, its deviation from the
-  lattice, its error; the pixel and the distortion that follow) and ``contrast`` (see ``segdepth.micrograph.contrast``);
-  ``ranges``: for each quantity of contrast and each peak's deviation, from the least to the greatest of all simulated
-  structures and defoci, whether the micrograph lies within, and at which defoci.
-- ``simulated.csv``: one row a structure and defocus: contrast, ``difference`` (rms between the average cell and the
-  micrograph's), ``d_<reflection>_pm``. Empty where the lattice does not rise above the noise.
-- ``comparison.zarr``: the pictures, upright, vacuum = 1: ``<side>_counts``, ``<side>_smooth`` (Gaussian of 25 pm) and
-  ``<side>_spectrum`` (log10 of the Fourier modulus over the noise's; ``<side>_v``, ``<side>_u`` in 1/nm) for
-  the sides ``micrograph`` and ``simulation``; ``<side>_cell``, the average unit cell.
-
-The micrograph is measured on its own pixels; it is turned for the pictures alone. Must not know how anything is drawn.
+The micrograph is measured on its own pixels; it is turned for the pictures alone.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from segdepth.config import Imaging
-from segdepth.errors import ConfigError, StoreError
-from segdepth.micrograph.columns import LATTICE_PM
-from segdepth.micrograph.comparison_pictures import comparison_pictures, crop_shape
-from segdepth.micrograph.contrast import QUANTITIES
+from segdepth.config import ComparisonOptions, Imaging
+from segdepth.crystal import Crystal
+from segdepth.errors import ConfigError, MicrographError
+from segdepth.micrograph.comparison_pictures import crop_shape
+from segdepth.micrograph.contrast import quantities
 from segdepth.micrograph.geometry import FrameTransform
-from segdepth.micrograph.lattice_peaks import REFLECTIONS, spacing_pm
 from segdepth.micrograph.measurement import (
     Frame,
+    Lattice,
     Measured,
     check_strongest,
     describe_lattice,
     describe_vacuum,
     measure_contrast,
-    measure_lattice,
+    search_lattice,
 )
 from segdepth.micrograph.preparation import check_frames, check_geometry, dose_lambda_of
-from segdepth.micrograph.readers import Recording, read_micrograph
-from segdepth.micrograph.simulated_views import Camera, View, simulated_views, structures_in
+from segdepth.micrograph.readers import Recording
+from segdepth.micrograph.simulated_views import Camera, SimulatedWaves, View, simulated_views
 from segdepth.simulation.detector import electrons_per_square_angstrom
-from segdepth.store.manifest import check_target, writing
-from segdepth.store.zarr_store import write_zarr
 
-COMMAND = "compare-micrograph"
-FACTS, TABLE, STORE = "comparison.json", "simulated.csv", "comparison.zarr"
 LEAST_CROP_PM = 500.0
 """Side of the upright picture below which there is nothing to see."""
 
 
-def compare_micrograph(
-    input: str | Path,
-    out: str | Path,
-    *,
-    waves: str | Path,
-    imaging: Imaging,
-    specimen_name: str,
-    structure: int,
-    pixel_pm: float | None,
-    lattice_pm: float = LATTICE_PM,
-    key: str | None = None,
-    frame: int = 0,
-    invalid: float | None = None,
-    rotation_deg: float = 0.0,
-    flip: bool = False,
-    dose: float | None = None,
-    defocus_nm: float | None = None,
-    root_seed: int = 0,
-    code: str = "unknown",
-    draw: Callable[[Path], None] | None = None,
-) -> list[str]:
-    """Compare one frame of a micrograph with every structure of a shard of waves.
+@dataclass(frozen=True)
+class Compared:
+    """facts, table : see ``segdepth.steps.compare_micrograph``. sides : both frames, for the pictures."""
 
-    Parameters
-    ----------
-    input, key, frame : see ``readers``; ``frame`` of a movie, from 0.
-    waves : shard of exit waves that holds ``structure``, the one that is shown.
-    imaging : lens; its defocus values are gone through.
-    pixel_pm, invalid, rotation_deg, flip, dose : as for ``predict.predict_micrograph``.
-    lattice_pm : cubic lattice constant that the peaks are held against.
-    defocus_nm : which of the lens's values is shown; by default the one whose average cells are nearest.
-    draw : called with the unfinished folder, to add pictures.
+    facts: dict[str, Any]
+    table: pd.DataFrame
+    sides: dict[str, Measured]
 
-    Returns
-    -------
-    Lines that the user should see; they are in ``comparison.json`` too.
+
+def choose_frame(recording: Recording, options: ComparisonOptions) -> tuple[Frame, list[str]]:
+    """One frame of a recording, checked, with its vacuum level, and lines for the user.
 
     Raises
     ------
     ConfigError
-        Anything wrong with the input, before anything is written.
+        An option is not allowed.
+    MicrographError
+        The frame is not there, holds no counts, or its vacuum does not tell how many electrons there were.
     """
-    source, out, waves = Path(input), Path(out), Path(waves)
-    check_target(out, COMMAND, [source, waves])
-    defoci = imaging.defocus_values_nm
-    if defocus_nm is not None and not np.isclose(defoci, defocus_nm).any():
-        listed = ", ".join(f"{value:g}" for value in defoci)
-        raise ConfigError(f"--defocus-nm: got {defocus_nm:g}; the imaging block has {listed}")
-    if structure not in structures_in(waves):
-        raise StoreError(f"{waves}: does not hold structure {structure}")
-    real, warnings = read_frame(
-        source, key, frame, pixel_pm=pixel_pm, invalid=invalid, rotation_deg=rotation_deg, flip=flip, dose=dose
-    )
-    mine = measure(real, lattice_pm, f"{source}, frame {frame}", strict=True)
-    camera = camera_of(mine)
-    parameters = {
-        "imaging": imaging.model_dump(mode="json"),
-        "structure": structure,
-        "pixel_pm": real.pixel_pm,
-        "lattice_pm": lattice_pm,
-        "key": key,
-        "frame": frame,
-        "invalid": None if invalid is None else str(invalid),
-        "rotation_deg": real.transform.rotation_deg,
-        "flip": real.transform.flip,
-        "dose": dose,
-        "defocus_nm": defocus_nm,
-    }
-    seeds = {"root_seed": root_seed, "specimen": specimen_name}
-    with writing(
-        out, command=COMMAND, code=code, inputs=[source, waves], parameters=parameters, seeds=seeds
-    ) as partial:
-        partial.mkdir()
-        table, views = _measure_views(mine, camera, waves, imaging, structure, lattice_pm, specimen_name, root_seed)
-        if defocus_nm is None:
-            seen = table[(table["structure"] == structure) & table["difference"].notna()]["defocus_nm"]
-            near = table[table["defocus_nm"].isin(seen)].groupby("defocus_nm")["difference"].mean()
-            if near.empty:
-                raise ConfigError(f"{waves}: the lattice of structure {structure} never rises above this dose's noise")
-            defocus_nm = float(near.idxmin())
-        view = min(views, key=lambda one: abs(one.defocus_nm - defocus_nm))
-        shown = measure(frame_of(view, camera), lattice_pm, f"{waves}, structure {structure} at {defocus_nm:g} nm")
-        table.round(6).to_csv(partial / TABLE, index=False, lineterminator="\n")
-        sides = {"micrograph": mine, "simulation": shown}
-        facts = {
-            name: {
-                "pixel_pm": one.frame.pixel_pm,
-                "electrons_per_pixel": one.frame.level / one.frame.gain,
-                "electrons_per_square_angstrom": electrons_per_square_angstrom(
-                    dose_lambda_of(one.frame.level / one.frame.gain, one.frame.pixel_pm)
-                ),
-                "shape": list(one.frame.counts.shape),
-                "vacuum": describe_vacuum(one.frame),
-                "lattice": describe_lattice(one.frame, one.lattice, lattice_pm),
-                "contrast": one.contrast.values | {"cerium_noise": one.contrast.noise},
-            }
-            for name, one in sides.items()
-        }
-        facts["micrograph"] |= {"file": source.name, "frame": frame, "rotation_deg": real.transform.rotation_deg}
-        facts["simulation"] |= {"structure": structure, "defocus_nm": view.defocus_nm}
-        facts |= {
-            "lattice_pm": lattice_pm,
-            "structures": int(table["structure"].nunique()),
-            "defocus_nm": list(defoci),
-            "ranges": ranges(table, facts["micrograph"], view.defocus_nm, lattice_pm),
-            "warnings": warnings,
-        }
-        (partial / FACTS).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        write_zarr(comparison_pictures(sides), partial / STORE, leading=(), parameters=parameters)
-        if draw is not None:
-            draw(partial)
-    return warnings
-
-
-def read_frame(
-    source: Path,
-    key: str | None,
-    number: int,
-    *,
-    pixel_pm: float | None,
-    invalid: float | None,
-    rotation_deg: float,
-    flip: bool,
-    dose: float | None,
-) -> tuple[Frame, list[str]]:
-    """One frame of a micrograph, checked, with its vacuum level, and lines for the user."""
-    recording = read_micrograph(source, key)
-    held = len(recording.frames)
-    if not 0 <= number < held:
-        raise ConfigError(f"--frame: got {number}; {source} holds {held}, numbered from 0")
-    one = Recording(recording.frames[number : number + 1], recording.source, recording.warnings)
-    transform = check_geometry(one.frames.shape[1:], pixel_pm, pixel_pm or 1.0, rotation_deg, flip)
+    source, number, held = recording.source, options.frame, len(recording.frames)
+    if number >= held:
+        raise MicrographError(f"--frame: got {number}; {source} holds {held}, numbered from 0")
+    one = Recording(recording.frames[number : number + 1], source, recording.warnings)
+    pixel_pm = options.pixel_pm
+    transform = check_geometry(one.frames.shape[1:], pixel_pm, pixel_pm or 1.0, options.rotation_deg, options.flip)
     if min(crop_shape(transform)) * transform.pixel_pm < LEAST_CROP_PM:
-        raise ConfigError(
-            f"--rotation-deg {rotation_deg:g}: no upright rectangle of {LEAST_CROP_PM / 1000:g} nm is left of the "
-            f"frame ({transform.shape[0]} x {transform.shape[1]} pixels of {transform.pixel_pm:g} pm)"
+        raise MicrographError(
+            f"--rotation-deg {transform.rotation_deg:g}: no upright rectangle of {LEAST_CROP_PM / 1000:g} nm is left of "
+            f"the frame ({transform.shape[0]} x {transform.shape[1]} pixels of {transform.pixel_pm:g} pm)"
         )
-    checked = check_frames(one, transform.pixel_pm, invalid=invalid, dose=dose)
+    checked = check_frames(one, transform.pixel_pm, invalid=options.invalid, dose=options.dose)
     vacuum, gain, warnings = checked.vacuum[0], 1.0, list(checked.warnings)
     if not checked.electrons:
         gain = vacuum.dispersion
         if not np.isfinite(gain) or gain <= 1e-6 * vacuum.level:
-            raise ConfigError(
+            raise MicrographError(
                 f"{source}: is not in electron counts, and its vacuum does not tell how many there were"
-                + ("; leave out --dose, so that the vacuum is found" if dose is not None else " (it has no shot noise)")
+                + (
+                    "; leave out --dose, so that the vacuum is found"
+                    if options.dose is not None
+                    else " (it has no shot noise)"
+                )
             )
         warnings.append(f"variance/mean in the vacuum, {gain:.3g}, is taken as the counts that an electron leaves")
     return Frame(checked.frames[0].astype(np.float64), checked.usable[0], transform, vacuum.level, gain), warnings
 
 
-def measure(frame: Frame, lattice_pm: float, what: str, strict: bool = False) -> Measured:
-    """Lattice and contrast; ``strict``: no other fringes may be stronger."""
+def check_defocus(imaging: Imaging, defocus_nm: float | None) -> None:
+    """The defocus that is shown is one of the imaging block's.
+
+    Raises
+    ------
+    ConfigError
+        It is not.
+    """
+    if defocus_nm is not None and not np.isclose(imaging.defocus_values_nm, defocus_nm).any():
+        listed = ", ".join(f"{value:g}" for value in imaging.defocus_values_nm)
+        raise ConfigError(f"--defocus-nm: got {defocus_nm:g}; the imaging block has {listed}")
+
+
+def measure_micrograph(frame: Frame, crystal: Crystal, what: str) -> Measured:
+    """Lattice and contrast of a micrograph's frame; no other fringes may be stronger. ``what`` : its name in messages.
+
+    Raises
+    ------
+    MicrographError
+        The lattice is not found, or is not the strongest.
+    """
+    lattice = _lattice(frame, crystal, what)
     try:
-        lattice = measure_lattice(frame, lattice_pm)
-        if strict:
-            check_strongest(frame, lattice)
-    except ConfigError as failure:
-        raise ConfigError(f"{what}: {failure}") from None
-    return Measured(frame, lattice, measure_contrast(frame, lattice, lattice_pm))
+        check_strongest(frame, lattice, crystal)
+    except MicrographError as failure:
+        raise MicrographError(f"{what}: {failure}") from failure
+    return Measured(frame, lattice, measure_contrast(frame, lattice, crystal))
+
+
+def _lattice(frame: Frame, crystal: Crystal, what: str) -> Lattice:
+    found = search_lattice(frame, crystal)
+    if found.lattice is None:
+        raise MicrographError(f"{what}: {found.reason}")
+    return found.lattice
+
+
+def compare(
+    mine: Measured, simulated: SimulatedWaves, imaging: Imaging, structure: int, defocus_nm: float | None, what: str
+) -> Compared:
+    """Hold a micrograph's frame against every structure of a shard at every defocus of the imaging block.
+
+    Parameters
+    ----------
+    mine : of ``measure_micrograph``.
+    structure : index in the plan of the one that is shown.
+    defocus_nm : the one that is shown; None is the one whose average cells are nearest.
+    what : name of the waves in messages.
+
+    Raises
+    ------
+    MicrographError
+        The lattice of the structure that is shown never rises above the noise.
+    """
+    crystal, camera = simulated.crystal, camera_of(mine)
+    table, views = _measure_views(mine, camera, simulated, imaging, structure, what)
+    if defocus_nm is None:
+        seen = table[(table["structure"] == structure) & table["difference"].notna()]["defocus_nm"]
+        near = table[table["defocus_nm"].isin(seen)].groupby("defocus_nm")["difference"].mean()
+        if near.empty:
+            raise MicrographError(f"{what}: the lattice of structure {structure} never rises above this dose's noise")
+        defocus_nm = float(near.idxmin())
+    view = min(views, key=lambda one: abs(one.defocus_nm - defocus_nm))
+    frame = frame_of(view, camera)
+    lattice = _lattice(frame, crystal, f"{what}, structure {structure} at {defocus_nm:g} nm")
+    sides = {"micrograph": mine, "simulation": Measured(frame, lattice, measure_contrast(frame, lattice, crystal))}
+    facts: dict[str, Any] = {name: _facts(one, crystal) for name, one in sides.items()}
+    facts["simulation"] |= {"structure": structure, "defocus_nm": view.defocus_nm}
+    facts |= {
+        "crystal": crystal.to_dict(),
+        "structures": int(table["structure"].nunique()),
+        "defocus_nm": list(imaging.defocus_values_nm),
+        "ranges": ranges(table, facts["micrograph"], view.defocus_nm, crystal),
+    }
+    return Compared(facts, table, sides)
+
+
+def _facts(one: Measured, crystal: Crystal) -> dict[str, Any]:
+    frame = one.frame
+    electrons = frame.level / frame.gain
+    return {
+        "pixel_pm": frame.pixel_pm,
+        "electrons_per_pixel": electrons,
+        "electrons_per_square_angstrom": electrons_per_square_angstrom(dose_lambda_of(electrons, frame.pixel_pm)),
+        "shape": list(frame.counts.shape),
+        "vacuum": describe_vacuum(frame),
+        "lattice": describe_lattice(frame, one.lattice, crystal),
+        "contrast": one.contrast.values | {"noise": one.contrast.noise},
+    }
 
 
 def camera_of(mine: Measured) -> Camera:
@@ -222,7 +180,7 @@ def camera_of(mine: Measured) -> Camera:
     frame = mine.frame
     rows, columns = frame.counts.shape
     c, s = (abs(part) for part in frame.transform.turn)
-    vacuum = 1 - mine.lattice.crystal.sum() / frame.usable.sum()
+    vacuum = 1 - mine.lattice.area.sum() / frame.usable.sum()
     shape = (columns, rows) if s > c else (rows, columns)
     return Camera(frame.pixel_pm, frame.level / frame.gain, shape, float(vacuum))
 
@@ -234,33 +192,26 @@ def frame_of(view: View, camera: Camera) -> Frame:
 
 
 def _measure_views(
-    mine: Measured,
-    camera: Camera,
-    waves: Path,
-    imaging: Imaging,
-    structure: int,
-    lattice_pm: float,
-    specimen_name: str,
-    root_seed: int,
+    mine: Measured, camera: Camera, simulated: SimulatedWaves, imaging: Imaging, structure: int, what: str
 ) -> tuple[pd.DataFrame, list[View]]:
     """The table of all structures and defoci, and the views of the structure that is shown."""
     rows: list[dict[str, Any]] = []
     kept: list[View] = []
-    defoci = imaging.defocus_values_nm
-    views = simulated_views(waves, imaging, camera, defoci, specimen_name, root_seed, lattice_pm)
-    number = len(structures_in(waves)) * len(defoci)
-    for view in tqdm(views, total=number, desc=f"views of {waves}", unit="image"):
+    crystal, defoci = simulated.crystal, imaging.defocus_values_nm
+    empty = dict.fromkeys([*quantities(crystal), "difference", *(_column(r.name) for r in crystal.reflections)], np.nan)
+    number = len(simulated.structures) * len(defoci)
+    views = simulated_views(simulated, imaging, camera, defoci)
+    for view in tqdm(views, total=number, desc=f"views of {what}", unit="image"):
         if view.structure == structure:
             kept.append(view)
-        row: dict[str, Any] = {"structure": view.structure, "defocus_nm": view.defocus_nm}
-        try:
-            one = measure(frame_of(view, camera), lattice_pm, "")
-        except ConfigError:  # the lattice does not rise above the noise
-            row |= dict.fromkeys([*QUANTITIES, "difference", *map(_column, REFLECTIONS)], np.nan)
-        else:
-            row |= one.contrast.values
-            row["difference"] = float(np.sqrt(np.mean((one.contrast.cell - mine.contrast.cell) ** 2)))
-            for name, peak in one.lattice.peaks.items():
+        row: dict[str, Any] = {"structure": view.structure, "defocus_nm": view.defocus_nm} | empty
+        frame = frame_of(view, camera)
+        lattice = search_lattice(frame, crystal).lattice
+        if lattice is not None:  # it rises above the noise
+            contrast = measure_contrast(frame, lattice, crystal)
+            row |= contrast.values
+            row["difference"] = float(np.sqrt(np.mean((contrast.cell - mine.contrast.cell) ** 2)))
+            for name, peak in lattice.peaks.items():
                 row[_column(name)] = peak.d_pm if peak.seen else np.nan
         rows.append(row)
     return pd.DataFrame(rows), kept
@@ -271,7 +222,7 @@ def _column(reflection: str) -> str:
 
 
 def ranges(
-    table: pd.DataFrame, micrograph: Mapping[str, Any], shown_nm: float, lattice_pm: float
+    table: pd.DataFrame, micrograph: Mapping[str, Any], shown_nm: float, crystal: Crystal
 ) -> dict[str, dict[str, Any]]:
     """Least and greatest simulated value of each quantity, over all defoci and at the one that is shown.
 
@@ -279,9 +230,9 @@ def ranges(
     range of the structures.
     """
     found: dict[str, dict[str, Any]] = {}
-    wanted = {name: (table[name], micrograph["contrast"][name]) for name in QUANTITIES}
-    for name in REFLECTIONS:
-        deviation = table[_column(name)] / spacing_pm(name, lattice_pm) - 1
+    wanted = {name: (table[name], micrograph["contrast"][name]) for name in quantities(crystal)}
+    for name in (r.name for r in crystal.reflections):
+        deviation = table[_column(name)] / crystal.spacing_pm(name) - 1
         peak = micrograph["lattice"]["peaks"][name]
         wanted[f"deviation_{name}"] = deviation, peak["deviation"] if peak["seen"] else np.nan
     for name, (values, own) in wanted.items():

@@ -1,7 +1,8 @@
-"""The pictures of a comparison: upright, smoothed, and their Fourier transforms. Must not know how they are drawn."""
+"""The pictures of a comparison: upright, smoothed, and their Fourier transforms."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import xarray as xr
 from scipy import ndimage
 
+from segdepth.crystal import Crystal
 from segdepth.micrograph.geometry import FrameTransform
 from segdepth.micrograph.measurement import Frame, Measured
 from segdepth.micrograph.preparation import prepare_frame
@@ -28,8 +30,8 @@ def crop_shape(transform: FrameTransform) -> tuple[int, int]:
     return int(rows * scale + 1e-9), int(columns * scale + 1e-9)
 
 
-def comparison_pictures(sides: Mapping[str, Measured]) -> xr.Dataset:
-    """The data set of ``comparison.zarr`` (see ``comparison``); ``sides`` by name, micrograph among them."""
+def comparison_pictures(sides: Mapping[str, Measured], crystal: Crystal) -> xr.Dataset:
+    """The data set of ``comparison.zarr`` (see ``segdepth.steps.compare_micrograph``); ``sides`` by name, micrograph among them."""
     variables: dict[str, Any] = {}
     coordinates: dict[str, Any] = {}
     for side, one in sides.items():
@@ -51,7 +53,11 @@ def comparison_pictures(sides: Mapping[str, Measured]) -> xr.Dataset:
             f"{side}_spectrum": _variable(fourier, spectrum, "1", "log10 of the Fourier modulus over the noise's"),
             f"{side}_cell": _variable(["cell_y", "cell_x"], cell, "1", "average unit cell, vacuum = 1"),
         }
-    attrs = {"title": "a micrograph beside the simulation", "pixel_pm": sides["micrograph"].frame.pixel_pm}
+    attrs = {
+        "title": "a micrograph beside the simulation",
+        "pixel_pm": sides["micrograph"].frame.pixel_pm,
+        "crystal": json.dumps(crystal.to_dict(), sort_keys=True),
+    }
     return xr.Dataset(variables, coords=coordinates, attrs=attrs)
 
 

@@ -1,4 +1,4 @@
-"""Where a point of the input lies on the network's grid, and back. Must not know what the pixels hold.
+"""Where a point of the input lies on the network's grid, and back.
 
 Both frames have x along axis 1 and y along axis 0, in pm from the corner of pixel [0, 0], pixel centres at
 (i + ½) · pixel. The input is first mirrored along axis 1 (``flip``), then turned about its centre by ``rotation_deg``,

@@ -1,16 +1,15 @@
 """The lattice's peaks in a frame's Fourier transform: where they are, to a fraction of a Fourier pixel, and how sure.
 
-CeO2 along [110], x along [001] and y along [1-10], has {111} at 312 pm (two pairs), 002 at 271 pm and 2-20 at 191 pm.
 The counts, less their local mean, are multiplied by a window that rises as sin² from the border of the crystal (of the
 frame, of masks, of the vacuum) to the place farthest from it: a Hann window fitted to any shape. The modulus of the
 discrete-time Fourier transform, which is defined at every frequency, is then brought to its maximum within 10 % of
-where pixel size, rotation and lattice constant put the peak: first on a raster, then by Newton's method. Friedel pairs
+where pixel size, rotation and crystal put the peak: first on a raster, then by Newton's method. Friedel pairs
 are one peak, since counts are real. Its error is that of shot noise alone,
 
     C = ½ M⁻¹ N M⁻¹ / (2π|S|)²,  M = Σ w rrᵀ / Σ w,  N = Σ w² c rrᵀ,
 
 r from the window's centre of mass; what a bent or tilted wedge does to a peak comes on top: the four quadrants of the
-window, each fitted by itself, show it. Frequencies are (x, y) in 1/pm on the frame's own pixels. Must not know files.
+window, each fitted by itself, show it. Frequencies are (x, y) in 1/pm on the frame's own pixels.
 """
 
 from __future__ import annotations
@@ -21,16 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from segdepth.crystal import Crystal
 from segdepth.micrograph.geometry import FrameTransform
-from segdepth.micrograph.local_lattice import LocalMean
-from segdepth.specimen.lattice import periods_pm
-
-REFLECTIONS: Mapping[str, tuple[int, int]] = {"1-11": (1, 1), "-111": (1, -1), "002": (2, 0), "2-20": (0, 2)}
-"""Orders along x (period a) and y (period a/√2) of the zone [110]'s strongest reflections."""
-
-FAMILIES: Mapping[str, tuple[str, ...]] = {"111": ("1-11", "-111"), "002": ("002",), "220": ("2-20",)}
-STRONG = ("1-11", "-111")
-"""The pair that spans the lattice."""
+from segdepth.micrograph.phase_analysis import LocalMean
 
 SEARCH_SHARE = 0.1
 LEAST_SIGNAL = 4.0
@@ -55,21 +47,9 @@ class Peak:
         return self.signal >= LEAST_SIGNAL
 
 
-def spacing_pm(reflection: str, lattice_pm: float) -> float:
-    """d of a reflection of the cubic lattice."""
-    return float(1 / np.hypot(*upright_frequency(reflection, lattice_pm)))
-
-
-def upright_frequency(reflection: str, lattice_pm: float) -> tuple[float, float]:
-    """(x, y) in 1/pm of a reflection, [001] along x."""
-    along_x, along_y = REFLECTIONS[reflection]
-    period_x, period_y, _ = periods_pm(lattice_pm)
-    return along_x / period_x, along_y / period_y
-
-
-def expected_frequencies(transform: FrameTransform, lattice_pm: float) -> dict[str, tuple[float, float]]:
+def expected_frequencies(transform: FrameTransform, crystal: Crystal) -> dict[str, tuple[float, float]]:
     """Of every reflection, on the pixels of a frame that ``transform`` turns upright."""
-    return {name: transform.turned_back(*upright_frequency(name, lattice_pm)) for name in REFLECTIONS}
+    return {r.name: transform.turned_back(*crystal.frequency(r.name)) for r in crystal.reflections}
 
 
 def border_distance(area: np.ndarray) -> np.ndarray:
@@ -197,8 +177,10 @@ def find_peaks(
 def unexpected_peak(
     counts: np.ndarray, area: np.ndarray, expected: Mapping[str, tuple[float, float]], pixel_pm: float
 ) -> Peak | None:
-    """The strongest peak about as far out as {111} and 002, where none of the expected ones is near it."""
-    inner, outer = (np.hypot(*expected[name]) for name in ("1-11", "002"))
+    """The strongest peak about as far out as the two widest spacings, where none of the expected ones is near it."""
+    lengths = sorted(np.hypot(*place) for place in expected.values())
+    inner = lengths[0]
+    outer = next((length for length in lengths if length > 1.01 * inner), inner)
     found = Windowed(counts, border_window(area), area, pixel_pm).strongest(0.6 * inner, 1.15 * outer)
     for place in expected.values():
         off = min(np.hypot(*(sign * np.array(found.frequency) - place)) for sign in (1, -1))
@@ -207,7 +189,7 @@ def unexpected_peak(
     return found
 
 
-def upright_rotation(image: np.ndarray, pixel_pm: float, lattice_pm: float) -> float:
+def upright_rotation(image: np.ndarray, pixel_pm: float, crystal: Crystal) -> float:
     """``FrameTransform.rotation_deg``, within ±45°, that turns a frame (y, x) with little noise upright.
 
     The power at the places of all reflections, over a raster of turns; good to a degree or two, which a search for
@@ -218,7 +200,7 @@ def upright_rotation(image: np.ndarray, pixel_pm: float, lattice_pm: float) -> f
     powers = []
     for turn in TURNS_DEG:
         transform = FrameTransform(image.shape, pixel_pm, pixel_pm, float(turn))
-        places = np.array(list(expected_frequencies(transform, lattice_pm).values()))
+        places = np.array(list(expected_frequencies(transform, crystal).values()))
         powers.append(sum(float(part.moduli(gx, gy)[0, 0]) ** 2 for gx, gy in places[:, :, None]))
     return float(TURNS_DEG[int(np.argmax(powers))])
 
@@ -260,13 +242,14 @@ class Distortion:
 
 
 def distortion(
-    peaks: Mapping[str, Peak], transform: FrameTransform, lattice_pm: float, names: tuple[str, ...] = STRONG
+    peaks: Mapping[str, Peak], transform: FrameTransform, crystal: Crystal, names: tuple[str, ...] | None = None
 ) -> Distortion:
-    """From at least two peaks that are not parallel.
+    """From at least two peaks that are not parallel; without ``names`` those of the lattice pair.
 
     With g' = B g for the ideal frequencies g, lengths are stretched by B⁻ᵀ = U P: a turn U and a stretch P.
     """
-    ideal = np.array([upright_frequency(name, lattice_pm) for name in names])
+    names = names or crystal.lattice_pair
+    ideal = np.array([crystal.frequency(name) for name in names])
     found = np.array([transform.turned(*peaks[name].frequency) for name in names])
     transposed = np.linalg.lstsq(ideal, found, rcond=None)[0]  # ideal @ Bᵀ = found
     left, stretch, right = np.linalg.svd(np.linalg.inv(transposed))

@@ -1,7 +1,4 @@
-"""What is measured on one frame, real or simulated alike: its vacuum, its lattice's peaks, its column contrast.
-
-Must not know whether the frame is real, nor what it is compared with.
-"""
+"""What is measured on one frame, real or simulated alike: its vacuum, its lattice's peaks, its column contrast."""
 
 from __future__ import annotations
 
@@ -9,31 +6,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segdepth.errors import ConfigError
+from segdepth.crystal import Crystal
+from segdepth.errors import MicrographError
 from segdepth.micrograph.contrast import Contrast, column_contrast
 from segdepth.micrograph.geometry import FrameTransform
 from segdepth.micrograph.lattice_peaks import (
-    REFLECTIONS,
-    STRONG,
     Peak,
     border_distance,
     distortion,
     expected_frequencies,
     find_peaks,
     quadrant_peaks,
-    spacing_pm,
     unexpected_peak,
-    upright_frequency,
 )
-from segdepth.micrograph.local_lattice import crystal_area
-from segdepth.micrograph.vacuum import find_vacuum_area, neighbour_correlation
+from segdepth.micrograph.phase_analysis import crystal_area
+from segdepth.micrograph.vacuum import neighbour_correlation, search_vacuum
 
 LEAST_SIDE_PM = 1000.0
 LEAST_REACH_PM = 200.0
 """Half the width that the crystal must have somewhere: less holds no fringe but one."""
 
-LARGEST_PIXEL_PM = 60.0
-"""Three pixels a fringe of 2-20."""
+LEAST_FRINGE_PIXELS = 3.0
+"""Pixels a fringe of the narrowest spacing."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +48,19 @@ class Frame:
 
 @dataclass(frozen=True)
 class Lattice:
-    """crystal : (y, x) bool, where it was measured. expected : frequencies on the frame's pixels. peaks : by name."""
+    """area : (y, x) bool, where it was measured. expected : frequencies on the frame's pixels. peaks : by name."""
 
-    crystal: np.ndarray
+    area: np.ndarray
     expected: dict[str, tuple[float, float]]
     peaks: dict[str, Peak]
+
+
+@dataclass(frozen=True)
+class LatticeSearch:
+    """``lattice``, or None and ``reason``, why none was found."""
+
+    lattice: Lattice | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,60 +72,72 @@ class Measured:
     contrast: Contrast
 
 
-def measure_lattice(frame: Frame, lattice_pm: float) -> Lattice:
-    """Crystal and peaks.
+def search_lattice(frame: Frame, crystal: Crystal) -> LatticeSearch:
+    """The crystal's lattice in a frame, if it is there."""
+    rows, columns = frame.counts.shape
+    if min(rows, columns) * frame.pixel_pm < LEAST_SIDE_PM:
+        return LatticeSearch(
+            reason=f"the frame is too small ({rows} x {columns} pixels of {frame.pixel_pm:g} pm); "
+            f"its sides must be {LEAST_SIDE_PM / 1000:g} nm at least"
+        )
+    narrowest = min(crystal.spacing_pm(r.name) for r in crystal.reflections)
+    if frame.pixel_pm * LEAST_FRINGE_PIXELS > narrowest:
+        return LatticeSearch(
+            reason=f"the pixel ({frame.pixel_pm:g} pm) is too coarse for fringes of {narrowest:.0f} pm; "
+            f"at most {narrowest / LEAST_FRINGE_PIXELS:.0f} pm are allowed"
+        )
+    expected = expected_frequencies(frame.transform, crystal)
+    pair = crystal.lattice_pair
+    area = crystal_area(frame.counts, frame.usable, [expected[name] for name in pair], frame.pixel_pm)
+    peaks = find_peaks(frame.counts, area, expected, frame.pixel_pm, frame.gain) if area.any() else {}
+    wrong = "are pixel size and rotation right?"
+    if not peaks or not all(peaks[name].seen for name in pair):
+        return LatticeSearch(
+            reason=f"the lattice of {crystal.title} (its peaks {' and '.join(pair)}) was not found; {wrong}"
+        )
+    reach = border_distance(area).max() * frame.pixel_pm
+    if reach < LEAST_REACH_PM:
+        return LatticeSearch(
+            reason=f"the lattice shows on {2 * reach / 1000:.2f} nm only, which is too little; {wrong}"
+        )
+    return LatticeSearch(Lattice(area, expected, peaks))
+
+
+def measure_lattice(frame: Frame, crystal: Crystal) -> Lattice:
+    """The crystal's lattice in a frame.
 
     Raises
     ------
-    ConfigError
-        The frame or its crystal is too small, or shows no such lattice.
+    MicrographError
+        The frame or the crystal in it is too small, or shows no such lattice.
     """
-    rows, columns = frame.counts.shape
-    if min(rows, columns) * frame.pixel_pm < LEAST_SIDE_PM:
-        raise ConfigError(
-            f"the frame is too small ({rows} x {columns} pixels of {frame.pixel_pm:g} pm); "
-            f"its sides must be {LEAST_SIDE_PM / 1000:g} nm at least"
-        )
-    if frame.pixel_pm > LARGEST_PIXEL_PM:
-        raise ConfigError(
-            f"the pixel ({frame.pixel_pm:g} pm) is too coarse for fringes of "
-            f"{spacing_pm('2-20', lattice_pm):.0f} pm; at most {LARGEST_PIXEL_PM:g} pm are allowed"
-        )
-    expected = expected_frequencies(frame.transform, lattice_pm)
-    crystal = crystal_area(frame.counts, frame.usable, [expected[name] for name in STRONG], frame.pixel_pm)
-    peaks = find_peaks(frame.counts, crystal, expected, frame.pixel_pm, frame.gain) if crystal.any() else {}
-    wrong = "are pixel size and rotation right?"
-    if not peaks or not all(peaks[name].seen for name in STRONG):
-        raise ConfigError(f"the lattice of CeO2 along [110] (both {{111}} peaks) was not found; {wrong}")
-    reach = border_distance(crystal).max() * frame.pixel_pm
-    if reach < LEAST_REACH_PM:
-        raise ConfigError(f"the lattice shows on {2 * reach / 1000:.2f} nm only, which is too little; {wrong}")
-    return Lattice(crystal, expected, peaks)
+    found = search_lattice(frame, crystal)
+    if found.lattice is None:
+        raise MicrographError(found.reason)
+    return found.lattice
 
 
-def check_strongest(frame: Frame, lattice: Lattice) -> None:
+def check_strongest(frame: Frame, lattice: Lattice, crystal: Crystal) -> None:
     """A side lobe of another lattice must not pass for ours.
 
     Raises
     ------
-    ConfigError
+    MicrographError
         The frame's strongest fringes are none of the lattice's.
     """
-    other = unexpected_peak(frame.counts, lattice.crystal, lattice.expected, frame.pixel_pm)
+    other = unexpected_peak(frame.counts, lattice.area, lattice.expected, frame.pixel_pm)
     if other is not None:
         angle = np.degrees(np.arctan2(*other.frequency[::-1]))
-        raise ConfigError(
+        raise MicrographError(
             f"its strongest fringes, {other.d_pm:.0f} pm apart, their wave vector {angle:.0f}° from x towards y, "
-            "are none of CeO2 along [110] turned like this; are pixel size and rotation right?"
+            f"are none of {crystal.title} turned like this; are pixel size and rotation right?"
         )
 
 
-def measure_contrast(frame: Frame, lattice: Lattice, lattice_pm: float) -> Contrast:
-    """Contrast of the crystal in which the lattice was measured."""
-    frequencies = [lattice.peaks[name].frequency for name in STRONG]
-    return column_contrast(
-        frame.counts, lattice.crystal, frequencies, frame.pixel_pm, frame.level, lattice_pm, frame.gain
-    )
+def measure_contrast(frame: Frame, lattice: Lattice, crystal: Crystal) -> Contrast:
+    """Contrast of the area in which the lattice was measured."""
+    frequencies = [lattice.peaks[name].frequency for name in crystal.lattice_pair]
+    return column_contrast(frame.counts, lattice.area, frequencies, frame.pixel_pm, frame.level, crystal, frame.gain)
 
 
 def describe_vacuum(frame: Frame) -> dict[str, float | None] | None:
@@ -131,10 +145,10 @@ def describe_vacuum(frame: Frame) -> dict[str, float | None] | None:
 
     Correlations are None where the counts do not vary.
     """
-    try:
-        vacuum, area = find_vacuum_area(frame.counts, frame.usable, frame.pixel_pm)
-    except ConfigError:
+    found = search_vacuum(frame.counts, frame.usable, frame.pixel_pm)
+    if found.vacuum is None or found.area is None:
         return None
+    vacuum, area = found.vacuum, found.area
     number = int(area.sum())
     along_y, along_x = neighbour_correlation(frame.counts, area)
     return {
@@ -150,12 +164,13 @@ def describe_vacuum(frame: Frame) -> dict[str, float | None] | None:
     }
 
 
-def describe_lattice(frame: Frame, lattice: Lattice, lattice_pm: float) -> dict[str, object]:
-    """Every peak, what the quadrants say, the angle between the {111} peaks, and the distortion that is left."""
-    quadrants = quadrant_peaks(frame.counts, lattice.crystal, lattice.expected, frame.pixel_pm, frame.gain)
+def describe_lattice(frame: Frame, lattice: Lattice, crystal: Crystal) -> dict[str, object]:
+    """Every peak, what the quadrants say, the angle between the pair's peaks, and the distortion that is left."""
+    pair = crystal.lattice_pair
+    quadrants = quadrant_peaks(frame.counts, lattice.area, lattice.expected, frame.pixel_pm, frame.gain)
     peaks: dict[str, object] = {}
     for name, peak in lattice.peaks.items():
-        ideal = spacing_pm(name, lattice_pm)
+        ideal = crystal.spacing_pm(name)
         parts = [part[name].d_pm / ideal - 1 for part in quadrants if part[name].seen]
         peaks[name] = {
             "d_pm": peak.d_pm,
@@ -168,19 +183,22 @@ def describe_lattice(frame: Frame, lattice: Lattice, lattice_pm: float) -> dict[
             # what four parts scatter by, over √4, is how far the whole may be off
             "scatter": float(np.std(parts, ddof=1) / np.sqrt(len(parts))) if len(parts) > 1 else None,
             "frequency_per_nm": [1000 * g for g in frame.transform.turned(*peak.frequency)],
-            "lattice_frequency_per_nm": [1000 * g for g in upright_frequency(name, lattice_pm)],
+            "lattice_frequency_per_nm": [1000 * g for g in crystal.frequency(name)],
         }
-    first, second = (np.array(lattice.peaks[name].frequency) for name in STRONG)
-    angle = np.degrees(np.arccos(first @ second / np.hypot(*first) / np.hypot(*second)))
-    ideal_first, ideal_second = (np.array(upright_frequency(name, lattice_pm)) for name in STRONG)
-    seen = tuple(name for name in REFLECTIONS if lattice.peaks[name].seen)
-    strong = [part for part in quadrants if all(part[name].seen for name in STRONG)]
-    pixels = [distortion(part, frame.transform, lattice_pm).pixel_pm for part in strong]
+    first, second = (np.array(lattice.peaks[name].frequency) for name in pair)
+    ideal_first, ideal_second = (np.array(crystal.frequency(name)) for name in pair)
+    seen = tuple(name for name in lattice.peaks if lattice.peaks[name].seen)
+    strong = [part for part in quadrants if all(part[name].seen for name in pair)]
+    pixels = [distortion(part, frame.transform, crystal).pixel_pm for part in strong]
     return {
         "peaks": peaks,
-        "angle_deg": float(angle),
-        "lattice_angle_deg": float(np.degrees(np.arccos(ideal_first @ ideal_second / (ideal_first @ ideal_first)))),
-        "from_111": vars(distortion(lattice.peaks, frame.transform, lattice_pm)) | {"quadrants_pixel_pm": pixels},
-        "from_all": vars(distortion(lattice.peaks, frame.transform, lattice_pm, seen)) | {"reflections": list(seen)},
-        "crystal_share": float(lattice.crystal.mean()),
+        "angle_deg": _angle_deg(first, second),
+        "lattice_angle_deg": _angle_deg(ideal_first, ideal_second),
+        "from_pair": vars(distortion(lattice.peaks, frame.transform, crystal)) | {"quadrants_pixel_pm": pixels},
+        "from_all": vars(distortion(lattice.peaks, frame.transform, crystal, seen)) | {"reflections": list(seen)},
+        "crystal_share": float(lattice.area.mean()),
     }
+
+
+def _angle_deg(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.degrees(np.arccos(first @ second / np.hypot(*first) / np.hypot(*second))))

@@ -1,6 +1,6 @@
-"""From counts to what the network was trained on: [001] along x, vacuum at large rows and equal to 1, its own pixel.
+"""From counts to what the network was trained on: the crystal upright, vacuum at large rows and equal to 1, its pixel.
 
-Must not know of files or of what the network answers. What may be wrong with a micrograph is found in
+What may be wrong with a micrograph is found in
 ``check_frames`` before anything is computed; ``prepare_frame`` then works on one frame at a time.
 
 Pixels that no usable input covers by half are filled, so that the network sees no cliff, and marked invalid:
@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from segdepth.errors import ConfigError
+from segdepth.config import PAPER_PIXEL_PM
+from segdepth.errors import ConfigError, MicrographError
 from segdepth.micrograph.geometry import FrameTransform
 from segdepth.micrograph.readers import MAX_FRAME_PIXELS, Recording
 from segdepth.micrograph.rebinning import area_means, rebin_electrons
-from segdepth.micrograph.vacuum import Vacuum, find_vacuum
-from segdepth.simulation.detector import REFERENCE_PIXEL_PM
+from segdepth.micrograph.vacuum import Vacuum, search_vacuum
 
 LEAST_COVERAGE = 0.5
 FILL_WIDTH_PM = 300.0
@@ -63,8 +63,8 @@ class Prepared:
 
 
 def dose_lambda_of(level: float, pixel_pm: float) -> float:
-    """Vacuum counts per input pixel as λ, electrons per 5411/1024 pm pixel."""
-    return level * (REFERENCE_PIXEL_PM / pixel_pm) ** 2
+    """Vacuum counts per input pixel as λ, electrons per pixel of the paper (5.28 pm)."""
+    return level * (PAPER_PIXEL_PM / pixel_pm) ** 2
 
 
 def _finite(name: str, value: float | None, low: float, high: float) -> float:
@@ -84,7 +84,7 @@ def check_geometry(
     transform = FrameTransform(tuple(shape), pixel_pm, float(grid_pixel_pm), rotation_deg, bool(flip))
     rows, columns = transform.grid_shape
     if rows * columns > MAX_FRAME_PIXELS:
-        raise ConfigError(
+        raise MicrographError(
             f"--pixel-pm {pixel_pm:g}: the frame becomes {rows} x {columns} network pixels; at most "
             f"{MAX_FRAME_PIXELS} are allowed, cut the micrograph"
         )
@@ -111,7 +111,7 @@ def check_frames(
 
     Raises
     ------
-    ConfigError
+    MicrographError
         Not finite or negative outside of the mask, nothing left, no electrons, no vacuum.
     """
     frames, source, warnings = recording.frames, recording.source, list(recording.warnings)
@@ -127,22 +127,22 @@ def check_frames(
         warnings.append(f"--invalid {invalid:g}: no pixel has this value")
     bad = int((usable & ~np.isfinite(frames)).sum())
     if bad:
-        raise ConfigError(f"{source}: {bad} pixels are not finite; mask them with --invalid nan")
+        raise MicrographError(f"{source}: {bad} pixels are not finite; mask them with --invalid nan")
     huge = int((usable & (frames > MOST_COUNTS)).sum())
     if huge:
-        raise ConfigError(
+        raise MicrographError(
             f"{source}: {huge} pixels are above {MOST_COUNTS:g}; these are no counts (mask a value with --invalid)"
         )
     negative = int((usable & (frames < 0)).sum())
     if negative:
-        raise ConfigError(f"{source}: {negative} pixels are negative; counts are not (mask a value with --invalid)")
+        raise MicrographError(f"{source}: {negative} pixels are negative; counts are not (mask a value with --invalid)")
     for number, mask in enumerate(usable):
         if not mask.any():
-            raise ConfigError(f"{source}: every pixel of frame {number} is masked by --invalid {invalid:g}")
+            raise MicrographError(f"{source}: every pixel of frame {number} is masked by --invalid {invalid:g}")
     frames = np.where(usable, frames, np.float32(0))
     for number, frame in enumerate(frames):
         if not frame.any():
-            raise ConfigError(f"{source}: frame {number} holds no counts, all usable pixels are 0")
+            raise MicrographError(f"{source}: frame {number} holds no counts, all usable pixels are 0")
     electrons = all(bool((frame == np.rint(frame)).all()) for frame in frames)
     if dose is not None:
         vacuum = (Vacuum(dose),) * len(frames)
@@ -165,10 +165,10 @@ def check_frames(
 
 
 def _vacuum_of(frame: np.ndarray, usable: np.ndarray, pixel_pm: float, what: str) -> Vacuum:
-    try:
-        return find_vacuum(frame, usable, pixel_pm)
-    except ConfigError as failure:
-        raise ConfigError(f"{what}: {failure}") from None
+    found = search_vacuum(frame, usable, pixel_pm)
+    if found.vacuum is None:
+        raise MicrographError(f"{what}: {found.reason}")
+    return found.vacuum
 
 
 def compare_dose(vacuum: tuple[Vacuum, ...], transform: FrameTransform, doses: tuple[float, float]) -> list[str]:

@@ -1,8 +1,8 @@
-"""Micrographs on disk: ``.npy``, ``.npz`` and ``.tif`` to frames of counts. Must not know what is done with them.
+"""Micrographs on disk: ``.npy``, ``.npz`` and ``.tif`` to frames of counts.
 
 Nothing in a file is ever executed: NumPy files are read with ``allow_pickle=False``. Shapes are looked at before the
 data are, so that a file that claims to be huge is refused before memory is asked for. What cannot be read raises
-``ConfigError`` with one line.
+``MicrographError`` with one line.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import tifffile
 
-from segdepth.errors import ConfigError
+from segdepth.errors import MicrographError
 
 SUFFIXES = (".npy", ".npz", ".tif", ".tiff")
 MAX_FRAME_PIXELS = 2**26
-"""Pixels of one frame, 8192²: its eleven probability maps take 1.5 GB."""
+"""Pixels of one frame, 8192²: eleven probability maps of it take 1.5 GB."""
 
 MAX_PIXELS = 2**30
 """Pixels of a recording: 4 GB as float32."""
@@ -44,17 +43,17 @@ class Recording:
 
 def _check_shape(shape: tuple[int, ...], dtype: np.dtype, what: str) -> None:
     if dtype.hasobject:
-        raise ConfigError(f"{what}: holds Python objects, which are never loaded; save plain numbers")
+        raise MicrographError(f"{what}: holds Python objects, which are never loaded; save plain numbers")
     if dtype.kind not in "uifb":
-        raise ConfigError(f"{what}: holds {dtype}; a micrograph is real numbers (counts)")
+        raise MicrographError(f"{what}: holds {dtype}; a micrograph is real numbers (counts)")
     if len(shape) not in (2, 3):
-        raise ConfigError(
+        raise MicrographError(
             f"{what}: has {len(shape)} dimensions {tuple(shape)}; allowed: (y, x) or a movie (frame, y, x)"
         )
     if 0 in shape:
-        raise ConfigError(f"{what}: is empty, shape {tuple(shape)}")
+        raise MicrographError(f"{what}: is empty, shape {tuple(shape)}")
     if math.prod(shape[-2:]) > MAX_FRAME_PIXELS or math.prod(shape) > MAX_PIXELS:
-        raise ConfigError(
+        raise MicrographError(
             f"{what}: shape {tuple(shape)} is too large; a frame has at most {MAX_FRAME_PIXELS} pixels, "
             f"a movie {MAX_PIXELS}"
         )
@@ -91,10 +90,10 @@ def _read_npz(path: Path, key: str | None) -> np.ndarray:
         if key is None:
             fitting = [name for name, (shape, _) in headers.items() if len(shape) in (2, 3)]
             if len(fitting) != 1:
-                raise ConfigError(f"{path}: holds the arrays {_listed(headers)}; choose one with --key")
+                raise MicrographError(f"{path}: holds the arrays {_listed(headers)}; choose one with --key")
             key = fitting[0]
         if key not in headers:
-            raise ConfigError(f"{path}: --key {key!r} is not in it; it holds {_listed(headers)}")
+            raise MicrographError(f"{path}: --key {key!r} is not in it; it holds {_listed(headers)}")
         _check_shape(*headers[key], what=f"{path}[{key}]")
         with archive.open(members[key]) as stream:
             return np.lib.format.read_array(stream, allow_pickle=False)
@@ -116,19 +115,34 @@ def _quiet_tifffile():
 
 
 def _read_tif(path: Path) -> np.ndarray:
+    import tifffile  # not needed for arrays and NumPy files
+
     size = path.stat().st_size
     with _quiet_tifffile(), tifffile.TiffFile(path) as tif:
         if not tif.series:
-            raise ConfigError(f"{path}: holds no image")
+            raise MicrographError(f"{path}: holds no image")
         series = tif.series[0]
         if "S" in series.axes:
-            raise ConfigError(f"{path}: holds colours (axes {series.axes}), not counts")
+            raise MicrographError(f"{path}: holds colours (axes {series.axes}), not counts")
         _check_shape(tuple(series.shape), np.dtype(series.dtype), what=str(path))
         for page in series.pages:
             ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts)] if page is not None else []
             if any(end > size for end in ends):
-                raise ConfigError(f"{path}: is cut off: {size} bytes, its image data reach to {max(ends)}")
+                raise MicrographError(f"{path}: is cut off: {size} bytes, its image data reach to {max(ends)}")
         return series.asarray()
+
+
+def recording_of(array: np.ndarray, source: str = "array") -> Recording:
+    """An array (y, x) or (frame, y, x) of counts as a recording.
+
+    Raises
+    ------
+    MicrographError
+        It is too large, empty, of another dimension or type.
+    """
+    array = np.asarray(array)
+    _check_shape(array.shape, array.dtype, source)
+    return Recording(_as_frames(array), source)
 
 
 def read_micrograph(path: str | Path, key: str | None = None) -> Recording:
@@ -141,17 +155,19 @@ def read_micrograph(path: str | Path, key: str | None = None) -> Recording:
 
     Raises
     ------
-    ConfigError
+    MicrographError
         The file is missing, damaged, too large, empty, of another dimension or type, or the key is not in it.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ConfigError(f"{path}: files of kind {suffix or '(none)'} are not read; allowed: {', '.join(SUFFIXES)}")
+        raise MicrographError(
+            f"{path}: files of kind {suffix or '(none)'} are not read; allowed: {', '.join(SUFFIXES)}"
+        )
     if not path.is_file():
-        raise ConfigError(f"{path}: {'is not a file' if path.exists() else 'does not exist'}")
+        raise MicrographError(f"{path}: {'is not a file' if path.exists() else 'does not exist'}")
     if key is not None and suffix != ".npz":
-        raise ConfigError(f"{path}: --key chooses an array of an .npz file; this is {suffix}")
+        raise MicrographError(f"{path}: --key chooses an array of an .npz file; this is {suffix}")
     try:
         if suffix == ".npy":
             array = _read_npy(path)
@@ -159,9 +175,9 @@ def read_micrograph(path: str | Path, key: str | None = None) -> Recording:
             array = _read_npz(path, key)
         else:
             array = _read_tif(path)
-    except ConfigError:
+    except MicrographError:
         raise
     except Exception as failure:  # damaged files raise many kinds in NumPy, zipfile, zlib and tifffile
         first = (str(failure).splitlines() or [type(failure).__name__])[0]
-        raise ConfigError(f"{path}: cannot be read as {suffix} ({first})") from None
+        raise MicrographError(f"{path}: cannot be read as {suffix} ({first})") from failure
     return Recording(_as_frames(array), str(path))

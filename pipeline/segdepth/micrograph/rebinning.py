@@ -1,4 +1,4 @@
-"""From the input's pixels to the network's without spoiling the counts' statistics. Knows nothing of vacuum levels.
+"""From the input's pixels to the network's without spoiling the counts' statistics.
 
 **Electron re-binning**, for integer counts: every electron gets a random place inside its pixel and falls, turned with
 the frame, into one network pixel. Sending the points of a Poisson process each on its own way leaves Poisson

@@ -1,23 +1,27 @@
 """Simulated micrographs as one camera would have recorded them: its pixel, its dose, its size, as much vacuum.
 
 Simulated structures have their vacuum at large y; how far a specimen block has turned their lattice in the plane is
-found in the image that shows it best, before noise. Must not know what is measured on them.
+found in the image that shows it best, before noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from segdepth.config import Imaging
+from segdepth.crystal import Crystal
+from segdepth.errors import MicrographError
 from segdepth.micrograph.lattice_peaks import upright_rotation
 from segdepth.seeds import structure_rng
-from segdepth.simulation.any_pixel import field_pixels, form_at_pixel
+from segdepth.simulation.any_pixel import form_at_pixel
 from segdepth.simulation.lens import draw_lens_values
-from segdepth.store.zarr_store import open_zarr
 
 NOISE_OF_COMPARISONS = 20_000
 """Keeps this noise apart from that of images and recordings."""
@@ -53,44 +57,69 @@ def surface_row(image: np.ndarray) -> int:
     return int(np.flatnonzero(spread > SURFACE_SHARE * spread.max())[-1]) + 1
 
 
-def crop_window(surface: int, side: int, camera: Camera) -> tuple[slice, slice]:
-    """Rows and columns of a square field of ``side`` pixels: the camera's shape where the field is as large, in the
+def crop_window(surface: int, field: tuple[int, int], camera: Camera) -> tuple[slice, slice]:
+    """Rows and columns of a field of (rows, columns) pixels: the camera's shape where the field is as large, in the
     middle along x, with the camera's share of vacuum as far as the field has it."""
-    rows, columns = (min(size, side) for size in camera.shape)
-    top = min(max(surface + round(camera.vacuum_share * rows), rows), side)
-    left = (side - columns) // 2
+    rows, columns = (min(size, side) for size, side in zip(camera.shape, field))
+    top = min(max(surface + round(camera.vacuum_share * rows), rows), field[0])
+    left = (field[1] - columns) // 2
     return slice(top - rows, top), slice(left, left + columns)
 
 
-def structures_in(waves: Path) -> list[int]:
-    """Indices of the structures in a shard of waves."""
-    with open_zarr(waves, "simulate-waves") as store:
-        return [int(index) for index in store["structure"].values]
+@dataclass(frozen=True)
+class SimulatedWaves:
+    """A shard of exit waves: ``wave`` (structure, configuration, ky, kx) with the coordinate ``structure``, index in
+    the plan, and what its attributes say of the simulation."""
+
+    waves: xr.Dataset
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        return self.waves.attrs
+
+    @cached_property
+    def crystal(self) -> Crystal:
+        """The crystal that was simulated.
+
+        Raises
+        ------
+        MicrographError
+            The waves do not say.
+        """
+        try:
+            return Crystal.from_dict(json.loads(self.attrs["crystal"]))
+        except (KeyError, TypeError, ValueError) as failure:
+            raise MicrographError(
+                "the waves do not say which crystal was simulated; simulate them again from atoms that do"
+            ) from failure
+
+    @cached_property
+    def structures(self) -> list[int]:
+        """Indices in the plan."""
+        return [int(index) for index in self.waves["structure"].values]
+
+    def rng(self, structure: int, *stream: Any) -> np.random.Generator:
+        return structure_rng(
+            int(self.attrs.get("root_seed", 0)), str(self.attrs.get("specimen", "")), structure, *stream
+        )
 
 
 def simulated_views(
-    waves: Path,
-    imaging: Imaging,
-    camera: Camera,
-    defocus_nm: Sequence[float],
-    specimen_name: str,
-    root_seed: int,
-    lattice_pm: float,
+    simulated: SimulatedWaves, imaging: Imaging, camera: Camera, defocus_nm: Sequence[float]
 ) -> Iterator[View]:
     """Views of all structures of a shard, one after the other, each at every defocus.
 
     The lens of a structure is drawn as for the stored images; the noise depends on root seed, specimen, structure and
     the place of the defocus in the list.
     """
-    with open_zarr(waves, "simulate-waves") as store:
-        side = field_pixels(store.attrs, camera.pixel_pm)
-        for row, index in enumerate(int(number) for number in store["structure"].values):
-            lens = draw_lens_values(imaging, defocus_nm, structure_rng(root_seed, specimen_name, index, "lens"))
-            images = form_at_pixel(imaging, store.attrs, store["wave"][row].values, lens, camera.pixel_pm)
-            images = images[:, *crop_window(max(surface_row(image) for image in images), side, camera)]
-            clearest = max(images, key=np.std)
-            rotation = upright_rotation(clearest, camera.pixel_pm, lattice_pm)
-            for place, (value, image) in enumerate(zip(defocus_nm, images)):
-                rng = structure_rng(root_seed, specimen_name, index, "noise", NOISE_OF_COMPARISONS, place)
-                counts = rng.poisson(np.maximum(image, 0) * camera.electrons)
-                yield View(index, float(value), counts, rotation)
+    for row, index in enumerate(simulated.structures):
+        lens = draw_lens_values(imaging, defocus_nm, simulated.rng(index, "lens"))
+        wave = simulated.waves["wave"][row].values
+        images = form_at_pixel(imaging, simulated.attrs, wave, lens, camera.pixel_pm)
+        images = images[:, *crop_window(max(surface_row(image) for image in images), images.shape[1:], camera)]
+        clearest = max(images, key=np.std)
+        rotation = upright_rotation(clearest, camera.pixel_pm, simulated.crystal)
+        for place, (value, image) in enumerate(zip(defocus_nm, images)):
+            rng = simulated.rng(index, "noise", NOISE_OF_COMPARISONS, place)
+            counts = rng.poisson(np.maximum(image, 0) * camera.electrons)
+            yield View(index, float(value), counts, rotation)

@@ -1,4 +1,4 @@
-"""A function of images, applied to one that is larger than the function takes. Must not know what the images show.
+"""A function of images, applied to one that is larger than the function takes.
 
 Tiles begin at multiples of the stride (the network's poolings then fall on the same pixels in every tile) and overlap.
 Within a tile, an eighth of its side next to an inner seam is thrown away, since convolutions there saw the tile's

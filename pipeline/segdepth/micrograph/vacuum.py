@@ -1,9 +1,9 @@
 """The vacuum level of a micrograph: where nothing but noise is, and how many counts a pixel has there.
 
-Method (ours): counts are summed into cells of about 60 pm, where a lattice seen along [110] shows best above the
+Method (ours): counts are summed into cells of about 60 pm, where a lattice seen along a low zone axis shows best above the
 noise. White noise has the same variance/mean in cells as in pixels, whatever the gain; a lattice has more. Overlapping
 blocks of 0.5 nm whose ratio of the two keeps to 1 within its sampling error are vacuum; the largest connected
-patch of them, less its rim, gives the level. Must not know of networks or files.
+patch of them, less its rim, gives the level.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from segdepth.errors import ConfigError
+from segdepth.errors import MicrographError
 
 CELL_PM = 60.0
 BLOCK_PM = 500.0
@@ -54,30 +54,47 @@ def _covered(patch: np.ndarray, whole: np.ndarray, per_block: int) -> np.ndarray
     return ndimage.binary_dilation(member, iterations=half) & whole
 
 
+@dataclass(frozen=True)
+class VacuumSearch:
+    """What a search for vacuum found: ``vacuum`` and ``area``, the pixels (y, x) bool that it was taken from; or None
+    for both, and ``reason``, why."""
+
+    vacuum: Vacuum | None = None
+    area: np.ndarray | None = None
+    reason: str = ""
+
+
 def find_vacuum(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) -> Vacuum:
-    """Vacuum level of one frame; see ``find_vacuum_area``."""
-    return find_vacuum_area(counts, usable, pixel_pm)[0]
+    """Vacuum level of one frame; see ``search_vacuum``.
+
+    Raises
+    ------
+    MicrographError
+        Fewer than 2 % of the blocks look like vacuum: its level must be given.
+    """
+    found = search_vacuum(counts, usable, pixel_pm)
+    if found.vacuum is None:
+        raise MicrographError(found.reason)
+    return found.vacuum
 
 
-def find_vacuum_area(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) -> tuple[Vacuum, np.ndarray]:
-    """Vacuum level of one frame, and the pixels (y, x) bool that it was taken from.
+def search_vacuum(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) -> VacuumSearch:
+    """Vacuum of one frame, if there is any.
 
     Parameters
     ----------
     counts : (y, x) counts, or counts times a gain.
     usable : (y, x) bool, False where masked.
-
-    Raises
-    ------
-    ConfigError
-        Fewer than 2 % of the blocks look like vacuum: ``--dose`` must be given.
+    pixel_pm : side of a pixel.
     """
     size = max(2, round(CELL_PM / pixel_pm))
     per_block = max(4, round(BLOCK_PM / (size * pixel_pm)))
     values = np.where(usable, counts, 0.0).astype(np.float64)
     whole = _sums(usable.astype(np.float64), size) == size * size
     if min(whole.shape, default=0) < per_block:
-        raise ConfigError(f"the frame is too small to find its vacuum (under {per_block * size} pixels); give --dose")
+        return VacuumSearch(
+            reason=f"the frame is too small to find its vacuum (under {per_block * size} pixels); give --dose"
+        )
     cells = np.where(whole, _sums(values, size), 0.0)
     squares = np.where(whole, _sums(values**2, size), 0.0)
     n = _box(whole.astype(np.float64), per_block)
@@ -98,9 +115,9 @@ def find_vacuum_area(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) ->
         patch = patches == 1 + int(np.argmax(sizes))
         share = float(_covered(patch, whole, per_block).sum() / whole.sum())
     if share < LEAST_SHARE:
-        raise ConfigError(
-            f"no vacuum was found ({100 * share:.1f} % of the frame is free of lattice, {100 * LEAST_SHARE:.0f} % are "
-            "needed); give the vacuum's counts per pixel with --dose"
+        return VacuumSearch(
+            reason=f"no vacuum was found ({100 * share:.1f} % of the frame is free of lattice, "
+            f"{100 * LEAST_SHARE:.0f} % are needed); give the vacuum's counts per pixel with --dose"
         )
     inner = ndimage.binary_erosion(patch, iterations=max(1, per_block // 4), border_value=1)
     patch = inner if inner.any() else patch
@@ -109,7 +126,7 @@ def find_vacuum_area(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) ->
     second = float(squares[member].sum() / (member.sum() * size**2))
     area = np.zeros(counts.shape, dtype=bool)
     area[: member.shape[0] * size, : member.shape[1] * size] = np.kron(member, np.ones((size, size), dtype=bool))
-    return Vacuum(level, max(second - level**2, 0.0) / level, share), area
+    return VacuumSearch(Vacuum(level, max(second - level**2, 0.0) / level, share), area)
 
 
 def neighbour_correlation(counts: np.ndarray, area: np.ndarray) -> tuple[float | None, float | None]:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from segdepth.config import NETWORK_STRIDE
 from segdepth.devices import in_bfloat16
 from segdepth.errors import ConfigError
-from segdepth.networks.card import NetworkCard
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -75,41 +72,3 @@ def fuse_norms(network: nn.Module) -> nn.Module:
                 block[place] = fuse_conv_bn_eval(block[place], block[place + 1])
                 block[place + 1] = nn.Identity()
     return network.to(memory_format=torch.channels_last)
-
-
-@torch.inference_mode()
-def depth_of_counts(
-    served: ServedNetwork, card: NetworkCard, counts: np.ndarray, pixel_pm: float, vacuum_level: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Depth maps of frames whose pixels make up the network's by whole numbers: for a camera's stream.
-
-    Parameters
-    ----------
-    counts : (frame, y, x), electrons.
-    pixel_pm : side of their pixel; a whole number of them makes one of the network's.
-    vacuum_level : counts a pixel in vacuum.
-
-    Returns
-    -------
-    depth uint8 and confidence float32, (frame, y, x) on label pixels (SegDepth eqs. 4 and 5).
-
-    Raises
-    ------
-    ConfigError
-        The frames do not divide into the network's pixels.
-    """
-    factor = max(1, round(card.input_pixel_pm / pixel_pm))
-    if abs(factor * pixel_pm - card.input_pixel_pm) > 1e-3 * card.input_pixel_pm:
-        raise ConfigError(
-            f"pixel_pm: got {pixel_pm:g}; a whole number of pixels must make one of {card.input_pixel_pm:g} pm"
-        )
-    stride = factor * NETWORK_STRIDE
-    if counts.ndim != 3 or any(side % stride for side in counts.shape[-2:]):
-        raise ConfigError(
-            f"counts: got shape {counts.shape}; (frame, y, x) with sides a multiple of {stride} is needed"
-        )
-    where = next(served.parameters()).device
-    frames = torch.as_tensor(counts, device=where).to(torch.float32)[:, None]
-    image = nn.functional.avg_pool2d(frames, factor) / vacuum_level
-    confidence, depth = served(image).softmax(1).max(1)
-    return depth.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy()

@@ -1,1 +1,1 @@
-"""From atoms to intensity: exit waves, the lens, the detector. Knows nothing of labels or learning. Lengths in pm."""
+"""From atoms to intensity: exit waves, the lens, the detector. Lengths in pm."""

@@ -1,11 +1,13 @@
 """Exit waves by abTEM's multislice: a plane wave through a structure, kept as Fourier coefficients.
 
-This is the border to abTEM: Å and [x, y] outside, pm and [y, x] inside. Nothing here knows of the lens.
+This is the border to abTEM: Å and [x, y] outside, pm and [y, x] inside.
 
 What the grid, the slices and the rest cost and how exact they are is measured by ``study_convergence``.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from ase import Atoms
 from segdepth.config import Beam
 from segdepth.devices import DEVICES
 from segdepth.errors import ConfigError
+from segdepth.simulation.beam import check_fixed, vibrations_pm
+from segdepth.simulation.cell import pair, sides_pm
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.grid import check_grid, grid_points
 from segdepth.simulation.phonons import displaced
@@ -71,9 +75,10 @@ def abtem_device(device: str) -> str:
 def exit_waves(atoms: Atoms, beam: Beam, rng: np.random.Generator) -> np.ndarray:
     """``exit_wave`` of each frozen-phonon configuration, [configuration, ky, kx]; of the atoms as they are if the beam
     has none. ``rng`` draws the displacements."""
+    check_fixed(beam, atoms.get_chemical_symbols())
     if not beam.frozen_phonons:
         return exit_wave(atoms, beam)[None]
-    drawn = (displaced(atoms, beam.debye_waller_pm, rng) for _ in range(beam.frozen_phonons))
+    drawn = (displaced(atoms, vibrations_pm(beam), rng) for _ in range(beam.frozen_phonons))
     return np.stack([exit_wave(each, beam) for each in drawn])
 
 
@@ -82,30 +87,34 @@ def exit_wave(atoms: Atoms, beam: Beam) -> np.ndarray:
 
     Parameters
     ----------
-    atoms : Å; a square cell in x and y, the beam runs along +z. ``info["exit_face_pm"]`` is the height from which
-        defocus counts; without it, the cell's lower face.
-    beam : the multislice's parameters.
+    atoms : Å; a cell with sides along x, y and z, the beam runs along +z. ``info["exit_face_pm"]`` is the height from
+        which defocus counts; without it, the cell's lower face.
+    beam : the multislice's parameters, without ranges and with a vibration for each element (``beam.fixed_beam``).
 
     Returns
     -------
-    complex array [ky, kx] of side 2K + 1 in FFT order (0 … K, -K … -1), K the largest order inside
+    complex array [ky, kx] of sides 2K + 1 in FFT order (0 … K, -K … -1), K the largest order along each axis inside
     ``beam.stored_angle_mrad``; coefficients beyond that angle are 0. complex64, or complex128 with
-    ``precision: float64``. F = fft2/N², so that vacuum is F[0, 0] = 1. Orders count in 1/cell; position 0 is the cell's
-    corner. abTEM's sample i lies at i · sampling, which is what the discrete transform assumes, so no half-pixel
-    shift appears here.
+    ``precision: float64``. F = fft2/N², so that vacuum is F[0, 0] = 1. Orders count in 1/side of the cell; position 0
+    is the cell's corner. abTEM's sample i lies at i · sampling, which is what the discrete transform assumes, so no
+    half-pixel shift appears here.
 
     The beam's own tilt is put into the propagator (Dr. Probe's way); the wave is then moved back, so that atoms
     halfway between the first and the last stay in place.
+
+    Raises
+    ------
+    ConfigError
+        The cell is no box, the grid is too coarse, the beam has ranges or lacks an element's vibration.
     """
     import abtem
 
-    cell_pm = 100 * float(atoms.cell[0, 0])
-    if abs(atoms.cell[1, 1] - atoms.cell[0, 0]) > 1e-6:
-        raise ValueError(f"the cell must be square in x and y, got {atoms.cell[0, 0]} x {atoms.cell[1, 1]} Å")
+    cell_pm = sides_pm(atoms)
+    check_fixed(beam, atoms.get_chemical_symbols())
     check_grid("beam", beam, cell_pm)
     potential = SlicedPotential(
         atoms,
-        grid_points(cell_pm, beam.pixel_pm),
+        [grid_points(side, beam.pixel_pm) for side in cell_pm],
         beam.slice_pm / 100,
         parametrization(beam),
         energy_ev=1000 * beam.energy_kev if beam.absorption else None,
@@ -115,7 +124,7 @@ def exit_wave(atoms: Atoms, beam: Beam) -> np.ndarray:
     )
     with abtem.config.set({"precision": beam.precision, "antialias.cutoff": beam.band_limit}):
         spectrum = _multislice(potential, beam)
-    orders = stored_orders(cell_pm, beam.energy_kev, beam.stored_angle_mrad)
+    orders = wave_orders(cell_pm, beam)
     face_pm = atoms.info.get("exit_face_pm", 100 * float(atoms.cell[2, 2]))
     end_pm, middle_pm = 100 * potential.end, 100 * potential.middle
     cropped = crop_orders(spectrum, orders, cell_pm, beam)
@@ -123,13 +132,19 @@ def exit_wave(atoms: Atoms, beam: Beam) -> np.ndarray:
     return cropped.astype(np.complex128 if beam.precision == "float64" else np.complex64)
 
 
+def wave_orders(cell_pm: float | Sequence[float], beam: Beam) -> tuple[int, int]:
+    """Largest stored order along x and y."""
+    x, y = (stored_orders(side, beam.energy_kev, beam.stored_angle_mrad) for side in pair(cell_pm))
+    return x, y
+
+
 def _multislice(potential: SlicedPotential, beam: Beam) -> np.ndarray:
     """F = fft2/N² [ky, kx] of the wave behind the last slice."""
     import abtem
     from abtem.multislice import AntialiasAperture, FresnelPropagator, conventional_multislice_step
 
-    energy, extent = 1000 * beam.energy_kev, (potential.side,) * 2
-    plane = abtem.PlaneWave(energy=energy, gpts=(potential.points,) * 2, extent=extent, tilt=tuple(beam.tilt_mrad))
+    energy, extent = 1000 * beam.energy_kev, potential.sides
+    plane = abtem.PlaneWave(energy=energy, gpts=potential.points, extent=extent, tilt=tuple(beam.tilt_mrad))
     waves = plane.build(lazy=False)
     propagator, aperture = FresnelPropagator(), AntialiasAperture()
     for piece in potential:
@@ -164,21 +179,31 @@ def _at_abtem(potential: torch.Tensor):
     return cupy.from_dlpack(potential) if potential.device.type == "cuda" else cupy.asarray(potential.numpy())
 
 
-def carried_on(orders: int, cell_pm: float, beam: Beam, distance_pm: float, tilted_pm: float) -> np.ndarray:
+def carried_on(
+    orders: int | Sequence[int], cell_pm: float | Sequence[float], beam: Beam, distance_pm: float, tilted_pm: float
+) -> np.ndarray:
     """Phases of free space over ``distance_pm`` (also backwards), and of the way back from a tilted beam's drift.
 
     A beam tilted by t has carried its wave to the side by tan(t) · ``tilted_pm`` since the middle of the crystal.
     """
-    k = np.r_[0 : orders + 1, -orders:0] / cell_pm
-    free = -np.pi * wavelength_pm(beam.energy_kev) * distance_pm * (k[:, None] ** 2 + k[None, :] ** 2)
+    qx, qy = (in_fft_order(most) / side for most, side in zip(pair(orders), pair(cell_pm)))
+    free = -np.pi * wavelength_pm(beam.energy_kev) * distance_pm * (qy[:, None] ** 2 + qx[None, :] ** 2)
     drift_x, drift_y = (tilted_pm * np.tan(t / 1000) for t in beam.tilt_mrad)
-    return np.exp(1j * (free + 2 * np.pi * (k[:, None] * drift_y + k[None, :] * drift_x)))
+    return np.exp(1j * (free + 2 * np.pi * (qy[:, None] * drift_y + qx[None, :] * drift_x)))
 
 
-def crop_orders(spectrum: np.ndarray, orders: int, cell_pm: float, beam: Beam) -> np.ndarray:
-    """Keep the orders -K … K of a spectrum in FFT order, zero beyond the stored angle."""
-    keep = np.r_[0 : orders + 1, -orders:0]
-    cropped = spectrum[np.ix_(keep, keep)]
-    radius = beam.stored_angle_mrad / 1000 / wavelength_pm(beam.energy_kev) * cell_pm
-    cropped[keep[:, None] ** 2 + keep[None, :] ** 2 > radius**2 * (1 + 1e-12)] = 0
+def crop_orders(
+    spectrum: np.ndarray, orders: int | Sequence[int], cell_pm: float | Sequence[float], beam: Beam
+) -> np.ndarray:
+    """Keep the orders -K … K along each axis of a spectrum [ky, kx] in FFT order, zero beyond the stored angle."""
+    kx, ky = (in_fft_order(most) for most in pair(orders))
+    cropped = spectrum[np.ix_(ky, kx)]
+    side, other = pair(cell_pm)
+    radius = beam.stored_angle_mrad / 1000 / wavelength_pm(beam.energy_kev) * side
+    cropped[(side / other * ky[:, None]) ** 2 + kx[None, :] ** 2 > radius**2 * (1 + 1e-12)] = 0
     return cropped
+
+
+def in_fft_order(orders: int) -> np.ndarray:
+    """0 … K, -K … -1."""
+    return np.r_[0 : orders + 1, -orders:0]

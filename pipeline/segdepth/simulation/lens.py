@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from segdepth.config import Imaging, check_whole_pixels
 from segdepth.errors import ConfigError
+from segdepth.simulation.cell import pair
 from segdepth.simulation.optics import ImageFormer
 
 
@@ -63,13 +64,24 @@ def lens_columns(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {LENS_VALUES[name].field: LENS_VALUES[name].to_lens(np.asarray(given)) for name, given in values.items()}
 
 
+def orders_of(wave: np.ndarray | torch.Tensor) -> tuple[int, int]:
+    """K along x and y of waves (…, ky, kx)."""
+    return wave.shape[-1] // 2, wave.shape[-2] // 2
+
+
 def image_former(
-    imaging: Imaging, wave_attrs: dict, orders: int, device: torch.device | str, pixel_pm: float | None = None
+    imaging: Imaging,
+    wave_attrs: Mapping[str, Any],
+    orders: int | Sequence[int],
+    device: torch.device | str,
+    pixel_pm: float | None = None,
 ) -> ImageFormer:
-    """The image former for waves with these attributes (``cell_pm``, ``margin_pm``, ``wavelength_pm``).
+    """The image former for waves with these attributes (``cell_pm``, ``margin_pm``, ``wavelength_pm``,
+    ``stored_angle_mrad``).
 
     Parameters
     ----------
+    orders : K of the waves' orders -K … K, along x and y or one number for both (``orders_of``).
     pixel_pm : of another camera than the imaging block's: the image's pixel, and the one that the MTF refers to.
 
     Raises
@@ -77,22 +89,50 @@ def image_former(
     ConfigError
         The aperture is larger than what was stored, or field and margin are no whole numbers of pixels.
     """
-    stored = wave_attrs["stored_angle_mrad"]
-    if imaging.aperture_mrad > stored:
-        raise ConfigError(f"aperture_mrad: got {imaging.aperture_mrad:g}; the waves hold {stored:g} mrad at most")
+    _check_aperture(imaging, wave_attrs)
     margin = wave_attrs["margin_pm"]
     pixel, camera = (imaging.pixel_pm, imaging.camera_pixel_pm) if pixel_pm is None else (pixel_pm, pixel_pm)
-    check_whole_pixels("pixel_pm", pixel, wave_attrs["cell_pm"] - 2 * margin, margin)
+    for side in pair(wave_attrs["cell_pm"]):
+        check_whole_pixels("pixel_pm", pixel, side - 2 * margin, margin)
+    return _former(imaging, wave_attrs, orders, device, margin_pm=margin, pixel_pm=pixel, camera_pixel_pm=camera)
+
+
+def former_of_the_cell(
+    imaging: Imaging,
+    wave_attrs: Mapping[str, Any],
+    orders: Sequence[int],
+    points: Sequence[int],
+    camera_pixel_pm: float,
+) -> ImageFormer:
+    """The same for the whole cell, margins included, in ``points`` pixels along x and y; on the CPU.
+
+    Raises
+    ------
+    ConfigError
+        The aperture is larger than what was stored.
+    """
+    _check_aperture(imaging, wave_attrs)
+    pixel = [side / count for side, count in zip(pair(wave_attrs["cell_pm"]), points)]
+    return _former(imaging, wave_attrs, orders, "cpu", margin_pm=0.0, pixel_pm=pixel, camera_pixel_pm=camera_pixel_pm)
+
+
+def _former(
+    imaging: Imaging, wave_attrs: Mapping[str, Any], orders: int | Sequence[int], device: torch.device | str, **grid
+) -> ImageFormer:
     return ImageFormer(
         cell_pm=wave_attrs["cell_pm"],
-        margin_pm=wave_attrs["margin_pm"],
         wavelength_pm=wave_attrs["wavelength_pm"],
-        pixel_pm=pixel,
         orders=orders,
         aperture_rad=imaging.aperture_mrad / 1000,
         focal_steps=imaging.focal_steps,
         least_image_spread_pm=imaging.least_image_spread_pm,
-        camera_pixel_pm=camera,
         mtf_exponent=imaging.mtf_exponent,
         device=device,
+        **grid,
     )
+
+
+def _check_aperture(imaging: Imaging, wave_attrs: Mapping[str, Any]) -> None:
+    stored = wave_attrs["stored_angle_mrad"]
+    if imaging.aperture_mrad > stored:
+        raise ConfigError(f"aperture_mrad: got {imaging.aperture_mrad:g}; the waves hold {stored:g} mrad at most")

@@ -1,14 +1,14 @@
 """The one image former: stored exit waves and a lens in, intensity out; batched, on CPU and GPU.
 
 Model (SBD A.1): each focal step's wave passes exp(-iχ), a hard aperture and the quasi-coherent envelope of
-convergence; the intensities of the steps are averaged with Gaussian weights; vibration, the camera's MTF and the
-pixel's box act on the intensity. Lengths in pm, angles in rad, frequencies in 1/pm. This module must not know where
-waves come from.
+convergence; the intensities of the steps are averaged with Gaussian weights; image spread, the camera's MTF and the
+pixel's box act on the intensity. Lengths in pm, angles in rad, frequencies in 1/pm.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -16,13 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from segdepth.devices import one_thread
 from segdepth.simulation.aberrations import Lens, aberration_function, aberration_slope
+from segdepth.simulation.cell import pair
 from segdepth.simulation.focal import focal_modes, focal_steps
 
 ALIAS_DAMPING = 0.1
-"""|ψ|² may be sampled so coarsely that what folds back is damped to this by the vibration: little scatters twice to the
-rim of the aperture, so that it is far below 0.1 % of the contrast (``study_convergence``, "as chosen for the
-vibration").
+"""|ψ|² may be sampled so coarsely that what folds back is damped to this by the image spread: little scatters twice to
+the rim of the aperture, so that it is far below 0.1 % of the contrast (``study_convergence``, "as chosen for the image
+spread").
 """
 
 SPREAD_STEP_PM = 10.0
@@ -47,17 +49,16 @@ def smooth_size(at_least: int) -> int:
         size += 2
 
 
-def intensity_grid(orders: int, cell_pm: float, image_spread_pm: float) -> int:
-    """Points a side on which |ψ|² of orders -K … K is sampled.
+def intensity_grid(orders: int, side_pm: float, image_spread_pm: float) -> int:
+    """Points along a side of the cell on which |ψ|² of orders -K … K is sampled.
 
-    4K + 1 hold all its frequencies. Order n beyond N/2 appears at N - n, N - 2K at least: where the vibration damps
-    that to
-    ``ALIAS_DAMPING``, fewer serve.
+    4K + 1 hold all its frequencies. Order n beyond N/2 appears at N - n, N - 2K at least: where the image spread damps
+    that to ``ALIAS_DAMPING``, fewer serve.
     """
     exact = 4 * orders + 1
     if image_spread_pm <= 0:
         return smooth_size(exact)
-    clean = math.sqrt(-math.log(ALIAS_DAMPING) / 2) / (math.pi * image_spread_pm) * cell_pm
+    clean = math.sqrt(-math.log(ALIAS_DAMPING) / 2) / (math.pi * image_spread_pm) * side_pm
     return smooth_size(min(exact, max(2 * orders + math.ceil(clean), 2 * orders + 2)))
 
 
@@ -65,41 +66,48 @@ _kept_modes = lru_cache(maxsize=256)(focal_modes)  # more than a range of spread
 
 
 class ImageFormer:
-    """Forms images of a square cell from stored waves.
+    """Forms images of a rectangular cell from stored waves.
 
     Parameters
     ----------
-    cell_pm, margin_pm : side of the simulated cell, and what is cropped from each of its sides.
-    pixel_pm : side of the image pixel; cell and margin are whole numbers of it.
-    orders : K, the stored Fourier orders are -K … K.
+    cell_pm, margin_pm : sides of the simulated cell along x and y, or one number for both, and what is cropped from
+        each of them.
+    pixel_pm : sides of the image pixel along x and y, or one number for both; the cell's sides and the margin are whole
+        numbers of it.
+    orders : K, the stored Fourier orders are -K … K; one number for x and y, or two.
     wavelength_pm : electron wavelength.
     aperture_rad : radius of the hard objective aperture.
     focal_steps : average over so many equal steps over ±2 half-widths of the focal spread; without it, over eigenmodes
         of the focal kernel.
     focal_modes : how many of these, if not as many as they need (``segdepth.simulation.focal``).
-    least_image_spread_pm : no lens will vibrate less; allows a coarser grid for |ψ|². 0 is exact for any lens.
-    intensity_points : that grid's points a side, if not those of ``intensity_grid``.
+    least_image_spread_pm : no lens will have less; allows a coarser grid for |ψ|². 0 is exact for any lens.
+    intensity_points : that grid's points along x and y, or one number for both, if not those of ``intensity_grid``.
     camera_pixel_pm, mtf_exponent : the camera's MTF is exp(-mtf_decay (q / q_N)^exponent), q_N = 1 / (2 camera pixels),
         beside the box of ``pixel_pm``.
     dtype : real type of the calculation (float32 or float64).
 
-    The box and the vibration are applied to the spectrum of |ψ|², which is then folded onto the pixel grid: a pixel is
-    the integral over its area, and a binned image equals one formed at the larger pixel.
+    The box and the image spread are applied to the spectrum of |ψ|², which is then folded onto the pixel grid: a pixel
+    is the integral over its area, and a binned image equals one formed at the larger pixel.
+
+    Attributes
+    ----------
+    grid : points of |ψ|² along x and y.
+    field_shape : pixels of an image, (y, x).
     """
 
     def __init__(
         self,
         *,
-        cell_pm: float,
+        cell_pm: float | Sequence[float],
         margin_pm: float,
-        pixel_pm: float,
-        orders: int,
+        pixel_pm: float | Sequence[float],
+        orders: int | Sequence[int],
         wavelength_pm: float,
         aperture_rad: float,
         focal_steps: int | None = None,
         focal_modes: int | None = None,
         least_image_spread_pm: float = 0.0,
-        intensity_points: int | None = None,
+        intensity_points: int | Sequence[int] | None = None,
         camera_pixel_pm: float | None = None,
         mtf_exponent: float = 1.0,
         device: torch.device | str = "cpu",
@@ -107,34 +115,65 @@ class ImageFormer:
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
         self.complex_dtype = torch.complex64 if dtype == torch.float32 else torch.complex128
-        self.cell_pm, self.pixel_pm, self.orders, self.wavelength_pm = cell_pm, pixel_pm, orders, wavelength_pm
-        self.cell_pixels, self.margin_pixels = round(cell_pm / pixel_pm), round(margin_pm / pixel_pm)
-        self.field_pixels = self.cell_pixels - 2 * self.margin_pixels
+        self.cell_pm, self.orders = pair(cell_pm), pair(orders)
+        self.pixel_pm, self.wavelength_pm = pair(pixel_pm), wavelength_pm
+        self.cell_pixels = tuple(round(side / pixel) for side, pixel in zip(self.cell_pm, self.pixel_pm))
+        self.margin_pixels = tuple(round(margin_pm / pixel) for pixel in self.pixel_pm)
+        columns, rows = (count - 2 * left for count, left in zip(self.cell_pixels, self.margin_pixels))
+        self.field_shape = rows, columns
         self.focal_steps, self.focal_modes = focal_steps, focal_modes
         self.least_image_spread_pm = least_image_spread_pm
-        self.grid = intensity_points or intensity_grid(orders, cell_pm, least_image_spread_pm)
-        if self.grid < 2 * orders + 1:
-            raise ValueError(
-                f"intensity_points: got {self.grid}; a wave of orders up to {orders} needs {2 * orders + 1}"
-            )
-        # orders from -K to K in rising order; a shift of all orders is a phase that |ψ|² does not see
-        k = torch.arange(-orders, orders + 1, device=self.device, dtype=torch.float64)
-        theta = k * wavelength_pm / cell_pm
-        self._theta_x, self._theta_y = theta[None, :].to(dtype), theta[:, None].to(dtype)
-        angle_squared = theta[:, None] ** 2 + theta[None, :] ** 2
-        self.aperture = (angle_squared <= aperture_rad**2 * (1 + 1e-12)).to(dtype)
-        self.angle_squared = angle_squared.to(dtype)
-        self._largest_angle = min(aperture_rad, float(theta[-1]) * math.sqrt(2))
+        chosen = (intensity_grid(k, side, least_image_spread_pm) for k, side in zip(self.orders, self.cell_pm))
+        self.grid = tuple(chosen) if intensity_points is None else pair(intensity_points)
+        for points, most in zip(self.grid, self.orders):
+            if points < 2 * most + 1:
+                raise ValueError(f"intensity_points: got {points}; a wave of orders up to {most} needs {2 * most + 1}")
+        self._make_angles(aperture_rad)
+        self._make_spectrum(camera_pixel_pm or self.pixel_pm[0], mtf_exponent)
         self._mode_maps = lru_cache(maxsize=4)(self._make_mode_maps)
 
-        self._top = min(2 * orders, self.grid // 2 - 1)  # highest order of the intensity that is kept
-        n = torch.arange(-self._top, self._top + 1, device=self.device, dtype=torch.float64)
-        self._line = torch.sinc(n * pixel_pm / cell_pm) * torch.exp(1j * math.pi * n * pixel_pm / cell_pm)
-        self._line = self._line.to(self.complex_dtype)  # the pixel's box, and its centre at (i + 1/2) pixels
-        frequency_squared = (n[:, None] ** 2 + n[None, :] ** 2) / cell_pm**2
-        self._frequency_squared = frequency_squared.to(dtype)
-        relative = (2 * (camera_pixel_pm or pixel_pm)) * frequency_squared.sqrt()
-        self._mtf_power = (relative**mtf_exponent).to(dtype)
+    @property
+    def field_pixels(self) -> int:
+        """Pixels along each side of a square image.
+
+        Raises
+        ------
+        ValueError
+            The field is not square.
+        """
+        rows, columns = self.field_shape
+        if rows != columns:
+            raise ValueError(f"the field of view must be square here; it has {columns} x {rows} pixels")
+        return rows
+
+    def _make_angles(self, aperture_rad: float) -> None:
+        """The orders' angles and the aperture, (ky, kx), from -K to K in rising order: a shift of all orders is a phase
+        that |ψ|² does not see."""
+        x, y = (
+            torch.arange(-most, most + 1, device=self.device, dtype=torch.float64) * self.wavelength_pm / side
+            for most, side in zip(self.orders, self.cell_pm)
+        )
+        self._theta_x, self._theta_y = x[None, :].to(self.dtype), y[:, None].to(self.dtype)
+        angle_squared = y[:, None] ** 2 + x[None, :] ** 2
+        self.aperture = (angle_squared <= aperture_rad**2 * (1 + 1e-12)).to(self.dtype)
+        self.angle_squared = angle_squared.to(self.dtype)
+        corner = float(x[-1]) * math.sqrt(1 + float(y[-1] / x[-1]) ** 2) if self.orders[0] else float(y[-1])
+        self._largest_angle = min(aperture_rad, corner)
+
+    def _make_spectrum(self, camera_pixel_pm: float, mtf_exponent: float) -> None:
+        """What acts on the intensity's orders -top … top: the pixel's box, image spread, the camera's MTF."""
+        self._top = tuple(min(2 * most, points // 2 - 1) for most, points in zip(self.orders, self.grid))
+        x, y = (torch.arange(-top, top + 1, device=self.device, dtype=torch.float64) for top in self._top)
+        self._lines = tuple(map(self._pixel_box, (x, y), self.cell_pm, self.pixel_pm))
+        side, other = self.cell_pm
+        frequency_squared = ((side / other * y[:, None]) ** 2 + x[None, :] ** 2) / side**2
+        self._frequency_squared = frequency_squared.to(self.dtype)
+        self._mtf_power = ((2 * camera_pixel_pm * frequency_squared.sqrt()) ** mtf_exponent).to(self.dtype)
+
+    def _pixel_box(self, orders: Tensor, side_pm: float, pixel_pm: float) -> Tensor:
+        """The box of a pixel along one axis, and its centre at (i + 1/2) pixels."""
+        box = torch.sinc(orders * pixel_pm / side_pm) * torch.exp(1j * math.pi * orders * pixel_pm / side_pm)
+        return box.to(self.complex_dtype)
 
     def form(self, waves: Tensor, lens: Lens) -> Tensor:
         """Intensity (batch, y, x) of the field of view, vacuum = 1.
@@ -147,11 +186,13 @@ class ImageFormer:
         Raises
         ------
         ValueError
-            A lens vibrates less than ``least_image_spread_pm``.
+            A lens has an image spread of less than ``least_image_spread_pm``.
         """
-        if self.least_image_spread_pm and float(lens.image_spread_pm.min()) < self.least_image_spread_pm * (1 - 1e-6):
+        least = self.least_image_spread_pm
+        if least and float(lens.image_spread_pm.min()) < least * (1 - 1e-6):
             raise ValueError(
-                f"a lens vibrates less than the {self.least_image_spread_pm:g} pm that the grid is made for"
+                f"image_spread_pm: got {float(lens.image_spread_pm.min()):g}; the grid of |ψ|² is made for at least "
+                f"{least:g}"
             )
         if self.device.type == "cpu":
             return self._form_on_cores(waves, lens)
@@ -165,13 +206,13 @@ class ImageFormer:
         threads = min(torch.get_num_threads(), len(waves))
         if torch.get_num_threads() == 1:
             return torch.cat([self._form(waves[one], lens.part(one)) for one in ones])
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with one_thread(), ThreadPoolExecutor(threads) as pool:
             return torch.cat(list(pool.map(lambda one: self._form(waves[one], lens.part(one)), ones)))
 
     def _batch_that_fits(self) -> int:
         """Images that a GPU's free memory holds at once: six complex grids each."""
         free, _ = torch.cuda.mem_get_info(self.device)
-        return max(1, int(GPU_SHARE * free / (6 * self.grid**2 * self.complex_dtype.itemsize)))
+        return max(1, int(GPU_SHARE * free / (6 * math.prod(self.grid) * self.complex_dtype.itemsize)))
 
     @torch.no_grad()
     def _form(self, waves: Tensor, lens: Lens) -> Tensor:
@@ -186,7 +227,7 @@ class ImageFormer:
         return self._to_pixels(total / waves.shape[1], lens)
 
     def _grid_intensity(self, coefficients: Tensor, lens: Lens) -> Tensor:
-        """Focal average of |ψ|² on the grid, (batch, grid, grid)."""
+        """Focal average of |ψ|² on the grid, (batch, y, x)."""
         return (self._average_of_steps if self.focal_steps else self._average_of_modes)(coefficients, lens)
 
     def _average_of_steps(self, coefficients: Tensor, lens: Lens) -> Tensor:
@@ -236,28 +277,28 @@ class ImageFormer:
     def _add_intensity(self, total: Tensor | None, wave: Tensor, weight: float) -> Tensor:
         """``total`` plus weight · (real², imaginary²) of the wave on the grid: their sum waits for the end, which makes
         one fused pass a step."""
-        psi = torch.fft.ifft(wave, n=self.grid, dim=-1, norm="forward")
-        psi = torch.fft.ifft(psi, n=self.grid, dim=-2, norm="forward")
+        psi = torch.fft.ifft(wave, n=self.grid[0], dim=-1, norm="forward")
+        psi = torch.fft.ifft(psi, n=self.grid[1], dim=-2, norm="forward")
         parts = torch.view_as_real(psi)
         return parts.square().mul_(weight) if total is None else total.addcmul_(parts, parts, value=weight)
 
     def _to_pixels(self, intensity: Tensor, lens: Lens) -> Tensor:
-        """Vibration, MTF and box in Fourier space, folding onto the pixel grid, crop to the field."""
-        width = 2 * self._top + 1
+        """Image spread, MTF and box in Fourier space, folding onto the pixel grid, crop to the field."""
         spectrum = torch.fft.fftshift(torch.fft.fft2(intensity, norm="forward"), dim=(-2, -1))
-        low = self.grid // 2 - self._top
-        spectrum = spectrum[:, low : low + width, low : low + width]
+        columns, rows = (slice(points // 2 - top, points // 2 + top + 1) for points, top in zip(self.grid, self._top))
+        spectrum = spectrum[:, rows, columns]
         exponent = -2 * (math.pi * lens.image_spread_pm).square()[:, None, None] * self._frequency_squared
         if lens.mtf_decay.any():
             exponent = exponent - lens.mtf_decay[:, None, None] * self._mtf_power
-        spectrum = spectrum * torch.exp(exponent) * self._line[:, None] * self._line
+        spectrum = spectrum * torch.exp(exponent) * self._lines[1][:, None] * self._lines[0]
         image = torch.fft.ifft2(self._fold(self._fold(spectrum, -1), -2), norm="forward").real
-        inside = slice(self.margin_pixels, self.margin_pixels + self.field_pixels)
-        return image[:, inside, inside].contiguous()
+        left, below = self.margin_pixels
+        rows, columns = (slice(first, first + n) for first, n in zip((below, left), self.field_shape))
+        return image[:, rows, columns].contiguous()
 
     def _fold(self, spectrum: Tensor, dim: int) -> Tensor:
-        """Orders -top … top along ``dim`` summed modulo the number of pixels, in FFT order."""
-        n, top = self.cell_pixels, self._top
+        """Orders -top … top along ``dim`` (-1 is x, -2 is y) summed modulo the number of pixels, in FFT order."""
+        n, top = self.cell_pixels[-1 - dim], self._top[-1 - dim]
         before = (-(-top // n)) * n  # first order that is a multiple of n and not above -top
         periods = (before + top) // n + 1
         pad = [before - top, periods * n - before - top - 1]

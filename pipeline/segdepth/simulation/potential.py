@@ -7,13 +7,12 @@ measures it). Here structure factors are summed with exact phases; scattering fa
 Two projections. ``infinite``: an atom's whole potential lies at its height, shared linearly between the two nearest
 slices; planes of atoms are slices of their own, so that an upright crystal needs one slice a plane and no sharing.
 ``finite``: the three-dimensional potential, cut into slabs: V(q, z1, z2) = ∫dz ∫dq_z f(√(q² + q_z²)) exp(2πi q_z z).
-Å and [x, y], as abTEM has them. Nothing here knows of the lens.
+Å and [x, y], as abTEM has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +20,8 @@ import torch
 from ase import Atoms
 from ase.data import chemical_symbols
 
+from segdepth.devices import one_thread
+from segdepth.simulation.cell import pair, sides_angstrom
 from segdepth.simulation.scattering import Radial, atom_factor
 
 SAME_PLANE = 0.01
@@ -36,7 +37,7 @@ planes."""
 
 @dataclass(frozen=True)
 class Slice:
-    """``potential`` (points, points) [x, y] in V·Å, on the device that was asked for, followed by ``thickness`` of
+    """``potential`` [x, y] in V·Å, on the device that was asked for, followed by ``thickness`` of
     empty space, Å; the wave passes exp(iσ · potential - σ · absorption)."""
 
     potential: torch.Tensor
@@ -71,12 +72,12 @@ def shares(height: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 class SlicedPotential:
-    """The slices of a square cell, made one at a time: memory does not grow with the thickness.
+    """The slices of a rectangular cell, made one at a time: memory does not grow with the thickness.
 
     Parameters
     ----------
-    atoms : Å; a square cell in x and y.
-    points : grid points along x and y.
+    atoms : Å; sides of the cell along x, y and z.
+    points : grid points along x and y, or one number for both.
     slice_angstrom : infinite projection: atoms whose heights differ by less share a slice; below the spacing of the
         planes, each plane has its own and the slicing is exact, since between the planes there is nothing. Finite
         projection: thickness of a slab.
@@ -88,7 +89,7 @@ class SlicedPotential:
     def __init__(
         self,
         atoms: Atoms,
-        points: int,
+        points: int | Sequence[int],
         slice_angstrom: float,
         parametrization,
         *,
@@ -97,16 +98,17 @@ class SlicedPotential:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.side, self.points, self.device, self.dtype = float(atoms.cell[0, 0]), points, torch.device(device), dtype
+        self.sides, self.points = sides_angstrom(atoms), pair(points)
+        self.device, self.dtype = torch.device(device), dtype
         self.numbers, self.positions = atoms.numbers, atoms.positions
-        self._orders_x = np.fft.fftfreq(points, 1 / points)
-        self._orders_y = np.fft.rfftfreq(points, 1 / points)
+        self._orders_x = np.fft.fftfreq(self.points[0], 1 / self.points[0])
+        self._orders_y = np.fft.rfftfreq(self.points[1], 1 / self.points[1])
         self._factors = {
             int(number): atom_factor(parametrization, chemical_symbols[number], energy_ev)
             for number in np.unique(atoms.numbers)
         }
-        self._phase_x, self._place_x = self._phases(self._orders_x, atoms.positions[:, 0])
-        self._phase_y, self._place_y = self._phases(self._orders_y, atoms.positions[:, 1])
+        self._phase_x, self._place_x = self._phases(self._orders_x, atoms.positions[:, 0] / self.sides[0])
+        self._phase_y, self._place_y = self._phases(self._orders_y, atoms.positions[:, 1] / self.sides[1])
         height = atoms.positions[:, 2]
         if finite:
             top = max(float(height.max(initial=0)) + FINITE_REACH, slice_angstrom)
@@ -142,8 +144,9 @@ class SlicedPotential:
             yield Slice(self._on_points(real), float(gap), None if imaginary is None else self._on_points(imaginary))
 
     def _on_points(self, spectrum: torch.Tensor) -> torch.Tensor:
-        values = torch.fft.irfft2(spectrum, s=(self.points,) * 2) * (self.points / self.side) ** 2
-        return values.to(self.dtype)
+        (x, y), (side_x, side_y) = self.points, self.sides
+        density = (x / side_x) ** 2 * ((y * side_x) / (x * side_y))  # points a square Å
+        return (torch.fft.irfft2(spectrum, s=(x, y)) * density).to(self.dtype)
 
     @property
     def _complex(self) -> torch.dtype:
@@ -151,10 +154,11 @@ class SlicedPotential:
 
     def _frequency(self) -> np.ndarray:
         """|q| in 1/Å on the half grid of a real transform."""
-        return np.hypot(self._orders_x[:, None], self._orders_y[None, :]) / self.side
+        aspect = self.sides[0] / self.sides[1]
+        return np.hypot(self._orders_x[:, None], aspect * self._orders_y[None, :]) / self.sides[0]
 
     def _structure_factor(self, atoms: np.ndarray, share: np.ndarray) -> torch.Tensor:
-        """Σ share · exp(-2πi q·r) of some atoms, (points, points // 2 + 1).
+        """Σ share · exp(-2πi q·r) of some atoms, (points along x, half of those along y, + 1).
 
         In an upright crystal few x and few y make all places: the sum is then a product of three small matrices.
         """
@@ -162,7 +166,7 @@ class SlicedPotential:
         y, row = np.unique(self._place_y[atoms], return_inverse=True)
         phase_x, phase_y = self._phase_x[:, torch.as_tensor(x)], self._phase_y[:, torch.as_tensor(y)]
         weight = torch.zeros((len(x), len(y)), dtype=torch.float64)
-        with _one_thread():
+        with one_thread():
             if len(x) * len(y) <= 8 * len(atoms):
                 weight.view(-1).index_add_(0, torch.as_tensor(column * len(y) + row), torch.as_tensor(share))
                 phase_x = phase_x @ weight.to(self.device, self._complex)
@@ -172,13 +176,14 @@ class SlicedPotential:
             return phase_x @ phase_y.T
 
     def _phases(self, orders: np.ndarray, position: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
-        """exp(-2πi k x) for orders k and the different positions among the atoms', and which of them each atom has."""
-        places, which = np.unique(np.round(position / self.side, 9), return_inverse=True)
+        """exp(-2πi k x) for orders k and the different positions, in sides of the cell, among the atoms', and which of
+        them each atom has."""
+        places, which = np.unique(np.round(position, 9), return_inverse=True)
         phases = np.exp(-2j * np.pi * np.outer(orders, places))
         return torch.as_tensor(phases, device=self.device, dtype=self._complex), which
 
     def _nothing(self) -> torch.Tensor:
-        return torch.zeros((self.points, self.points // 2 + 1), device=self.device, dtype=self._complex)
+        return torch.zeros((self.points[0], self.points[1] // 2 + 1), device=self.device, dtype=self._complex)
 
     def _tables(self, kind: str) -> dict[int, torch.Tensor]:
         """One kind of each element's factors on the half grid; none where it has none."""
@@ -274,14 +279,3 @@ class _SlabFactor:
         place = np.clip((z + FINITE_REACH) / self.STEP_Z, 0, len(self.up_to) - 1.000001)
         low = int(place)
         return self.up_to[low] * (1 - place + low) + self.up_to[low + 1] * (place - low)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """A matrix product's bits depend on the number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -4,7 +4,7 @@ Scattering factors are abTEM's. The wave that stays coherent has passed the ther
 ⟨exp(iσv(r - u))⟩; atoms vibrate independently, so that the averages multiply and their logarithms add: each atom
 contributes log⟨exp(iσv)⟩ / iσ. Its leading part is the potential with the Debye-Waller factor, exp(-2π²u²q²); its
 imaginary part is the absorption, ½σ(⟨v²⟩ - ⟨v⟩²) in second order, what Dr. Probe calls absorptive form factors
-(Hall and Hirsch, Proc. R. Soc. A 286 (1965) 158; weak-atom limit). Å, V; knows nothing of slices.
+(Hall and Hirsch, Proc. R. Soc. A 286 (1965) 158; weak-atom limit). Å, V.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from segdepth.config import Beam
+from segdepth.simulation.beam import vibrations_pm
 
 Radial = Callable[[np.ndarray], np.ndarray]
 
@@ -34,7 +35,8 @@ class AtomFactor:
 
 
 def parametrization(beam: Beam):
-    """abTEM's parametrization of the scattering factors, with the beam's Debye-Waller widths.
+    """abTEM's parametrization of the scattering factors, with the Debye-Waller widths of a structure's own beam
+    (``beam.fixed_beam``).
 
     With frozen phonons the widths are in the atoms' places instead.
     """
@@ -45,7 +47,7 @@ def parametrization(beam: Beam):
         "kirkland": parametrizations.KirklandParametrization,
         "peng": parametrizations.PengParametrization,
     }
-    widths = {} if beam.frozen_phonons else beam.debye_waller_pm
+    widths = {} if beam.frozen_phonons else vibrations_pm(beam)
     return kinds[beam.parametrization](sigmas={element: u_pm / 100 for element, u_pm in widths.items()})
 
 

@@ -1,1 +1,1 @@
-"""Atomic models: lattice, surfaces, wedges, columns. Knows nothing of electrons or learning. Lengths in pm."""
+"""Atomic models: lattice, surfaces, wedges, columns. Lengths in pm."""

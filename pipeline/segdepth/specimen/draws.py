@@ -11,7 +11,15 @@ import numpy as np
 
 from segdepth.seeds import structure_rng
 
-PURPOSES = {"terraces left": 1, "terraces right": 2, "missing outside": 3, "added": 4, "shift": 5, "vacancies": 6}
+PURPOSES = {
+    "terraces left": 1,
+    "terraces right": 2,
+    "missing outside": 3,
+    "added": 4,
+    "shift": 5,
+    "vacancies": 6,
+    "companion vacancies": 7,
+}
 
 
 class GeometryDraws:

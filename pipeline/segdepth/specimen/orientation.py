@@ -2,11 +2,12 @@
 
 Position = pivot + T R S (upright position - pivot), the pivot being the field's centre at half the bulk's height.
 
-S : in-plane strain, 1 + ``strain_x_percent``/100 along [001] and 1 + ``strain_y_percent``/100 along [1-10].
-R : rotation about the beam by ``rotation_deg``, counter-clockwise seen with x to the right and y up, so [001] turns
-    from +x towards +y.
+S : in-plane strain, 1 + ``strain_x_percent``/100 along the crystal's x axis and 1 +
+    ``strain_y_percent``/100 along its y axis.
+R : rotation about the beam by ``rotation_deg``, counter-clockwise seen with x to the right and y up, so the x axis
+    turns from +x towards +y.
 T : rotation about the axis (-sin φ, cos φ, 0) by the tilt's magnitude t, with ``tilt_x_deg`` = t cos φ and
-    ``tilt_y_deg`` = t sin φ. The zone axis [110], upright along +z with the beam, becomes
+    ``tilt_y_deg`` = t sin φ. The zone axis, upright along +z with the beam, becomes
     (sin t cos φ, sin t sin φ, cos t): with ``tilt_x_deg`` > 0 a column leans towards +x on its way down the beam, its
     exit end stands at larger x than its entrance end. x and y are the image's axes, whatever the rotation. To the
     crystal this is a beam that comes from the other side: +1° is a beam tilt of -17.45 mrad.

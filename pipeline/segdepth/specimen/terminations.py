@@ -1,8 +1,7 @@
-"""What the surface ends with: as the surface line cuts it, Ce terminated or O terminated.
+"""What the surface ends with: as the surface line cuts it, or columns of one element.
 
-In the [110] projection each O column has three Ce columns beside it, one at a/4 (135 pm) in its own row and two at
-hypot(a/4, a/(2√2)) (234 pm) half a layer above and below; each Ce column has six O columns. The next Ce column is
-0.75 a away.
+Each column of another element stands among columns of the heaviest one that it is bonded to (``Crystal.bonds``). In
+fluorite along [110] that is three for each column of the anion, of which each column of the cation has six.
 """
 
 from __future__ import annotations
@@ -10,40 +9,40 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from segdepth.specimen.lattice import ATOMIC_NUMBER, Columns
-
-NEIGHBOURS = 3
-"""Ce columns beside an O column."""
+from segdepth.crystal import Columns, Crystal
+from segdepth.crystal.elements import ATOMIC_NUMBER
 
 
-def neighbour_reach_pm(lattice_pm: float) -> float:
-    """A distance between the three Ce columns beside an O column (0.433 a) and the next (0.75 a)."""
-    return 0.5 * lattice_pm
-
-
-def terminated(kind: str, columns: Columns, inside: np.ndarray, lattice_pm: float) -> np.ndarray:
+def terminated(kind: str, columns: Columns, inside: np.ndarray, crystal: Crystal) -> np.ndarray:
     """Which columns are present.
 
     Parameters
     ----------
-    kind : ``cut`` leaves ``inside`` as it is. ``Ce`` removes every O column that lacks one of its three Ce columns.
-        ``O`` has an O column wherever at least one of its three Ce columns is present, above the surface line too, so
-        that each Ce column has all six O columns; an O column without any Ce column goes.
-    columns : in the unstrained, upright crystal; those within ``neighbour_reach_pm`` of the outermost are not right,
+    kind : ``cut`` leaves ``inside`` as it is. The heaviest element removes every other column that lacks one of the
+        heaviest element's columns it is bonded to. Another element has a column wherever at least one of the
+        heaviest element's columns that it is bonded to is present, above the surface line too, and nowhere else.
+    columns : in the unstrained, upright crystal; those within ``crystal.border_pm`` of the outermost are not right,
         since their neighbours are not among them.
     inside : which columns lie below the surface line.
+
+    Raises
+    ------
+    ValueError
+        The crystal has no columns of that element.
     """
     if kind == "cut":
         return inside
+    heaviest, *others = crystal.elements
+    if kind not in crystal.elements:
+        raise ValueError(f"termination {kind!r}: allowed are cut, {', '.join(crystal.elements)}")
     places = np.stack([columns.x_pm, columns.y_pm], axis=1)
-    ce, o = (np.flatnonzero(columns.atomic_number == ATOMIC_NUMBER[element]) for element in ("Ce", "O"))
-    _, near = cKDTree(places[ce]).query(places[o], k=NEIGHBOURS, distance_upper_bound=neighbour_reach_pm(lattice_pm))
-    beside = np.append(inside[ce], False)[near]  # a neighbour that is not among the columns has the index ce.size
+    heavy = np.flatnonzero(columns.atomic_number == ATOMIC_NUMBER[heaviest])
+    tree = cKDTree(places[heavy])
     present = inside.copy()
-    if kind == "Ce":
-        present[o] &= beside.all(axis=1)
-    elif kind == "O":
-        present[o] = beside.any(axis=1)
-    else:
-        raise ValueError(f"termination {kind!r}: allowed are cut, Ce, O")
+    for element in others if kind == heaviest else [kind]:
+        count, reach = crystal.bonds[element]
+        mine = np.flatnonzero(columns.atomic_number == ATOMIC_NUMBER[element])
+        _, near = tree.query(places[mine], k=range(1, count + 1), distance_upper_bound=reach)
+        beside = np.append(inside[heavy], False)[near]  # a neighbour that is not among the columns has the last index
+        present[mine] = present[mine] & beside.all(axis=1) if kind == heaviest else beside.any(axis=1)
     return present

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
 
 from segdepth.config import Specimen
-from segdepth.specimen.defects import MOST_ATOMS, Sites, shifted_counts, vacant, with_added_ends, without_ends
+from segdepth.crystal import Columns, Crystal, lattice_columns
+from segdepth.crystal.elements import ATOMIC_NUMBER
+from segdepth.specimen.defects import Sites, shifted_counts, vacant, with_added_ends, without_ends
 from segdepth.specimen.draws import GeometryDraws
 from segdepth.specimen.faces import faces
-from segdepth.specimen.lattice import lattice_columns, periods_pm
+from segdepth.specimen.frame_facts import crystal_text
 from segdepth.specimen.orientation import Orientation
 from segdepth.specimen.surfaces import surface_line
-from segdepth.specimen.terminations import neighbour_reach_pm, terminated
+from segdepth.specimen.terminations import terminated
 
 PAD_PM = 200.0
 """Vacuum above the first and below the last atom, at least; faces of an upright bulk lie that far inside the cell."""
@@ -28,61 +31,61 @@ END_ATOMS = 4
 """Sites beyond the bulk's faces that a column's ends may reach: three by ``count_shift_atoms`` and an added one."""
 
 
-def build_wedge(row: Mapping, block: Specimen, name: str, root_seed: int) -> Atoms:
+def build_wedge(row: Mapping, block: Specimen, crystal: Crystal, name: str, root_seed: int) -> Atoms:
     """The atoms of one planned structure.
 
     Parameters
     ----------
     row : a row of the plan; one without the columns from ``corner_radius_pm`` on stands for a crystal without them.
-    block, name, root_seed : the specimen block, its name, and the config's seed.
+    block, crystal, name, root_seed : the specimen block, its crystal, its name, and the config's seed.
 
     Returns
     -------
     Atoms in Å (ASE's unit) in a cell of (field + 2 margins)² and at least bulk thickness + padding, more where atoms
     would come nearer than ``PAD_PM`` to its faces. The array ``column`` numbers the lattice column of each atom;
-    ``info`` carries ``id``, ``index``, ``seed``, ``surface`` and ``exit_face_pm``: the height of the bulk's nominal
+    ``info`` carries what ``specimen.frame_facts`` reads; ``exit_face_pm`` is the height of the bulk's nominal
     exit face (no thinning) at the field's centre.
 
     In this order: columns below the surface line, and what the termination adds or takes; atoms at the lattice heights
     inside the slab [entrance, exit) (``specimen.faces``); columns within ``missing_reach_nm`` of the surface lack an
-    end atom with ``missing_probability``, and columns there or up to half a layer above it gain one with
-    ``added_probability``; counts are shifted by ``count_shift_atoms``; oxygen atoms go missing; the crystal is
-    strained, turned and tilted (``specimen.orientation``), and what lies outside the cell's square is dropped.
+    end atom with ``missing_probability``, and columns there or up to a row above it gain one with
+    ``added_probability``; counts are shifted by ``count_shift_atoms``; the lighter atoms of mixed columns join each
+    counted atom; atoms of the vacancy element go missing; the crystal is strained, turned and tilted
+    (``specimen.orientation``), and what lies outside the cell's square is dropped.
     """
-    side, bulk, period_z = block.cell_pm, row["bulk_atoms"], periods_pm(block.lattice_pm)[2]
+    side, bulk, period_z = block.cell_pm, row["bulk_atoms"], crystal.periods_pm[2]
     termination, orientation = row.get("termination", "cut"), Orientation.of(row)
     beyond = orientation.beyond_pm(side, (bulk + 2 * END_ATOMS) * period_z)
     if termination != "cut":
-        beyond += neighbour_reach_pm(block.lattice_pm)
-    columns = lattice_columns(block.lattice_pm, side, side, (row["origin_x_pm"], row["origin_y_pm"]), beyond)
+        beyond += crystal.border_pm
+    columns = lattice_columns(crystal, side, side, (row["origin_x_pm"], row["origin_y_pm"]), beyond)
     draws = GeometryDraws(root_seed, name, int(row["index"]), _in_square(columns.x_pm, columns.y_pm, side))
 
     mean_line = block.margin_pm + block.field_pm * (1 - row["vacuum_fraction"])
     outward = draws.stream("terraces left"), draws.stream("terraces right")
     corner_radius = row.get("corner_radius_pm", 0.0)
-    surface = mean_line + surface_line(row["surface"], columns.x_pm, side, block, draws.main, outward, corner_radius)
+    surface = mean_line + surface_line(
+        row["surface"], columns.x_pm, side, block, crystal, draws.main, outward, corner_radius
+    )
     depth = surface - columns.y_pm
-    present = terminated(termination, columns, depth >= 0, block.lattice_pm)
+    present = terminated(termination, columns, depth >= 0, crystal)
     offset = columns.z_offset + row["entrance_phase"]
-    first, last = _column_sites(row, block, present, depth, offset, draws)
-
-    count = last - first
-    column = np.repeat(np.arange(count.size), count)
-    rank = np.arange(column.size) - np.repeat(np.cumsum(count) - count, count)
-    z = PAD_PM + (first[column] + rank + offset[column]) * period_z
-    positions = np.stack([columns.x_pm[column], columns.y_pm[column], z], axis=1)
-    occupied = ~_vacancies(row, block, columns.atomic_number[column], depth[column], column, rank, draws)
+    per_period = np.array([column.per_period for column in crystal.columns])[columns.kind]
+    sites = _column_sites(row, block, crystal, present, depth, offset, per_period, draws)
+    placed = _placed(sites, columns, offset, per_period, crystal)
+    occupied = ~_vacancies(row, block, crystal, placed, depth, draws)
+    positions = np.stack([columns.x_pm[placed.column], columns.y_pm[placed.column], placed.z_pm], axis=1)
 
     middle = np.array([side / 2, side / 2, PAD_PM + bulk * period_z / 2])
     positions = orientation.applied(positions, middle)
     kept = occupied & _in_square(positions[:, 0], positions[:, 1], side)
-    positions, column = positions[kept], column[kept]
+    positions, column = positions[kept], placed.column[kept]
     lift = PAD_PM - positions[:, 2].min(initial=PAD_PM)
     positions[:, 2] += lift
     height = max(2 * PAD_PM + bulk * period_z + lift, positions[:, 2].max(initial=0) + PAD_PM)
     exit_face = middle[2] + orientation.face_height_pm(bulk * period_z / 2) + lift
     atoms = Atoms(
-        numbers=columns.atomic_number[column],
+        numbers=placed.number[kept],
         positions=positions / 100,
         cell=np.array([side, side, height]) / 100,
         pbc=(True, True, False),
@@ -94,6 +97,11 @@ def build_wedge(row: Mapping, block: Specimen, name: str, root_seed: int) -> Ato
         "seed": int(row["seed"]),
         "surface": row["surface"],
         "exit_face_pm": float(exit_face),
+        "field_pm": block.field_pm,
+        "margin_pm": block.margin_pm,
+        "specimen": name,
+        "root_seed": root_seed,
+        "crystal": crystal_text(crystal),
     }
     return atoms
 
@@ -103,7 +111,14 @@ def _in_square(x_pm: np.ndarray, y_pm: np.ndarray, side_pm: float) -> np.ndarray
 
 
 def _column_sites(
-    row: Mapping, block: Specimen, present: np.ndarray, depth_pm: np.ndarray, offset: np.ndarray, draws: GeometryDraws
+    row: Mapping,
+    block: Specimen,
+    crystal: Crystal,
+    present: np.ndarray,
+    depth_pm: np.ndarray,
+    offset: np.ndarray,
+    per_period: np.ndarray,
+    draws: GeometryDraws,
 ) -> Sites:
     """First and last site (exclusive) of each column, its ends' defects included."""
     bulk, decay = row["bulk_atoms"], row["decay_pm"]
@@ -115,7 +130,7 @@ def _column_sites(
         decay,
         row.get("exit_decay_pm", decay),
     )
-    slab = np.ceil(entrance - offset).astype(int), np.ceil(exit_ - offset).astype(int)
+    slab = tuple(np.ceil((face - offset) * per_period).astype(int) for face in (entrance, exit_))
     sites = slab[0], np.where(present, np.maximum(slab[1], slab[0]), slab[0])
 
     near = depth_pm < 1000 * block.missing_reach_nm
@@ -123,31 +138,61 @@ def _column_sites(
     lacks = near & (draws.by_column(draws.main, outside) < block.missing_probability)
     sites = without_ends(sites, lacks, draws.by_column(draws.main, outside) < 0.5)
 
-    half_layer = periods_pm(block.lattice_pm)[1] / 2
     gain, end = draws.for_purpose("added", 2).T
-    gains = near & (depth_pm >= -half_layer) & (gain < block.added_probability)
-    sites = with_added_ends(sites, slab, gains, end < 0.5)
+    gains = near & (depth_pm >= -crystal.row_pm) & (gain < block.added_probability)
+    sites = with_added_ends(sites, slab, gains, end < 0.5, block.thickest_atoms)
 
     shift, end = draws.for_purpose("shift", 2).T
-    return shifted_counts(sites, block.count_shift_atoms, shift, end < 0.5)
+    return shifted_counts(sites, block.count_shift_atoms, shift, end < 0.5, block.thickest_atoms)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Atoms: their column, which counted atom of it they are or belong to (from 0), which of the lighter atoms beside
+    that they are (-1: the counted atom itself), atomic number and height."""
+
+    column: np.ndarray
+    rank: np.ndarray
+    companion: np.ndarray
+    number: np.ndarray
+    z_pm: np.ndarray
+
+
+def _placed(sites: Sites, columns: Columns, offset: np.ndarray, per_period: np.ndarray, crystal: Crystal) -> _Placed:
+    """The atoms on the sites: all counted ones first, then the lighter ones of mixed columns."""
+    first, last = sites
+    count, period_z = last - first, crystal.periods_pm[2]
+    column = np.repeat(np.arange(count.size), count)
+    rank = np.arange(column.size) - np.repeat(np.cumsum(count) - count, count)
+    z = PAD_PM + ((first[column] + rank) / per_period[column] + offset[column]) * period_z
+    parts = [(column, rank, np.full(column.size, -1), columns.atomic_number[column], z)]
+    for kind, one in enumerate(crystal.columns):
+        mine = columns.kind[column] == kind
+        for which, (symbol, above) in enumerate(one.companions):
+            same = np.ones(int(mine.sum()), int)
+            lighter = which * same, ATOMIC_NUMBER[symbol] * same, z[mine] + above * period_z
+            parts.append((column[mine], rank[mine], *lighter))
+    return _Placed(*(np.concatenate(values) for values in zip(*parts)))
 
 
 def _vacancies(
-    row: Mapping,
-    block: Specimen,
-    atomic_number: np.ndarray,
-    depth_pm: np.ndarray,
-    column: np.ndarray,
-    rank: np.ndarray,
-    draws: GeometryDraws,
+    row: Mapping, block: Specimen, crystal: Crystal, atoms: _Placed, depth_pm: np.ndarray, draws: GeometryDraws
 ) -> np.ndarray:
-    """Which atoms (the ``rank``-th of their ``column``) are oxygen vacancies."""
-    sites = max(MOST_ATOMS, math.ceil(row["bulk_atoms"]))
+    """Which atoms are missing: each site of the vacancy element by itself, in pure and in mixed columns."""
+    most = max(column.per_period for column in crystal.columns)
+    sites = max(block.thickest_atoms, math.ceil(row["bulk_atoms"] * most))
+    draw = draws.for_purpose("vacancies", sites)[atoms.column, atoms.rank]
+    lighter = atoms.companion >= 0
+    if lighter.any():
+        kinds = max(len(column.companions) for column in crystal.columns)
+        beside = draws.for_purpose("companion vacancies", sites, kinds)
+        draw[lighter] = beside[atoms.column[lighter], atoms.rank[lighter], atoms.companion[lighter]]
+    element = block.vacancy_element or crystal.elements[-1]
     return vacant(
-        atomic_number,
-        depth_pm,
-        row.get("oxygen_vacancy_fraction", 0.0),
+        atoms.number == ATOMIC_NUMBER[element],
+        depth_pm[atoms.column],
+        row.get("vacancy_fraction", 0.0),
         block.vacancy_surface_enrichment,
         1000 * block.vacancy_reach_nm,
-        draws.for_purpose("vacancies", sites)[column, rank],
+        draw,
     )

@@ -9,13 +9,29 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from pathlib import Path
 
-from segdepth.config import BUNDLED, Beam, Block, Comparison, Config, Dataset, Imaging, Labels, Prediction, Specimen
+from segdepth.config import (
+    BUNDLED,
+    Beam,
+    Block,
+    Comparison,
+    ComparisonOptions,
+    Config,
+    CrystalBlock,
+    Dataset,
+    Imaging,
+    Labels,
+    Prediction,
+    PredictionOptions,
+    Specimen,
+)
 from segdepth.errors import ConfigError
+from segdepth.figures.registry import FIGURES, figures_from
 from segdepth.networks.bundled import bundled_network, check_bundled_on
 from segdepth.store.manifest import SUFFIX
 
-FIGURES = ("fig1_depth", "fig3_simulation", "fig4_smoothing", "fig5_weights", "fig6_confusion", "fig7_calibration")
+KNOWN_STRUCTURES = Path(__file__).resolve().parents[1] / "crystal" / "data"
 
 BENCHMARKS = ("benchmark_smooth", "benchmark_rough")
 """Data sets of the benchmark's figure; it shows the ideal observer of the last one."""
@@ -78,7 +94,15 @@ class Layout:
         d = self.config.datasets[dataset]
         return self._all_shards(f"data/depth/{d.specimen}/{d.labels}", d.specimen, ".zarr")
 
-    # data sets and structures
+    # crystals, data sets and structures
+
+    def crystal_of(self, specimen: str) -> CrystalBlock:
+        return self.config.crystals[self.config.specimens[specimen].crystal]
+
+    def structure_file(self, specimen: str) -> list[str]:
+        """The file that a specimen's crystal is read from; none where its structure comes with the package."""
+        structure = self.crystal_of(specimen).structure
+        return [] if (KNOWN_STRUCTURES / f"{structure}.json").is_file() else [structure]
 
     def blocks_of(self, dataset: str) -> dict[str, Dataset | Specimen | Imaging | Labels]:
         """The data set's blocks by kind."""
@@ -178,32 +202,29 @@ class Layout:
         """File of a prediction or comparison."""
         return block.input or f"data/micrographs/{block.micrograph}.npz"
 
-    def micrograph_options(self, block: Prediction | Comparison) -> str:
-        """How a prediction's or comparison's micrograph is to be read, as the command's options."""
-        pixel = block.pixel_pm or self.config.micrographs[block.micrograph].pixel_pm
-        given = {"--pixel-pm": pixel, "--invalid": block.invalid, "--dose": block.dose}
-        given |= {"--key": shlex.quote(block.key)} if block.key else {}
-        given |= {"--rotation-deg": block.rotation_deg} if block.rotation_deg else {}
-        options = [f"{option} {value}" for option, value in given.items() if value is not None]
-        return " ".join(options + ["--flip"] * block.flip + ["--key counts"] * (block.micrograph is not None))
+    def micrograph_options(self, block: Prediction | Comparison) -> PredictionOptions | ComparisonOptions:
+        """How a prediction's or comparison's micrograph is to be read, and what is wanted of it."""
+        return block.options(self.config.micrographs[block.micrograph].pixel_pm if block.micrograph else None)
 
-    def comparison_options(self, name: str) -> str:
-        """The block's options as the command's."""
+    def comparison_structure(self, name: str) -> int:
+        """Index in the plan of the structure that is shown."""
         block = self.config.comparisons[name]
-        options = [
-            self.micrograph_options(block),
-            f"--structure {self.test_structure(block.dataset, block.structure)}",
-        ]
-        options += [f"--frame {block.frame}"] if block.frame else []
-        options += [f"--defocus-nm {block.defocus_nm}"] if block.defocus_nm is not None else []
-        return " ".join(options)
+        return self.test_structure(block.dataset, block.structure)
 
     # figures and tables
 
-    def figure_evaluation(self, field: str) -> str:
-        """Folder of the evaluation that a figure shows; ``NONE`` without a block ``figures``, when no target asks."""
-        figures = self.config.figures
-        return f"results/evaluation/{figures.model}/{getattr(figures, field)}" if figures else "NONE"
+    def figure_evaluation(self, figure: str) -> str:
+        """Folder of the evaluation that a figure is drawn from.
+
+        Raises
+        ------
+        ConfigError
+            The configuration has no block ``figures``.
+        """
+        block = self.config.figures
+        if block is None:
+            raise ConfigError(f"results/figures/{figure}.png: config.yaml has no block figures, which names its data")
+        return f"results/evaluation/{block.model}/{getattr(block, FIGURES[figure].dataset_field)}"
 
     def montage_shards(self) -> dict[str, str]:
         """The files of the montage's first shard; ``NONE`` without ``figures.montage_dataset``, when no target asks."""
@@ -232,9 +253,10 @@ class Layout:
         rows = self.config.tables[name].rows
         return distinct(f"results/models/{model}" for row in rows for model in row.models if model != BUNDLED)
 
-    def table_limits(self, name: str) -> list[str]:
+    def table_observers(self, name: str) -> list[str]:
+        """Ideal observers that a table of networks shows."""
         rows = self.config.tables[name].rows
-        return distinct(f"results/ideal_observer/{row.limit}" for row in rows if row.limit)
+        return distinct(f"results/ideal_observer/{row.ideal_observer}" for row in rows if row.ideal_observer)
 
     def benchmark_datasets(self, model: str) -> tuple[str, ...]:
         """The data sets of a network's benchmark figure.
@@ -255,7 +277,7 @@ class Layout:
     def benchmark_evaluations(self, model: str) -> list[str]:
         return [f"results/evaluation/{model}/{name}" for name in self.benchmark_datasets(model)]
 
-    def benchmark_limit(self, model: str) -> str:
+    def benchmark_observer(self, model: str) -> str:
         return f"results/ideal_observer/{self.benchmark_datasets(model)[-1]}"
 
     def targets(self) -> list[str]:
@@ -263,12 +285,14 @@ class Layout:
         config, wanted = self.config, self.tabulated()
         wanted += [f"results/predictions/{name}" for name in config.predictions]
         wanted += [f"results/comparisons/{name}" for name in config.comparisons]
+        wanted += [f"results/figures/prediction_{name}.png" for name in config.predictions]
+        wanted += [f"results/figures/comparison_{name}.png" for name in config.comparisons]
         trained = [model for model, names in config.evaluations.items() if names and model != BUNDLED]
         wanted += [f"results/figures/training_{model}.png" for model in trained]
         if self.tabulated():
             wanted.append("results/tables/table1.csv")
         if config.figures:
-            wanted += [f"results/figures/{name}.png" for name in FIGURES]
+            wanted += [f"results/figures/{name}.png" for name in figures_from("evaluation")]
             wanted += ["results/figures/montage.png"] if config.figures.montage_dataset else []
         return wanted
 
@@ -276,7 +300,7 @@ class Layout:
 
     @cached_property
     def _study(self) -> dict[str, Beam | Imaging]:
-        from segdepth.simulation.convergence.limits import check_study  # brings torch: only where it is asked for
+        from segdepth.simulation.convergence.checks import check_study  # brings torch: only where it is asked for
 
         study = self.config.convergence
         if study is None:

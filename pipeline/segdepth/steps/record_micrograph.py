@@ -1,4 +1,4 @@
-"""The job ``record-micrograph``: a simulated recording in electron counts, with a camera pixel of its own.
+"""A simulated recording in electron counts, with a camera pixel of its own.
 
 Writes an ``.npz`` with ``counts`` (y, x) uint16 (uint32 where it must) and ``pixel_pm``: what a counting camera would
 hand to the prediction.
@@ -11,54 +11,71 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from segdepth.config import Imaging, Micrograph
+from segdepth.config import Dataset, Imaging, Micrograph
 from segdepth.errors import StoreError
 from segdepth.seeds import structure_rng
 from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.detector import electrons_per_pixel
-from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
+from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns, orders_of
 from segdepth.store.manifest import writing
 from segdepth.store.zarr_store import open_zarr
 
-NOISE_OF_RECORDINGS = 10_000
-"""Keeps the noise of recordings apart from that of the evaluation's images."""
+COMMAND = "record-micrograph"
+
+RECORDINGS = 10_000
+"""Keeps lens and noise of recordings apart from those of stored images and of the evaluation."""
+
+SKIPPED = 3
+"""Numbers of the noise's stream that recordings do not use: the azimuths of astigmatism and coma came from it once."""
 
 
 def record_micrograph(
     micrograph: Micrograph,
     imaging: Imaging,
-    dose_lambda: float,
-    specimen_name: str,
-    root_seed: int,
-    index: int,
+    dataset: Dataset,
+    structure: int,
     waves: Path,
     out: Path,
+    *,
     code: str,
 ) -> None:
-    """Record structure ``index`` of a waves shard at one defocus, with shot noise."""
+    """Record a structure of a shard of waves at one defocus, with shot noise.
+
+    Parameters
+    ----------
+    dataset : gives the dose.
+    structure : index in the plan.
+
+    Raises
+    ------
+    StoreError, ConfigError
+        The waves cannot be read or lack the structure, or the field is no whole number of the camera's pixels.
+    """
     with open_zarr(waves, "simulate-waves") as store:
-        if index not in store["structure"].values:
-            raise StoreError(f"{waves}: does not hold structure {index}")
-        wave = torch.as_tensor(store["wave"].sel(structure=index).values)
-        former = image_former(imaging, store.attrs, wave.shape[-1] // 2, "cpu", micrograph.pixel_pm)
-    rng = structure_rng(root_seed, specimen_name, index, "noise", NOISE_OF_RECORDINGS)
-    lens = Lens.from_columns(lens_columns(draw_lens_values(imaging, [micrograph.defocus_nm], rng)))
+        if structure not in store["structure"].values:
+            raise StoreError(f"{waves}: does not hold structure {structure}")
+        seeds = {name: store.attrs[name] for name in ("root_seed", "specimen")}
+        wave = torch.as_tensor(store["wave"].sel(structure=structure).values)
+        former = image_former(imaging, store.attrs, orders_of(wave), "cpu", micrograph.pixel_pm)
+    drawn, noise = (structure_rng(*seeds.values(), structure, stream, RECORDINGS) for stream in ("lens", "noise"))
+    lens = Lens.from_columns(lens_columns(draw_lens_values(imaging, [micrograph.defocus_nm], drawn)))
     image = former.form(wave[None], lens)[0].numpy()
-    electrons = electrons_per_pixel(dose_lambda, micrograph.pixel_pm, imaging.detection_efficiency)
-    counts = rng.poisson(np.maximum(image, 0) * electrons)
+    electrons = electrons_per_pixel(dataset.dose_lambda, micrograph.pixel_pm, imaging.detection_efficiency)
+    noise.random(SKIPPED)
+    counts = noise.poisson(np.maximum(image, 0) * electrons)
     counts = counts.astype(np.uint16 if counts.max() <= np.iinfo(np.uint16).max else np.uint32)
     with writing(
         out,
-        command="record-micrograph",
+        command=COMMAND,
         code=code,
         inputs=[waves],
         parameters={
             "micrograph": micrograph.model_dump(mode="json"),
             "imaging": imaging.model_dump(mode="json"),
-            "dose_lambda": dose_lambda,
-            "structure": index,
+            "dose_lambda": dataset.dose_lambda,
+            "structure": structure,
         },
-        seeds={"root_seed": root_seed, "specimen": specimen_name},
+        seeds=seeds,
         notes={"electrons_per_pixel": electrons},
     ) as partial:
         np.savez_compressed(partial, counts=counts, pixel_pm=np.float64(micrograph.pixel_pm))

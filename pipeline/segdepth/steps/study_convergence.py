@@ -1,37 +1,32 @@
-"""The job ``study-convergence``: image error and time of each case, on some structures of an atoms file, as CSV.
+"""Image error and time of each case of the convergence study, as CSV (``simulation.convergence.study`` names its
+columns).
 
-Columns: ``group``, ``case``, ``against`` (see ``cases.Case``), ``grid_points`` (multislice), ``multislice_s``,
-``multislice_ratio`` (of the time of abTEM's own 2048² with 48 pm slices), ``stored_kb`` (exit wave),
-``intensity_points`` (grid of |ψ|²), ``image_ms``, ``error_<C1>nm_percent`` (rms difference over rms contrast, rms over
-structures), ``error_percent`` (rms over defoci).
-
-One core; times are medians over structures. A wave that an earlier, stopped run has kept keeps the seconds that it took
-there: a resumed study mixes times of several runs, and the manifest's note ``waves_of_earlier_runs`` counts such waves.
+One core. A wave that an earlier, stopped run has kept keeps the seconds that it took there: a resumed study mixes times
+of several runs, and the manifest's note ``waves_of_earlier_runs`` counts such waves.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
-import pandas as pd
-import torch
 from ase import Atoms
-from tqdm import tqdm
 
-from segdepth.config import Beam, Imaging, check_whole_pixels
+from segdepth.config import Beam, Imaging
+from segdepth.devices import one_thread
 from segdepth.errors import ConfigError
-from segdepth.simulation.convergence.cases import Case, Optics, cases, explicit, reference_beam, snapshot_beam
-from segdepth.simulation.convergence.limits import check_study
-from segdepth.simulation.convergence.pictures import DEFOCUS_NM, Camera, error_percent, opened
-from segdepth.simulation.convergence.waves import KeptWaves, compile_all
-from segdepth.simulation.electron import stored_orders
+from segdepth.seeds import hash64
+from segdepth.simulation.convergence import waves
+from segdepth.simulation.convergence.study import Study, run_multislice
 from segdepth.simulation.exit_wave import configure_abtem
-from segdepth.simulation.grid import check_grid, grid_points
+from segdepth.specimen.frame_facts import FrameFacts, frame_facts
 from segdepth.steps.atoms_files import read_atoms
-from segdepth.store.manifest import check_target, read_manifest, versions, writing
+from segdepth.store.code import code_hash
+from segdepth.store.manifest import check_target, content_hash, versions, writing
 
 COMMAND = "study-convergence"
 
@@ -42,12 +37,12 @@ def study_convergence(
     atoms: Path,
     structures: Sequence[int],
     out: Path,
-    code: str,
     *,
+    code: str,
     phonons: int = 16,
     checkpoints: Path | None = None,
 ) -> None:
-    """Measure every case on some structures of an atoms file; resumes from ``checkpoints``.
+    """Measure every case on some structures of a file of atoms; resumes from ``checkpoints``.
 
     Parameters
     ----------
@@ -58,35 +53,26 @@ def study_convergence(
     Raises
     ------
     ConfigError
-        The file lacks a structure, the beam is tilted, the imaging block draws a lens value from a range or has a wider
-        aperture than the beam stores, or a grid is too coarse.
+        The file lacks a structure, or the study cannot be made of them and the blocks (``study.Study``).
     """
     check_target(out, COMMAND, [atoms])
     frames = read_atoms(atoms)
-    chosen = _chosen(frames, structures, atoms)
-    made = read_manifest(atoms)
-    specimen = made["parameters"]["specimen"]
-    cell_pm = 100 * float(chosen[0].cell[0, 0])
-    check_study(beam, imaging)
-    check_whole_pixels("imaging.pixel_pm", imaging.pixel_pm, specimen["field_pm"], specimen["margin_pm"])
-    check_grid("beam", beam, cell_pm)
-    check_grid("reference", reference_beam(beam, cell_pm), cell_pm)
-    torch.set_num_threads(1)
+    facts = frame_facts(frames)
+    chosen = _chosen(frames, facts, structures, atoms)
+    for frame, one in zip(frames, facts):
+        frame.info |= {"id": one.id, "index": one.index}
+    study = Study(
+        beam, imaging, [frames[position] for position in chosen], facts[0].margin_pm, facts[0].crystal, phonons
+    )
     configure_abtem("cpu")
-    kept = KeptWaves(checkpoints, made["content"])
-    camera = Camera(imaging, beam.energy_kev, cell_pm, specimen["margin_pm"])
-    rows = list(cases(beam, imaging, cell_pm, phonons))
-    compile_all((case.beam, case.abtem) for case in rows if case.beam is not None)
-    found = []
-    with tqdm(total=len(chosen) * (len(rows) + 1), desc="cases", unit="case") as bar:
-        for frame in chosen:
-            found.append(_measure(frame, beam, rows, camera, kept, phonons, bar))
-    table = _table(rows, found, beam, cell_pm)
+    kept = WaveCheckpoints(checkpoints, content_hash(atoms))
+    with one_thread():
+        table = study.table(kept.waves)
     text = StringIO()
     table.to_csv(text, index=False, float_format="%.5g", lineterminator="\n")
     parameters = {"beam": beam.model_dump(mode="json"), "imaging": imaging.model_dump(mode="json"), "phonons": phonons}
     notes = {
-        "structures": [frame.info["id"] for frame in chosen],
+        "structures": [facts[position].id for position in chosen],
         "versions": versions(),
         "waves_of_earlier_runs": len(kept.reused),
     }
@@ -95,75 +81,64 @@ def study_convergence(
     kept.remove()
 
 
-def _chosen(frames: list[Atoms], structures: Sequence[int], atoms: Path) -> list[Atoms]:
+def _chosen(frames: list[Atoms], facts: list[FrameFacts], structures: Sequence[int], atoms: Path) -> list[int]:
+    """Positions in the file of what is studied."""
     if not structures:
-        ranked = sorted(frames, key=lambda frame: float(frame.cell[2, 2]))
+        ranked = sorted(range(len(frames)), key=lambda position: float(frames[position].cell[2, 2]))
         return [ranked[-1], ranked[len(ranked) // 2]] if len(ranked) > 1 else ranked
-    by_index = {frame.info["index"]: frame for frame in frames}
+    by_index = {one.index: position for position, one in enumerate(facts)}
     missing = [index for index in structures if index not in by_index]
     if missing:
         raise ConfigError(f"{atoms}: does not hold structure {missing[0]}; it has {min(by_index)} to {max(by_index)}")
     return [by_index[index] for index in structures]
 
 
-def _measure(
-    frame: Atoms, beam: Beam, rows: list[Case], camera: Camera, kept: KeptWaves, phonons: int, bar: tqdm
-) -> list[dict[str, object]]:
-    """Of the reference and of each case: seconds of the multislice and an image, points of |ψ|², errors (defocus,)."""
-    waves, seconds = {}, float("nan")
-    for absorption in sorted({beam.absorption, False}):  # abTEM's own potentials absorb nothing
-        given = reference_beam(beam.model_copy(update={"absorption": absorption}), 100 * float(frame.cell[0, 0]))
-        waves[absorption], seconds = kept.waves(frame, given, None, 0)
-    reference = waves[beam.absorption]
-    usual = Optics()
-    ways = {"wave": usual, "open": opened(usual), "everything": opened(explicit())}
-    truth = {(kind, a): camera.images(wave, way).images for kind, way in ways.items() for a, wave in waves.items()}
-    if phonons:
-        snapshots = camera.images(kept.waves(frame, snapshot_beam(beam, phonons), None, 1)[0], usual).images
-        truth |= {("phonons", absorption): snapshots for absorption in (False, True)}
-    bar.update()
-    measured: list[dict[str, object]] = [{"multislice_s": seconds}]
-    for case in rows:
-        wave, seconds, absorption = reference, float("nan"), beam.absorption
-        if case.beam is not None:
-            wave, seconds = kept.waves(frame, case.beam, case.abtem, 2)
-            absorption = case.beam.absorption
-        pictures = camera.images(wave, case.optics)
-        measured.append(
-            {
-                "multislice_s": seconds,
-                "image_s": pictures.seconds,
-                "intensity_points": pictures.intensity_points,
-                "errors": error_percent(pictures.images, truth[case.against, absorption]),
-            }
-        )
-        bar.update()
-    return measured
+class WaveCheckpoints:
+    """Finished waves, with the seconds that they took, in a folder; without one nothing is kept.
+
+    A file's name is a hash of all that makes the wave: the code of the multislice, the atoms file's content, the
+    structure, the beam. A change of the optics leaves them in use.
+
+    Attributes
+    ----------
+    reused : files of an earlier run that this one has read.
+    """
+
+    def __init__(self, folder: Path | None, atoms_content: str) -> None:
+        self.folder = folder
+        self.source = [code_hash(waves.__name__), atoms_content]
+        self.reused: set[Path] = set()
+        self._mine: set[Path] = set()
+
+    def waves(self, frame: Atoms, beam: Beam, projection: str | None, seed: int) -> tuple[np.ndarray, float]:
+        """``run_multislice``, or what it gave before."""
+        if self.folder is None:
+            return run_multislice(frame, beam, projection, seed)
+        key = hash64(json.dumps([*self.source, frame.info["id"], beam.as_json(), projection, seed]))
+        path = self.folder / f"{key:016x}.npz"
+        kept = _read(path)
+        if kept is not None:
+            if path not in self._mine:
+                self.reused.add(path)
+            self._mine.add(path)
+            return kept
+        found, seconds = run_multislice(frame, beam, projection, seed)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.npz")
+        np.savez(partial, waves=found, seconds=seconds)
+        partial.replace(path)
+        self._mine.add(path)
+        return found, seconds
+
+    def remove(self) -> None:
+        """Delete what this study wrote or read, and nothing else."""
+        for path in self._mine:
+            path.unlink(missing_ok=True)
 
 
-def _table(rows: list[Case], found: list[list[dict]], beam: Beam, cell_pm: float) -> pd.DataFrame:
-    reference = reference_beam(beam, cell_pm)
-    plain = next((place for place, case in enumerate([None, *rows]) if case and case.abtem), None)
-    unit = np.median([each[plain]["multislice_s"] for each in found]) if plain else float("nan")
-    lines = []
-    for place, case in enumerate([None, *rows]):
-        given = reference if case is None else case.beam
-        seconds = np.median([each[place]["multislice_s"] for each in found])
-        orders = stored_orders(cell_pm, beam.energy_kev, (given or reference).stored_angle_mrad)
-        line = {
-            "group": "reference" if case is None else case.group,
-            "case": "2048², 16.7 pm slabs, float64, explicit averaging" if case is None else case.name,
-            "against": "" if case is None else case.against,
-            "grid_points": "" if given is None else grid_points(cell_pm, given.pixel_pm),
-            "multislice_s": seconds,
-            "multislice_ratio": seconds / unit,
-            "stored_kb": "" if given is None else 8 * max(1, given.frozen_phonons) * (2 * orders + 1) ** 2 / 1000,
-        }
-        if case is not None:
-            errors = np.sqrt(np.mean([each[place]["errors"] ** 2 for each in found], axis=0))
-            line["intensity_points"] = found[0][place]["intensity_points"]
-            line["image_ms"] = 1000 * np.median([each[place]["image_s"] for each in found])
-            line |= {f"error_{c1:g}nm_percent": value for c1, value in zip(DEFOCUS_NM, errors)}
-            line["error_percent"] = np.sqrt(np.mean(errors**2))
-        lines.append(line)
-    return pd.DataFrame(lines)
+def _read(path: Path) -> tuple[np.ndarray, float] | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file["waves"], float(file["seconds"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # not there, or damaged: made anew
+        return None

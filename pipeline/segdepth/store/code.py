@@ -17,9 +17,9 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PACKAGE = __package__.split(".")[0]
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,9 +30,9 @@ PLUMBING = frozenset(
         "errors",
         "config.reading",
         "config.root",
-        "config.whole",
         "config.validation",
         "cli.app",
+        "figures.registry",
         "store.code",
         "store.manifest",
         "store.trace",
@@ -55,24 +55,111 @@ class Target(NamedTuple):
     name: str | None = None
 
 
+class Statement:
+    """A statement at the top of a module: its digest, and the imports and names in it."""
+
+    def __init__(self, node: ast.stmt, text: str | None) -> None:
+        self.import_node = node if isinstance(node, ast.Import | ast.ImportFrom) else None
+        self.function = node.name if isinstance(node, ast.FunctionDef) else None
+        self.verbs = list(_verbs(node))
+        self.bound = frozenset(_bound(node))
+        self.imports: list[ast.Import | ast.ImportFrom] = []
+        self.names: set[str] = set()
+        self.words: set[str] = set()
+        parts: list[str] = []
+        self._scan(node, text, parts)
+        self.code = hashlib.sha256("".join(parts).encode()).hexdigest()
+
+    def _scan(self, node: Any, text: str | None, parts: list[str]) -> None:
+        """Append the syntax tree as text, the same for every version of Python that can parse it: empty fields are left
+        out, and so are strings that stand alone (docstrings, also those below a constant) and arguments ``text``."""
+        if isinstance(node, list):
+            parts.append("[")
+            for item in node:
+                if not _is_text(item):
+                    self._scan(item, text, parts)
+            parts.append("]")
+            return
+        if not isinstance(node, ast.AST):
+            parts.append(repr(node))
+            parts.append(",")
+            return
+        kind = type(node)
+        if kind is ast.Name:
+            self.names.add(node.id)
+        elif kind is ast.Constant:
+            if isinstance(node.value, str):
+                self.words.add(node.value)
+            parts.append(f"{node.value!r},")
+            return
+        elif kind is ast.Import or kind is ast.ImportFrom:
+            self.imports.append(node)
+        elif kind is ast.Pass or (kind is ast.keyword and text and node.arg == text):
+            return
+        parts.append(kind.__name__)
+        parts.append("(")
+        for field in kind._fields:
+            value = getattr(node, field, None)
+            if value is not None and value != [] and field not in ("ctx", "type_comment"):
+                parts.append(field)
+                self._scan(value, text, parts)
+        parts.append(")")
+
+
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    """Names that a statement at the top of a module defines there."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield statement.name
+    elif not isinstance(statement, ast.Expr):
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield node.id
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                yield from (_called(alias) for alias in node.names)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                yield node.name
+
+
+def _verbs(statement: ast.stmt) -> Iterator[str]:
+    """Commands that a function is, by its decorators ``@app.command("verb")``."""
+    for decorator in getattr(statement, "decorator_list", ()):
+        if isinstance(decorator, ast.Call) and getattr(decorator.func, "attr", None) == "command":
+            yield from (given.value for given in decorator.args if isinstance(given, ast.Constant))
+
+
+def _is_text(line: Any) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+
+
+def _called(alias: ast.alias) -> str:
+    """What an imported module or definition is called where it is used."""
+    return alias.asname or alias.name.split(".")[0]
+
+
 class Module:
     """One parsed file of the package."""
 
     def __init__(self, name: str, path: Path) -> None:
         self.name, self.path = name, path
         self.is_package = path.name == "__init__.py"
-        self.tree = ast.parse(path.read_text(encoding="utf-8"))
         self.room = name.split(".")[1] if "." in name else ""
         self.by_definition = self.is_package or self.room in ("cli", "config")
-        _strip(self.tree, TEXTS.get(self.room))
-        self.definitions: dict[str, list[ast.stmt]] = {}
-        self.effects: list[ast.stmt] = []  # what runs when the module is imported and defines nothing
-        for statement in self.tree.body:
-            names = set(_bound(statement))
-            for bound in names:
-                self.definitions.setdefault(bound, []).append(statement)
-            if not names and not isinstance(statement, ast.Pass):
-                self.effects.append(statement)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        text = TEXTS.get(self.room)
+        self.statements = [Statement(node, text) for node in tree.body if not _is_text(node)]
+
+    @cached_property
+    def definitions(self) -> dict[str, list[Statement]]:
+        found: dict[str, list[Statement]] = {}
+        for statement in self.statements:
+            for name in statement.bound:
+                found.setdefault(name, []).append(statement)
+        return found
+
+    @cached_property
+    def effects(self) -> list[Statement]:
+        """What runs when the module is imported and defines nothing."""
+        return [statement for statement in self.statements if not statement.bound]
 
     @property
     def anchor(self) -> list[str]:
@@ -81,64 +168,8 @@ class Module:
         return words if self.is_package else words[:-1]
 
 
-def _strip(tree: ast.AST, text: str | None) -> None:
-    """Remove every string that stands alone (docstrings, also those below a constant) and the arguments ``text``."""
-    for node in ast.walk(tree):
-        for field in ("body", "orelse", "finalbody"):
-            body = getattr(node, field, None)
-            if isinstance(body, list):
-                code = [line for line in body if not _is_text(line)]
-                setattr(node, field, code if code or not body else [ast.Pass()])
-        if text and isinstance(node, ast.Call):
-            node.keywords = [keyword for keyword in node.keywords if keyword.arg != text]
-
-
-def _is_text(line: ast.AST) -> bool:
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
-
-
-def _bound(statement: ast.stmt) -> Iterator[str]:
-    """Names that a statement at the top of a module defines."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield statement.name
-        return
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            yield from ((alias.asname or alias.name.split(".")[0]) for alias in node.names)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-
-
-def _dump(node: object, parts: list[str]) -> None:
-    """The syntax tree as text, the same for every version of Python that can parse it: empty fields are left out."""
-    if isinstance(node, ast.AST):
-        parts.append(type(node).__name__)
-        parts.append("(")
-        for field in node._fields:
-            value = getattr(node, field, None)
-            empty = value == [] or (value is None and not isinstance(node, ast.Constant))
-            if empty or field in ("ctx", "kind", "type_comment"):
-                continue
-            parts.append(field)
-            _dump(value, parts)
-        parts.append(")")
-    elif isinstance(node, list):
-        parts.append("[")
-        for item in node:
-            _dump(item, parts)
-        parts.append("]")
-    else:
-        parts.append(repr(node))
-        parts.append(",")
-
-
-def _digest(*nodes: ast.AST) -> str:
-    parts: list[str] = []
-    for node in nodes:
-        _dump(node, parts)
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 class Package:
@@ -165,11 +196,9 @@ class Package:
             if path.stem == "__init__" or f'"{verb}"' not in path.read_text(encoding="utf-8"):
                 continue
             module = self.module(f"{PACKAGE}.cli.{path.stem}")
-            for statement in module.tree.body:
-                if isinstance(statement, ast.FunctionDef) and any(
-                    map(lambda d: _is_verb(d, verb), statement.decorator_list)
-                ):
-                    return Target(module.name, statement.name)
+            for statement in module.statements:
+                if verb in statement.verbs:
+                    return Target(module.name, statement.function)
         raise LookupError(f"no module of {PACKAGE}.cli defines the command {verb!r}")
 
     def closure(self, *starts: Target) -> dict[Target, str]:
@@ -189,37 +218,36 @@ class Package:
             if module is None:
                 raise LookupError(f"no module {target.module!r} to hash")
             if target.name is None:
-                digest, behind = _digest(module.tree), self._imports(module, ast.walk(module.tree))
+                digest, behind = _digest(s.code for s in module.statements), self._imports(module, module.statements)
                 digest += "".join(f" {name} {content}" for name, content in self._data_files(module))
             else:
-                statements = [*module.definitions[target.name], *(module.effects if module.room != "cli" else ())]
-                digest, behind = self._definition(module, target.name, statements)
+                digest, behind = self._definition(module, target.name)
             self._followed[target] = digest, tuple(t for t in behind if t.module not in PLUMBING)
         return self._followed[target]
 
-    def _definition(self, module: Module, name: str, statements: list[ast.stmt]) -> tuple[str, list[Target]]:
-        counted: list[ast.AST] = []
+    def _definition(self, module: Module, name: str) -> tuple[str, list[Target]]:
+        """One definition of a module, with what runs there anyway."""
+        counted: list[str] = []
         behind: list[Target] = []
-        for statement in statements:
-            if isinstance(statement, ast.Import | ast.ImportFrom):
-                used = [alias for alias in statement.names if (alias.asname or alias.name.split(".")[0]) == name]
-                found = [target for alias in used for target in self._imported(module, statement, alias)]
+        for statement in [*module.definitions[name], *(module.effects if module.room != "cli" else ())]:
+            node = statement.import_node
+            if node is not None:
+                used = [alias for alias in node.names if _called(alias) == name]
+                found = [target for alias in used for target in self._imported(module, node, alias)]
                 behind += found
                 if not found:  # of another package: which one counts
-                    counted += [ast.Constant(getattr(statement, "module", None)), *used]
+                    counted += [f"{getattr(node, 'module', None)} {alias.name}" for alias in used]
                 continue
-            counted.append(statement)
-            nodes = list(ast.walk(statement))
-            behind += self._imports(module, nodes)
-            here = {node.id for node in nodes if isinstance(node, ast.Name)} & set(module.definitions) - {name}
-            behind += [Target(module.name, other) for other in here]
-        return _digest(*counted), behind
+            counted.append(statement.code)
+            behind += self._imports(module, [statement])
+            behind += [Target(module.name, other) for other in statement.names & set(module.definitions) - {name}]
+        return _digest(counted), behind
 
-    def _imports(self, module: Module, nodes: Iterable[ast.AST]) -> list[Target]:
+    def _imports(self, module: Module, statements: Iterable[Statement]) -> list[Target]:
         return [
             target
-            for node in nodes
-            if isinstance(node, ast.Import | ast.ImportFrom)
+            for statement in statements
+            for node in statement.imports
             for alias in node.names
             for target in self._imported(module, node, alias)
         ]
@@ -257,21 +285,12 @@ class Package:
             )
         if not self._data[folder]:
             return []
-        words = {n.value for n in ast.walk(module.tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        words = {word for statement in module.statements for word in statement.words}
         return [
             (name, content)
             for name, content, always in self._data[folder]
             if always or any(name.rpartition("/")[2] in word for word in words)
         ]
-
-
-def _is_verb(decorator: ast.expr, verb: str) -> bool:
-    return (
-        isinstance(decorator, ast.Call)
-        and isinstance(decorator.func, ast.Attribute)
-        and decorator.func.attr == "command"
-        and any(isinstance(given, ast.Constant) and given.value == verb for given in decorator.args)
-    )
 
 
 @cache

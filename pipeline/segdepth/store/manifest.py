@@ -11,6 +11,7 @@ the bytes of everything else.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -48,6 +49,9 @@ PACKAGES = (
     "snakemake",
 )
 
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a disk on which nothing more can be written."""
 
 TRAVELS = "travels"
 """The note of an artefact that goes where its inputs do not: its chain may end there."""
@@ -350,5 +354,9 @@ def writing(
             os.rename(target, holder / "previous")
         os.replace(partial, target)
         os.replace(written, manifest_path(target))
+    except OSError as failure:
+        if failure.filename is None and failure.errno in FULL:  # a full disk does not say where
+            failure.filename = str(target)
+        raise
     finally:
         remove(holder)

@@ -1,2 +1,1 @@
-"""How exact each choice of beam and imaging is, and what it costs: cases, their images, and the job that measures
-them."""
+"""How exact each choice of beam and imaging is, and what it costs: cases, their waves and images, and the table."""

@@ -1,6 +1,6 @@
 """The cases of the convergence study: what is varied, around the beam and imaging blocks under study.
 
-A case changes either the multislice (a beam) or the optics; the rest is the reference. Nothing here computes.
+A case changes either the multislice (a beam) or the optics; the rest is the reference.
 """
 
 from __future__ import annotations
@@ -106,13 +106,20 @@ def plain_beam(beam: Beam, cell_pm: float, points: int, slice_pm: float) -> Beam
     return beam.model_copy(update=changes)
 
 
-def cases(beam: Beam, imaging: Imaging, cell_pm: float, phonons: int) -> Iterator[Case]:
+def cases(beam: Beam, imaging: Imaging, cell_pm: float, plane_pm: float, phonons: int) -> Iterator[Case]:
     """All rows but the reference itself; the first is the blocks' own choice, without frozen phonons.
+
+    Parameters
+    ----------
+    beam : without ranges.
+    cell_pm : side of the square cell.
+    plane_pm : spacing of the crystal's planes of atoms along the beam.
+    phonons : snapshots of the rows with vibrating atoms; 0 leaves these out.
 
     A beam whose grid is too coarse for what it stores makes no row.
     """
     beam = beam.model_copy(update={"frozen_phonons": 0})
-    for case in (*_of_the_whole(beam, imaging, cell_pm), *_of_the_multislice(beam, cell_pm, phonons)):
+    for case in (*_of_the_whole(beam, imaging, cell_pm), *_of_the_multislice(beam, cell_pm, plane_pm, phonons)):
         if case.beam is None or _fits(case.beam, cell_pm):
             yield case
     yield from _of_the_optics(beam, imaging, cell_pm)
@@ -145,7 +152,7 @@ def _of_the_whole(beam: Beam, imaging: Imaging, cell_pm: float) -> Iterator[Case
     )
 
 
-def _of_the_multislice(beam: Beam, cell_pm: float, phonons: int) -> Iterator[Case]:
+def _of_the_multislice(beam: Beam, cell_pm: float, plane_pm: float, phonons: int) -> Iterator[Case]:
     def changed(**update) -> Beam:
         return beam.model_copy(update=update)
 
@@ -155,12 +162,12 @@ def _of_the_multislice(beam: Beam, cell_pm: float, phonons: int) -> Iterator[Cas
         yield Case("band kept", f"{share:.2f} of Nyquist", changed(band_limit=share))
         if share < 1:
             yield Case("band kept", f"{share:.2f} of Nyquist, 7.6 pm", changed(band_limit=share, pixel_pm=7.6))
-    for slice_pm, name in (
-        (96.0, "a slice a plane (191 pm)"),
-        (200.0, "two planes a slice"),
-        (400.0, "three planes a slice"),
+    for planes, name in (
+        (0.5, f"a slice a plane ({plane_pm:.0f} pm)"),
+        (1.05, "two planes a slice"),
+        (2.1, "three planes a slice"),
     ):
-        yield Case("slices", name, changed(slice_pm=slice_pm))
+        yield Case("slices", name, changed(slice_pm=planes * plane_pm))
     for slice_pm in (16.7, 48.0, 96.0):
         yield Case(
             "slices", f"slabs of {slice_pm:g} pm (finite projection)", changed(slice_pm=slice_pm, projection="finite")
@@ -169,7 +176,7 @@ def _of_the_multislice(beam: Beam, cell_pm: float, phonons: int) -> Iterator[Cas
     for projection, points, slice_pm in (
         ("infinite", REFERENCE_POINTS, PLAIN_SLICE_PM),
         ("infinite", half, 96.0),
-        ("infinite", half, 191.3),
+        ("infinite", half, round(plane_pm, 1)),
         ("finite", half, PLAIN_SLICE_PM),
     ):
         name = f"{projection}, {points}², {slice_pm:.0f} pm"
@@ -202,7 +209,7 @@ def _of_the_optics(beam: Beam, imaging: Imaging, cell_pm: float) -> Iterator[Cas
     yield Case("focal average", f"explicit, {EXPLICIT_STEPS} steps, ±3", optics=explicit())
     yield Case(
         "intensity grid",
-        "as chosen for the vibration",
+        "as chosen for the image spread",
         optics=Optics(least_image_spread_pm=imaging.least_image_spread_pm),
     )
     orders = stored_orders(cell_pm, beam.energy_kev, imaging.aperture_mrad)

@@ -1,9 +1,8 @@
-"""Where a frame shows the lattice, and its phases there: geometric phase analysis on the two {111} Fourier components.
+"""Geometric phase analysis: where an image or a depth map shows a lattice, and the lattice's phases there.
 
-Hÿtch, Snoeck & Kilaas, Ultramicroscopy 74 (1998) 131: a component is demodulated and averaged in a Gaussian window of
-300 pm; its amplitude says whether there is a lattice, its phase where the lattice stands. Both follow strain, bending
-and distortion of the frame. Averages are taken on blocks of a sixth of the window and interpolated, which changes them
-by less than a percent. Must not know what the phases are for.
+Hÿtch, Snoeck & Kilaas, Ultramicroscopy 74 (1998) 131: a Fourier component is demodulated and averaged in a Gaussian
+window; its amplitude says whether there is a lattice, its phase where the lattice stands. Both follow strain, bending
+and distortion of the frame.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 WINDOW_PM = 300.0
-"""Standard deviation of the window."""
+"""Standard deviation of the window on images."""
 
 LEAST_SHARE = 0.4
 """Amplitude of what counts as crystal over the amplitude that only a twentieth of the frame exceeds."""
@@ -23,25 +22,47 @@ LEAST_SHARE = 0.4
 class LocalMean:
     """Gaussian-weighted means of the pixels of an area around each pixel.
 
-    area : (y, x) bool; what lies outside does not count. pixel_pm : side of a pixel. window_pm : standard deviation.
+    Parameters
+    ----------
+    area : (y, x) bool; what lies outside does not count.
+    pixel_pm : side of a pixel.
+    window_pm : standard deviation of the weights.
+    blocks : average on blocks of a sixth of the window and interpolate, which changes means by less than a percent
+        and is much quicker on fine pixels.
+    truncate : standard deviations at which the weights end.
     """
 
-    def __init__(self, area: np.ndarray, pixel_pm: float, window_pm: float = WINDOW_PM) -> None:
+    def __init__(
+        self,
+        area: np.ndarray,
+        pixel_pm: float,
+        window_pm: float = WINDOW_PM,
+        *,
+        blocks: bool = True,
+        truncate: float = 4.0,
+    ) -> None:
         self.shape, width = area.shape, window_pm / pixel_pm
-        self.block = max(1, int(width / 6))
-        self.width = width / self.block
+        self.block = max(1, int(width / 6)) if blocks else 1
+        self.width, self.truncate = width / self.block, truncate
         self.area = area.astype(np.float64)
-        self.number = np.maximum(self._blurred(self.area), 1e-6)
+        self.weight = self._blurred(self.area)
+        """Share of the window's weight (block rows, block columns) that lies in the area, times the block's pixels."""
+
+        self.number = np.maximum(self.weight, 1e-6)
 
     def _blurred(self, values: np.ndarray) -> np.ndarray:
         """On blocks."""
+        if self.block == 1:
+            return ndimage.gaussian_filter(values, self.width, mode="constant", truncate=self.truncate)
         padded = np.pad(values, [(0, -size % self.block) for size in self.shape])
         rows, columns = (size // self.block for size in padded.shape)
         sums = padded.reshape(rows, self.block, columns, self.block).sum(axis=(1, 3))
-        return ndimage.gaussian_filter(sums, self.width, mode="constant", truncate=4.0)
+        return ndimage.gaussian_filter(sums, self.width, mode="constant", truncate=self.truncate)
 
     def _spread(self, blocks: np.ndarray) -> np.ndarray:
         """From blocks to pixels, bilinear between the blocks' centres."""
+        if self.block == 1:
+            return blocks
         out = blocks
         for axis, size in enumerate(self.shape):
             place = np.clip((np.arange(size) + 0.5) / self.block - 0.5, 0, blocks.shape[axis] - 1)
@@ -68,18 +89,30 @@ def wave(shape: tuple[int, int], frequency: Sequence[float], pixel_pm: float) ->
 
 
 def components(
-    counts: np.ndarray, area: np.ndarray, frequencies: Sequence[Sequence[float]], pixel_pm: float
+    values: np.ndarray, mean: LocalMean, frequencies: Sequence[Sequence[float]], pixel_pm: float
 ) -> list[np.ndarray]:
-    """Local complex amplitude (y, x) of each spatial frequency, in counts per pixel: A of c = … + 2 |A| cos(2πg·r + …).
+    """Local complex amplitude A (y, x) of each spatial frequency, in units of the values: … + 2 |A| cos(2πg·r + …).
 
     Parameters
     ----------
-    counts : (y, x). area : (y, x) bool, the pixels that count.
+    values : (y, x).
+    mean : of the pixels that count.
     frequencies : (x, y) in 1/pm.
     """
-    mean = LocalMean(area, pixel_pm)
-    modulation = np.where(area, counts - mean.of(counts), 0.0)
-    return [mean.of(modulation * wave(counts.shape, g, pixel_pm).conj()) for g in frequencies]
+    # less the local mean, so that an oblique border does not look like a wave
+    modulation = np.where(mean.area > 0, values - mean.of(values), 0.0)
+    return [mean.of(modulation * wave(values.shape, g, pixel_pm).conj()) for g in frequencies]
+
+
+def phases(parts: Sequence[np.ndarray], frequencies: Sequence[Sequence[float]], pixel_pm: float) -> list[np.ndarray]:
+    """Phase (y, x) of each component's wave at each pixel, in periods; 0 where the wave is highest.
+
+    Parameters
+    ----------
+    parts : of ``components``.
+    """
+    # values ~ Re(A exp(2πi g·r)): highest where 2πg·r + arg A is 0
+    return [np.angle(wave(part.shape, g, pixel_pm) * part) / (2 * np.pi) for g, part in zip(frequencies, parts)]
 
 
 def crystal_area(
@@ -89,9 +122,9 @@ def crystal_area(
 
     Parameters
     ----------
-    frequencies : of the {111} components, (x, y) in 1/pm; 10 % of error do no harm.
+    frequencies : of the lattice pair, (x, y) in 1/pm; 10 % of error do no harm.
     """
-    parts = components(counts, usable, frequencies, pixel_pm)
+    parts = components(counts, LocalMean(usable, pixel_pm), frequencies, pixel_pm)
     amplitude = np.sqrt(sum(np.abs(part) ** 2 for part in parts))
     strong = usable & (amplitude > LEAST_SHARE * np.quantile(amplitude[usable], 0.95))
     patches, number = ndimage.label(strong)
@@ -104,8 +137,4 @@ def lattice_phases(
     counts: np.ndarray, area: np.ndarray, frequencies: Sequence[Sequence[float]], pixel_pm: float
 ) -> list[np.ndarray]:
     """Fractional lattice coordinate (y, x) along each frequency, in periods, 0 where its wave is brightest."""
-    found = []
-    for g, part in zip(frequencies, components(counts, area, frequencies, pixel_pm)):
-        # counts ~ Re(A exp(2πi g·r)): brightest where 2πg·r + arg A is 0
-        found.append(np.angle(wave(counts.shape, g, pixel_pm) * part) / (2 * np.pi))
-    return found
+    return phases(components(counts, LocalMean(area, pixel_pm), frequencies, pixel_pm), frequencies, pixel_pm)

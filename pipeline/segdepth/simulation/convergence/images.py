@@ -1,4 +1,4 @@
-"""Images of a case, timed. Knows the cases, not the table."""
+"""Images of a case, timed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from segdepth.simulation.optics import ImageFormer
 DEFOCUS_NM = (1.0, 3.0, 5.0, 7.0, 9.0)
 
 
-class Pictures(NamedTuple):
+class TimedImages(NamedTuple):
     """Images (defocus, y, x), seconds that one of them took, and points a side of the grid of |ψ|²."""
 
     images: np.ndarray
@@ -28,7 +28,7 @@ class Pictures(NamedTuple):
     intensity_points: int
 
 
-class Camera:
+class Microscope:
     """Forms a wave's images at ``DEFOCUS_NM`` with the imaging block's lens and a case's optics."""
 
     def __init__(self, imaging: Imaging, energy_kev: float, cell_pm: float, margin_pm: float) -> None:
@@ -56,7 +56,7 @@ class Camera:
             **focal,
         )
 
-    def images(self, waves: np.ndarray, optics: Optics) -> Pictures:
+    def images(self, waves: np.ndarray, optics: Optics) -> TimedImages:
         """Images of ``waves`` [configuration, ky, kx].
 
         Orders beyond the aperture are left out before: what is stored is what the aperture passes.
@@ -76,7 +76,7 @@ class Camera:
         else:
             found = former.form(given, Lens.from_columns(columns))
         seconds = (time.perf_counter() - start) / len(DEFOCUS_NM)
-        return Pictures(found.numpy().astype(float), seconds, former.grid)
+        return TimedImages(found.numpy().astype(float), seconds, former.grid[0])
 
     @staticmethod
     def _defocused(columns: dict[str, np.ndarray], step: float) -> Lens:

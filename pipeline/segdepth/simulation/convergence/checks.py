@@ -1,4 +1,4 @@
-"""What the convergence study can look at: told before any work, and only to those who ask for the study."""
+"""What the convergence study can look at, told before any work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from segdepth.simulation.lens import LENS_VALUES
 
 
 def check_study(beam: Beam, imaging: Imaging, beam_key: str = "beam", imaging_key: str = "imaging") -> None:
-    """The convergence study needs one lens, whose aperture the beam's waves fill, and a beam along the axis.
+    """The convergence study needs one lens, whose aperture the beam's waves fill, and one beam along the axis.
 
     Raises
     ------
@@ -20,6 +20,15 @@ def check_study(beam: Beam, imaging: Imaging, beam_key: str = "beam", imaging_ke
             f"{beam_key}.tilt_mrad: got [{beam.tilt_mrad[0]:g}, {beam.tilt_mrad[1]:g}]; the convergence study needs a "
             "beam without tilt"
         )
+    if any(beam.random_tilt_mrad):
+        raise ConfigError(
+            f"{beam_key}.random_tilt_mrad: got the range [{beam.random_tilt_mrad[0]:g}, {beam.random_tilt_mrad[1]:g}]; "
+            "the convergence study needs a beam without tilt"
+        )
+    for field in ("debye_waller_scale", "parametrization"):
+        if isinstance(getattr(beam, field), tuple):
+            several = ", ".join(map(str, getattr(beam, field)))
+            raise ConfigError(f"{beam_key}.{field}: got [{several}]; the convergence study needs one value")
     for field in [name for name in LENS_VALUES if name != "defocus_nm"]:
         value = getattr(imaging, field)
         if not isinstance(value, tuple) or value[0] == value[1]:

@@ -1,0 +1,127 @@
+"""What an evaluation and an ideal observer are, as facts and tables: what the library gives, steps store and read back,
+and figures and tables show.
+
+Numbers that a table cannot tell (nothing was counted) are missing (NaN; an empty cell of the CSV). Shares are 0 to 1,
+lengths pm, defocus nm. ``element`` is ``all`` or an element's symbol. ``low`` and ``high`` are the ends of the 95 %
+bootstrap interval over structures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from segdepth.config import ALL
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A network measured on the test structures of a data set.
+
+    ``facts`` (``evaluation.json``): ``model``, ``dataset``, ``specimen``, ``crystal`` (``CeO2 [110]``, say),
+    ``elements`` (counted ones, the heaviest first), ``classes``, ``images``, ``structures``, ``columns`` (how many were
+    counted, over all images), ``dose_lambda``, ``electrons_per_square_angstrom``, ``parameters`` (of the network),
+    ``base_channels``, ``variant``.
+
+    Tables, each a CSV of its name:
+
+    - ``metrics``: ``metric``, ``element``, ``value``, ``low``, ``high``; the metrics of
+      ``segdepth.config.METRIC_NAMES`` for all elements and each, those of ``CALIBRATION_NAMES`` (over all pixels, and
+      over those with a true depth above 0) for all. A pixel's element is that of its nearest column.
+    - ``by_defocus``: ``defocus_nm``, ``images``, then as ``metrics``; ``columns_exact`` and ``centre_accuracy`` have an
+      interval.
+    - ``by_atoms``: ``element``, ``atoms`` (true count, from 1), ``columns`` (how many, over all images), then
+      ``metric``, ``value``, ``low``, ``high``: ``columns_exact`` (with its interval), ``columns_within_one``,
+      ``columns_mean_error`` and ``centre_accuracy`` (of the pixels within the centre radius of such columns).
+    - ``by_structure``: ``structure`` (index in the plan), ``metric`` (``columns_exact``, ``centre_accuracy``),
+      ``element``, ``right``, ``total``: how much was right, and of how much. Changes are paired by it.
+    - ``confusion``: ``element``, ``true``, ``estimate``, ``pixels``, every pair of depths; ``all`` also has the pixels
+      of images without columns.
+    - ``calibration``: ``population`` (``all``, ``columns``), ``confidence_low``, ``confidence_high``, ``pixels``,
+      ``mean_confidence``, ``accuracy``.
+    - ``columns``: one row a column and image: ``structure``, ``defocus_nm``, ``x_pm``, ``y_pm``, ``element``, ``atoms``
+      (true), ``depth`` and ``confidence`` (of the mean probability over its core). Columns whose core leaves the field
+      do not count. None where it was not read.
+
+    ``examples``: see ``segdepth.evaluation.examples``.
+    """
+
+    facts: dict[str, Any]
+    metrics: pd.DataFrame
+    by_defocus: pd.DataFrame
+    by_atoms: pd.DataFrame
+    by_structure: pd.DataFrame
+    confusion: pd.DataFrame
+    calibration: pd.DataFrame
+    columns: pd.DataFrame | None = None
+    examples: xr.Dataset | None = None
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        return tuple(self.facts["elements"])
+
+    def value(self, metric: str, element: str = ALL) -> float | None:
+        return number_in(self.metrics, "value", metric=metric, element=element)
+
+    def interval(self, metric: str, element: str = ALL) -> tuple[float, float] | None:
+        return interval_in(self.metrics, metric=metric, element=element)
+
+
+@dataclass(frozen=True)
+class IdealObserver:
+    """How well columns of a data set's test structures can be counted at all, of three kinds: with the ``image`` (all
+    else known), with the ``prior`` (the smooth wedge, without an image), with ``image_and_prior``. What these are, and
+    how they compare with what a network is measured on, is told in ``segdepth.evaluation.ideal_observer``.
+
+    ``facts`` (``ideal_observer.json``): ``dataset``, ``specimen``, ``crystal``, ``elements``, ``dose_lambda``,
+    ``structures``, ``columns`` (how many were drawn).
+
+    - ``metrics``: ``kind``, ``metric``, ``element``, ``value``, ``low``, ``high``; of the image ``columns_exact`` and
+      ``binary_error`` (n atoms or one less), of the prior ``columns_exact`` and ``columns_within_one``, of both
+      ``columns_exact`` (missing where counts are not shifted). ``columns_exact`` of the image and of both has an
+      interval.
+    - ``by_defocus``: ``defocus_nm``, ``kind``, ``metric``, ``element``, ``value``; ``image`` also has the means of
+      ``d_prime_minus`` and ``d_prime_plus`` (from n to n - 1 and to n + 1 atoms).
+    - ``by_atoms``: ``element``, ``atoms``, ``columns`` (how many), ``kind``, ``metric``, ``value``; as ``by_defocus``.
+    - ``columns``: one row a column and image: ``structure``, ``element``, ``x_pm``, ``y_pm``, ``atoms``,
+      ``defocus_nm``, ``columns_exact``, ``binary_error``, ``d_prime_minus``, ``d_prime_plus``, all of the image.
+    """
+
+    facts: dict[str, Any]
+    metrics: pd.DataFrame
+    by_defocus: pd.DataFrame
+    by_atoms: pd.DataFrame
+    columns: pd.DataFrame | None = None
+
+    def value(self, kind: str, metric: str, element: str = ALL) -> float | None:
+        return number_in(self.metrics, "value", kind=kind, metric=metric, element=element)
+
+    def interval(self, kind: str, metric: str, element: str = ALL) -> tuple[float, float] | None:
+        return interval_in(self.metrics, kind=kind, metric=metric, element=element)
+
+
+EVALUATION_TABLES = ("metrics", "by_defocus", "by_atoms", "by_structure", "confusion", "calibration", "columns")
+OBSERVER_TABLES = ("metrics", "by_defocus", "by_atoms", "columns")
+
+
+def number_in(table: pd.DataFrame, name: str, **key: str) -> float | None:
+    """The number in column ``name`` of the row with this key; None where it is missing or there is no such row."""
+    rows = chosen(table, key)
+    return None if rows.empty or pd.isna(rows[name].iloc[0]) else float(rows[name].iloc[0])
+
+
+def interval_in(table: pd.DataFrame, **key: str) -> tuple[float, float] | None:
+    """``low`` and ``high`` of the row with this key; None where they are missing."""
+    ends = number_in(table, "low", **key), number_in(table, "high", **key)
+    return None if None in ends else ends
+
+
+def chosen(table: pd.DataFrame, key: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows that have these values."""
+    for name, value in key.items():
+        table = table[table[name] == value]
+    return table

@@ -1,0 +1,39 @@
+"""What stores say of themselves in their attributes: the crystal, and how many depths are told apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from segdepth.crystal import Crystal
+from segdepth.errors import StoreError
+
+
+def crystal_of(attributes: Mapping[str, Any]) -> Crystal:
+    """The crystal of a store, from its attribute ``crystal`` (JSON, or the mapping itself).
+
+    Raises
+    ------
+    StoreError
+        There is none: another version of SegDepth wrote the store.
+    """
+    try:
+        given = attributes["crystal"]
+        return Crystal.from_dict(json.loads(given) if isinstance(given, str) else given)
+    except (KeyError, TypeError, ValueError):
+        raise StoreError("the store does not say of which crystal it is; make it again with this version") from None
+
+
+def classes_of(attributes: Mapping[str, Any]) -> int:
+    """Depths that labels tell apart, from the attribute ``labels`` (JSON of the block).
+
+    Raises
+    ------
+    StoreError
+        There is none: another version of SegDepth wrote the store.
+    """
+    try:
+        return int(json.loads(attributes["labels"])["most_atoms"]) + 1
+    except (KeyError, TypeError, ValueError):
+        raise StoreError("the store does not say what its labels are; make it again with this version") from None

@@ -1,0 +1,130 @@
+"""Every figure: what it is called, what it shows, what it is drawn from, and the module that draws it.
+
+A new figure is a module with a function ``draw`` and an entry here. Of a figure that is drawn from an evaluation
+(``source="evaluation"``), ``dataset_field`` names the key of the ``figures:`` block that holds the data set.
+Nothing is imported here: the workflow reads this list before any job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FigureEntry:
+    """See the module. ``title`` is for lists, ``caption`` for the report."""
+
+    name: str
+    source: str
+    title: str
+    caption: str
+    dataset_field: str | None = None
+
+    @property
+    def module(self) -> str:
+        return f"segdepth.figures.{self.name}"
+
+
+ENTRIES = (
+    FigureEntry(
+        "fig1_depth",
+        "evaluation",
+        "depth, noisy image, estimate and confidence of a test image (SegDepth, Fig. 1)",
+        "The depth of a test structure, its noisy image, the network's estimate and its confidence at each pixel "
+        "(SegDepth, Fig. 1). Vacuum is up.",
+        "dataset",
+    ),
+    FigureEntry(
+        "fig3_simulation",
+        "evaluation",
+        "depth maps, and images without and with shot noise (SegDepth, Fig. 3)",
+        "Depth maps (left) and the images formed from the same structures without and with shot noise "
+        "(SegDepth, Fig. 3).",
+        "dataset",
+    ),
+    FigureEntry(
+        "fig4_smoothing",
+        "evaluation",
+        "projected counts beside smoothed depth (SegDepth, Fig. 4)",
+        "Atoms counted in projection, and the smoothed depth whose rings the network learns (SegDepth, Fig. 4).",
+        "dataset",
+    ),
+    FigureEntry(
+        "fig5_weights",
+        "evaluation",
+        "the weight of each pixel in the training loss (SegDepth, Fig. 5)",
+        "Weight of each pixel in the training loss: 1 at column centres, falling to a floor in the background "
+        "(SegDepth, Fig. 5).",
+        "dataset",
+    ),
+    FigureEntry(
+        "fig6_confusion",
+        "evaluation",
+        "true against estimated depth (SegDepth, Fig. 6)",
+        "True against estimated depth over all pixels of the test structures at the dose named in the figure "
+        "(SegDepth, Fig. 6). Rows sum to 1.",
+        "confusion_dataset",
+    ),
+    FigureEntry(
+        "fig7_calibration",
+        "evaluation",
+        "confidence against accuracy (SegDepth, Fig. 7)",
+        "Accuracy of pixels that share a confidence (SegDepth, Fig. 7). The diagonal is perfect calibration.",
+        "dataset",
+    ),
+    FigureEntry(
+        "montage",
+        "montage",
+        "atomic models, depth maps and images of a shard's structures",
+        "Structures of one shard, of each kind of surface the thinnest and the thickest: the atoms along and across "
+        "the beam, the depth map, and the image without noise, each at another defocus (after SegDepth, Fig. 3). "
+        "Panels have one scale. The text gives what was drawn for the structure, and the lens values that differ from "
+        "the defaults of the imaging block.",
+        "montage_dataset",
+    ),
+    FigureEntry(
+        "training",
+        "training",
+        "losses, centre accuracy and learning rate against the epoch",
+        "Losses and centre accuracy on the validation structures while the network was trained.",
+    ),
+    FigureEntry(
+        "benchmark",
+        "benchmark",
+        "columns counted exactly, by true count and by defocus, beside the ideal observer",
+        "Share of the columns that are counted exactly, by true count and by defocus. Bands: 95 % bootstrap intervals "
+        "over structures. Dashed: the ideal observer, who knows the image of a column, everything around it and the "
+        "wedge that its count lies about; for a data set whose counts are not shifted, the image alone. It is of "
+        "columns of 2 atoms to one less than the thickest class that stand 0.6 nm inside the field, while networks "
+        "are measured on all. By true count it is a guide: the thinnest and the thickest columns can be counted "
+        "better.",
+    ),
+    FigureEntry(
+        "prediction",
+        "prediction",
+        "a micrograph, the estimated depth, its confidence and the columns that were found",
+        "A micrograph, the estimated depth, its confidence, and the columns that were found.",
+    ),
+    FigureEntry(
+        "comparison",
+        "comparison",
+        "a micrograph beside the simulation at its pixel and dose",
+        "A micrograph beside the simulated structure at its pixel and dose: pictures, Fourier transforms, average unit "
+        "cells, column contrast over defocus, and the spacings of the lattice's peaks.",
+    ),
+    FigureEntry(
+        "convergence",
+        "convergence",
+        "error and time of each choice of the simulation",
+        "Error of the image (rms difference over rms contrast) and time of each choice of the simulation, against a "
+        "multislice on 2048² points with slabs of 16.7 pm of the three-dimensional potential in double precision and "
+        "explicit averaging over focus. Dots: one for each defocus C1; at the right, seconds of the multislice or "
+        "milliseconds an image, on one core.",
+    ),
+)
+FIGURES = {entry.name: entry for entry in ENTRIES}
+
+
+def figures_from(source: str) -> tuple[str, ...]:
+    """Names of the figures that are drawn from one kind of source, in the order of the list."""
+    return tuple(entry.name for entry in ENTRIES if entry.source == source)

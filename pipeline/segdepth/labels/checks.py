@@ -1,0 +1,44 @@
+"""Checks of labels blocks that need the specimens they are for."""
+
+from __future__ import annotations
+
+from segdepth.config import Config, Labels
+from segdepth.crystal import load_crystal
+from segdepth.errors import ConfigError
+from segdepth.specimen.checks import thickest_column
+
+
+def check_labels(config: Config) -> None:
+    """The labels block of every data set must suit its specimen.
+
+    Raises
+    ------
+    ConfigError
+        It lacks the radii of an element, or classes for the thickest columns.
+    """
+    for name, dataset in config.datasets.items():
+        specimen, labels = config.specimens[dataset.specimen], config.labels[dataset.labels]
+        crystal = load_crystal(config.crystals[specimen.crystal], specimen.crystal)
+        key = f"labels.{dataset.labels}"
+        check_elements(key, labels, crystal.elements)
+        if (thickest := thickest_column(specimen, crystal)) > labels.most_atoms:
+            raise ConfigError(
+                f"{key}.most_atoms: got {labels.most_atoms}; columns of specimens.{dataset.specimen}, which "
+                f"datasets.{name} joins with it, have up to {thickest} atoms"
+            )
+
+
+def check_elements(key: str, labels: Labels, elements: tuple[str, ...]) -> None:
+    """Every counted element must have radii; ``key`` is what a message calls the block.
+
+    Raises
+    ------
+    ConfigError
+        One has none.
+    """
+    lacking = [element for element in elements if element not in labels.core_radius_pm]
+    if lacking:
+        raise ConfigError(
+            f"{key}.core_radius_pm: has values for {', '.join(labels.core_radius_pm) or 'no element'}; the columns of "
+            f"{lacking[0]} need one as well"
+        )

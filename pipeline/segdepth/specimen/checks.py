@@ -1,0 +1,70 @@
+"""Checks of specimen blocks that need their crystal."""
+
+from __future__ import annotations
+
+import math
+
+from segdepth.config import Config, Specimen
+from segdepth.crystal import Crystal, load_crystal
+from segdepth.errors import ConfigError
+
+LABEL_REACH_PM = 360.0
+"""A column's label reaches no further: the largest radius that a labels block may have, and its largest pixel."""
+
+
+def check_specimens(config: Config) -> None:
+    """Every specimen block must suit its crystal.
+
+    Raises
+    ------
+    ConfigError
+        A crystal cannot be loaded, or a block does not suit it.
+    """
+    for name, specimen in config.specimens.items():
+        crystal = load_crystal(config.crystals[specimen.crystal], specimen.crystal)
+        check_specimen(f"specimens.{name}", specimen, crystal)
+
+
+def check_specimen(key: str, specimen: Specimen, crystal: Crystal) -> None:
+    """One block; ``key`` is what a message calls it.
+
+    Raises
+    ------
+    ConfigError
+        It names elements that the crystal does not have, or its margin is too narrow for its tilt.
+    """
+    for kind in specimen.terminations:
+        if kind != "cut" and kind not in crystal.elements:
+            raise ConfigError(
+                f"{key}.terminations: got {kind!r}; {crystal.title} has columns of {', '.join(crystal.elements)}: "
+                f"allowed are cut, {', '.join(crystal.elements)}"
+            )
+    element = specimen.vacancy_element
+    if element is not None and element not in crystal.all_elements:
+        raise ConfigError(
+            f"{key}.vacancy_element: got {element!r}; {crystal.title} has {', '.join(crystal.all_elements)}"
+        )
+    _check_margin(key, specimen, crystal)
+
+
+def thickest_column(specimen: Specimen, crystal: Crystal) -> int:
+    """Counted atoms of the thickest column that a block can have."""
+    most = max(column.per_period for column in crystal.columns)
+    bulk = math.ceil(specimen.bulk_atoms[1] * most)
+    more = specimen.count_shift_atoms + (specimen.added_probability > 0)
+    return max(bulk, min(specimen.thickest_atoms, bulk + more))
+
+
+def _check_margin(key: str, specimen: Specimen, crystal: Crystal) -> None:
+    """A tilted column that the cell's edge cuts must not reach into the field's labels."""
+    tilt = specimen.tilt_deg[1]
+    if tilt == 0:
+        return
+    spacing = crystal.periods_pm[2] / max(column.per_period for column in crystal.columns)
+    atoms = thickest_column(specimen, crystal)
+    smear = (atoms - 1) * spacing * math.sin(math.radians(tilt))
+    if specimen.margin_pm < smear + LABEL_REACH_PM:
+        raise ConfigError(
+            f"{key}.margin_pm: got {specimen.margin_pm:g}; a column of {atoms} atoms tilted by {tilt:g}° (tilt_deg) "
+            f"smears over {smear:.0f} pm, at least {smear + LABEL_REACH_PM:.0f} is needed"
+        )

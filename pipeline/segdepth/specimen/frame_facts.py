@@ -1,0 +1,174 @@
+"""What an atoms frame says about itself in its ``info``, with defaults for atoms from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Self
+
+import numpy as np
+from ase import Atoms
+
+from segdepth.crystal import Crystal
+from segdepth.errors import StoreError
+from segdepth.seeds import structure_seed
+from segdepth.specimen.columns import column_numbers
+
+
+@dataclass(frozen=True)
+class FrameFacts:
+    """Facts of one structure.
+
+    Parameters
+    ----------
+    id : ``<specimen>-NNNNN``; default: the same of ``specimen`` (or ``structure``) and ``index``.
+    index : number within the specimen block; default: position in the file.
+    seed : stands for the structure's seed in tables; default: that of ``root_seed``, ``specimen`` and ``index``.
+    surface : flat, stepped or sawtooth; default: empty.
+    exit_face_pm : height from which defocus counts; default: the cell's face where the beam leaves it, z = height.
+    field_pm, margin_pm : side of the field of view, (x, y) where it is not square, and what lies beyond each of its
+        sides in the cell; defaults: the cell's side without the margins, and 0.
+    specimen, root_seed : name of the specimen block and the configuration's seed, which with ``index`` make the
+        structure's random streams; defaults: empty and 0.
+    crystal : default: None, not known.
+    """
+
+    id: str
+    index: int
+    seed: int
+    surface: str
+    exit_face_pm: float
+    field_pm: float | tuple[float, float]
+    margin_pm: float
+    specimen: str
+    root_seed: int
+    crystal: Crystal | None
+
+    @classmethod
+    def of(cls, atoms: Atoms, position: int = 0, *, square: bool = True) -> Self:
+        """The facts of a frame, ``position`` counting from 0 within its file.
+
+        Parameters
+        ----------
+        square : whether the cell must be square in x and y, or may be a rectangle.
+
+        Raises
+        ------
+        StoreError
+            A fact is not of its kind, or the cell is no box or not square.
+        """
+        info = atoms.info
+        try:
+            index, root_seed = int(info.get("index", position)), int(info.get("root_seed", 0))
+            margin, sides = float(info.get("margin_pm", 0.0)), _sides_pm(atoms, square)
+            crystal = _crystal(info.get("crystal"))
+            specimen = _specimen(info, index)
+            facts = cls(
+                id=str(info.get("id", f"{specimen or 'structure'}-{index:05d}")),
+                index=index,
+                seed=int(info.get("seed", structure_seed(root_seed, specimen, index))),
+                surface=str(info.get("surface", "")),
+                exit_face_pm=float(info.get("exit_face_pm", 100 * atoms.cell[2, 2])),
+                field_pm=_field(info.get("field_pm"), [side - 2 * margin for side in sides]),
+                margin_pm=margin,
+                specimen=specimen,
+                root_seed=root_seed,
+                crystal=crystal,
+            )
+        except (KeyError, TypeError, ValueError) as failure:
+            raise StoreError(f"frame {position}: its info cannot be used ({failure})") from None
+        for field, side in zip(np.broadcast_to(facts.field_pm, 2), sides):
+            if field <= 0 or abs(field + 2 * margin - side) > 0.1:
+                raise StoreError(
+                    f"frame {position}: a field of {field:g} pm with margins of {margin:g} pm does not make its cell, "
+                    f"whose side is {side:g} pm"
+                )
+        return facts
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What a store carries of its frames: ``field_pm``, ``margin_pm``, ``specimen``, ``root_seed`` and, where it is
+        known, ``crystal`` (JSON)."""
+        shared = {name: getattr(self, name) for name in ("field_pm", "margin_pm", "specimen", "root_seed")}
+        return shared | ({"crystal": crystal_text(self.crystal)} if self.crystal else {})
+
+
+def frame_facts(frames: Sequence[Atoms], *, square: bool = True) -> list[FrameFacts]:
+    """The facts of a file's frames, which go into one store; ``square`` as in ``FrameFacts.of``.
+
+    Raises
+    ------
+    StoreError
+        There are no frames, a frame's facts cannot be used, or the frames differ in what a store has once for all.
+    """
+    if not frames:
+        raise StoreError("there is no frame of atoms")
+    facts = [FrameFacts.of(atoms, position, square=square) for position, atoms in enumerate(frames)]
+    for position, one in enumerate(facts):
+        for name, value in facts[0].attributes.items():
+            if (mine := one.attributes.get(name)) != value:
+                shown = "" if name == "crystal" else f" ({mine}, {value})"
+                raise StoreError(f"frames 0 and {position} differ in {name}{shown}; give each its own file")
+    if len({one.index for one in facts}) < len(facts):
+        raise StoreError("two frames have the same index")
+    return facts
+
+
+def with_columns(atoms: Atoms) -> Atoms:
+    """The atoms with an array ``column``: as they are if they have one, else a copy (``columns.column_numbers``)."""
+    if atoms.has("column"):
+        return atoms
+    numbered = atoms.copy()
+    numbered.set_array("column", column_numbers(atoms))
+    return numbered
+
+
+def crystal_text(crystal: Crystal) -> str:
+    """A crystal as the JSON text that frames and stores carry."""
+    return json.dumps(crystal.to_dict(), sort_keys=True)
+
+
+@lru_cache(maxsize=64)
+def crystal_of(text: str) -> Crystal:
+    """The crystal of a frame's or store's JSON text.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        The text is not that of a crystal.
+    """
+    return Crystal.from_dict(json.loads(text))
+
+
+def _crystal(given: Any) -> Crystal | None:
+    if given is None or isinstance(given, str) and not given:
+        return None
+    return crystal_of(given if isinstance(given, str) else json.dumps(given, sort_keys=True))
+
+
+def _specimen(info: Mapping[str, Any], index: int) -> str:
+    """The block's name; extxyz turns names like 12 or 1e5 into numbers, the structure's id keeps them."""
+    given, end = info.get("specimen", ""), f"-{index:05d}"
+    if not isinstance(given, str) and str(info.get("id", "")).endswith(end):
+        return str(info["id"]).removesuffix(end)
+    return str(given)
+
+
+def _field(given: Any, sides: Sequence[float]) -> float | tuple[float, float]:
+    """Side of the field, or (x, y) where they differ."""
+    x, y = (float(side) for side in (sides if given is None else np.broadcast_to(given, 2)))
+    return x if x == y else (x, y)
+
+
+def _sides_pm(atoms: Atoms, square: bool) -> tuple[float, float]:
+    cell = np.asarray(atoms.cell)
+    skew = np.abs(cell - np.diag(np.diag(cell))).max()
+    uneven = abs(cell[0, 0] - cell[1, 1]) > 1e-6
+    if (square and uneven) or skew > 1e-6 or min(np.diag(cell)) <= 0:
+        raise StoreError(
+            f"the cell must be a right-angled box{', square in x and y' if square else ''}; its sides are "
+            f"{', '.join(f'{100 * side:.1f}' for side in atoms.cell.lengths())} pm"
+        )
+    return 100 * float(cell[0, 0]), 100 * float(cell[1, 1] if uneven else cell[0, 0])

@@ -1,0 +1,105 @@
+"""Hold every artefact of a project against its manifest: what is damaged, and what was made from something else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from segdepth.errors import StoreError
+from segdepth.store.manifest import SUFFIX, content_hash, read_manifest, remedy
+
+UNFINISHED = (".zarr", ".extxyz")
+"""Suffixes of what is an artefact by its name: without a manifest it was not finished."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with an artefact, with the command that makes it again."""
+
+    path: Path
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}"
+
+
+def artefacts_below(places: Iterable[Path]) -> list[Path]:
+    """Every artefact at or below some places: what has a manifest, and what ought to have one.
+
+    Raises
+    ------
+    StoreError
+        A place does not exist.
+    """
+    found: set[Path] = set()
+    for place in places:
+        if not place.exists():
+            raise StoreError(f"{place}: does not exist")
+        if place.with_name(place.name + SUFFIX).exists() or place.is_file():
+            found.add(place)
+            continue
+        for folder, folders, files in os.walk(place):
+            here = Path(folder)
+            named = {name.removesuffix(SUFFIX) for name in files if name.endswith(SUFFIX)}
+            unfinished = {name for name in (*folders, *files) if name.endswith(UNFINISHED) and not name.startswith(".")}
+            found.update(here / name for name in named | unfinished)
+            folders[:] = [name for name in folders if name not in named | unfinished and not name.startswith(".")]
+    return sorted(found)
+
+
+def check(artefact: Path) -> Finding | None:
+    """Hash the whole of an artefact, and compare what it was made from with what lies there now."""
+    try:
+        manifest = read_manifest(artefact)
+    except StoreError as failure:
+        return Finding(artefact, str(failure).removeprefix(f"{artefact}: "))
+    if not artefact.exists():
+        return Finding(artefact, f"does not exist, though its manifest does; {remedy(artefact)}")
+    if content_hash(artefact) != manifest["content"]:
+        return Finding(artefact, f"was edited or damaged since it was made; {remedy(artefact)}")
+    for given in manifest["inputs"]:
+        path = Path(os.path.normpath(artefact.parent / given["path"]))
+        if path.exists() and _content(path) not in (None, given["content"]):
+            return Finding(artefact, f"is stale: {path} has changed since it was made from it; {remedy(artefact)}")
+    return None
+
+
+def _content(path: Path) -> str | None:
+    """The content of an input as its manifest says, or, of one from outside, as it is; None where that is told of the
+    input itself."""
+    if not path.with_name(path.name + SUFFIX).exists():
+        return None if path.name.endswith(UNFINISHED) else content_hash(path)
+    try:
+        return read_manifest(path)["content"]
+    except StoreError:
+        return None
+
+
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(inner.stat().st_size for inner in path.rglob("*") if inner.is_file())
+
+
+def verify(places: Iterable[Path]) -> tuple[int, list[Finding]]:
+    """Check every artefact at or below some places, several at a time, with a progress bar in bytes.
+
+    Returns
+    -------
+    how many there are, and what was found, sorted by path.
+    """
+    artefacts = artefacts_below(places)
+    sizes = {path: _size(path) for path in artefacts}
+    found = []
+    bar = tqdm(total=sum(sizes.values()), desc="verify", unit="B", unit_scale=True, mininterval=0.5)
+    with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in as_completed(running := {pool.submit(check, path): path for path in artefacts}):
+            bar.update(sizes[running[done]])
+            if finding := done.result():
+                found.append(finding)
+    return len(artefacts), sorted(found, key=lambda finding: finding.path)

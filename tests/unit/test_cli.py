@@ -1,0 +1,193 @@
+"""The command line: errors in one line, faults with their traceback, and no heavy imports before they are needed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from segdepth import cli
+from segdepth.cli import project
+from segdepth.errors import ConfigError, MicrographError, SegDepthError, StoreError, TrainingError
+from segdepth.store.manifest import manifest_path, writing
+
+HEAVY = ("torch", "scipy", "matplotlib", "lightning", "xarray", "pandas", "ase", "abtem", "zarr")
+
+
+def run(monkeypatch, capsys, *arguments: str, fail: Exception | None = None) -> tuple[int, str]:
+    """Exit status and stderr of `segdepth check-config`, or of other arguments; ``fail`` is raised inside."""
+    if fail is not None:
+
+        def broken(*_):
+            raise fail
+
+        monkeypatch.setattr(project, "load_config", broken)
+    monkeypatch.setattr(sys, "argv", ["segdepth", *(arguments or ("check-config",))])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [SegDepthError, ConfigError, StoreError, MicrographError, TrainingError])
+def test_errors_of_our_own_are_one_line(monkeypatch, capsys, kind):
+    assert run(monkeypatch, capsys, fail=kind("what is\n wrong")) == (2, "segdepth: error: what is wrong\n")
+
+
+@pytest.mark.parametrize("arguments", [("--debug", "check-config"), ("check-config", "--debug")])
+def test_debug_shows_the_traceback(monkeypatch, capsys, caplog, arguments):
+    code, told = run(monkeypatch, capsys, *arguments, fail=StoreError("gone"))
+    assert code == 2 and told.endswith("segdepth: error: gone\n")
+    assert "Traceback" in caplog.text and "StoreError" in caplog.text
+
+
+def test_debug_behind_the_dashes_is_a_file(monkeypatch, capsys):
+    code, told = run(monkeypatch, capsys, "trace", "--", "--debug")
+    assert code == 2 and told == "segdepth: error: --debug: does not exist\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.ENOSPC])
+def test_a_file_of_the_users_is_one_line(monkeypatch, capsys, number):
+    failure = OSError(number, os.strerror(number), "movie.tif")
+    code, told = run(monkeypatch, capsys, fail=failure)
+    assert (code, told) == (2, f"segdepth: error: movie.tif: {os.strerror(number)}\n")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        OSError(errno.EBADF, "Bad file descriptor", "movie.tif"),
+        OSError(errno.ENOENT, "No such file or directory"),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", cli.__file__ + ".txt"),
+        OSError("no number"),
+        ValueError("wrong"),
+        KeyError("x"),
+    ],
+)
+def test_our_own_faults_are_logged_with_their_traceback(monkeypatch, capsys, caplog, failure):
+    code, told = run(monkeypatch, capsys, fail=failure)
+    assert code == 1 and "segdepth: error" not in told
+    assert "Traceback" in caplog.text and type(failure).__name__ in caplog.text
+
+
+def test_a_full_disk_says_where(tmp_path):
+    with (
+        pytest.raises(OSError, match="shard.zarr") as told,
+        writing(tmp_path / "shard.zarr", command="t", code="c", parameters={}),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert told.value.filename == str(tmp_path / "shard.zarr") and not list(tmp_path.iterdir())
+
+
+def test_a_wrong_option_is_one_line(monkeypatch, capsys):
+    code, told = run(monkeypatch, capsys, "trace")
+    assert code == 2 and told.count("\n") == 1 and told.startswith("segdepth: error: ") and "--help" in told
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["check-config"]])
+def test_help_imports_nothing_heavy(arguments, tmp_path):
+    """In a process of its own, as a user starts it."""
+    (tmp_path / "config.yaml").write_text("{}")
+    code = (
+        "import sys, json; sys.argv = ['segdepth', *sys.argv[1:]]\nfrom segdepth.cli import main\n"
+        "try: main()\nfinally: sys.stderr.write(json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path)
+    imported = set(json.loads(done.stderr.splitlines()[-1]))
+    assert "typer" in imported and not imported & set(HEAVY)
+
+
+def test_verify_names_what_is_damaged_or_stale_and_what_makes_it_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def make(path, text, inputs=()):
+        with writing(tmp_path / path, command="t", code="c", parameters={}, inputs=inputs) as partial:
+            partial.write_text(text)
+        return tmp_path / path
+
+    plan = make("data/plan.csv", "plan")
+    make("data/atoms.csv", "atoms", [plan])
+    figure = make("results/figures/a.png", "figure", [tmp_path / "data" / "atoms.csv"])
+
+    def told(*places) -> tuple[int, list[str]]:
+        monkeypatch.setattr(sys, "argv", ["segdepth", "verify", *places])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code, capsys.readouterr().out.splitlines()
+
+    assert told() == (0, ["3 checked, all whole"])
+    make("data/plan.csv", "another plan")
+    figure.write_text("touched up")
+    (tmp_path / "data" / "half.zarr").mkdir()
+    again = f"make it again: snakemake --cores {os.cpu_count()} --force --"
+    assert told() == (
+        1,
+        [
+            f"data/atoms.csv: is stale: data/plan.csv has changed since it was made from it; {again} data/atoms.csv",
+            f"data/half.zarr: has no manifest: it was not finished; {again} data/half.zarr",
+            f"results/figures/a.png: was edited or damaged since it was made; {again} results/figures/a.png",
+            "4 checked, 3 damaged or stale",
+        ],
+    )
+    assert told("results")[1][-1] == "1 checked, 1 damaged or stale"
+    assert told("data/plan.csv") == (0, ["1 checked, all whole"])
+    manifest_path(figure).write_text("{}")
+    assert "cannot be read" in told("results/figures/a.png")[1][0]
+
+
+def test_verify_finds_a_flipped_byte_whose_time_is_kept(tmp_path, monkeypatch, capsys):
+    store = tmp_path / "data" / "x.zarr"
+    with writing(store, command="t", code="c", parameters={}) as partial:
+        (partial / "wave" / "c").mkdir(parents=True)
+        (partial / "wave" / "zarr.json").write_text("{}")
+        (partial / "wave" / "c" / "0").write_bytes(b"0123")
+    chunk = store / "wave" / "c" / "0"
+    stamp = chunk.stat()
+    chunk.write_bytes(b"0124")
+    os.utime(chunk, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    monkeypatch.chdir(tmp_path)
+    code, _ = run(monkeypatch, capsys, "verify")
+    assert code == 1
+
+
+def test_clean_shards_names_and_removes_what_the_plan_does_not_have(tmp_path, monkeypatch, capsys):
+    from segdepth.config import Config, Specimen
+
+    blocks = {"one": Specimen(structures=4, shard_size=2), "two": Specimen(structures=1)}
+    config = Config.model_construct(specimens=blocks)
+    monkeypatch.setattr(project, "load_config", lambda path: config)
+    monkeypatch.chdir(tmp_path)
+    kept, stale = [], []
+    for place, list_of in (
+        ("data/specimens/one/plan.csv", kept),
+        ("data/specimens/one/shard-001.extxyz", kept),
+        ("data/specimens/one/shard-002.extxyz", stale),
+        ("data/specimens/one/shard-002.extxyz.manifest.json", stale),
+        ("data/specimens/one/shard-002.txt", kept),
+        ("data/waves/one/beam/shard-010.zarr/zarr.json", stale),
+        ("data/images/one/beam/lens/shard-002.zarr/zarr.json", stale),
+        ("data/depth/two/rings/shard-001.zarr/zarr.json", stale),
+        ("data/depth/three/rings/shard-009.zarr/zarr.json", kept),
+        ("results/one/shard-009.zarr/zarr.json", kept),
+    ):
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+        list_of.append(path)
+
+    def clean(*arguments) -> list[str]:
+        monkeypatch.setattr(sys, "argv", ["segdepth", "clean-shards", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 0
+        return capsys.readouterr().out.splitlines()
+
+    named = clean("--dry-run")
+    assert len(named) == len(stale) and all(line.startswith("would remove data/") for line in named)
+    assert all(path.exists() for path in kept + stale)
+    assert len(clean()) == len(stale)
+    assert all(path.exists() for path in kept) and not any(path.exists() for path in stale)
+    assert clean() == ["data: no shards but those of config.yaml"]
