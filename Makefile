@@ -36,7 +36,7 @@ convergence: install  ## error and time of the simulation's choices: results/fig
 workstation: install  ## train and measure a network for every dose: two hours on two cores
 	$(SNAKEMAKE) --configfile $(WORKSTATION)
 
-gpu: install     ## train the bundled network, on a GPU with 16 cores: seven minutes
+gpu: install     ## train a network like the bundled one, on a GPU with 16 cores: seven minutes
 	$(SNAKEMAKE) --configfile $(GPU)
 
 MODEL := gpu
