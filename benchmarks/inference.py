@@ -1,6 +1,10 @@
-"""Frames a second, counts in memory to depth map: our networks and the paper's on the same 1024² frames.
+"""Frames a second on the path of ``segdepth predict``, counts to depth maps and columns: our networks and the paper's.
 
 .venv/bin/python benchmarks/inference.py [--threads 2] [--full]        (--full: also the paper's c = 64, a minute more)
+
+``network`` is the network alone on the re-binned frame; ``predict`` is everything between the counts and the maps and
+columns: vacuum, re-binning, network, mapping back, columns. Networks but the bundled one have random weights, so that
+columns are searched in the bundled network's row only.
 """
 
 from __future__ import annotations
@@ -10,49 +14,109 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from segdepth.config import CLASSES, Labels
-from segdepth.errors import ConfigError
+import segdepth
+from segdepth.config import Config, PredictionOptions, load_config
+from segdepth.crystal import Crystal, load_crystal
+from segdepth.errors import StoreError
+from segdepth.micrograph.predict import Task, check_recording, map_back, predict_frame, predict_recording, serve
+from segdepth.micrograph.preparation import Prepared, prepare_frame
+from segdepth.micrograph.readers import recording_of
 from segdepth.networks.architectures import make_network
-from segdepth.networks.bundled import bundled_network
-from segdepth.networks.files import NetworkCard, load_network
-from segdepth.networks.serving import ServedNetwork, depth_of_counts
+from segdepth.networks.files import NetworkCard
+from segdepth.specimen.plan import plan_row
+from segdepth.specimen.wedge import build_wedge
 
-SIDE, LAMBDA, BATCH, ROUNDS = 1024, 2.5, 4, 7
+SIDE, LAMBDA, ROUNDS = 1024, 2.5, 7
 CAMERA_FRAMES_A_SECOND = 7.7
 """Of the paper's camera."""
 
-
-def card_of(variant: str, channels: int) -> NetworkCard:
-    pixel = 5411 / SIDE if variant == "full" else 5411 / (SIDE // 4)
-    return NetworkCard(variant, channels, CLASSES, pixel, 5411 / 256, 5411.0, LAMBDA, Labels().model_dump(mode="json"))
+ROOT = Path(__file__).parents[1]
 
 
-def cases(full: bool) -> dict[str, tuple[torch.nn.Module, NetworkCard, int]]:
-    """Networks with their cards, and frames at a time."""
+@dataclass(frozen=True)
+class Case:
+    """A network on the frame. searched : whether columns are searched, too."""
+
+    network: torch.nn.Module
+    task: Task
+    searched: bool
+
+    def alone(self) -> float:
+        """Seconds of the network."""
+        image = self._prepared().image
+        started = time.perf_counter()
+        predict_frame(self.network, self.task.card, image)
+        return time.perf_counter() - started
+
+    def predicted(self) -> float:
+        """Seconds from counts to maps, and to columns."""
+        started = time.perf_counter()
+        if self.searched:
+            list(predict_recording(self.network, self.task))
+        else:
+            found = predict_frame(self.network, self.task.card, self._prepared().image)
+            map_back(found, self.task.transform, self.task.card.label_pixel_pm)
+        return time.perf_counter() - started
+
+    def _prepared(self) -> Prepared:
+        checked, transform = self.task.checked, self.task.transform
+        level = checked.vacuum[0].level
+        return prepare_frame(
+            checked.frames[0], checked.usable[0], level, transform, electrons=checked.electrons, number=0
+        )
+
+
+def frame(config: Config, crystal: Crystal) -> np.ndarray:
+    """Counts (y, x) of a structure of the first specimen block at 5 nm."""
+    name, block = next(iter(config.specimens.items()))
+    atoms = build_wedge(plan_row(block, crystal, name, 0, 0), block, crystal, name, 0)
+    pixel = block.field_pm / SIDE
+    image = segdepth.simulate(atoms, defocus_nm=5, pixel_pm=pixel, electrons_per_pixel=LAMBDA)
+    return image.values[0].astype(np.uint8)
+
+
+def cases(full: bool) -> dict[str, Case]:
+    config = load_config(ROOT / "config.yaml")
+    name, block = next(iter(config.crystals.items()))
+    crystal = load_crystal(block, name)
+    specimen, labels = next(iter(config.specimens.values())), next(iter(config.labels.values()))
+    pixel = specimen.field_pm / SIDE
+    recording, options = recording_of(frame(config, crystal)), PredictionOptions(pixel_pm=pixel)
     found = {}
+
+    def add(label: str, network: torch.nn.Module, card: NetworkCard, searched: bool) -> None:
+        for precision in ("float32", "bfloat16"):
+            chosen = options.model_copy(update={"precision": precision})
+            task = check_recording(recording, card, chosen)
+            found[f"{label} | {precision}"] = Case(serve(network, chosen), task, searched)
+
     try:
-        network, card = load_network(bundled_network())
-        found[f"shipped ({card.variant}, c = {card.base_channels})"] = (network, card, BATCH)
-    except ConfigError:
-        pass
-    wanted = [("binned", 16), ("binned", 32), ("space_to_depth", 32), ("space_to_depth", 48), ("full", 16)] + [
-        ("full", 64)
-    ] * full
-    for variant, channels in wanted:
-        name = f"{variant}, c = {channels}" + (" (the paper's)" if variant == "full" else "")
-        batch = 1 if variant == "full" else BATCH
-        found[name] = (make_network(variant, channels).eval(), card_of(variant, channels), batch)
+        network, card = segdepth.load_network(device="cpu")
+        add(f"bundled ({card.variant}, c = {card.base_channels})", network, card, True)
+    except StoreError as failure:
+        print(f"no bundled network: {failure}")
+    wanted = [("binned", 16), ("binned", 32), ("space_to_depth", 32), ("space_to_depth", 48), ("full", 16)]
+    for variant, channels in wanted + [("full", 64)] * full:
+        card = NetworkCard(
+            variant,
+            channels,
+            labels.classes,
+            pixel if variant == "full" else labels.pixel_pm,
+            labels.pixel_pm,
+            specimen.field_pm,
+            LAMBDA,
+            labels.model_dump(mode="json"),
+            crystal=crystal.to_dict(),
+        )
+        label = f"{variant}, c = {channels}" + (" (the paper's)" if variant == "full" else "")
+        add(label, make_network(variant, channels, labels.classes).eval(), card, False)
     return found
-
-
-def seconds_a_frame(served: ServedNetwork, card: NetworkCard, counts: np.ndarray) -> float:
-    started = time.perf_counter()
-    depth_of_counts(served, card, counts, card.field_pm / SIDE, LAMBDA)
-    return (time.perf_counter() - started) / len(counts)
 
 
 def main() -> None:
@@ -61,26 +125,25 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="also the paper's network with 64 channels")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    counts = np.random.default_rng(0).poisson(LAMBDA, (BATCH, SIDE, SIDE)).astype(np.uint8)
-    runs: dict[str, Callable[[], float]] = {}
-    for name, (network, card, batch) in cases(given.full).items():
-        for precision in ("float32", "bfloat16"):
-            served = ServedNetwork(network, precision)
-            runs[f"{name} | {precision}"] = lambda s=served, c=card, n=batch: seconds_a_frame(s, c, counts[:n])
-    taken: dict[str, list[float]] = {name: [run()] for name, run in runs.items()}  # once to warm up
+    runs: dict[str, tuple[Callable[[], float], Callable[[], float]]] = {
+        name: (case.alone, case.predicted) for name, case in cases(given.full).items()
+    }
+    taken = {name: [[run() for run in both]] for name, both in runs.items()}  # once to warm up
     for _ in range(ROUNDS):  # in turn, so that a slow minute hits all of them
-        for name, run in runs.items():
-            taken[name].append(run())
+        for name, both in runs.items():
+            taken[name].append([run() for run in both])
     print(
-        f"{SIDE}² counts (uint8) to depth and confidence, {given.threads} threads, torch {torch.__version__}, "
+        f"{SIDE}² counts to depth, confidence and columns, {given.threads} threads, torch {torch.__version__}, "
         f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}; medians of {ROUNDS}\n"
     )
-    print(f"| network | precision | ms a frame | frames a second | times the camera ({CAMERA_FRAMES_A_SECOND}) |")
-    print("|---|---|---|---|---|")
+    rate = f"times the camera ({CAMERA_FRAMES_A_SECOND})"
+    print(f"| network | precision | ms network | ms predict | frames a second | {rate} |\n|---|---|---|---|---|---|")
     for name, values in taken.items():
-        middle = statistics.median(values[1:])
-        rate = 1 / middle
-        print(f"| {name} | {1000 * middle:.1f} | {rate:.1f} | {rate / CAMERA_FRAMES_A_SECOND:.1f} |")
+        alone, whole = (statistics.median(column) for column in zip(*values[1:]))
+        print(
+            f"| {name} | {1000 * alone:.1f} | {1000 * whole:.1f} | {1 / whole:.1f} | "
+            f"{1 / whole / CAMERA_FRAMES_A_SECOND:.1f} |"
+        )
 
 
 if __name__ == "__main__":
