@@ -1,4 +1,4 @@
-"""Micrographs in; depth maps and columns out, or what the simulation says of them."""
+"""Micrographs in; depth maps and columns out, or what the simulation says of them. Pictures: figures.smk."""
 
 
 rule predict_micrograph:
@@ -7,18 +7,11 @@ rule predict_micrograph:
         network=lambda w: ancient(network_of(cfg.predictions[w.prediction].model)),
         manifest=lambda w: manifests([network_of(cfg.predictions[w.prediction].model)]),
     output:
-        folder=report(
-            directory("results/predictions/{prediction}"),
-            patterns=["{picture}.png"],
-            caption="../report/prediction.rst",
-            category="Predictions",
-            labels={"micrograph": "{prediction}", "shows": "{picture}"},
-        ),
+        folder=directory("results/predictions/{prediction}"),
         manifest="results/predictions/{prediction}.manifest.json",
     params:
-        options=lambda w: micrograph_options(cfg.predictions[w.prediction]),
+        prediction=lambda w: micrograph_options(cfg.predictions[w.prediction]).as_json(),
         code=code_hash("predict"),
-        drawing=code_hash("segdepth.figures.prediction"),
     log:
         "logs/predict_micrograph/{prediction}.log",
     benchmark:
@@ -31,8 +24,8 @@ rule predict_micrograph:
         runtime=60,
         device=LIGHT_DEVICE,
     shell:
-        "OMP_NUM_THREADS={threads} segdepth predict --model {input.network:q} {params.options}"
-        " --device {resources.device} --out {output.folder} -- {input.micrograph:q} > {log} 2>&1"
+        "OMP_NUM_THREADS={threads} segdepth predict --model {input.network:q} --prediction {params.prediction:q}"
+        " --no-picture --device {resources.device} --out {output.folder} -- {input.micrograph:q} > {log} 2>&1"
 
 
 rule compare_micrograph:
@@ -41,22 +34,13 @@ rule compare_micrograph:
         waves=lambda w: ancient(comparison_waves(w.comparison)),
         manifest=lambda w: manifests([comparison_waves(w.comparison)]),
     output:
-        folder=report(
-            directory("results/comparisons/{comparison}"),
-            patterns=["{picture}.png"],
-            caption="../report/comparison.rst",
-            category="Comparisons",
-            labels={"micrograph": "{comparison}", "shows": "{picture}"},
-        ),
+        folder=directory("results/comparisons/{comparison}"),
         manifest="results/comparisons/{comparison}.manifest.json",
     params:
-        options=lambda w: comparison_options(w.comparison),
-        imaging=lambda w: blocks_of(cfg.comparisons[w.comparison].dataset)["imaging"].as_json(),
-        specimen=lambda w: cfg.datasets[cfg.comparisons[w.comparison].dataset].specimen,
-        lattice_pm=lambda w: blocks_of(cfg.comparisons[w.comparison].dataset)["specimen"].lattice_pm,
-        root_seed=cfg.root_seed,
+        comparison=lambda w: micrograph_options(cfg.comparisons[w.comparison]).as_json(),
+        structure=lambda w: comparison_structure(w.comparison),
+        imaging=lambda w: as_json(blocks_of(cfg.comparisons[w.comparison].dataset)["imaging"]),
         code=code_hash("compare-micrograph"),
-        drawing=code_hash("segdepth.figures.comparison"),
     log:
         "logs/compare_micrograph/{comparison}.log",
     benchmark:
@@ -68,6 +52,5 @@ rule compare_micrograph:
         mem_mb=3000,
         runtime=60,
     shell:
-        "segdepth compare-micrograph --waves {input.waves} --imaging {params.imaging:q}"
-        " --specimen-name {params.specimen} --lattice-pm {params.lattice_pm} {params.options}"
-        " --root-seed {params.root_seed} --out {output.folder} -- {input.micrograph:q} > {log} 2>&1"
+        "segdepth compare-micrograph --waves {input.waves} --imaging {params.imaging:q} --structure {params.structure}"
+        " --comparison {params.comparison:q} --no-picture --out {output.folder} -- {input.micrograph:q} > {log} 2>&1"

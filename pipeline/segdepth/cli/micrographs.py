@@ -1,126 +1,175 @@
-"""Micrographs: prediction and comparison with the simulation."""
+"""Micrographs: prediction and comparison with the simulation.
+
+How a micrograph is to be read is given option by option, or as a block; an option that is given besides the block has
+the last word.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from segdepth.cli.app import app
-from segdepth.cli.options import BlockText, Device, Out, Seed, SpecimenName, read_block
-from segdepth.config import Imaging
+from segdepth.cli.options import BlockText, Device, Out, read_block
+from segdepth.config import ComparisonOptions, Imaging, PredictionOptions, Reading, validate
 from segdepth.store.code import code_hash
+
+Input = Annotated[Path, typer.Argument(help="micrograph: .npy, .npz or .tif, counts of one frame or of a movie")]
+Pixel = Annotated[float | None, typer.Option("--pixel-pm", help="side of the micrograph's pixel in pm")]
+Key = Annotated[str | None, typer.Option("--key", help="array name inside an .npz file")]
+Invalid = Annotated[float | None, typer.Option("--invalid", help="value of masked pixels")]
+Rotation = Annotated[
+    float | None,
+    typer.Option(
+        "--rotation-deg",
+        help="turn counter-clockwise (row 0 at the bottom), so that the crystal's x axis runs along x and the vacuum is "
+        "at +y",
+    ),
+]
+Flip = Annotated[bool | None, typer.Option("--flip/--no-flip", help="mirror the frame along x before it is turned")]
+Dose = Annotated[float | None, typer.Option("--dose", help="vacuum level, counts per pixel, where no vacuum is found")]
+Picture = Annotated[
+    bool, typer.Option("--picture/--no-picture", help="draw what was found, to OUT.png and OUT.pdf beside the folder")
+]
+
+
+def _options(kind: type[Reading], block: str | None, given: dict[str, Any]) -> Any:
+    """The block, JSON or FILE:NAME, with the options that were given in its place."""
+    held: dict[str, Any] = {}
+    if block is not None:
+        read = read_block(kind if block.lstrip().startswith("{") else _section_kind(kind), block)
+        held = {name: getattr(read, name) for name in kind.model_fields}
+    return validate(kind, held | {name: value for name, value in given.items() if value is not None}, "options")
+
+
+def _section_kind(kind: type[Reading]) -> type[Reading]:
+    """The block of ``config.yaml`` that holds these options."""
+    from segdepth.config import Comparison, Prediction
+
+    return Prediction if issubclass(Prediction, kind) else Comparison
+
+
+def _picture_path(out: Path) -> Path:
+    """Beside the folder, whose manifest says what is in it."""
+    return out.with_name(out.name + ".png")
+
+
+def _tell(warnings: list[str]) -> None:
+    for line in warnings:
+        typer.echo(f"warning: {line}", err=True)
 
 
 @app.command("predict")
 def predict(
-    input: Annotated[Path, typer.Argument(help="micrograph: .npy, .npz or .tif, counts of one frame or of a movie")],
+    input: Input,
     out: Out,
     model: Annotated[
         Path | None, typer.Option(help="folder of a trained network; without it, the one that comes with the package")
     ] = None,
-    pixel_pm: Annotated[float | None, typer.Option(help="side of the micrograph's pixel in pm")] = None,
-    key: Annotated[str | None, typer.Option(help="array name inside an .npz file")] = None,
-    invalid: Annotated[float | None, typer.Option(help="value of masked pixels")] = None,
-    rotation_deg: Annotated[
-        float,
-        typer.Option(
-            help="turn counter-clockwise (row 0 at the bottom), so that [001] runs along x and the vacuum is at +y"
-        ),
-    ] = 0.0,
-    flip: Annotated[bool, typer.Option(help="mirror the frame along x before it is turned")] = False,
-    dose: Annotated[float | None, typer.Option(help="vacuum level, counts per pixel, where no vacuum is found")] = None,
-    device: Device = "auto",
+    prediction: Annotated[
+        str | None, typer.Option(help="block with the options below: FILE:NAME (config.yaml:NAME) or JSON")
+    ] = None,
+    pixel_pm: Pixel = None,
+    key: Key = None,
+    invalid: Invalid = None,
+    rotation_deg: Rotation = None,
+    flip: Flip = None,
+    dose: Dose = None,
     precision: Annotated[
-        str, typer.Option(help="auto, float32 or bfloat16; auto is bfloat16 where the machine multiplies it fast")
-    ] = "auto",
-    once: Annotated[
-        bool, typer.Option("--once", help="look at each frame once: half the time of a network that is mirrored")
-    ] = False,
+        str | None,
+        typer.Option(help="auto, float32 or bfloat16; auto is bfloat16 where the machine multiplies it fast"),
+    ] = None,
+    flip_average: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip-average/--no-flip-average",
+            help="look at the frame and at its mirror image, if the network was trained for it; without, half the time",
+        ),
+    ] = None,
+    device: Device = "auto",
+    picture: Picture = True,
 ) -> None:
-    """Atom counts behind every pixel of a micrograph: prediction.zarr, columns.csv, prediction.png."""
-    from segdepth.figures.prediction import draw_prediction
-    from segdepth.micrograph.predict import predict_micrograph as job
-    from segdepth.networks.bundled import bundled_network
+    """Atom counts behind every pixel of a micrograph: OUT/prediction.zarr, OUT/columns.csv and a picture, OUT.png."""
+    given = {
+        "pixel_pm": pixel_pm,
+        "key": key,
+        "invalid": invalid,
+        "rotation_deg": rotation_deg,
+        "flip": flip,
+        "dose": dose,
+        "precision": precision,
+        "flip_average": flip_average,
+    }
+    options = _options(PredictionOptions, prediction, given)
 
-    warnings = job(
-        input,
-        out,
-        pixel_pm=pixel_pm,
-        model=model or bundled_network(),
-        key=key,
-        invalid=invalid,
-        rotation_deg=rotation_deg,
-        flip=flip,
-        dose=dose,
-        device=device,
-        precision=precision,
-        once=once,
-        code=code_hash("predict"),
-        draw=draw_prediction,
-    )
-    for line in warnings:
-        typer.echo(f"warning: {line}", err=True)
+    from segdepth.networks.bundled import bundled_network
+    from segdepth.steps.predict_micrograph import predict_micrograph as step
+    from segdepth.store.manifest import check_target
+
+    if picture:
+        check_target(_picture_path(out), "plot-prediction", [out])
+    warnings = step(options, input, model or bundled_network(), out, code=code_hash("predict"), device=device)
+    _tell(warnings)
+    if picture:
+        from segdepth.steps.plot_prediction import plot_prediction
+
+        plot_prediction(out, _picture_path(out), code=code_hash("plot-prediction"))
 
 
 @app.command("compare-micrograph")
 def compare_micrograph(
-    input: Annotated[Path, typer.Argument(help="micrograph: .npy, .npz or .tif, counts of one frame or of a movie")],
+    input: Input,
     waves: Annotated[Path, typer.Option(help="shard-NNN.zarr of exit waves; all its structures make the range")],
     imaging: BlockText,
-    specimen_name: SpecimenName,
     structure: Annotated[int, typer.Option(min=0, help="index in the plan of the structure that is shown")],
     out: Out,
-    pixel_pm: Annotated[float | None, typer.Option(help="side of the micrograph's pixel in pm")] = None,
-    key: Annotated[str | None, typer.Option(help="array name inside an .npz file")] = None,
-    frame: Annotated[int, typer.Option(min=0, help="which frame of a movie, from 0")] = 0,
-    invalid: Annotated[float | None, typer.Option(help="value of masked pixels")] = None,
-    rotation_deg: Annotated[
-        float,
-        typer.Option(
-            help="turn counter-clockwise (row 0 at the bottom), so that [001] runs along x and the vacuum is at +y"
-        ),
-    ] = 0.0,
-    flip: Annotated[bool, typer.Option(help="mirror the frame along x before it is turned")] = False,
-    dose: Annotated[float | None, typer.Option(help="vacuum level, counts per pixel, where no vacuum is found")] = None,
+    comparison: Annotated[
+        str | None, typer.Option(help="block with the options below: FILE:NAME (config.yaml:NAME) or JSON")
+    ] = None,
+    pixel_pm: Pixel = None,
+    key: Key = None,
+    frame: Annotated[int | None, typer.Option(min=0, help="which frame of a movie, from 0")] = None,
+    invalid: Invalid = None,
+    rotation_deg: Rotation = None,
+    flip: Flip = None,
+    dose: Dose = None,
     defocus_nm: Annotated[
         float | None,
         typer.Option(help="which of the imaging block's defoci is shown; without it, the one whose cells are nearest"),
     ] = None,
-    lattice_pm: Annotated[float, typer.Option(min=500, max=600, help="lattice constant to hold peaks against")] = 541.1,
-    root_seed: Seed = 0,
+    picture: Picture = True,
 ) -> None:
     """Hold a micrograph against the simulation at its pixel and dose: Fourier peaks, vacuum, column contrast.
 
     Both are measured in the same way, the simulation at every defocus of the imaging block. Writes comparison.json,
-    simulated.csv, comparison.zarr, comparison.png and .pdf.
+    simulated.csv and comparison.zarr in OUT, and a picture, OUT.png.
     """
+    given = {
+        "pixel_pm": pixel_pm,
+        "key": key,
+        "frame": frame,
+        "invalid": invalid,
+        "rotation_deg": rotation_deg,
+        "flip": flip,
+        "dose": dose,
+        "defocus_nm": defocus_nm,
+    }
+    options = _options(ComparisonOptions, comparison, given)
+    lens = read_block(Imaging, imaging)
+
     import torch
 
-    from segdepth.figures.comparison import draw_comparison
-    from segdepth.micrograph.comparison import compare_micrograph as job
+    from segdepth.steps.compare_micrograph import compare_micrograph as step
+    from segdepth.store.manifest import check_target
 
     torch.set_num_threads(1)
-    warnings = job(
-        input,
-        out,
-        waves=waves,
-        imaging=read_block(Imaging, imaging),
-        specimen_name=specimen_name,
-        structure=structure,
-        pixel_pm=pixel_pm,
-        lattice_pm=lattice_pm,
-        key=key,
-        frame=frame,
-        invalid=invalid,
-        rotation_deg=rotation_deg,
-        flip=flip,
-        dose=dose,
-        defocus_nm=defocus_nm,
-        root_seed=root_seed,
-        code=code_hash("compare-micrograph"),
-        draw=draw_comparison,
-    )
-    for line in warnings:
-        typer.echo(f"warning: {line}", err=True)
+    if picture:
+        check_target(_picture_path(out), "plot-comparison", [out])
+    warnings = step(options, lens, input, waves, out, structure=structure, code=code_hash("compare-micrograph"))
+    _tell(warnings)
+    if picture:
+        from segdepth.steps.plot_comparison import plot_comparison
+
+        plot_comparison(out, _picture_path(out), code=code_hash("plot-comparison"))

@@ -97,7 +97,9 @@ def search_lattice(frame: Frame, crystal: Crystal) -> LatticeSearch:
         )
     reach = border_distance(area).max() * frame.pixel_pm
     if reach < LEAST_REACH_PM:
-        return LatticeSearch(reason=f"the lattice shows on {2 * reach / 1000:.2f} nm only, which is too little; {wrong}")
+        return LatticeSearch(
+            reason=f"the lattice shows on {2 * reach / 1000:.2f} nm only, which is too little; {wrong}"
+        )
     return LatticeSearch(Lattice(area, expected, peaks))
 
 

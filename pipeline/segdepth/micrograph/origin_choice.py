@@ -123,9 +123,7 @@ def _costs(
     middle = distance <= max(core.min() / 2, pixel_pm)
     size = len(points)
     with np.errstate(divide="ignore", invalid="ignore"):
-        height = np.bincount(owner[middle], values[middle], minlength=size) / np.bincount(
-            owner[middle], minlength=size
-        )
+        height = np.bincount(owner[middle], values[middle], minlength=size) / np.bincount(owner[middle], minlength=size)
     height = np.nan_to_num(height)
     kind = kinds[owner]
     template = np.clip((outer[kind] - distance) / np.maximum(outer[kind] - core[kind], 1e-9), 0, 1)

@@ -104,9 +104,7 @@ def components(
     return [mean.of(modulation * wave(values.shape, g, pixel_pm).conj()) for g in frequencies]
 
 
-def phases(
-    parts: Sequence[np.ndarray], frequencies: Sequence[Sequence[float]], pixel_pm: float
-) -> list[np.ndarray]:
+def phases(parts: Sequence[np.ndarray], frequencies: Sequence[Sequence[float]], pixel_pm: float) -> list[np.ndarray]:
     """Phase (y, x) of each component's wave at each pixel, in periods; 0 where the wave is highest.
 
     Parameters

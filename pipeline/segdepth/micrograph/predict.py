@@ -138,9 +138,7 @@ def predict_recording(
         probabilities = predict_frame(network, task.card, prepared.image, progress)
         columns = frame_columns(probabilities, task.card, task.crystal, prepared, usable, told.append)
         if columns.empty:
-            told.append(
-                f"no columns on a {task.crystal.title} lattice were found; are pixel size and rotation right?"
-            )
+            told.append(f"no columns on a {task.crystal.title} lattice were found; are pixel size and rotation right?")
         maps = map_back(probabilities, task.transform, task.card.label_pixel_pm)
         warnings = tuple(f"frame {i}: {line}" for line in told)
         yield PredictedFrame(maps, frame / vacuum.level, usable, columns, warnings)

@@ -161,7 +161,9 @@ def read_micrograph(path: str | Path, key: str | None = None) -> Recording:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise MicrographError(f"{path}: files of kind {suffix or '(none)'} are not read; allowed: {', '.join(SUFFIXES)}")
+        raise MicrographError(
+            f"{path}: files of kind {suffix or '(none)'} are not read; allowed: {', '.join(SUFFIXES)}"
+        )
     if not path.is_file():
         raise MicrographError(f"{path}: {'is not a file' if path.exists() else 'does not exist'}")
     if key is not None and suffix != ".npz":

@@ -20,7 +20,7 @@ from segdepth.crystal import Crystal
 from segdepth.errors import MicrographError
 from segdepth.micrograph.lattice_peaks import upright_rotation
 from segdepth.seeds import structure_rng
-from segdepth.simulation.any_pixel import field_pixels, form_at_pixel
+from segdepth.simulation.any_pixel import form_at_pixel
 from segdepth.simulation.lens import draw_lens_values
 
 NOISE_OF_COMPARISONS = 20_000
@@ -57,19 +57,19 @@ def surface_row(image: np.ndarray) -> int:
     return int(np.flatnonzero(spread > SURFACE_SHARE * spread.max())[-1]) + 1
 
 
-def crop_window(surface: int, side: int, camera: Camera) -> tuple[slice, slice]:
-    """Rows and columns of a square field of ``side`` pixels: the camera's shape where the field is as large, in the
+def crop_window(surface: int, field: tuple[int, int], camera: Camera) -> tuple[slice, slice]:
+    """Rows and columns of a field of (rows, columns) pixels: the camera's shape where the field is as large, in the
     middle along x, with the camera's share of vacuum as far as the field has it."""
-    rows, columns = (min(size, side) for size in camera.shape)
-    top = min(max(surface + round(camera.vacuum_share * rows), rows), side)
-    left = (side - columns) // 2
+    rows, columns = (min(size, side) for size, side in zip(camera.shape, field))
+    top = min(max(surface + round(camera.vacuum_share * rows), rows), field[0])
+    left = (field[1] - columns) // 2
     return slice(top - rows, top), slice(left, left + columns)
 
 
 @dataclass(frozen=True)
 class SimulatedWaves:
-    """A shard of exit waves: ``wave`` (structure, configuration, ky, kx) with the coordinate ``structure``, index in the
-    plan, and what its attributes say of the simulation."""
+    """A shard of exit waves: ``wave`` (structure, configuration, ky, kx) with the coordinate ``structure``, index in
+    the plan, and what its attributes say of the simulation."""
 
     waves: xr.Dataset
 
@@ -112,12 +112,11 @@ def simulated_views(
     The lens of a structure is drawn as for the stored images; the noise depends on root seed, specimen, structure and
     the place of the defocus in the list.
     """
-    side = field_pixels(simulated.attrs, camera.pixel_pm)
     for row, index in enumerate(simulated.structures):
         lens = draw_lens_values(imaging, defocus_nm, simulated.rng(index, "lens"))
         wave = simulated.waves["wave"][row].values
         images = form_at_pixel(imaging, simulated.attrs, wave, lens, camera.pixel_pm)
-        images = images[:, *crop_window(max(surface_row(image) for image in images), side, camera)]
+        images = images[:, *crop_window(max(surface_row(image) for image in images), images.shape[1:], camera)]
         clearest = max(images, key=np.std)
         rotation = upright_rotation(clearest, camera.pixel_pm, simulated.crystal)
         for place, (value, image) in enumerate(zip(defocus_nm, images)):

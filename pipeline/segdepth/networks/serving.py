@@ -14,7 +14,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segdepth.devices import in_bfloat16
 from segdepth.errors import ConfigError
-from segdepth.networks.card import NetworkCard
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 

@@ -28,8 +28,8 @@ class FrameFacts:
     seed : stands for the structure's seed in tables; default: that of ``root_seed``, ``specimen`` and ``index``.
     surface : flat, stepped or sawtooth; default: empty.
     exit_face_pm : height from which defocus counts; default: the cell's face where the beam leaves it, z = height.
-    field_pm, margin_pm : side of the field of view, and what lies beyond each of its sides in the cell; defaults: the
-        cell's side without the margins, and 0.
+    field_pm, margin_pm : side of the field of view, (x, y) where it is not square, and what lies beyond each of its
+        sides in the cell; defaults: the cell's side without the margins, and 0.
     specimen, root_seed : name of the specimen block and the configuration's seed, which with ``index`` make the
         structure's random streams; defaults: empty and 0.
     crystal : default: None, not known.
@@ -40,25 +40,29 @@ class FrameFacts:
     seed: int
     surface: str
     exit_face_pm: float
-    field_pm: float
+    field_pm: float | tuple[float, float]
     margin_pm: float
     specimen: str
     root_seed: int
     crystal: Crystal | None
 
     @classmethod
-    def of(cls, atoms: Atoms, position: int = 0) -> Self:
+    def of(cls, atoms: Atoms, position: int = 0, *, square: bool = True) -> Self:
         """The facts of a frame, ``position`` counting from 0 within its file.
+
+        Parameters
+        ----------
+        square : whether the cell must be square in x and y, or may be a rectangle.
 
         Raises
         ------
         StoreError
-            A fact is not of its kind, or the cell is not square in x and y.
+            A fact is not of its kind, or the cell is no box or not square.
         """
         info = atoms.info
         try:
             index, root_seed = int(info.get("index", position)), int(info.get("root_seed", 0))
-            margin = float(info.get("margin_pm", 0.0))
+            margin, sides = float(info.get("margin_pm", 0.0)), _sides_pm(atoms, square)
             crystal = _crystal(info.get("crystal"))
             specimen = _specimen(info, index)
             facts = cls(
@@ -67,7 +71,7 @@ class FrameFacts:
                 seed=int(info.get("seed", structure_seed(root_seed, specimen, index))),
                 surface=str(info.get("surface", "")),
                 exit_face_pm=float(info.get("exit_face_pm", 100 * atoms.cell[2, 2])),
-                field_pm=float(info.get("field_pm", _side_pm(atoms) - 2 * margin)),
+                field_pm=_field(info.get("field_pm"), [side - 2 * margin for side in sides]),
                 margin_pm=margin,
                 specimen=specimen,
                 root_seed=root_seed,
@@ -75,11 +79,12 @@ class FrameFacts:
             )
         except (KeyError, TypeError, ValueError) as failure:
             raise StoreError(f"frame {position}: its info cannot be used ({failure})") from None
-        if facts.field_pm <= 0 or abs(facts.field_pm + 2 * margin - _side_pm(atoms)) > 0.1:
-            raise StoreError(
-                f"frame {position}: a field of {facts.field_pm:g} pm with margins of {margin:g} pm does not make its "
-                f"cell, whose side is {_side_pm(atoms):g} pm"
-            )
+        for field, side in zip(np.broadcast_to(facts.field_pm, 2), sides):
+            if field <= 0 or abs(field + 2 * margin - side) > 0.1:
+                raise StoreError(
+                    f"frame {position}: a field of {field:g} pm with margins of {margin:g} pm does not make its cell, "
+                    f"whose side is {side:g} pm"
+                )
         return facts
 
     @property
@@ -90,8 +95,8 @@ class FrameFacts:
         return shared | ({"crystal": crystal_text(self.crystal)} if self.crystal else {})
 
 
-def frame_facts(frames: Sequence[Atoms]) -> list[FrameFacts]:
-    """The facts of a file's frames, which go into one store.
+def frame_facts(frames: Sequence[Atoms], *, square: bool = True) -> list[FrameFacts]:
+    """The facts of a file's frames, which go into one store; ``square`` as in ``FrameFacts.of``.
 
     Raises
     ------
@@ -100,7 +105,7 @@ def frame_facts(frames: Sequence[Atoms]) -> list[FrameFacts]:
     """
     if not frames:
         raise StoreError("there is no frame of atoms")
-    facts = [FrameFacts.of(atoms, position) for position, atoms in enumerate(frames)]
+    facts = [FrameFacts.of(atoms, position, square=square) for position, atoms in enumerate(frames)]
     for position, one in enumerate(facts):
         for name, value in facts[0].attributes.items():
             if (mine := one.attributes.get(name)) != value:
@@ -151,12 +156,19 @@ def _specimen(info: Mapping[str, Any], index: int) -> str:
     return str(given)
 
 
-def _side_pm(atoms: Atoms) -> float:
+def _field(given: Any, sides: Sequence[float]) -> float | tuple[float, float]:
+    """Side of the field, or (x, y) where they differ."""
+    x, y = (float(side) for side in (sides if given is None else np.broadcast_to(given, 2)))
+    return x if x == y else (x, y)
+
+
+def _sides_pm(atoms: Atoms, square: bool) -> tuple[float, float]:
     cell = np.asarray(atoms.cell)
     skew = np.abs(cell - np.diag(np.diag(cell))).max()
-    if abs(cell[0, 0] - cell[1, 1]) > 1e-6 or skew > 1e-6 or min(np.diag(cell)) <= 0:
+    uneven = abs(cell[0, 0] - cell[1, 1]) > 1e-6
+    if (square and uneven) or skew > 1e-6 or min(np.diag(cell)) <= 0:
         raise StoreError(
-            f"the cell must be a right-angled box, square in x and y; its sides are "
+            f"the cell must be a right-angled box{', square in x and y' if square else ''}; its sides are "
             f"{', '.join(f'{100 * side:.1f}' for side in atoms.cell.lengths())} pm"
         )
-    return 100 * float(cell[0, 0])
+    return 100 * float(cell[0, 0]), 100 * float(cell[1, 1] if uneven else cell[0, 0])

@@ -16,12 +16,14 @@ from segdepth.config import (
     Beam,
     Block,
     Comparison,
+    ComparisonOptions,
     Config,
     CrystalBlock,
     Dataset,
     Imaging,
     Labels,
     Prediction,
+    PredictionOptions,
     Specimen,
 )
 from segdepth.errors import ConfigError
@@ -200,25 +202,14 @@ class Layout:
         """File of a prediction or comparison."""
         return block.input or f"data/micrographs/{block.micrograph}.npz"
 
-    def micrograph_options(self, block: Prediction | Comparison) -> str:
-        """How a prediction's or comparison's micrograph is to be read, as the command's options."""
-        pixel = block.pixel_pm or self.config.micrographs[block.micrograph].pixel_pm
-        given = {"--pixel-pm": pixel, "--invalid": block.invalid, "--dose": block.dose}
-        given |= {"--key": shlex.quote(block.key)} if block.key else {}
-        given |= {"--rotation-deg": block.rotation_deg} if block.rotation_deg else {}
-        options = [f"{option} {value}" for option, value in given.items() if value is not None]
-        return " ".join(options + ["--flip"] * block.flip + ["--key counts"] * (block.micrograph is not None))
+    def micrograph_options(self, block: Prediction | Comparison) -> PredictionOptions | ComparisonOptions:
+        """How a prediction's or comparison's micrograph is to be read, and what is wanted of it."""
+        return block.options(self.config.micrographs[block.micrograph].pixel_pm if block.micrograph else None)
 
-    def comparison_options(self, name: str) -> str:
-        """The block's options as the command's."""
+    def comparison_structure(self, name: str) -> int:
+        """Index in the plan of the structure that is shown."""
         block = self.config.comparisons[name]
-        options = [
-            self.micrograph_options(block),
-            f"--structure {self.test_structure(block.dataset, block.structure)}",
-        ]
-        options += [f"--frame {block.frame}"] if block.frame else []
-        options += [f"--defocus-nm {block.defocus_nm}"] if block.defocus_nm is not None else []
-        return " ".join(options)
+        return self.test_structure(block.dataset, block.structure)
 
     # figures and tables
 
@@ -263,7 +254,7 @@ class Layout:
         return distinct(f"results/models/{model}" for row in rows for model in row.models if model != BUNDLED)
 
     def table_observers(self, name: str) -> list[str]:
-        """Ideal observers that a table of networks shows."""
+        """Ideal observers that a table shows."""
         rows = self.config.tables[name].rows
         return distinct(f"results/ideal_observer/{row.ideal_observer}" for row in rows if row.ideal_observer)
 

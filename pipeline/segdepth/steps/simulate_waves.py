@@ -32,7 +32,7 @@ def simulate_waves(beam: Beam, atoms: Path, out: Path, *, code: str, device: str
     backend = abtem_device(device)
     configure_abtem(backend)
     frames = read_atoms(atoms)
-    facts = frame_facts(frames)
+    facts = frame_facts(frames, square=False)
     cell_pm = sides_pm(frames[0])
     check_grid("beam", beam, cell_pm)
     beams = structure_beams(beam, frames, facts)
