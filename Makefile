@@ -3,77 +3,91 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV := .venv
 BIN := $(VENV)/bin
+IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
+SNAKEMAKE = $(IN_VENV) $(BIN)/snakemake --cores $(CORES)
+WORKSTATION := workflow/presets/workstation.yaml
+GPU := workflow/presets/gpu.yaml
 
-.PHONY: run test install report convergence workstation gpu ship benchmarks ablation readme lint lock schema clean help
+.PHONY: run test install report convergence workstation gpu export benchmarks ablation docs docs-results lint audit lock schema clean help
 
 help:            ## what there is to type
-	@grep -E '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-install: $(VENV)/.installed  ## make .venv with the locked versions
+install: $(VENV)/.installed  ## make .venv with the locked versions of everything
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("SegDepth needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,report]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 run: install     ## the whole workflow with config.yaml, on all cores
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES)
+	$(SNAKEMAKE)
 
 report: run      ## results/report.html with every figure and its caption
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores 1 --report results/report.html
+	$(IN_VENV) $(BIN)/snakemake --cores 1 --report results/report.html
 
 convergence: install  ## error and time of the simulation's choices: results/figures/study_convergence.png, twenty minutes
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) results/figures/study_convergence.png
-
-SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES)
-WORKSTATION := workflow/presets/workstation.yaml
-GPU := workflow/presets/gpu.yaml
+	$(SNAKEMAKE) results/figures/study_convergence.png
 
 workstation: install  ## train and measure a network for every dose: two hours on two cores
 	$(SNAKEMAKE) --configfile $(WORKSTATION)
 
-gpu: install     ## the network that comes along, from 12 times as many samples on a GPU: seven minutes with 16 cores beside it
+gpu: install     ## train the bundled network, on a GPU with 16 cores: seven minutes
 	$(SNAKEMAKE) --configfile $(WORKSTATION) $(GPU)
 
-NETWORK := workstation
+MODEL := gpu
+BUNDLED := pipeline/segdepth/bundled
 
-ship: install    ## put the workstation's network into the package, with its card (make ship NETWORK=gpu: the GPU's)
-	$(if $(filter-out workstation gpu,$(NETWORK)),$(error NETWORK: got $(NETWORK); allowed: workstation, gpu))
-	$(SNAKEMAKE) --configfile $(WORKSTATION) $(if $(filter gpu,$(NETWORK)),$(GPU)) -- pipeline/segdepth/bundled/network
+export: install  ## replace the network in the package by the trained one, with its card (make export MODEL=workstation: another)
+	$(if $(filter-out workstation gpu,$(MODEL)),$(error MODEL: got $(MODEL); allowed: workstation, gpu))
+	$(SNAKEMAKE) --configfile $(WORKSTATION) $(if $(filter gpu,$(MODEL)),$(GPU)) -- results/export/$(MODEL)
+	rm -rf $(BUNDLED)/network.new
+	cp -r results/export/$(MODEL) $(BUNDLED)/network.new
+	rm -rf $(BUNDLED)/network
+	mv $(BUNDLED)/network.new $(BUNDLED)/network
+	cp results/export/$(MODEL).manifest.json $(BUNDLED)/network.manifest.json
 
-benchmarks: install  ## the shipped network on every benchmark: results/tables/benchmarks.md, half an hour
-	$(SNAKEMAKE) -- results/tables/benchmarks.csv results/figures/benchmark_bundled.png
+BENCHMARKS := workflow/presets/benchmarks.yaml
+
+benchmarks: install  ## the bundled network on every benchmark: results/tables/benchmarks.md, half an hour
+	$(SNAKEMAKE) --configfile $(BENCHMARKS) -- results/tables/benchmarks.csv results/figures/benchmark_bundled.png
 
 ABLATION := ablation options draws doses crystals variety
 
 ablation: install  ## what each step of the recipe brings, in six tables and many hours (make ablation ABLATION=options: one of them)
-	$(SNAKEMAKE) --configfile $(WORKSTATION) workflow/presets/ablation.yaml -- $(ABLATION:%=results/tables/%.csv)
+	$(SNAKEMAKE) --configfile $(BENCHMARKS) $(WORKSTATION) workflow/presets/ablation.yaml -- $(ABLATION:%=results/tables/%.csv)
 
-readme: run convergence benchmarks  ## put what the README shows into results/readme/ (ablation tables where they were made)
-	mkdir -p results/readme
+docs: install    ## build the documentation into site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-results: install  ## copy the tables and figures that docs/ shows from results/, with their manifests, where they were made
 	for name in table1 study_convergence benchmarks $(ABLATION); do for kind in csv md; do \
-	  if [ -f results/tables/$$name.$$kind ]; then cp results/tables/$$name.$$kind* results/readme/; fi; done; done
+	  if [ -f results/tables/$$name.$$kind ]; then cp results/tables/$$name.$$kind* docs/results/tables/; fi; done; done
 	for name in fig1_depth montage study_convergence benchmark_bundled training_gpu; do \
-	  if [ -f results/figures/$$name.png ]; then cp results/figures/$$name.png* results/readme/; fi; done
+	  if [ -f results/figures/$$name.png ]; then cp results/figures/$$name.png* docs/images/; fi; done
 
 test: install    ## all tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile
+	$(IN_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 lint: install    ## style, and Snakemake's own lint
-	$(BIN)/ruff check pipeline tests benchmarks
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
+	$(BIN)/ruff check pipeline tests benchmarks docs
+	$(BIN)/ruff format --check pipeline tests benchmarks docs
+	$(IN_VENV) $(BIN)/snakemake --lint
 
-schema: install  ## write workflow/config.schema.json anew after a change of config.py
+audit: install   ## known vulnerabilities of the locked versions (asks the package index's advisory service)
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+schema: install  ## write workflow/config.schema.json anew after a change in pipeline/segdepth/config/
 	$(BIN)/segdepth schema > workflow/config.schema.json
 
 lock:            ## write constraints.txt anew from the newest versions that resolve
-	$(PYTHON) -m venv .lock && .lock/bin/python -m pip install --quiet '.[test,report]'
+	$(PYTHON) -m venv .lock && .lock/bin/python -m pip install --quiet '.[dev]'
 	( echo "# Versions that work together; written by 'make lock'."; \
 	  .lock/bin/python -m pip freeze --exclude segdepth | sed 's/+cpu$$//' | grep -v ' @ ' ) > constraints.txt
 	rm -rf .lock
 
 clean:           ## remove everything that the workflow made (data, results, logs), not the environment
-	rm -rf logs .snakemake
-	find data results -mindepth 1 -maxdepth 1 ! -name README.md ! -name readme -exec rm -rf {} +
+	rm -rf logs .snakemake site
+	find data results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

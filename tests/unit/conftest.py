@@ -29,6 +29,7 @@ TITANATE_BLOCK = CrystalBlock(
     x_axis=(1, 0, 0),
     debye_waller_pm={"Sr": 8.9, "Ti": 7.5, "O": 9.6},  # Yu. A. Abramov et al., Acta Cryst. B 51, 942 (1995)
 )
+TITANATE = load_crystal(TITANATE_BLOCK, "titanate")
 """SrTiO3 along [001]: columns of Sr, of Ti with O, and of O."""
 
 RADII = {"core_radius_pm": {"Ce": 85, "O": 64}, "outer_radius_pm": {"Ce": 120, "O": 90}}

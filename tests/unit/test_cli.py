@@ -49,6 +49,13 @@ def test_debug_behind_the_dashes_is_a_file(monkeypatch, capsys):
     assert code == 2 and told == "segdepth: error: --debug: does not exist\n"
 
 
+@pytest.mark.parametrize(("module", "extra"), [("ase.io", "simulate"), ("lightning", "train"), ("torch", None)])
+def test_a_package_of_an_extra_that_is_missing_is_one_line(monkeypatch, capsys, module, extra):
+    code, told = run(monkeypatch, capsys, fail=ModuleNotFoundError(f"No module named {module!r}", name=module))
+    line = f"segdepth: error: {module} is not installed: pip install 'segdepth[{extra}]'\n"
+    assert (code, told == line) == ((2, True) if extra else (1, False))
+
+
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.ENOSPC])
 def test_a_file_of_the_users_is_one_line(monkeypatch, capsys, number):
     failure = OSError(number, os.strerror(number), "movie.tif")

@@ -1,65 +1,62 @@
-"""Figures and tables from what is stored: they are written whole, say what they show, and repeat byte for byte."""
+"""Figures from what is stored: they say what they show, fit their page, are written whole and repeat byte for byte."""
 
+import dataclasses
 import itertools
+import json
+from importlib import import_module
 
 import ase.io
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
-from evaluation_data import PIXEL, build_data, build_model, oracle, run
+from figure_data import (
+    CERIA,
+    PIXEL,
+    SPECIMEN,
+    build_shard,
+    make_comparison,
+    make_evaluation,
+    make_observer,
+    make_prediction,
+    store_evaluation,
+    titanate,
+)
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from segdepth.config import Beam, Imaging, Labels, Specimen
 from segdepth.errors import ConfigError, StoreError
-from segdepth.evaluation import evaluate
-from segdepth.figures import (
-    fig1_depth,
-    fig3_simulation,
-    fig4_smoothing,
-    fig5_weights,
-    fig6_confusion,
-    fig7_calibration,
-    montage,
-    prediction,
-    style,
-    table1,
-    training_curve,
-)
-from segdepth.labels.depth import project_depth
-from segdepth.specimen.plan import plan_specimens
-from segdepth.steps.build_specimens import build_specimens
-from segdepth.steps.form_images import form_images
-from segdepth.steps.simulate_waves import simulate_waves
+from segdepth.figures import benchmark, comparison, convergence, montage, style, training
+from segdepth.figures.prediction import draw_prediction
+from segdepth.figures.registry import ENTRIES, FIGURES, figures_from
+from segdepth.steps import plot_montage as montage_step
+from segdepth.steps.plot_benchmark import plot_benchmark
+from segdepth.steps.plot_comparison import plot_comparison
+from segdepth.steps.plot_convergence import plot_convergence
+from segdepth.steps.plot_figure import plot_figure
+from segdepth.steps.plot_montage import plot_montage
+from segdepth.steps.plot_prediction import plot_prediction
+from segdepth.steps.plot_training import plot_training
+from segdepth.steps.stored_evaluation import write_ideal_observer
 from segdepth.store.manifest import read_manifest, writing
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
-MODULES = (fig1_depth, fig3_simulation, fig4_smoothing, fig5_weights, fig6_confusion, fig7_calibration)
+EVALUATED = figures_from("evaluation")
+
+
+def draw_figure(name, *arguments, **options) -> Figure:
+    return import_module(FIGURES[name].module).draw(*arguments, **options)
 
 
 @pytest.fixture(scope="module")
-def evaluation(tmp_path_factory):
-    root = tmp_path_factory.mktemp("evaluation")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "_probabilities", oracle)
-        return run(build_data(root), build_model(root / "a_model"), root / "evaluation")
+def evaluation():
+    return make_evaluation()
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are written while a test runs."""
-    figures = []
-    original = Figure.savefig
-
-    def keep(self, *arguments, **options):
-        figures.append(self)
-        return original(self, *arguments, **options)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    return figures
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory, evaluation):
+    return store_evaluation(tmp_path_factory.mktemp("evaluation") / "evaluation", evaluation)
 
 
 def texts_of(fig: Figure) -> list[Text]:
@@ -89,23 +86,51 @@ def overlapping_texts(fig: Figure) -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.COMMAND)
-def test_figures_are_written_with_manifests(evaluation, tmp_path, module, drawn):
-    out = tmp_path / "figure.png"
-    module.plot(evaluation, out, "code")
+def words_of(fig: Figure) -> str:
+    return " ".join(text.get_text() for text in texts_of(fig))
+
+
+def fits(fig: Figure) -> bool:
+    return style.styled(overlapping_texts)(fig) == []
+
+
+def both_manifests(out):
+    """The manifests of a picture and its PDF, which are there."""
     assert out.read_bytes()[:4] == b"\x89PNG" and out.with_suffix(".pdf").read_bytes()[:4] == b"%PDF"
-    for path in (out, out.with_suffix(".pdf")):
-        manifest = read_manifest(path)
-        assert manifest["command"] == module.COMMAND
-        assert manifest["inputs"][0]["content"] == read_manifest(evaluation)["content"]
-    with style.styled():
-        assert overlapping_texts(drawn[0]) == []
+    return read_manifest(out), read_manifest(out.with_suffix(".pdf"))
 
 
-@pytest.mark.parametrize("module", (fig1_depth, fig6_confusion), ids=lambda module: module.COMMAND)
-def test_the_same_evaluation_gives_the_same_bytes(evaluation, tmp_path, module):
-    for name in ("a.png", "b.png"):
-        module.plot(evaluation, tmp_path / name, "code")
+# --- all of them ----------------------------------------------------------------------------------------------------
+
+
+def test_every_figure_has_a_module_that_draws_it_and_words():
+    assert len(FIGURES) == len(ENTRIES)
+    for entry in ENTRIES:
+        module = import_module(entry.module)
+        assert hasattr(module, "draw") or hasattr(module, "draw_prediction")
+        assert entry.title and entry.caption.endswith(".")
+        assert (entry.dataset_field is not None) == (entry.source in ("evaluation", "montage"))
+
+
+@pytest.mark.parametrize("name", EVALUATED)
+def test_figures_of_an_evaluation_are_written_with_manifests(stored, tmp_path, name):
+    out = tmp_path / "figure.png"
+    plot_figure(FIGURES[name].module, stored, out, code="code")
+    for manifest in both_manifests(out):
+        assert manifest["command"] == "plot-figure" and manifest["parameters"] == {"figure": name}
+        assert manifest["inputs"][0]["content"] == read_manifest(stored)["content"]
+
+
+@pytest.mark.parametrize("classes", (11, 41))
+@pytest.mark.parametrize("name", EVALUATED)
+def test_figures_of_an_evaluation_fit_their_page(name, classes):
+    assert fits(draw_figure(name, make_evaluation(classes=classes)))
+
+
+@pytest.mark.parametrize("name", ("fig1_depth", "fig6_confusion"))
+def test_the_same_evaluation_gives_the_same_bytes(stored, tmp_path, name):
+    for copy in ("a.png", "b.png"):
+        plot_figure(FIGURES[name].module, stored, tmp_path / copy, code="code")
     for suffix in (".png", ".pdf"):
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
     assert b"CreationDate" not in (tmp_path / "a.pdf").read_bytes()
@@ -120,32 +145,42 @@ def test_texts_that_overlap_are_noticed():
     assert overlapping_texts(fig) == [("leaves the page", "page"), ("one text", "another")]
 
 
-@pytest.mark.parametrize("module", (fig6_confusion, fig7_calibration), ids=lambda module: module.COMMAND)
-def test_long_names_fit(evaluation, tmp_path, module, drawn, monkeypatch):
-    facts = module.read_metrics(evaluation) | {"model": "m" + "odel_1-2_" * 7, "dataset": "dose-set" * 8}
-    monkeypatch.setattr(module, "read_metrics", lambda _: facts)
-    module.plot(evaluation, tmp_path / "figure.png", "code")
-    with style.styled():
-        assert overlapping_texts(drawn[0]) == []
+@pytest.mark.parametrize("name", ("fig6_confusion", "fig7_calibration"))
+def test_long_names_fit(name):
+    long = make_evaluation(model="m" + "odel_1-2_" * 7, dataset="dose-set" * 8)
+    assert fits(draw_figure(name, long))
 
 
-def test_vacuum_is_up_and_units_are_told(evaluation, tmp_path, drawn):
-    fig1_depth.plot(evaluation, tmp_path / "figure.png", "code")
-    shown = [ax for ax in drawn[0].axes if ax.images]
+def test_vacuum_is_up_and_units_are_told(evaluation):
+    fig = draw_figure("fig1_depth", evaluation)
+    shown = [ax for ax in fig.axes if ax.images]
     for ax in shown[:4]:
         bottom, top = ax.get_ylim()
         assert bottom < top and ax.images[0].origin == "lower"
         assert top == pytest.approx(64 * PIXEL / 1000)
-    words = " ".join(t.get_text() for t in texts_of(drawn[0]))
+    words = words_of(fig)
     for wanted in ("depth (atoms)", "intensity (vacuum = 1)", "confidence (probability)", "0.5 nm", "895 e⁻/Å²"):
         assert wanted in words
 
 
-def test_confusion_states_the_dose_and_has_no_row_without_pixels(evaluation, tmp_path, drawn):
-    fig6_confusion.plot(evaluation, tmp_path / "figure.png", "code")
-    words = [t.get_text() for t in texts_of(drawn[0])]
+def test_confusion_states_the_dose_and_has_no_row_without_pixels(evaluation):
+    fig = draw_figure("fig6_confusion", evaluation)
+    words = [t.get_text() for t in texts_of(fig)]
     assert any("λ = 2.5" in w for w in words)
-    assert words.count("–") % 11 == 0  # depths that no pixel has
+    assert words.count("–") == 11  # depth 1, which no pixel has
+    shares = fig.axes[0].images[0].get_array()
+    assert np.allclose(shares.sum(axis=1)[[0, *range(2, 11)]], 1)
+    rows = evaluation.confusion[evaluation.confusion["element"] == "all"]
+    three = rows[rows["true"] == 3].set_index("estimate")["pixels"]
+    assert shares[3, 4] == pytest.approx(three[4] / three.sum())
+
+
+def test_calibration_tells_both_errors(evaluation):
+    fig = draw_figure("fig7_calibration", evaluation)
+    assert words_of(fig).count("(expected calibration error 0.800)") == 2
+    unknown = evaluation.metrics.assign(value=np.nan)
+    fig = draw_figure("fig7_calibration", dataclasses.replace(evaluation, metrics=unknown))
+    assert "expected calibration error" not in words_of(fig)
 
 
 def test_scale_bar_is_as_long_as_it_says():
@@ -156,113 +191,231 @@ def test_scale_bar_is_as_long_as_it_says():
         assert ax.patches[1].get_width() == length and ax.texts[0].get_text() == f"{length:g} nm"
 
 
-def test_background_has_a_colour_of_its_own():
-    colours = [style.DEPTH_COLOURS(style.DEPTH_NORM(d)) for d in range(11)]
-    assert len(set(colours)) == 11
+@pytest.mark.parametrize("classes", (2, 11, 26, 255))
+def test_every_depth_and_the_background_have_a_colour_of_their_own(classes):
+    scale = style.DepthColours(classes)
+    colours = [scale.colours(scale.norm(d)) for d in range(classes)]
+    assert len(set(colours)) == classes
     grey = colours[0][:3]
     assert max(grey) - min(grey) < 0.01 and all(max(c[:3]) - min(c[:3]) > 0.1 for c in colours[1:])
 
 
-def test_unknown_example_and_wrong_suffix(evaluation, tmp_path):
+def test_depths_are_numbered_as_far_as_there_is_room():
+    assert style.class_ticks(11) == list(range(11)) and style.class_ticks(2) == [0, 1]
+    assert style.class_ticks(26) == [0, 5, 10, 15, 20, 25]
+    assert all(len(style.class_ticks(classes)) <= 12 for classes in range(2, 256))
+
+
+def test_elements_have_colours_by_their_weight():
+    assert style.heaviest_first(["O", "all", "Ce", "O"]) == ["Ce", "O"]
+    colours = style.element_colours(["Ce", "O"])
+    assert (colours["Ce"], colours["O"]) == ("#0072b2", "#d55e00")
+    three = style.element_colours(["Sr", "Ti", "O"])
+    assert len(set(three.values())) == 4 and style.OTHER not in three.values()
+    assert list(style.element_markers(["Sr", "Ti", "O"]).values()) == ["o", "^", "s"]
+
+
+def test_miller_indices_have_bars():
+    assert style.miller("-111") == r"$\bar{1}11$" and style.miller("2-20") == r"$2\bar{2}0$"
+    assert style.miller("[1-10]") == r"$[1\bar{1}0]$" and style.miller("[-10 1 0]") == r"$[\bar{10}\,1\,0]$"
+
+
+def test_unknown_example_and_wrong_suffix(evaluation, stored, tmp_path):
     with pytest.raises(ConfigError, match="example: got 99; the evaluation stores 9"):
-        fig1_depth.plot(evaluation, tmp_path / "figure.png", "code", example=99)
+        draw_figure("fig1_depth", evaluation, example=99)
     with pytest.raises(ConfigError, match="ends in .png"):
-        fig6_confusion.plot(evaluation, tmp_path / "figure.jpg", "code")
+        plot_figure(FIGURES["fig6_confusion"].module, stored, tmp_path / "figure.jpg", code="code")
     with pytest.raises(StoreError, match="does not exist"):
-        fig7_calibration.plot(tmp_path / "nothing", tmp_path / "figure.png", "code")
+        plot_figure(FIGURES["fig7_calibration"].module, tmp_path / "nothing", tmp_path / "figure.png", code="code")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_table_one(evaluation, tmp_path):
-    table1.tabulate([evaluation], tmp_path / "table.csv", "code")
-    table = pd.read_csv(tmp_path / "table.csv")
-    assert table["source"].tolist() == ["paper"] * 5 + ["a_model on d (binned)"]
-    assert table["base_channels"].tolist()[:5] == [16, 32, 64, 96, 130]
-    assert table.loc[2, ["pixelwise", "centre", "detection", "hallucinated_1e-2"]].tolist() == [
-        0.939,
-        0.847,
-        0.956,
-        2.33,
-    ]
-    assert table.loc[5, ["pixelwise", "centre_Ce", "hallucinated_1e-2", "columns_exact_O"]].tolist() == [1, 1, 0, 1]
-    latex = (tmp_path / "table.tex").read_text()
-    assert latex.count(r" \\") == 7 and r"a\_model" in latex and "64 & 18.75 & 2.5 & 0.939" in latex
-    for name in ("table.csv", "table.tex"):
-        assert read_manifest(tmp_path / name)["command"] == "tabulate-table1"
+# --- training, benchmark, convergence --------------------------------------------------------------------------------
 
 
-def test_training_curve(tmp_path, drawn):
-    model = tmp_path / "model"
+def curve_of(elements=("Ce", "O")) -> pd.DataFrame:
     epochs = np.arange(4)
     falling = {name: 1 / (1 + epochs) for name in ("train_loss", "validation_loss", "learning_rate")}
-    rising = {f"centre_accuracy{s}": epochs / 4 for s in ("", "_Ce", "_O")}
+    rising = {f"centre_accuracy{s}": epochs / 4 for s in ("", *(f"_{e}" for e in elements))}
+    curve = pd.DataFrame({"epoch": epochs, "step": epochs * 8, **falling, **rising})
+    curve.loc[0, "validation_loss"] = np.nan
+    return curve
+
+
+def test_training_curve(tmp_path):
+    fig = training.draw(curve_of(), "unet")
+    assert fits(fig)
+    lines = fig.axes[0].get_lines()
+    assert len(lines[0].get_xdata()) == 4 and len(lines[1].get_xdata()) == 3
+    labels = [line.get_label() for line in fig.axes[1].get_lines()]
+    assert labels == ["Ce and O", "Ce", "O"]
+    assert [line.get_label() for line in training.draw(curve_of(["Ti"]), "unet").axes[1].get_lines()] == ["Ti"]
+    model = tmp_path / "model"
     with writing(model, command="train-model", code="c", parameters={}) as partial:
         partial.mkdir()
-        curve = pd.DataFrame({"epoch": epochs, "step": epochs * 8, **falling, **rising})
-        curve.loc[0, "validation_loss"] = np.nan
-        curve.to_csv(partial / "curve.csv", index=False)
-    training_curve.plot(model, tmp_path / "curve.png", "code")
-    assert read_manifest(tmp_path / "curve.pdf")["command"] == "plot-training"
-    with style.styled():
-        assert overlapping_texts(drawn[0]) == []
-    lines = drawn[0].axes[0].get_lines()
-    assert len(lines[0].get_xdata()) == 4 and len(lines[1].get_xdata()) == 3
+        curve_of().to_csv(partial / "curve.csv", index=False)
+    plot_training(model, tmp_path / "curve.png", code="code")
+    assert [manifest["command"] for manifest in both_manifests(tmp_path / "curve.png")] == ["plot-training"] * 2
+
+
+def test_training_without_a_curve(tmp_path):
+    model = tmp_path / "model"
+    with writing(model, command="train-model", code="c", parameters={}) as partial:
+        partial.mkdir()
+        (partial / "curve.csv").write_text("epoch\n0\n")
+    with pytest.raises(StoreError, match="it lacks learning_rate, train_loss"):
+        plot_training(model, tmp_path / "curve.png", code="code")
+
+
+@pytest.mark.parametrize("both", (True, False))
+def test_benchmark(evaluation, both):
+    other = make_evaluation(dataset="another")
+    fig = benchmark.draw([evaluation, other], make_observer(both=both))
+    assert fits(fig)
+    words = words_of(fig)
+    for wanted in ("Ce", "O", "d", "another", "a_model (binned, c = 2)", "true count (atoms)", "defocus C1 (nm"):
+        assert wanted in words
+    assert ("wedge known" in words) == both and ("single columns" in words) == (not both)
+    counted = fig.axes[0].get_lines()[0]
+    assert counted.get_color() == style.element_colours(["Ce", "O"])["Ce"]
+    assert np.allclose(counted.get_ydata(), 1 / np.arange(1, 11))
+    dashed = [line for line in fig.axes[1].get_lines() if line.get_linestyle() == "--"]
+    assert [line.get_ydata().tolist() for line in dashed] == [[0.6 if both else 0.5] * 2] * 2
+
+
+def test_benchmark_of_another_crystal_and_of_many_depths(tmp_path):
+    crystal = titanate(tmp_path)
+    fig = benchmark.draw([make_evaluation(crystal, classes=26)])
+    assert fits(fig)
+    assert all(element in words_of(fig) for element in ("Sr", "Ti", "O"))
+    assert fig.axes[0].get_xlim() == (0.5, 25.5)
+
+
+def test_benchmark_is_written(evaluation, stored, tmp_path):
+    observer = tmp_path / "observer"
+    with writing(observer, command="estimate-ideal-observer", code="c", parameters={}) as partial:
+        partial.mkdir()
+        write_ideal_observer(dataclasses.replace(make_observer(), columns=pd.DataFrame({"a": [1]})), partial)
+    plot_benchmark([stored], observer, tmp_path / "benchmark.png", code="code")
+    for manifest in both_manifests(tmp_path / "benchmark.png"):
+        assert [given["path"] for given in manifest["inputs"]][1] == "observer"
+    with pytest.raises(ConfigError, match="got 5; one to 4"):
+        benchmark.draw([evaluation] * 5)
+
+
+def study() -> pd.DataFrame:
+    rows = [("reference", "exact", 9.0), ("grid", "5 pm", 0.7), ("grid", "10 pm", 0.2), ("precision", "optics", np.nan)]
+    table = pd.DataFrame(rows, columns=["group", "case", "multislice_s"]).assign(image_ms=40.0)
+    return table.assign(error_1nm_percent=0.5, error_9nm_percent=1e-4)
+
+
+def test_convergence(tmp_path):
+    fig = convergence.draw(study())
+    assert fits(fig)
+    words = words_of(fig)
+    for wanted in ("grid", "5 pm", "0.70 s", "40.0 ms", "1 nm", "9 nm", "rms difference / rms contrast (%)"):
+        assert wanted in words
+    assert "exact" not in words
+    table = tmp_path / "study.csv"
+    with writing(table, command="study-convergence", code="c", parameters={}) as partial:
+        study().to_csv(partial, index=False)
+    plot_convergence(table, tmp_path / "study.png", code="code")
+    both_manifests(tmp_path / "study.png")
+
+
+@pytest.mark.parametrize(
+    "table, told",
+    (
+        (study().drop(columns="image_ms"), "lacks image_ms"),
+        (study()[["group", "case", "multislice_s", "image_ms"]], "lacks error_<C1>nm_percent"),
+        (study()[:1], "holds no cases"),
+        (study().assign(image_ms="long"), "something else than numbers"),
+    ),
+)
+def test_convergence_tables_that_are_none(table, told):
+    with pytest.raises(StoreError, match=told):
+        convergence.draw(table)
+
+
+# --- predictions and comparisons ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("frames", (1, 3))
 @pytest.mark.parametrize("found", (True, False))
-def test_prediction(tmp_path, drawn, frames, found):
-    rng = np.random.default_rng(0)
-    shape = (frames, 60, 90)
-    valid = np.ones(shape, bool)
-    valid[:, :8, :20] = False
-    depth = np.where(valid, rng.integers(0, 11, shape), 255).astype(np.uint8)
-    maps = {
-        "counts": np.where(valid, rng.poisson(40, shape) / 40, np.nan).astype(np.float32),
-        "depth": depth,
-        "confidence": np.where(valid, rng.random(shape), np.nan).astype(np.float32),
-        "valid": valid,
-    }
-    store = xr.Dataset({n: (("frame", "y", "x"), v) for n, v in maps.items()}, attrs={"pixel_pm": 15.0})
-    store.to_zarr(tmp_path / "prediction.zarr", zarr_format=3, consolidated=False)
-    columns = {"frame": [0, 0, 2], "x_pm": [300.0, 435.0, 1.0], "y_pm": [500.0, 500.0, 1.0]}
-    columns |= {"element": ["Ce", "O", "O"], "depth": [4, 3, 2], "confidence": [0.9, 0.5, 0.4]}
-    pd.DataFrame(columns)[: None if found else 0].to_csv(tmp_path / "columns.csv", index=False)
-    prediction.draw_prediction(tmp_path)
-    assert (tmp_path / "prediction.png").exists()
-    fig = drawn[0]
-    with style.styled():
-        assert overlapping_texts(fig) == []
+def test_prediction(frames, found):
+    maps, columns = make_prediction(frames=frames)
+    columns = pd.concat([columns, columns[:3].assign(frame=2)])[: None if found else 0]
+    fig = draw_prediction(maps, columns)
+    assert fits(fig)
     heading = fig.get_suptitle()
     assert "row 0 at the bottom" in heading and ("first of 3 frames" in heading) == (frames == 3)
+    assert "(d) columns: ○ Ce, △ O" in words_of(fig)
     points = sum(len(c.get_offsets()) for ax in fig.axes[:4] for c in ax.collections)
-    assert points == (2 if found else 0)
+    assert points == (columns["frame"] == 0).sum()
 
 
-def test_prediction_that_is_none(tmp_path):
-    with pytest.raises(StoreError, match="is not a prediction"):
-        prediction.draw_prediction(tmp_path)
+def test_prediction_of_another_crystal(tmp_path):
+    crystal = titanate(tmp_path)
+    maps, columns = make_prediction(crystal, classes=26)
+    fig = draw_prediction(maps, columns)
+    assert fits(fig) and "(d) columns: ○ Sr, △ Ti, □ O" in words_of(fig)
+    marked = {len(c.get_offsets()) for c in fig.axes[3].collections}
+    assert marked == set(columns["element"].value_counts())
+    assert fig.axes[1].images[0].norm.vmax == 25.5
 
 
-VARIED = Specimen(
-    structures=8, shard_size=6, field_pm=64 * PIXEL, margin_pm=20 * PIXEL, bulk_atoms=(2, 4), rotation_deg=(-8, 8),
-    tilt_deg=(1, 2), strain_percent=(-2, 2), terminations=("cut", "Ce", "O"), oxygen_vacancy_fraction=(0, 0.1),
-)  # fmt: skip
-LENS = Imaging(defocus_nm=(-2, 4, 10), a1_nm=(1, 3), b2_nm=(5, 40), c5_mm=5, image_spread_pm=(20, 40))
+def store_prediction(folder, maps, columns):
+    with writing(folder, command="predict-micrograph", code="c", parameters={}) as partial:
+        partial.mkdir()
+        write_zarr(maps, partial / "prediction.zarr", leading=("frame",), parameters={})
+        columns.to_csv(partial / "columns.csv", index=False)
+    return folder
 
 
-def build_shard(root, number=0, name="w", root_seed=0):
-    """Plan, atoms, depth and images of one shard, as the montage's arguments."""
-    folder = root / name
-    paths = {"plan": folder / "plan.csv"}
-    paths |= {kind: folder / f"{kind}-{number:03d}" for kind in ("atoms", "depth", "images", "waves")}
-    if not paths["plan"].exists():
-        plan_specimens(VARIED, name, root_seed, paths["plan"], "c")
-    build_specimens(VARIED, name, root_seed, number, paths["plan"], paths["atoms"], "c")
-    project_depth(Labels(), paths["atoms"], paths["depth"], "c")
-    waves = paths.pop("waves")
-    simulate_waves(Beam(pixel_pm=15, slice_pm=400), paths["atoms"], waves, "c", "cpu")
-    form_images(LENS, name, root_seed, waves, paths["images"], "c", "cpu")
-    return paths
+def test_prediction_is_written_whole_or_not_at_all(tmp_path):
+    maps, columns = make_prediction()
+    out = tmp_path / "picture.png"
+    plot_prediction(store_prediction(tmp_path / "prediction", maps, columns), out, code="code")
+    assert [manifest["command"] for manifest in both_manifests(out)] == ["plot-prediction"] * 2
+    old = maps.assign_attrs({"crystal": ""})
+    with pytest.raises(StoreError, match="does not say of which crystal") as told:
+        plot_prediction(store_prediction(tmp_path / "old", old, columns), tmp_path / "none.png", code="code")
+    assert "\n" not in str(told.value) and str(tmp_path / "old") in str(told.value)
+    lacking = store_prediction(tmp_path / "lacking", maps.drop_vars("confidence"), columns)
+    with pytest.raises(StoreError, match="is not a prediction of this version"):
+        plot_prediction(lacking, tmp_path / "none.png", code="code")
+    with pytest.raises(StoreError, match="does not exist"):
+        plot_prediction(tmp_path / "nothing", tmp_path / "none.png", code="code")
+    assert not list(tmp_path.glob("none*"))
+
+
+@pytest.mark.parametrize("which", ("ceria", "titanate"))
+def test_comparison(tmp_path, which):
+    crystal = CERIA if which == "ceria" else titanate(tmp_path)
+    fig = comparison.draw(*make_comparison(crystal))
+    assert fits(fig)
+    words = words_of(fig)
+    for wanted in (crystal.title, "1 nm", "C1 = 5 nm", "darkest place", *(f"{e} column" for e in crystal.elements)):
+        assert wanted in words
+    axes = ("$[001]$", r"$[1\bar{1}0]$") if which == "ceria" else ("$[100]$", "$[010]$")
+    assert all(f"along {name} (1/nm)" in words for name in axes)
+    cells = next(ax for ax in fig.findobj(Axes) if "average unit cells" in ax.get_title())
+    assert len(cells.lines) >= 2 * len(crystal.columns)
+
+
+def test_comparison_is_written(tmp_path):
+    facts, table, pictures = make_comparison()
+    folder = tmp_path / "comparison"
+    with writing(folder, command="compare-micrograph", code="c", parameters={}) as partial:
+        partial.mkdir()
+        (partial / "comparison.json").write_text(json.dumps(facts))
+        table.to_csv(partial / "simulated.csv", index=False)
+        write_zarr(pictures, partial / "comparison.zarr", leading=(), parameters={})
+    plot_comparison(folder, tmp_path / "picture.png", code="code")
+    assert [manifest["command"] for manifest in both_manifests(tmp_path / "picture.png")] == ["plot-comparison"] * 2
+
+
+# --- the montage ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -270,12 +423,25 @@ def shard(tmp_path_factory):
     return build_shard(tmp_path_factory.mktemp("shard"))
 
 
+@pytest.fixture
+def drawn(monkeypatch):
+    """The montages that are drawn while a test runs."""
+    figures = []
+
+    def keep(*arguments):
+        figures.append(montage.draw(*arguments))
+        return figures[-1]
+
+    monkeypatch.setattr(montage_step, "draw", keep)
+    return figures
+
+
 def test_montage(shard, tmp_path, drawn):
     out = tmp_path / "montage.png"
-    montage.plot(**shard, out=out, code="code")
+    plot_montage(**shard, out=out, code="code")
     for path in (out, out.with_suffix(".pdf")):
         manifest = read_manifest(path)
-        assert manifest["command"] == montage.COMMAND and len(manifest["inputs"]) == 4
+        assert manifest["command"] == "plot-montage" and len(manifest["inputs"]) == 4
     chosen, defoci = (manifest["parameters"][name] for name in ("structures", "defocus"))
     plan = pd.read_csv(shard["plan"]).set_index("index").loc[:5]
     for surface, rows in plan.loc[chosen].groupby("surface"):
@@ -283,16 +449,14 @@ def test_montage(shard, tmp_path, drawn):
         assert rows["bulk_atoms"].tolist() == sorted({known.min(), known.max()})
     assert list(dict.fromkeys(plan.loc[chosen, "surface"])) == ["flat", "stepped", "sawtooth"]
     assert len(chosen) == len(set(chosen)) == len(defoci) and {0, 2} <= set(defoci)
-    fig = drawn[0]
-    with style.styled():
-        assert overlapping_texts(fig) == []
-    montage.plot(**shard, out=tmp_path / "again.png", code="code")
+    assert fits(drawn[0])
+    plot_montage(**shard, out=tmp_path / "again.png", code="code")
     assert (tmp_path / "again.png").read_bytes() == out.read_bytes()
     assert (tmp_path / "again.pdf").read_bytes() == out.with_suffix(".pdf").read_bytes()
 
 
 def test_montage_panels_have_one_scale_and_the_vacuum_up(shard, tmp_path, drawn):
-    montage.plot(**shard, out=tmp_path / "montage.png", code="code")
+    plot_montage(**shard, out=tmp_path / "montage.png", code="code")
     fig = drawn[0]
     chosen = read_manifest(tmp_path / "montage.png")["parameters"]["structures"]
     frames = {frame.info["index"]: frame for frame in ase.io.read(shard["atoms"], index=":", format="extxyz")}
@@ -306,7 +470,7 @@ def test_montage_panels_have_one_scale_and_the_vacuum_up(shard, tmp_path, drawn)
             assert box.height == pytest.approx(along.get_window_extent().height)
         for words in text.texts:
             assert words.get_window_extent().x1 < along.get_window_extent().x0
-        places = (frames[index].positions[:, :2] - VARIED.margin_pm / 100) / 10
+        places = (frames[index].positions[:, :2] - SPECIMEN.margin_pm / 100) / 10
         inside = places[((places > 0) & (places < field)).all(axis=1)]
         discs = along.collections[0].get_offsets()
         assert np.abs(inside[:, None] - discs).sum(axis=-1).min(axis=1).max() < 1e-9
@@ -316,7 +480,7 @@ def test_montage_panels_have_one_scale_and_the_vacuum_up(shard, tmp_path, drawn)
 
 
 def test_montage_tells_what_was_drawn(shard, tmp_path, drawn):
-    montage.plot(**shard, out=tmp_path / "montage.png", code="code")
+    plot_montage(**shard, out=tmp_path / "montage.png", code="code")
     shown = read_manifest(tmp_path / "montage.png")["parameters"]
     plan = pd.read_csv(shard["plan"]).set_index("index")
     with open_zarr(shard["images"]) as pictures:
@@ -331,7 +495,7 @@ def test_montage_tells_what_was_drawn(shard, tmp_path, drawn):
                 f"rotation {one['rotation_deg']:+.1f}°",
                 f"C1 {(-2, 4, 10)[place]:+d} nm",
                 f"A1 {float(image['a1_nm']):.1f} nm/{float(image['a1_azimuth_deg']):.0f}°",
-                f"vibration {float(image['image_spread_pm']):.0f} pm",
+                f"image spread {float(image['image_spread_pm']):.0f} pm",
             ):
                 assert wanted in words
             for default in ("C3", "C5", "A2", "MTF", "convergence"):
@@ -344,17 +508,39 @@ def test_montage_of_few_structures(shard):
     assert montage.spread(9, 6) == [0, 2, 3, 5, 6, 8] and montage.spread(1, 3) == [0, 0, 0] == montage.spread(5, 1) * 3
 
 
+def test_montage_of_another_crystal(tmp_path, drawn):
+    paths = build_shard(tmp_path, titanate(tmp_path), block=SPECIMEN.model_copy(update={"field_pm": 64 * PIXEL}))
+    plot_montage(**paths, out=tmp_path / "montage.png", code="code")
+    fig = drawn[0]
+    assert fits(fig)
+    words = words_of(fig)
+    assert all(element in words for element in ("Sr", "Ti", "O", "$[100]$", "[100]"))
+    radii = montage.Shard({0: ase.io.read(paths["atoms"], index=0, format="extxyz")}, None, None, None).radii_pm
+    assert radii == pytest.approx({"Sr": 0.458 * 195.25, "Ti": 0.333 * 195.25, "O": 0.333 * 195.25})
+
+
 @pytest.mark.parametrize("kind", ("plan", "atoms", "depth", "images"))
 def test_montage_of_what_does_not_belong_together(shard, tmp_path, kind):
     other = build_shard(tmp_path, number=1) | {"plan": tmp_path / "other.csv"}
-    plan_specimens(VARIED, "w", 1, other["plan"], "c")
+    with writing(other["plan"], command="plan-specimens", code="c", parameters={"seed": 1}) as partial:
+        partial.write_text("index\n")
     with pytest.raises(StoreError, match="was not (built|projected|formed) from") as told:
-        montage.plot(**shard | {kind: other[kind]}, out=tmp_path / "montage.png", code="code")
+        plot_montage(**shard | {kind: other[kind]}, out=tmp_path / "montage.png", code="code")
     assert "\n" not in str(told.value)
     with pytest.raises(StoreError, match="what .* makes is needed|does not exist"):
         wrong = "images" if kind == "plan" else "plan"
-        montage.plot(**shard | {kind: shard[wrong]}, out=tmp_path / "montage.png", code="code")
+        plot_montage(**shard | {kind: shard[wrong]}, out=tmp_path / "montage.png", code="code")
     assert not (tmp_path / "montage.png").exists()
+
+
+def test_montage_of_images_of_another_seed(shard, tmp_path):
+    """Their waves are gone, so that the images alone tell."""
+    other = build_shard(tmp_path, root_seed=1)
+    waves = other["images"].with_name("waves-000")
+    waves.unlink()
+    waves.with_name("waves-000.manifest.json").unlink()
+    with pytest.raises(StoreError, match="were not formed from the waves of"):
+        plot_montage(**shard | {"images": other["images"]}, out=tmp_path / "montage.png", code="code")
 
 
 @pytest.mark.parametrize("lacking", ("structure", "defocus"))
@@ -374,4 +560,4 @@ def test_montage_of_nothing(shard, tmp_path, lacking):
                 part = part.isel({lacking: slice(0)} if lacking in part.dims else {}).load()
             write_zarr(part, partial, parameters={})
     with pytest.raises(StoreError, match="holds no"):
-        montage.plot(**paths, out=tmp_path / "montage.png", code="code")
+        plot_montage(**paths, out=tmp_path / "montage.png", code="code")

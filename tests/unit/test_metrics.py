@@ -3,18 +3,21 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import RINGS
 
 from segdepth.evaluation import calibration, metrics
 from segdepth.evaluation.ground_truth import ground_truth_of
 
-CORES = {"Ce": 85.0, "O": 64.0}
+ELEMENTS, SHAPE = ("Ce", "O"), (2, 11)
+LABELS = RINGS.model_copy(update={"pixel_pm": 20.0})
 
 
-def values(confusion, centre=None, columns=None):
-    """Every metric of single tallies."""
-    centre = np.zeros((3, 2)) if centre is None else centre
-    columns = np.zeros((2, 5)) if columns is None else columns
-    return {name: metrics.ratio(*parts) for name, parts in metrics.fractions(confusion, centre, columns).items()}
+def values(confusion, centre=None, columns=None, elements=ELEMENTS):
+    """Every metric of single tallies, by metric and element."""
+    centre = np.zeros((len(elements) + 1, 2)) if centre is None else centre
+    columns = np.zeros((len(elements), 5)) if columns is None else columns
+    parts = metrics.fractions(confusion, centre, columns, elements)
+    return {key: metrics.ratio(*each) for key, each in parts.items()}
 
 
 def test_four_by_four_by_hand():
@@ -23,25 +26,43 @@ def test_four_by_four_by_hand():
     group = np.zeros((4, 4), int)
     group[:, :2] = 1  # the left half belongs to O
     centre = true > 1
-    found = values(metrics.confusion_matrix(true, estimate, group), metrics.centre_tally(true, estimate, group, centre))
-    assert found["pixelwise_accuracy"] == 12 / 16
-    assert found["centre_accuracy"] == 3 / 4
-    assert found["detection_rate"] == 5 / 6
-    assert found["hallucinated_rate"] == 2 / 7
-    assert found["pixelwise_accuracy_Ce"] == 5 / 8
-    assert found["hallucinated_rate_Ce"] == 1 / 6
-    assert found["hallucinated_rate_O"] == 1
-    assert found["detection_rate_O"] is None  # no oxygen pixel is real
-    assert found["centre_accuracy_O"] is None
+    tallies = (
+        metrics.confusion_matrix(true, estimate, group, SHAPE),
+        metrics.centre_tally(true, estimate, group, centre, 2),
+    )
+    found = values(*tallies)
+    assert found["pixelwise_accuracy", "all"] == 12 / 16
+    assert found["centre_accuracy", "all"] == 3 / 4
+    assert found["detection_rate", "all"] == 5 / 6
+    assert found["hallucinated_rate", "all"] == 2 / 7
+    assert found["pixelwise_accuracy", "Ce"] == 5 / 8
+    assert found["hallucinated_rate", "Ce"] == 1 / 6
+    assert found["hallucinated_rate", "O"] == 1
+    assert found["detection_rate", "O"] is None  # no oxygen pixel is real
+    assert found["centre_accuracy", "O"] is None
 
 
 def test_a_perfect_estimate():
     rng = np.random.default_rng(0)
     true = rng.integers(0, 11, (7, 9))
     group = rng.integers(0, 2, true.shape)
-    found = values(metrics.confusion_matrix(true, true, group), metrics.centre_tally(true, true, group, true > 3))
-    for suffix in ("", "_Ce", "_O"):
-        assert [found[n + suffix] for n in metrics.NAMES[:4]] == [1, 1, 1, 0]
+    tallies = metrics.confusion_matrix(true, true, group, SHAPE), metrics.centre_tally(true, true, group, true > 3, 2)
+    found = values(*tallies)
+    for element in ("all", "Ce", "O"):
+        assert [found[n, element] for n in metrics.NAMES[:4]] == [1, 1, 1, 0]
+
+
+def test_three_elements_and_four_classes():
+    """Nothing assumes two elements or eleven classes."""
+    true, group = np.array([[0, 1, 2, 3], [3, 2, 1, 0]]), np.array([[0, 0, 1, 1], [2, 2, 3, 3]])
+    estimate = np.array([[0, 1, 2, 2], [3, 1, 1, 0]])
+    tally = metrics.centre_tally(true, estimate, group, true > 0, 3)
+    found = values(metrics.confusion_matrix(true, estimate, group, (3, 4)), tally, elements=("Sr", "Ti", "O"))
+    wanted = {"all": 6 / 8, "Sr": 1, "Ti": 1 / 2, "O": 1 / 2}
+    assert {e: found["pixelwise_accuracy", e] for e in wanted} == wanted
+    assert found["centre_accuracy", "Ti"] == found["centre_accuracy", "O"] == 1 / 2 and len(found) == 4 * 8
+    columns = metrics.column_tally(np.array([1, 3]), np.array([1, 2]), np.array([0, 2]), (3, 4))
+    assert columns.shape == (3, 4, 5) and columns[2, 3].tolist() == [0, 1, -1, 1, 1]
 
 
 def test_tallies_add_over_leading_axes():
@@ -49,12 +70,15 @@ def test_tallies_add_over_leading_axes():
     maps = rng.integers(0, 11, (2, 3, 5, 4, 4))  # true and estimate of 3 structures x 5 images
     group = rng.integers(0, 3, (3, 5, 4, 4))
     confusion = np.array(
-        [[metrics.confusion_matrix(maps[0, s, d], maps[1, s, d], group[s, d]) for d in range(5)] for s in range(3)]
+        [
+            [metrics.confusion_matrix(maps[0, s, d], maps[1, s, d], group[s, d], SHAPE) for d in range(5)]
+            for s in range(3)
+        ]
     )
-    whole = metrics.confusion_matrix(maps[0], maps[1], group)
+    whole = metrics.confusion_matrix(maps[0], maps[1], group, SHAPE)
     assert (confusion.sum((0, 1)) == whole).all()
     centre, columns = np.zeros((3, 5, 3, 2)), np.zeros((3, 5, 2, 5))
-    above, below = metrics.fractions(confusion, centre, columns)["pixelwise_accuracy"]
+    above, below = metrics.fractions(confusion, centre, columns, ELEMENTS)["pixelwise_accuracy", "all"]
     assert above.shape == below.shape == (3, 5)
     assert above[1, 2] == (maps[0, 1, 2] == maps[1, 1, 2]).sum() and below[1, 2] == 16
 
@@ -73,28 +97,30 @@ def test_columns_pool_their_own_core_pixels_only():
 
 
 def test_column_tally_by_hand():
-    tally = metrics.column_tally(np.array([3, 4, 5, 6], np.uint8), np.array([3, 3, 8, 6]), np.array([0, 0, 1, 1]))
+    tally = metrics.column_tally(
+        np.array([3, 4, 5, 6], np.uint8), np.array([3, 3, 8, 6]), np.array([0, 0, 1, 1]), SHAPE
+    )
     assert tally.shape == (2, 11, 5)
     assert tally[0, 4].tolist() == [0, 1, -1, 1, 1] and tally[1, 5].tolist() == [0, 0, 3, 3, 1]
     assert not tally[0, 5].any()
     found = values(np.zeros((3, 11, 11)), columns=tally.sum(axis=1))
-    assert found["columns_exact"] == 0.5 and found["columns_within_one"] == 0.75
-    assert found["columns_mean_error"] == 0.5 and found["columns_mean_absolute_error"] == 1
-    assert found["columns_mean_error_Ce"] == -0.5 and found["columns_mean_error_O"] == 1.5
+    assert found["columns_exact", "all"] == 0.5 and found["columns_within_one", "all"] == 0.75
+    assert found["columns_mean_error", "all"] == 0.5 and found["columns_mean_absolute_error", "all"] == 1
+    assert found["columns_mean_error", "Ce"] == -0.5 and found["columns_mean_error", "O"] == 1.5
 
 
 def test_centre_tally_by_true_count():
     true, estimate = np.array([[4, 4, 7, 7, 0]]), np.array([[4, 5, 7, 7, 0]])
     group, centre = np.array([[0, 0, 1, 1, 1]]), np.array([[True, True, True, False, False]])
-    tally = metrics.centre_tally_by_atoms(true, estimate, group, centre, np.array([4, 4, 7], np.uint8))
+    tally = metrics.centre_tally_by_atoms(true, estimate, group, centre, np.array([4, 4, 7], np.uint8), SHAPE)
     assert tally.shape == (2, 11, 2) and tally.sum() == 5
     assert tally[0, 4].tolist() == [1, 2] and tally[1, 7].tolist() == [1, 1]
-    assert (tally.sum(axis=1) == metrics.centre_tally(true, estimate, group, centre)[:2]).all()
+    assert (tally.sum(axis=1) == metrics.centre_tally(true, estimate, group, centre, 2)[:2]).all()
 
 
 def test_nearest_column_owns_the_pixel_where_radii_overlap():
     columns = pd.DataFrame({"x_pm": [70.0, 205.0], "y_pm": [100.0, 100.0], "element": [58, 8], "atoms": [4, 3]})
-    truth = ground_truth_of(np.zeros((20, 20), np.uint8), columns, 20.0, CORES)
+    truth = ground_truth_of(np.zeros((20, 20), np.uint8), columns, LABELS, ELEMENTS)
     row = 4  # y = 90 pm
     centres = (np.arange(20) + 0.5) * 20
     assert (truth.group[row] == (centres > 137.5)).all()
@@ -103,12 +129,13 @@ def test_nearest_column_owns_the_pixel_where_radii_overlap():
     assert truth.columns["whole"].tolist() == [False, True]  # 70 pm from the edge: the core of Ce is cut
 
 
-def test_a_scene_without_columns():
+def test_a_structure_without_columns():
     columns = pd.DataFrame({name: [] for name in ("x_pm", "y_pm", "element", "atoms")})
-    truth = ground_truth_of(np.zeros((4, 4), np.uint8), columns, 20.0, CORES)
-    assert (truth.group == metrics.NO_COLUMN).all() and not truth.centre.any()
-    confusion = metrics.confusion_matrix(truth.depth, truth.depth, truth.group)
-    assert values(confusion)["pixelwise_accuracy"] == 1 and values(confusion)["pixelwise_accuracy_O"] is None
+    truth = ground_truth_of(np.zeros((4, 4), np.uint8), columns, LABELS, ELEMENTS)
+    assert (truth.group == len(ELEMENTS)).all() and not truth.centre.any()
+    confusion = metrics.confusion_matrix(truth.depth, truth.depth, truth.group, SHAPE)
+    assert values(confusion)["pixelwise_accuracy", "all"] == 1
+    assert values(confusion)["pixelwise_accuracy", "O"] is None
 
 
 def test_bootstrap_over_structures():

@@ -213,13 +213,13 @@ def test_training_and_validation_share_one_budget(shards, monkeypatch):
         kept(self, most_bytes)
         caches.append(self) if self not in caches else None
 
-    def look(self, number, read):
+    def watched(self, number, read):
         value = get(self, number, read)
         seen.append(sum(len(cache.waves) * cache.bytes_each for cache in caches))
         return value
 
     monkeypatch.setattr(structures_module.StructureCache, "keep", keep)
-    monkeypatch.setattr(RecentlyUsed, "get", look)
+    monkeypatch.setattr(RecentlyUsed, "get", watched)
     sets = [training_set(shards), training_set(shards)]
     samples, validation = training_and_validation(sets, block(epoch_samples=40), 3, CPU)
     assert sum(each.structures.kept_bytes for each in samples.sources) == room

@@ -11,6 +11,7 @@ import xarray as xr
 
 from segdepth.config import CrystalBlock, Dataset, DatasetBlocks, Imaging, Labels, Model, Specimen, Training
 from segdepth.crystal import load_crystal
+from segdepth.learning.callbacks import Curve
 from segdepth.learning.samples import Source
 from segdepth.learning.structures import StructureCache
 from segdepth.learning.training_sets import TrainingSet
@@ -127,3 +128,20 @@ def train(shards, folder: Path, training: Training, model: Model | None = None, 
         **(settings | changes),
     )
     return folder / "models" / "net"
+
+
+def environment(folder: Path) -> dict:
+    return json.loads((folder / "environment.json").read_text())
+
+
+def cut_the_power_in_epoch(number: int, monkeypatch):
+    """Training stops with an error after the epoch's row, before its checkpoint; returns what was there before."""
+    ended = Curve.on_train_epoch_end
+
+    def stop(self, trainer, pl_module):
+        ended(self, trainer, pl_module)
+        if trainer.current_epoch == number:
+            raise RuntimeError("power cut")
+
+    monkeypatch.setattr(Curve, "on_train_epoch_end", stop)
+    return ended

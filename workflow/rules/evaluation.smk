@@ -12,11 +12,10 @@ rule evaluate_model:
         folder=directory("results/evaluation/{model}/{dataset}"),
         manifest="results/evaluation/{model}/{dataset}.manifest.json",
     params:
-        dataset=lambda w: cfg.datasets[w.dataset].as_json(),
-        specimen=lambda w: blocks_of(w.dataset)["specimen"].as_json(),
+        dataset=lambda w: as_json(cfg.datasets[w.dataset]),
+        specimen=lambda w: as_json(blocks_of(w.dataset)["specimen"]),
         images=lambda w, input: repeated("--images", input.images),
         depth=lambda w, input: repeated("--depth", input.depth),
-        root_seed=cfg.root_seed,
         code=code_hash("evaluate-model"),
     log:
         "logs/evaluate_model/{model}/{dataset}.log",
@@ -31,5 +30,5 @@ rule evaluate_model:
         device=LIGHT_DEVICE,
     shell:
         "OMP_NUM_THREADS={threads} segdepth evaluate-model --model {input.network:q} --dataset {params.dataset:q}"
-        " --specimen {params.specimen:q} --dataset-name {wildcards.dataset} {params.images} {params.depth}"
-        " --root-seed {params.root_seed} --device {resources.device} --out {output.folder} > {log} 2>&1"
+        " --specimen {params.specimen:q} --name {wildcards.dataset} {params.images} {params.depth}"
+        " --device {resources.device} --out {output.folder} > {log} 2>&1"

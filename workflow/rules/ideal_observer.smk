@@ -10,12 +10,12 @@ rule estimate_ideal_observer:
         folder=directory("results/ideal_observer/{dataset}"),
         manifest="results/ideal_observer/{dataset}.manifest.json",
     params:
-        dataset=lambda w: cfg.datasets[w.dataset].as_json(),
-        specimen=lambda w: blocks_of(w.dataset)["specimen"].as_json(),
-        beam=lambda w: cfg.beams[cfg.datasets[w.dataset].beam].as_json(),
-        imaging=lambda w: blocks_of(w.dataset)["imaging"].as_json(),
+        dataset=lambda w: as_json(cfg.datasets[w.dataset]),
+        specimen=lambda w: as_json(blocks_of(w.dataset)["specimen"]),
+        beam=lambda w: as_json(cfg.beams[cfg.datasets[w.dataset].beam]),
+        imaging=lambda w: as_json(blocks_of(w.dataset)["imaging"]),
+        labels=lambda w: as_json(blocks_of(w.dataset)["labels"]),
         atoms=lambda w, input: repeated("--atoms", input.atoms),
-        root_seed=cfg.root_seed,
         code=code_hash("estimate-ideal-observer"),
     log:
         "logs/estimate_ideal_observer/{dataset}.log",
@@ -29,6 +29,6 @@ rule estimate_ideal_observer:
         runtime=120,
         device=LIGHT_DEVICE,
     shell:
-        "segdepth estimate-ideal-observer --dataset {params.dataset:q} --specimen {params.specimen:q} --beam {params.beam:q}"
-        " --imaging {params.imaging:q} --dataset-name {wildcards.dataset} --plan {input.plan} {params.atoms}"
-        " --root-seed {params.root_seed} --device {resources.device} --out {output.folder} > {log} 2>&1"
+        "segdepth estimate-ideal-observer --dataset {params.dataset:q} --specimen {params.specimen:q}"
+        " --beam {params.beam:q} --imaging {params.imaging:q} --labels {params.labels:q} --name {wildcards.dataset}"
+        " --plan {input.plan} {params.atoms} --device {resources.device} --out {output.folder} > {log} 2>&1"

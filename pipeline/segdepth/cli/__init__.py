@@ -29,6 +29,13 @@ USERS = (
 )
 """What the system says of files that a user can mend: missing, not allowed, no space. Everything else is our fault."""
 
+EXTRAS = {
+    **dict.fromkeys(("ase", "abtem"), "simulate"),
+    **dict.fromkeys(("lightning", "pytorch_optimizer"), "train"),
+    "snakemake": "workflow",
+}
+"""Which extra of the package brings a module that the core does without."""
+
 log = logging.getLogger("segdepth")
 
 
@@ -68,6 +75,8 @@ def main() -> None:
     except typer.Abort:
         sys.exit(130)
     except Exception as failure:
+        if isinstance(failure, ModuleNotFoundError) and (extra := EXTRAS.get(str(failure.name).split(".")[0])):
+            _refuse(f"{failure.name} is not installed: pip install 'segdepth[{extra}]'", debug)
         if isinstance(failure, OSError) and _is_users(failure):
             _refuse(f"{failure.filename}: {failure.strerror}", debug)
         if not hasattr(failure, "format_message"):  # what all usage errors have; their class is not public

@@ -1,1 +1,1 @@
-"""The network and its training: waves and labels in, weights out. Knows nothing of evaluation or of micrographs."""
+"""The training of networks: waves and labels in, weights out."""

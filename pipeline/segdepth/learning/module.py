@@ -16,7 +16,7 @@ from segdepth.learning.optimizer import make_optimizer
 from segdepth.learning.samples import Batch
 
 CHECK_STEPS = 32
-"""Steps from one look at the loss to the next: a look waits for the device, which then has nothing to do."""
+"""Steps from one check of the loss to the next: a check waits for the device, which then has nothing to do."""
 
 RISE_SHARE = 0.15
 """Of the steps, in which the learning rate rises; then it falls to 1/250,000 of its highest value."""

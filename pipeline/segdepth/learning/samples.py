@@ -26,7 +26,7 @@ from segdepth.simulation.optics import ImageFormer
 
 POOL_BATCHES = 4
 """Images formed at a time: so many batches for each use of an image, so that its uses lie far apart in the shuffled
-order (16 uses of 64 images teach those 64 for a while)."""
+order (16 uses of 64 images in a row would overfit those 64 for a while)."""
 
 POOL_BYTES = 500_000_000
 """A pool of large images is smaller."""

@@ -61,7 +61,7 @@ def load_weights(network: nn.Module, folder: str | Path) -> None:
 
 
 def load_network(folder: str | Path | None = None, device: torch.device | str = "cpu") -> tuple[nn.Module, NetworkCard]:
-    """A network in evaluation mode, ``channels_last``, and its card. Manifests are not looked at.
+    """A network in evaluation mode, ``channels_last``, and its card. Its manifest is the caller's to check.
 
     Parameters
     ----------

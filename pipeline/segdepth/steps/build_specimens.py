@@ -50,6 +50,6 @@ def build_specimens(
         code=code,
         inputs=[plan, *structure_files(crystal)],
         parameters=parameters | {"shard": shard},
-        seeds={"root_seed": root_seed},
+        seeds={"root_seed": root_seed, "structures": dict(zip(rows["id"], rows["seed"].tolist()))},
     ) as partial:
         ase.io.write(partial, frames, format="extxyz")

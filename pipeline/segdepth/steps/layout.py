@@ -254,7 +254,7 @@ class Layout:
         return distinct(f"results/models/{model}" for row in rows for model in row.models if model != BUNDLED)
 
     def table_observers(self, name: str) -> list[str]:
-        """Ideal observers that a table of networks shows."""
+        """Ideal observers that a table shows."""
         rows = self.config.tables[name].rows
         return distinct(f"results/ideal_observer/{row.ideal_observer}" for row in rows if row.ideal_observer)
 

@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 
 import pandas as pd
-import xarray as xr
 
 from segdepth.errors import StoreError
 from segdepth.figures.comparison import draw
 from segdepth.steps.pictures import save_figure
-from segdepth.store.manifest import check_whole
+from segdepth.store.zarr_store import open_zarr
 
 COMMAND = "plot-comparison"
 FACTS, TABLE, STORE = "comparison.json", "simulated.csv", "comparison.zarr"
@@ -25,15 +24,13 @@ def plot_comparison(comparison: Path, out: Path, *, code: str) -> None:
     StoreError
         The comparison is missing, unfinished, damaged or of another version; something else is in the figure's place.
     """
-    check_whole(comparison, "compare-micrograph")
     folder = Path(comparison)
-    try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        table = pd.read_csv(folder / TABLE)
-        with xr.open_zarr(folder / STORE, consolidated=False, chunks=None) as pictures:
-            fig = draw(facts, table, pictures)
-    except StoreError as failure:
-        raise StoreError(f"{folder}: {failure}") from None
-    except (OSError, ValueError, KeyError) as failure:
-        raise StoreError(f"{folder}: is not a comparison of this version ({failure})") from None
+    with open_zarr(folder, "compare-micrograph", part=STORE) as pictures:
+        try:
+            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+            fig = draw(facts, pd.read_csv(folder / TABLE), pictures)
+        except StoreError as failure:
+            raise StoreError(f"{folder}: {failure}") from None
+        except (OSError, ValueError, KeyError) as failure:
+            raise StoreError(f"{folder}: is not a comparison of this version ({failure})") from None
     save_figure(fig, out, command=COMMAND, code=code, inputs=[comparison])

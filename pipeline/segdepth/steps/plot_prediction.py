@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-import xarray as xr
 
 from segdepth.errors import StoreError
 from segdepth.figures.prediction import draw_prediction
 from segdepth.steps.pictures import save_figure
-from segdepth.store.manifest import check_whole
+from segdepth.store.zarr_store import open_zarr
 
 COMMAND = "plot-prediction"
 STORE, COLUMNS = "prediction.zarr", "columns.csv"
@@ -24,14 +23,12 @@ def plot_prediction(prediction: Path, out: Path, *, code: str) -> None:
     StoreError
         The prediction is missing, unfinished, damaged or of another version; something else is in the figure's place.
     """
-    check_whole(prediction, "predict-micrograph")
     folder = Path(prediction)
-    try:
-        with xr.open_zarr(folder / STORE, consolidated=False, chunks=None) as maps:
-            columns = pd.read_csv(folder / COLUMNS, keep_default_na=False)
-            fig = draw_prediction(maps, columns)
-    except StoreError as failure:
-        raise StoreError(f"{folder}: {failure}") from None
-    except (OSError, ValueError, KeyError) as failure:
-        raise StoreError(f"{folder}: is not a prediction ({failure})") from None
+    with open_zarr(folder, "predict-micrograph", part=STORE) as maps:
+        try:
+            fig = draw_prediction(maps, pd.read_csv(folder / COLUMNS, keep_default_na=False))
+        except StoreError as failure:
+            raise StoreError(f"{folder}: {failure}") from None
+        except (OSError, ValueError, KeyError) as failure:
+            raise StoreError(f"{folder}: is not a prediction of this version ({failure})") from None
     save_figure(fig, out, command=COMMAND, code=code, inputs=[prediction])

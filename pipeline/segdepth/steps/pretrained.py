@@ -122,7 +122,7 @@ def _check_unseen(here: str, config: Config, model: Model, name: str) -> None:
 
 def check_pretrained_network(key: str, folder: Path, architecture: Architecture, classes: int) -> None:
     """The network in ``folder`` is of this architecture and has as many classes, as its card says. Pixels, labels and
-    crystal may be others: what a network has learnt of one crystal may help with the next.
+    crystal may be others: what was learned on one crystal may help with the next.
 
     Raises
     ------

@@ -1,0 +1,218 @@
+"""Pages that MkDocs makes while it builds: the reference of the configuration, from its models; the reference of the
+command line, from its commands; CONTRIBUTING.md and CHANGELOG.md of the repository's root.
+
+Run by MkDocs (``hooks:`` in mkdocs.yml). ``tests/test_docs.py`` calls the same functions.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the pages that are made here to those that lie in docs/."""
+    from mkdocs.structure.files import File
+
+    pages = {
+        "reference/configuration.md": configuration_page(),
+        "reference/commands.md": commands_page(),
+        "contributing.md": root_page("CONTRIBUTING.md"),
+        "changelog.md": root_page("CHANGELOG.md"),
+    }
+    for path, text in pages.items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def root_page(name: str) -> str:
+    """A page of the repository's root, whose links into docs/ are made those of the site."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return text.replace("](docs/", "](").replace("](CONTRIBUTING.md", "](contributing.md")
+
+
+# the configuration
+
+
+def configuration_page() -> str:
+    """Every section of config.yaml, from the models that check it: keys, defaults, allowed values, meaning."""
+    from segdepth.config import Config
+
+    schema = Config.model_json_schema()
+    parts = [
+        "# Configuration",
+        "Made from the models in `pipeline/segdepth/config/`, which check `config.yaml` before anything runs. A key "
+        "that is not listed is refused. `segdepth check-config` checks a file, `segdepth schema` prints the JSON "
+        "schema, which editors read for completion.",
+        "Lengths are in pm unless the key says otherwise, angles in mrad or degrees as it says. `[low, high]` is a "
+        "range from which values are drawn. A name (`wedge`, `beam300`, …) is yours to choose; it becomes part of "
+        "paths below `data/` and `results/`.",
+        "## Top level",
+        _table(schema, schema),
+    ]
+    done: set[str] = set()
+    for section, prop in schema["properties"].items():
+        for name in _references(prop):
+            parts += list(_block(schema, name, f"`{section}`", done))
+    return "\n\n".join(parts) + "\n"
+
+
+def _block(schema: dict, name: str, title: str, done: set[str]) -> Iterator[str]:
+    """The heading, the text and the table of a block, then those of the blocks inside it."""
+    if name in done:
+        return
+    done.add(name)
+    block = schema["$defs"][name]
+    if "properties" not in block:
+        return
+    yield f"## {title}"
+    if block.get("description"):
+        yield _prose(block["description"])
+    yield _table(schema, block)
+    for key, prop in block["properties"].items():
+        for inner in _references(prop):
+            yield from _block(schema, inner, f"{title} → `{key}`", done)
+
+
+def _references(value: Any) -> list[str]:
+    """Names of the definitions that a piece of schema refers to, in order."""
+    if isinstance(value, dict):
+        found = [value["$ref"].rsplit("/", 1)[1]] if "$ref" in value else []
+        return found + [name for key, inner in value.items() if key != "$ref" for name in _references(inner)]
+    if isinstance(value, list):
+        return [name for inner in value for name in _references(inner)]
+    return []
+
+
+def _table(schema: dict, block: dict) -> str:
+    rows = ["| key | default | allowed | meaning |", "| :-- | :-- | :-- | :-- |"]
+    required = block.get("required", [])
+    for key, prop in block["properties"].items():
+        default = "**required**" if key in required else _default(prop.get("default"))
+        about = prop.get("description") or next(iter(_texts(prop, schema)), "")
+        cells = (f"`{key}`", default, allowed(prop, schema), _prose(about))
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+def _texts(prop: dict, schema: dict) -> Iterator[str]:
+    """What the blocks that a key holds say of themselves: the meaning of a key without a description of its own."""
+    for name in _references(prop):
+        text = schema["$defs"][name].get("description", "")
+        if text:
+            yield text
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, dict) and value:
+        return "its block's"
+    return f"`{json.dumps(value, ensure_ascii=False)}`"
+
+
+def _prose(text: str) -> str:
+    text = " ".join(text.replace("``", "`").split()).replace("<", "&lt;").replace("[", "\\[")
+    return re.sub(r"(?<=\d)\^(\d)", r"<sup>\1</sup>", text)
+
+
+def allowed(prop: dict, schema: dict) -> str:
+    """The values that a key may have, in words."""
+    if "$ref" in prop:
+        name = prop["$ref"].rsplit("/", 1)[1]
+        block = "properties" in schema["$defs"][name]
+        return "a block, see below" if block else allowed(schema["$defs"][name], schema)
+    for union in ("anyOf", "oneOf"):
+        if union in prop:
+            kinds = [allowed(each, schema) for each in prop[union] if each.get("type") != "null"]
+            return " or ".join(dict.fromkeys(kinds))
+    if "allOf" in prop:
+        return allowed(prop["allOf"][0], schema)
+    if "enum" in prop or "const" in prop:
+        return ", ".join(f"`{value}`" for value in prop.get("enum", [prop.get("const")]))
+    kind = prop.get("type")
+    if kind == "array":
+        return _array(prop, schema)
+    if kind == "object":
+        inner = prop.get("additionalProperties") or next(iter(prop.get("patternProperties", {}).values()), None)
+        return f"by name: {allowed(inner, schema)}" if isinstance(inner, dict) else "a mapping"
+    if kind in ("number", "integer"):
+        return _number(prop)
+    return {"boolean": "`true`, `false`", "string": "a name" if "pattern" in prop else "text"}.get(kind, "")
+
+
+def _array(prop: dict, schema: dict) -> str:
+    items = prop.get("prefixItems")
+    if items:
+        inner = [allowed(each, schema) for each in items]
+        same = len(set(inner)) == 1
+        return f"[{len(inner)} × {inner[0]}]" if same else "[" + ", ".join(inner) + "]"
+    return f"a list of: {allowed(prop.get('items', {}), schema)}"
+
+
+def _number(prop: dict) -> str:
+    kind = "whole number" if prop["type"] == "integer" else "number"
+    low, high = prop.get("minimum", prop.get("ge")), prop.get("maximum", prop.get("le"))
+    above, below = prop.get("exclusiveMinimum", prop.get("gt")), prop.get("exclusiveMaximum", prop.get("lt"))
+    first = f"≥ {low:g}" if low is not None else f"> {above:g}" if above is not None else ""
+    last = f"≤ {high:g}" if high is not None else f"< {below:g}" if below is not None and below < 2**53 else ""
+    if low is not None and high is not None:
+        text = f"{kind} {low:g} to {high:g}"
+    else:
+        text = f"{kind} " + ", ".join(limit for limit in (first, last) if limit)
+    multiple = prop.get("multipleOf", prop.get("multiple_of"))
+    if multiple is not None:
+        text += f", a multiple of {multiple:g}"
+    return text.strip()
+
+
+# the command line
+
+
+def commands_page() -> str:
+    """Every command with its arguments and options, as `segdepth COMMAND --help` tells them."""
+    parts = [
+        "# Command line",
+        "Made from the commands of `pipeline/segdepth/cli/`. Each rule of the workflow calls the command of its name "
+        "(`simulate_waves` calls `segdepth simulate-waves`), so every step can be typed by hand. A block option takes "
+        "`FILE:NAME` (`config.yaml:beam300`) or JSON. A mistake is told in one line, with exit status 2; `--debug` "
+        "before the command shows the traceback.",
+    ]
+    for name, command in commands().items():
+        parts += [f"## segdepth {name}", _prose(command.help or "")]
+        rows = ["| argument or option | default | meaning |", "| :-- | :-- | :-- |"]
+        for parameter in command.params:
+            rows.append(_parameter(parameter))
+        if len(rows) > 2:
+            parts.append("\n".join(rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def commands() -> dict[str, Any]:
+    """The commands of ``segdepth`` by name, in the order of their help."""
+    import typer
+
+    from segdepth.cli import app
+
+    return dict(typer.main.get_command(app).commands)
+
+
+def _parameter(parameter: Any) -> str:
+    argument = parameter.param_type_name == "argument"
+    name = parameter.name.upper() if argument else ", ".join([*parameter.opts, *parameter.secondary_opts])
+    default = parameter.default() if callable(parameter.default) else parameter.default
+    if parameter.required:
+        shown = "**required**"
+    elif default in (None, (), [], "") or type(default).__name__ == "Sentinel":
+        shown = ""
+    else:
+        shown = f"`{default}`"
+    text = _prose(getattr(parameter, "help", "") or "")
+    if getattr(parameter, "multiple", False) and "repeat" not in text:
+        text += " (may be repeated)"
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in (f"`{name}`", shown, text)) + " |"

@@ -1,0 +1,138 @@
+"""What the documentation says exists: links, commands and their options, make targets, keys, files, hashes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from segdepth.config import Config, validate
+from segdepth.store.manifest import content_hash
+
+ROOT = Path(__file__).parents[1]
+TABLES = ROOT / "docs" / "results" / "tables"
+PAGES = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/**/*.md")]
+    if path.parent != TABLES
+)
+COMMON = {"--help", "-h", "--debug", "--version"}
+ids = [str(path.relative_to(ROOT)) for path in PAGES]
+each_page = pytest.mark.parametrize("page", PAGES, ids=ids)
+
+
+@pytest.fixture(scope="module")
+def hooks():
+    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "docs" / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def code_of(page: Path) -> str:
+    """Fenced blocks and inline code of a page, a continued line joined; one piece a line."""
+    text = page.read_text(encoding="utf-8")
+    fenced = "\n".join(re.findall(r"^```(?:sh)?\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE))
+    outside = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    return fenced.replace("\\\n", " ") + "\n" + "\n".join(re.findall(r"`([^`\n]+)`", outside))
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@each_page
+def test_relative_links_lead_to_files(page, hooks):
+    """And their anchors to headings. Pages that are made while MkDocs builds are known by their names."""
+    made = {"reference/configuration.md", "reference/commands.md", "contributing.md", "changelog.md"}
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        path = (page.parent / target).resolve() if target else page
+        if path.is_relative_to(ROOT / "docs") and str(path.relative_to(ROOT / "docs")) in made:
+            continue
+        assert path.exists(), f"{link}: there is no such file"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            slugs = [re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in headings]
+            assert anchor in slugs, f"{link}: no such heading; there are {', '.join(slugs)}"
+
+
+@each_page
+def test_commands_and_their_options_exist(page, hooks):
+    if page.name == "CHANGELOG.md":
+        pytest.skip("it names commands of before")
+    known = hooks.commands()
+    for line in code_of(page).splitlines():
+        match = re.search(r"(?:^|\s)segdepth ((?:--debug )?)([a-z][a-z0-9-]+)(.*)", line)
+        if not match or match.group(2) in ("import",):
+            continue
+        verb, rest = match.group(2), re.split(r"\s#|>|;|\|", match.group(3))[0]
+        assert verb in known, f"{line!r}: there is no such command"
+        options = {name for p in known[verb].params for name in [*p.opts, *p.secondary_opts]} | COMMON
+        given = {word.split("=")[0] for word in shlex.split(rest.replace("…", "")) if word.startswith("--")}
+        assert given <= options, f"{line!r}: {sorted(given - options)} is no option of {verb}"
+
+
+@each_page
+def test_make_targets_exist(page):
+    if page.name == "CHANGELOG.md":
+        pytest.skip("it names targets of before")
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    for line in code_of(page).splitlines():
+        for words in re.findall(r"(?:^|&& )make ((?:[a-z-]+ ?)+)", line):
+            assert set(words.split()) <= targets, f"{line!r}: no such target"
+
+
+@each_page
+def test_yaml_blocks_are_valid_over_the_default_configuration(page):
+    default = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for block in blocks:
+        merged = dict(default)
+        for section, content in yaml.safe_load(block).items():
+            merged[section] = {**merged.get(section, {}), **content} if isinstance(content, dict) else content
+        validate(Config, merged, str(page))
+
+
+def test_contributing_names_files_that_are_there():
+    rules = "workflow/rules"
+    for name in re.findall(r"`([\w./<>*]+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+        if "/" not in name or "<" in name or name.startswith(("data/", "results/", "site/")):
+            continue
+        places = (ROOT, ROOT / "pipeline" / "segdepth", ROOT / rules)
+        assert any(list(place.glob(name.rstrip("/"))) for place in places), f"{name}: there is no such file"
+
+
+def test_reference_has_every_key(hooks):
+    page = hooks.configuration_page()
+    schema = Config.model_json_schema()
+    blocks = [schema, *(block for block in schema["$defs"].values() if "properties" in block)]
+    missing = [key for block in blocks for key in block["properties"] if f"| `{key}` |" not in page]
+    assert not missing
+    assert "| `field_pm` | `5411.0` | number 1000 to 50000 |" in page
+
+
+def test_reference_has_every_command(hooks):
+    page = hooks.commands_page()
+    for name, command in hooks.commands().items():
+        section = page.split(f"## segdepth {name}\n")[1].split("\n## ")[0]
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                assert parameter.opts[0] in section
+
+
+@pytest.mark.parametrize("folder", [TABLES, ROOT / "docs" / "images"], ids=["tables", "images"])
+def test_shown_results_are_those_of_their_manifests(folder):
+    shown = [path for path in folder.iterdir() if not path.name.endswith(".manifest.json")]
+    assert shown
+    for path in shown:
+        manifest = json.loads(path.with_name(f"{path.name}.manifest.json").read_text(encoding="utf-8"))
+        assert content_hash(path) == manifest["content"], path.name
+        assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?", manifest["commit"])
