@@ -361,8 +361,7 @@ def test_the_folder_holds_what_is_promised(compared):
         assert store["micrograph_counts"].shape == store["simulation_counts"].shape == (400, 400)
         assert store["micrograph_counts"].attrs["units"] == "1"
         assert float(store["simulation_smooth"].max()) < float(store["simulation_counts"].max())
-    with style.styled():
-        assert overlapping_texts(fig) == []
+    assert style.styled(overlapping_texts)(fig) == []
 
 
 def test_a_repetition_gives_the_same_bytes(compared, recording, waves):
