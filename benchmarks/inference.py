@@ -1,149 +1,139 @@
-"""Frames a second on the path of ``segdepth predict``, counts to depth maps and columns: our networks and the paper's.
+"""Seconds a frame, counts to depth map, on the ways that users take: the command line, `segdepth.predict`, a stream.
 
-.venv/bin/python benchmarks/inference.py [--threads 2] [--full]        (--full: also the paper's c = 64, a minute more)
+.venv/bin/python benchmarks/inference.py [--threads 2] [--frames 4] [--networks]
 
-``network`` is the network alone on the re-binned frame; ``predict`` is everything between the counts and the maps and
-columns: vacuum, re-binning, network, mapping back, columns. Networks but the bundled one have random weights, so that
-columns are searched in the bundled network's row only.
+Frames are 1024² electron counts of a lattice beside vacuum on the paper's pixel. `--networks` adds networks of other
+architectures, with weights that were never trained, to the one that comes with the package.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 import segdepth
-from segdepth.config import Config, PredictionOptions, load_config
-from segdepth.crystal import Crystal, load_crystal
-from segdepth.errors import StoreError
-from segdepth.micrograph.predict import Task, check_recording, map_back, predict_frame, predict_recording, serve
-from segdepth.micrograph.preparation import Prepared, prepare_frame
-from segdepth.micrograph.readers import recording_of
+from segdepth.config import PAPER_PIXEL_PM, PredictionOptions
+from segdepth.crystal import Crystal
+from segdepth.micrograph.predict import crystal_of, serve
+from segdepth.micrograph.stream import depth_of_counts
 from segdepth.networks.architectures import make_network
-from segdepth.networks.files import NetworkCard
-from segdepth.specimen.plan import plan_row
-from segdepth.specimen.wedge import build_wedge
+from segdepth.networks.bundled import bundled_network
+from segdepth.networks.card import NetworkCard
+from segdepth.networks.files import save_network
 
-SIDE, LAMBDA, ROUNDS = 1024, 2.5, 7
+SIDE, LAMBDA, ROUNDS = 1024, 2.5, 3
 CAMERA_FRAMES_A_SECOND = 7.7
 """Of the paper's camera."""
 
-ROOT = Path(__file__).parents[1]
+OTHERS = (("binned", 16), ("binned", 32), ("space_to_depth", 32), ("full", 16))
 
 
-@dataclass(frozen=True)
-class Case:
-    """A network on the frame. searched : whether columns are searched, too."""
+def film(crystal: Crystal, frames: int) -> np.ndarray:
+    """Counts (frame, y, x) uint8: waves of all reflections below, vacuum in the upper third of the rows."""
+    y, x = (np.indices((SIDE, SIDE)) + 0.5) * PAPER_PIXEL_PM
+    image = np.ones((SIDE, SIDE))
+    for reflection in crystal.reflections:
+        gx, gy = crystal.frequency(reflection.name)
+        image += 0.1 * np.cos(2 * np.pi * (gx * x + gy * y))
+    image[2 * SIDE // 3 :] = 1
+    return np.random.default_rng(0).poisson(LAMBDA * image, (frames, SIDE, SIDE)).astype(np.uint8)
 
-    network: torch.nn.Module
-    task: Task
-    searched: bool
 
-    def alone(self) -> float:
-        """Seconds of the network."""
-        image = self._prepared().image
+def networks(more: bool, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Names and folders."""
+    own = bundled_network()
+    _, card = segdepth.load_network(own, device="cpu")
+    yield f"bundled ({card.variant}, c = {card.base_channels})", own
+    for variant, channels in OTHERS if more else ():
+        place = folder / f"{variant}_{channels}"
+        place.mkdir()
+        save_network(make_network(variant, channels, card.classes), card_of(card, variant, channels), place)
+        yield f"{variant}, c = {channels}", place
+
+
+def card_of(card: NetworkCard, variant: str, channels: int) -> NetworkCard:
+    pixel = PAPER_PIXEL_PM if variant == "full" else 4 * PAPER_PIXEL_PM
+    return replace(card, variant=variant, base_channels=channels, input_pixel_pm=pixel, flip_average=False)
+
+
+def command_line(counts: np.ndarray, network: Path, folder: Path, threads: int) -> float:
+    """Seconds of one run of ``segdepth predict``, start of Python and writing of files included."""
+    source, out = folder / "film.npy", folder / "out"
+    np.save(source, counts)
+    command = [sys.executable, "-m", "segdepth", "predict", "--model", str(network), "--no-picture", "--device", "cpu"]
+    command += ["--pixel-pm", str(PAPER_PIXEL_PM), "--out", str(out), str(source)]
+    started = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": str(threads)})
+    return time.perf_counter() - started
+
+
+def ways(path: Path, counts: np.ndarray, folder: Path, threads: int) -> dict[str, Callable[[], float]]:
+    """What to time, by name: each gives seconds a frame."""
+    network, card = segdepth.load_network(path, device="cpu")
+    served, number = serve(network, PredictionOptions()), len(counts)
+
+    def in_memory() -> float:
         started = time.perf_counter()
-        predict_frame(self.network, self.task.card, image)
-        return time.perf_counter() - started
+        segdepth.predict(counts, PAPER_PIXEL_PM, network=(network, card))
+        return (time.perf_counter() - started) / number
 
-    def predicted(self) -> float:
-        """Seconds from counts to maps, and to columns."""
+    def stream() -> float:
         started = time.perf_counter()
-        if self.searched:
-            list(predict_recording(self.network, self.task))
-        else:
-            found = predict_frame(self.network, self.task.card, self._prepared().image)
-            map_back(found, self.task.transform, self.task.card.label_pixel_pm)
-        return time.perf_counter() - started
+        depth_of_counts(served, card, counts, PAPER_PIXEL_PM, LAMBDA)
+        return (time.perf_counter() - started) / number
 
-    def _prepared(self) -> Prepared:
-        checked, transform = self.task.checked, self.task.transform
-        level = checked.vacuum[0].level
-        return prepare_frame(
-            checked.frames[0], checked.usable[0], level, transform, electrons=checked.electrons, number=0
-        )
+    def further() -> float:
+        whole, one = (command_line(part, path, folder, threads) for part in (counts, counts[:1]))
+        return (whole - one) / (number - 1)
 
-
-def frame(config: Config, crystal: Crystal) -> np.ndarray:
-    """Counts (y, x) of a structure of the first specimen block at 5 nm."""
-    name, block = next(iter(config.specimens.items()))
-    atoms = build_wedge(plan_row(block, crystal, name, 0, 0), block, crystal, name, 0)
-    pixel = block.field_pm / SIDE
-    image = segdepth.simulate(atoms, defocus_nm=5, pixel_pm=pixel, electrons_per_pixel=LAMBDA)
-    return image.values[0].astype(np.uint8)
-
-
-def cases(full: bool) -> dict[str, Case]:
-    config = load_config(ROOT / "config.yaml")
-    name, block = next(iter(config.crystals.items()))
-    crystal = load_crystal(block, name)
-    specimen, labels = next(iter(config.specimens.values())), next(iter(config.labels.values()))
-    pixel = specimen.field_pm / SIDE
-    recording, options = recording_of(frame(config, crystal)), PredictionOptions(pixel_pm=pixel)
-    found = {}
-
-    def add(label: str, network: torch.nn.Module, card: NetworkCard, searched: bool) -> None:
-        for precision in ("float32", "bfloat16"):
-            chosen = options.model_copy(update={"precision": precision})
-            task = check_recording(recording, card, chosen)
-            found[f"{label} | {precision}"] = Case(serve(network, chosen), task, searched)
-
-    try:
-        network, card = segdepth.load_network(device="cpu")
-        add(f"bundled ({card.variant}, c = {card.base_channels})", network, card, True)
-    except StoreError as failure:
-        print(f"no bundled network: {failure}")
-    wanted = [("binned", 16), ("binned", 32), ("space_to_depth", 32), ("space_to_depth", 48), ("full", 16)]
-    for variant, channels in wanted + [("full", 64)] * full:
-        card = NetworkCard(
-            variant,
-            channels,
-            labels.classes,
-            pixel if variant == "full" else labels.pixel_pm,
-            labels.pixel_pm,
-            specimen.field_pm,
-            LAMBDA,
-            labels.model_dump(mode="json"),
-            crystal=crystal.to_dict(),
-        )
-        label = f"{variant}, c = {channels}" + (" (the paper's)" if variant == "full" else "")
-        add(label, make_network(variant, channels, labels.classes).eval(), card, False)
-    return found
+    return {
+        f"command, {number} frames": lambda: command_line(counts, path, folder, threads) / number,
+        "command, each further frame": further,
+        "segdepth.predict": in_memory,
+        "stream (depth_of_counts)": stream,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--full", action="store_true", help="also the paper's network with 64 channels")
+    parser.add_argument("--frames", type=int, default=4, help="of the film, 2 at least")
+    parser.add_argument("--networks", action="store_true", help="other architectures, too")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    runs: dict[str, tuple[Callable[[], float], Callable[[], float]]] = {
-        name: (case.alone, case.predicted) for name, case in cases(given.full).items()
-    }
-    taken = {name: [[run() for run in both]] for name, both in runs.items()}  # once to warm up
-    for _ in range(ROUNDS):  # in turn, so that a slow minute hits all of them
-        for name, both in runs.items():
-            taken[name].append([run() for run in both])
+    warnings.simplefilter("ignore")  # of networks without training, which find no columns
     print(
-        f"{SIDE}² counts to depth, confidence and columns, {given.threads} threads, torch {torch.__version__}, "
+        f"{SIDE}² counts (uint8) to depth, confidence and columns, {given.threads} threads, torch {torch.__version__}, "
         f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}; medians of {ROUNDS}\n"
     )
-    rate = f"times the camera ({CAMERA_FRAMES_A_SECOND})"
-    print(f"| network | precision | ms network | ms predict | frames a second | {rate} |\n|---|---|---|---|---|---|")
-    for name, values in taken.items():
-        alone, whole = (statistics.median(column) for column in zip(*values[1:]))
-        print(
-            f"| {name} | {1000 * alone:.1f} | {1000 * whole:.1f} | {1 / whole:.1f} | "
-            f"{1 / whole / CAMERA_FRAMES_A_SECOND:.1f} |"
-        )
+    print(f"| network | way | ms a frame | frames a second | times the camera ({CAMERA_FRAMES_A_SECOND}) |")
+    print("|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for name, path in networks(given.networks, folder):
+            _, card = segdepth.load_network(path, device="cpu")
+            counts = film(crystal_of(card), max(2, given.frames))
+            for way, run in ways(path, counts, folder, given.threads).items():
+                run()  # once to warm up
+                middle = statistics.median(run() for _ in range(ROUNDS))
+                rate = 1 / middle
+                print(
+                    f"| {name} | {way} | {1000 * middle:.0f} | {rate:.2f} | {rate / CAMERA_FRAMES_A_SECOND:.2f} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
