@@ -1,3 +1,35 @@
-"""SegDepth: from atoms to micrographs to the number of atoms behind every pixel."""
+"""SegDepth: from atoms to micrographs to the number of atoms behind every pixel.
+
+>>> import segdepth
+>>> film = segdepth.read("film.npz", key="counts")
+>>> maps, columns = segdepth.predict(film, pixel_pm=6.3, rotation_deg=-82)
+>>> rutile = segdepth.crystal("rutile.cif", zone_axis=(0, 0, 1), x_axis=(1, 0, 0))
+>>> image = segdepth.simulate(atoms, defocus_nm=5)
+
+The functions take and return arrays, tables and xarray; the command ``segdepth`` adds files and manifests. Each is
+imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segdepth.crystal import make_crystal as crystal
+    from segdepth.public import Predicted, load_network, predict, read, simulate
 
 __version__ = "0.1.0"
+__all__ = ["Predicted", "crystal", "load_network", "predict", "read", "simulate"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'segdepth' has no attribute {name!r}")
+    if name == "crystal":  # the room of this name, which can be called
+        return import_module("segdepth.crystal")
+    return getattr(import_module("segdepth.public"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -27,9 +27,9 @@ BLURRED = {"Ce": 50.0, "O": 50.0}
 """Vibrating so much that an oxygen atom shifts the wave's phase by a few hundredths."""
 
 
-def lens(c1=3000.0, c3=-9e6, c5=5e9, spread=4000.0, convergence=0.2e-3, vibration=20.0) -> Lens:
+def lens(c1=3000.0, c3=-9e6, c5=5e9, spread=4000.0, convergence=0.2e-3, image_spread=20.0) -> Lens:
     names = ("c1_pm", "c3_pm", "c5_pm", "focal_spread_pm", "convergence_rad", "image_spread_pm")
-    values = (c1, c3, c5, spread, convergence, vibration)
+    values = (c1, c3, c5, spread, convergence, image_spread)
     return Lens.from_columns({name: [value] for name, value in zip(names, values)})
 
 
@@ -284,8 +284,10 @@ def at_points(image: np.ndarray) -> np.ndarray:
     return np.fft.ifft2(np.fft.fft2(image) / (line[:, None] * line[None, :])).real
 
 
-def by_envelope(wave: np.ndarray, alpha: float, c1: float, c3: float, c5: float, vibration: float = 0.0) -> np.ndarray:
-    values = lens(c1, c3, c5, spread=0, convergence=alpha, vibration=vibration)
+def by_envelope(
+    wave: np.ndarray, alpha: float, c1: float, c3: float, c5: float, image_spread: float = 0.0
+) -> np.ndarray:
+    values = lens(c1, c3, c5, spread=0, convergence=alpha, image_spread=image_spread)
     return at_points(form(wave, values, cell=CELL, pixels=FINE, aperture=0.1, samples=1))
 
 
@@ -311,8 +313,8 @@ def test_tilting_the_beam_at_pure_defocus_moves_the_image(alpha):
     """By C1 τ, so the explicit average is a blur of rms C1 α/√2, however strong the object: the yardstick is right."""
     c1 = 12e3
     found = from_every_direction(STRONG, alpha, c1, 0, 0)
-    assert off(found, by_envelope(STRONG, 0, c1, 0, 0, vibration=c1 * alpha / math.sqrt(2))) < 1e-7
-    assert off(found, by_envelope(STRONG, 0, c1, 0, 0, vibration=c1 * alpha)) > 5e-3
+    assert off(found, by_envelope(STRONG, 0, c1, 0, 0, image_spread=c1 * alpha / math.sqrt(2))) < 1e-7
+    assert off(found, by_envelope(STRONG, 0, c1, 0, 0, image_spread=c1 * alpha)) > 5e-3
 
 
 def missed(wave: np.ndarray, angle: float, alpha: float, *aberrations: float) -> float:

@@ -161,38 +161,39 @@ def test_bad_values(tmp_path, path, value, says):
 
 
 ROW = {"label": "a", "models": ["small"], "dataset": "quick"}
-LIMIT = {"label": "l", "limit": "quick", "shows": "limit"}
+OBSERVER = {"label": "l", "ideal_observer": "quick", "shows": "image"}
 TABLES = [
     # rows, what the message must hold
-    ([], ["tables.t.rows", "at least 1"]),
+    ([], ["tables.t: rows: there are none; at least one is needed"]),
     ([ROW, ROW], ["tables.t: rows: two have the label 'a'"]),
     ([ROW | {"label": "a\nb"}], ["tables.t.rows.0.label: got 'a\\nb'", "one line"]),
     ([ROW | {"models": ["big"]}], ["tables.t (a).models: no block is called 'big'", "wide, bundled"]),
     ([ROW | {"dataset": "slow"}], ["tables.t (a).dataset: no block is called 'slow'; there are coarse, oblique, "]),
-    ([ROW | {"models": []}], ["tables.t.rows.0: give either models and dataset, or limit and shows"]),
-    ([{"label": "a", "models": ["small"]}], ["tables.t.rows.0: give either models and dataset, or limit and shows"]),
-    ([ROW | {"shows": "wedge"}], ["tables.t.rows.0: give either models and dataset, or limit and shows"]),
+    ([ROW | {"models": []}], ["tables.t.rows.0: give either models and dataset, or ideal_observer and shows"]),
+    ([{"label": "a", "models": ["small"]}], ["tables.t.rows.0: give either models and dataset, or ideal_observer and shows"]),  # noqa: E501
+    ([ROW | {"shows": "prior"}], ["tables.t.rows.0: give either models and dataset, or ideal_observer and shows"]),
     ([ROW | {"models": ["small", "small"]}], ["tables.t.rows.0: models: names one twice: small, small"]),
     ([ROW | {"models": ["small", "bundled"]}], ["tables.t (a).models: 'bundled' has no other seeds"]),
     ([ROW | {"models": ["small", "wide"]}], ["'small' and 'wide' differ in more than training.seed"]),
-    ([ROW | {"dataset": "coarse"}], ["tables.t (a): data set 'coarse' does not fit the network 'small': the image pixel is 42.2", "not 21.1"]),
-    ([ROW | {"dataset": "thin"}], ["tables.t (a): data set 'thin' does not fit the network 'small': the labels are others: core_"]),
+    ([ROW | {"dataset": "coarse"}], ["tables.t (a): data set 'coarse' does not fit the network 'small': the image pixel is 42.2", "not 21.1"]),  # noqa: E501
+    ([ROW | {"dataset": "thin"}], ["tables.t (a): data set 'thin' does not fit the network 'small': the labels are others: core_"]),  # noqa: E501
     ([ROW | {"against": "b"}], ["tables.t: rows: 'a' is against 'b', which is no other row's label"]),
     ([ROW | {"against": "a"}], ["tables.t: rows: 'a' is against 'a', which is no other row's label"]),
     ([ROW | {"aims": {"centre": 0.9}}], ["tables.t.rows.0: aims: got 'centre'; allowed: pixelwise_accuracy, "]),
+    ([ROW | {"aims": {"centre_accuracy": {"Zr": 0.9}}}], ["tables.t (a).aims.centre_accuracy: got 'Zr'; allowed: all, "]),  # noqa: E501
     ([ROW | {"aims": {"columns_mean_error": 0}}], ["aims: got 'columns_mean_error'; allowed: "]),
     ([ROW | {"aims": {"centre_accuracy": 94}}], ["tables.t.rows.0.aims.centre_accuracy: got 94", "1"]),
     ([ROW | {"aims": {"centre_accuracy": -0.1}}], ["rows.0: aims.centre_accuracy: got -0.1; allowed are 0 to 1"]),
     ([ROW | {"aims": {"columns_exact_change": -0.1}}], ["aims.columns_exact_change: needs against"]),
-    ([ROW | {"limit": "quick", "shows": "wedge"}], ["rows.0: a row with limit has label and shows, no models"]),
-    ([{"label": "a", "limit": "quick"}], ["tables.t.rows.0: a row with limit has label and shows, lacks shows"]),
-    ([{"label": "a", "limit": "slow", "shows": "wedge"}], ["tables.t (a).limit: no block is called 'slow'"]),
-    ([LIMIT | {"shows": "both"}], ["tables.t (l).shows: got 'both'", "specimens.wedge.count_shift_atoms is 0"]),
-    ([LIMIT | {"limit": "tilted"}], ["tables.t (l).limit: got 'tilted', whose specimens.tilted.tilt_deg is 0, 1;"]),
-    ([LIMIT | {"limit": "oblique"}], ["tables.t (l).limit: got 'oblique', whose beams.oblique.tilt_mrad is 0, -5;"]),
-    ([LIMIT | {"limit": "shaken"}], ["tables.t (l).limit: got 'shaken', whose beams.shaken.frozen_phonons is 8;"]),
-    ([LIMIT | {"limit": "untested"}], ["datasets.untested.splits.test: got 0", "tables.t (l) needs at least one"]),
-    ([LIMIT, ROW | {"against": "l", "aims": {"centre_accuracy_change": -0.1}}], ["tables.t (a).aims.centre_accuracy_change: 'l'", "shows a limit", "columns_exact and columns_within_one only"]),  # noqa: E501
+    ([ROW | {"ideal_observer": "quick", "shows": "prior"}], ["rows.0: a row with ideal_observer has label and shows, no models"]),  # noqa: E501
+    ([{"label": "a", "ideal_observer": "quick"}], ["tables.t.rows.0: a row with ideal_observer has label and shows, lacks shows"]),  # noqa: E501
+    ([{"label": "a", "ideal_observer": "slow", "shows": "prior"}], ["tables.t (a).ideal_observer: no block is called 'slow'"]),  # noqa: E501
+    ([OBSERVER | {"shows": "image_and_prior"}], ["tables.t (l).shows: got 'image_and_prior'", "specimens.wedge.count_shift_atoms is 0"]),  # noqa: E501
+    ([OBSERVER | {"ideal_observer": "tilted"}], ["tables.t (l).ideal_observer: got 'tilted', whose specimens.tilted.tilt_deg is 0, 1;"]),  # noqa: E501
+    ([OBSERVER | {"ideal_observer": "oblique"}], ["tables.t (l).ideal_observer: got 'oblique', whose beams.oblique.tilt_mrad is 0, -5;"]),  # noqa: E501
+    ([OBSERVER | {"ideal_observer": "shaken"}], ["tables.t (l).ideal_observer: got 'shaken', whose beams.shaken.frozen_phonons is 8;"]),  # noqa: E501
+    ([OBSERVER | {"ideal_observer": "untested"}], ["datasets.untested.splits.test: got 0", "tables.t (l) needs at least one"]),  # noqa: E501
+    ([OBSERVER, ROW | {"against": "l", "aims": {"centre_accuracy_change": -0.1}}], ["tables.t (a).aims.centre_accuracy_change: 'l'", "shows an ideal observer", "columns_exact and columns_within_one only"]),  # noqa: E501
 ]  # fmt: skip
 
 
@@ -224,18 +225,19 @@ def test_bad_tables(tmp_path, rows, says):
 
 
 def test_a_good_table():
-    aims = {"columns_exact_change": -0.03, "hallucinated_rate_O": 0.02}
+    aims = {"columns_exact_change": -0.03, "hallucinated_rate": {"O": 0.02}}
     rows = [
         ROW | {"label": "seeds", "models": ["small", "seed1"]},
         ROW | {"label": "tilt 0.5°", "models": ["bundled"], "against": "seeds", "aims": aims},
-        {"label": "limit", "limit": "quick", "shows": "limit"},
-        {"label": "both", "limit": "rough", "shows": "both"},
-        ROW | {"label": "below", "against": "limit", "aims": {"columns_exact_change": -0.1}},
+        {"label": "observer", "ideal_observer": "quick", "shows": "image"},
+        {"label": "both", "ideal_observer": "rough", "shows": "image_and_prior"},
+        ROW | {"label": "below", "against": "observer", "aims": {"columns_exact_change": -0.1}},
     ]
     table = validate(Config, with_table(rows)).tables["t"]
-    missed = [table.rows[1].misses("hallucinated_rate_O", value) for value in (0.02, 0.021, None)]
+    missed = [table.rows[1].misses("hallucinated_rate", "O", value) for value in (0.02, 0.021, None)]
     assert missed == [False, True, True]
-    assert table.rows[1].misses("columns_exact_change", -0.031) and not table.rows[1].misses("columns_exact_change", 0)
+    assert table.rows[1].misses("columns_exact_change", "all", -0.031)
+    assert not table.rows[1].misses("columns_exact_change", "all", 0)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_what_is_trained_on_must_not_be_measured(data):
 def test_an_evaluation_needs_the_networks_pixel(data):
     data["imaging"]["fine"] = data["imaging"]["overfocus"] | {"pixel_pm": 5.2841796875}
     data["datasets"]["quick_lambda1"]["imaging"] = "fine"
-    assert "image pixel of 'quick_lambda1'" in refused(data)
+    assert "'quick_lambda1' does not fit the network 'unet16': the image pixel is 5.28418 pm" in refused(data)
 
 
 def test_frozen_phonons_want_a_fine_grid(data):

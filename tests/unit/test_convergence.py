@@ -6,36 +6,36 @@ import ase.io
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SMALL, small_slab
+from conftest import CERIA, TITANATE_BLOCK, small_slab
 
-from segdepth.config import Beam, Imaging, Specimen
+from segdepth.config import Beam, Imaging
+from segdepth.crystal import load_crystal
 from segdepth.errors import ConfigError, StoreError
 from segdepth.figures import convergence as figure
 from segdepth.simulation.convergence import cases as cases_module
 from segdepth.simulation.convergence import study, waves
 from segdepth.simulation.convergence.cases import Case, Optics, cases, reference_beam
-from segdepth.simulation.convergence.limits import check_study
-from segdepth.simulation.convergence.pictures import DEFOCUS_NM, Camera, Pictures
+from segdepth.simulation.convergence.checks import check_study
+from segdepth.simulation.convergence.images import DEFOCUS_NM, Microscope, TimedImages
 from segdepth.simulation.electron import stored_orders
-from segdepth.steps.study_convergence import study_convergence
+from segdepth.steps.study_convergence import WaveCheckpoints, study_convergence
+from segdepth.store.code import reached
 from segdepth.store.manifest import check_whole, read_manifest, writing
 
-CELL = 2029.125
+CELL, PLANE = 2029.125, 191.3
 BEAM, IMAGING = Beam(absorption=False), Imaging()
 TIMES = ["multislice_s", "multislice_ratio", "image_ms"]
 
 
 def write_atoms(path, thicknesses=(3,), shift=0.0):
     """An atoms file as ``build-specimens`` makes it; the structures are called alike whatever they hold."""
-    block = Specimen(**SMALL)
     frames = []
     for index, count in enumerate(thicknesses):
         frame = small_slab(count)[0]
         frame.positions[:, 0] += shift
         frame.info |= {"id": f"slab-{index:05d}", "index": index}
         frames.append(frame)
-    parameters = {"specimen": block.model_dump(mode="json"), "name": "slab", "shard": 0}
-    with writing(path, command="build-specimens", code="x", parameters=parameters, seeds={"root_seed": 0}) as partial:
+    with writing(path, command="build-specimens", code="x", parameters={}) as partial:
         ase.io.write(partial, frames, format="extxyz")
     return path
 
@@ -45,14 +45,14 @@ def atoms(tmp_path):
     return write_atoms(tmp_path / "shard-000.extxyz", (2, 3, 4))
 
 
-class Pinhole(Camera):
+class Pinhole(Microscope):
     """Images at once: the intensity of the wave, the same at each defocus."""
 
     def images(self, waves, optics):
         orders = min(20, waves.shape[-1] // 2)
         keep = np.r_[0 : orders + 1, -orders:0]
         intensity = (np.abs(np.fft.ifft2(waves[:, keep[:, None], keep])) ** 2).mean(0)
-        return Pictures(np.stack([intensity] * len(DEFOCUS_NM)), 0.001, 2 * orders + 1)
+        return TimedImages(np.stack([intensity] * len(DEFOCUS_NM)), 0.001, 2 * orders + 1)
 
 
 @pytest.fixture
@@ -69,22 +69,24 @@ def multislices(monkeypatch):
         wave[0, 0] = 1
         return np.stack([wave * np.exp(1j * rng.normal())] * max(1, beam.frozen_phonons)), 1.0 + len(calls)
 
-    def few(beam, imaging, cell_pm, phonons):
+    def few(beam, imaging, cell_pm, plane_pm, phonons):
         kept = {}
-        for case in cases(beam, imaging, cell_pm, phonons):
+        for case in cases(beam, imaging, cell_pm, plane_pm, phonons):
             kept.setdefault(case.group, []).append(case)
         return [case for group in kept.values() for case in group[:2]]
 
-    monkeypatch.setattr(waves, "timed_waves", at_once)
+    monkeypatch.setattr(study, "timed_waves", at_once)
     monkeypatch.setattr(study, "cases", few)
-    monkeypatch.setattr(study, "Camera", Pinhole)
-    monkeypatch.setattr(study, "compile_all", lambda _: None)
+    monkeypatch.setattr(study, "Microscope", Pinhole)
+    monkeypatch.setattr(study, "compile_all", lambda *_: None)
     return calls
 
 
 def run(atoms, out, **more):
     given = {"beam": BEAM, "imaging": IMAGING, "structures": [1], "phonons": 1} | more
-    study_convergence(given.pop("beam"), given.pop("imaging"), atoms, given.pop("structures"), out, "code", **given)
+    study_convergence(
+        given.pop("beam"), given.pop("imaging"), atoms, given.pop("structures"), out, code="code", **given
+    )
     return pd.read_csv(out)
 
 
@@ -106,7 +108,9 @@ def measured(tmp_path_factory, abtem):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cases_module, "REFERENCE_POINTS", 300)
         patch.setattr(cases_module, "EXPLICIT_STEPS", 41)
-        study_convergence(BEAM, IMAGING, atoms, [], folder / "study.csv", "code", phonons=1, checkpoints=folder / "c")
+        study_convergence(
+            BEAM, IMAGING, atoms, [], folder / "study.csv", code="code", phonons=1, checkpoints=folder / "c"
+        )
     return folder / "study.csv"
 
 
@@ -136,7 +140,7 @@ def test_the_default_is_near_the_reference_and_what_is_finer_is_nearer(measured)
     assert focal["explicit, 41 steps, ±3"] < 0.2
     grids = table["intensity grid"]
     exact = next(name for name in grids.index if "exact" in name)
-    assert grids[exact] < 1e-6 and grids["as chosen for the vibration"] < 0.1
+    assert grids[exact] < 1e-6 and grids["as chosen for the image spread"] < 0.1
     apertures = table["aperture and stored angle"]
     assert apertures["60 mrad"] < apertures["30 mrad"]
 
@@ -173,35 +177,55 @@ def test_a_broken_table_is_told_in_one_line(tmp_path, kind):
 
 def test_cases_need_no_frozen_phonons_of_the_beam():
     shaken = BEAM.model_copy(update={"frozen_phonons": 7})
-    assert list(cases(shaken, IMAGING, CELL, 3)) == list(cases(BEAM, IMAGING, CELL, 3))
+    assert list(cases(shaken, IMAGING, CELL, PLANE, 3)) == list(cases(BEAM, IMAGING, CELL, PLANE, 3))
     assert reference_beam(shaken, CELL) == reference_beam(BEAM, CELL)
-    snapshots = [case for case in cases(shaken, IMAGING, CELL, 3) if case.beam and case.beam.frozen_phonons]
+    snapshots = [case for case in cases(shaken, IMAGING, CELL, PLANE, 3) if case.beam and case.beam.frozen_phonons]
     assert len(snapshots) == 2 and {case.beam.frozen_phonons for case in snapshots} == {3}
 
 
 def test_a_grid_too_coarse_for_what_is_stored_makes_no_row():
     wide = BEAM.model_copy(update={"stored_angle_mrad": 80, "pixel_pm": 5.3})
-    names = [case.name for case in cases(wide, IMAGING, 6763.75, 0) if case.group == "grid"]
+    names = [case.name for case in cases(wide, IMAGING, 6763.75, PLANE, 0) if case.group == "grid"]
     assert names[0] == "5.3 pm" and "13.5 pm" not in names
-    assert "13.5 pm" in [case.name for case in cases(BEAM, IMAGING, 6763.75, 0)]
+    assert "13.5 pm" in [case.name for case in cases(BEAM, IMAGING, 6763.75, PLANE, 0)]
 
 
 @pytest.mark.parametrize("cell_pm", [700.0, CELL, 6763.75, 20000.0])
 def test_intensity_grids_follow_the_cell(cell_pm):
     orders = stored_orders(cell_pm, 300, 45)
     points = [
-        case.optics.intensity_points for case in cases(BEAM, IMAGING, cell_pm, 0) if case.group == "intensity grid"
+        case.optics.intensity_points
+        for case in cases(BEAM, IMAGING, cell_pm, PLANE, 0)
+        if case.group == "intensity grid"
     ]
     assert points[0] is None and points[1] >= 4 * orders + 1
     assert points[2:] == sorted(set(points[2:]), reverse=True) and 2 * orders < points[-1] < 3 * orders
 
 
 def test_the_blocks_own_focal_average_is_the_first_row():
-    first = next(iter(cases(BEAM, IMAGING, CELL, 0)))
+    first = next(iter(cases(BEAM, IMAGING, CELL, PLANE, 0)))
     assert (first.optics.focal, first.optics.focal_samples) == ("modes", None)
-    stepped = next(iter(cases(BEAM, Imaging(focal_steps=17), CELL, 0)))
+    stepped = next(iter(cases(BEAM, Imaging(focal_steps=17), CELL, PLANE, 0)))
     assert (stepped.optics.focal, stepped.optics.focal_samples) == ("steps", 17)
     assert Case("a", "b").optics == Optics(focal="modes", focal_samples=cases_module.REFERENCE_MODES)
+
+
+def test_a_slice_a_plane_is_named_by_the_crystals_planes():
+    """[110] of fluorite has planes every a/(2√2); SrTiO3 [001] has SrO and TiO2 every a/2."""
+    assert study.crystal_plane_pm(CERIA) == pytest.approx(541.1 / 8**0.5, abs=0.01)
+    titanate = load_crystal(TITANATE_BLOCK, "titanate")
+    assert study.crystal_plane_pm(titanate) == pytest.approx(titanate.periods_pm[2] / 2)
+    frame = small_slab(3)[0]
+    assert study.frames_plane_pm([frame]) == pytest.approx(191.3, abs=0.1)
+    names = [case.name for case in cases(BEAM, IMAGING, CELL, 195.2, 0) if case.group == "slices"]
+    assert names[0] == "a slice a plane (195 pm)"
+
+
+def test_a_rectangular_cell_is_refused(tmp_path, multislices):
+    frame = small_slab(2)[0]
+    frame.cell[1, 1] += 1
+    with pytest.raises(ConfigError, match="square cell, got 2029.12 x 2129.12 pm"):
+        study.Study(BEAM, IMAGING, [frame], 0.0, CERIA)
 
 
 # --- the job
@@ -222,7 +246,7 @@ def test_a_stopped_study_goes_on(atoms, tmp_path, monkeypatch, multislices):
     whole = run(atoms, tmp_path / "whole.csv", checkpoints=tmp_path / "other")
     needed = len(multislices)
     multislices.clear()
-    at_once, kept = waves.timed_waves, tmp_path / "kept"
+    at_once, kept = study.timed_waves, tmp_path / "kept"
 
     def stops(*arguments):
         if len(multislices) == 5:
@@ -230,7 +254,7 @@ def test_a_stopped_study_goes_on(atoms, tmp_path, monkeypatch, multislices):
         return at_once(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(waves, "timed_waves", stops)
+        patch.setattr(study, "timed_waves", stops)
         run(atoms, tmp_path / "out.csv", checkpoints=kept)
     assert not (tmp_path / "out.csv").exists() and len(list(kept.iterdir())) == 5
     files = sorted(kept.iterdir())
@@ -263,8 +287,10 @@ def test_another_crystal_of_the_same_name_has_its_own_waves(atoms, tmp_path, mon
 
 def test_waves_outlive_a_change_of_the_optics(atoms, tmp_path, multislices):
     """The key holds the code of the multislice and no word of the imaging."""
-    kept = waves.KeptWaves(tmp_path, "content")
-    assert not any("optics" in name or "lens" in name for name in waves_modules())
+    kept = WaveCheckpoints(tmp_path, "content")
+    reached_modules = {target.module for target in reached(waves.__name__)}
+    assert "segdepth.simulation.exit_wave" in reached_modules
+    assert not any("optics" in name or "lens" in name for name in reached_modules)
     frame = small_slab(2)[0]
     kept.waves(frame, BEAM, None, 0)
     kept.waves(frame, BEAM, None, 0)
@@ -274,17 +300,14 @@ def test_waves_outlive_a_change_of_the_optics(atoms, tmp_path, multislices):
     assert len(multislices) == 4
 
 
-def waves_modules():
-    from segdepth.store.code import modules_of
-
-    return modules_of(waves.__name__)
-
-
 @pytest.mark.parametrize(
     ("more", "words"),
     [
         ({"structures": [9]}, ["does not hold structure 9", "0 to 2"]),
         ({"beam": Beam(tilt_mrad=(0, 2))}, ["beam.tilt_mrad", "[0, 2]"]),
+        ({"beam": Beam(random_tilt_mrad=(0, 2))}, ["beam.random_tilt_mrad", "[0, 2]"]),
+        ({"beam": Beam(debye_waller_scale=(0.5, 2))}, ["beam.debye_waller_scale", "[0.5, 2.0]"]),
+        ({"beam": Beam(parametrization=("lobato", "peng"))}, ["beam.parametrization", "[lobato, peng]"]),
         ({"beam": Beam(stored_angle_mrad=40)}, ["imaging.aperture_mrad: got 45", "beam.stored_angle_mrad (40)"]),
         ({"beam": Beam(pixel_pm=15, stored_angle_mrad=100)}, ["beam.pixel_pm: got 15"]),
         ({"imaging": Imaging(pixel_pm=20)}, ["imaging.pixel_pm", "whole number of pixels"]),

@@ -1,7 +1,7 @@
 """Multislice and potentials against Dr. Probe's SrTiO3 [001], 300 kV, 1° of tilt; its image is in ``test_optics.py``.
 
-``benchmarks/drprobe.py`` holds the calculation, and explains what is left. SrTiO3 is its own mirror image in x = y:
-only the tilt tells the axes apart.
+``benchmarks/drprobe_example.py`` holds the calculation, ``drprobe.py`` explains what is left. SrTiO3 is its own mirror
+image in x = y: only the tilt tells the axes apart.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BEHIND = (2, 4, 6, 8, 10)
 
 @pytest.fixture(scope="module")
 def bench(abtem):
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / "drprobe.py"
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "drprobe_example.py"
     spec = importlib.util.spec_from_file_location("benchmark_drprobe", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
@@ -99,7 +99,7 @@ def test_projects_multislice_gives_the_waves(abtem, reference, monkeypatch):
     class Gratings:
         """Ten slices; what is halfway lies at the end, so that a tilted wave is not moved back."""
 
-        side, points, end, middle = 3.901, 40, 19.505, 19.505
+        sides, points, end, middle = (3.901, 3.901), (40, 40), 19.505, 19.505
 
         def __init__(self, *args, **kwargs):
             pass
@@ -116,7 +116,9 @@ def test_projects_multislice_gives_the_waves(abtem, reference, monkeypatch):
 
     monkeypatch.setattr(multislice, "SlicedPotential", Gratings)
     atoms = Atoms("O", positions=[(0, 0, 0)], cell=(3.901, 3.901, 19.505), pbc=True)
-    beam = Beam(pixel_pm=9.7525, stored_angle_mrad=61, band_limit=2 / 3, tilt_mrad=(-ONE_DEGREE, 0.0))
+    beam = Beam(
+        pixel_pm=9.7525, stored_angle_mrad=61, band_limit=2 / 3, tilt_mrad=(-ONE_DEGREE, 0.0), debye_waller_pm={"O": 0}
+    )
     with abtem.config.set({"antialias.taper": 0.0}):
         found = multislice.exit_wave(atoms, beam)
         turned = multislice.exit_wave(atoms, beam.model_copy(update={"tilt_mrad": (0.0, -ONE_DEGREE)}))

@@ -16,6 +16,7 @@ from segdepth.simulation.potential import SlicedPotential, plane_levels, shares
 from segdepth.simulation.scattering import parametrization
 
 U = {"Ce": 8.0, "O": 8.0}
+WIDTHS = {"Ce": 6.6, "O": 8.5}
 TWO_CERIUM = ((4.123, 9.877, 3.0), (4.123, 9.877, 6.8))
 
 
@@ -84,8 +85,11 @@ def test_at_grid_points_it_is_abtems(abtem):
 
 def test_slabs_add_up_to_the_projection():
     atoms = cerium(*TWO_CERIUM)
-    whole = sum(p.potential for p in SlicedPotential(atoms, 120, 2.0, parametrization(Beam())))
-    slabs = sum(p.potential for p in SlicedPotential(atoms, 120, 0.3, parametrization(Beam()), finite=True))
+    whole = sum(p.potential for p in SlicedPotential(atoms, 120, 2.0, parametrization(Beam(debye_waller_pm=WIDTHS))))
+    slabs = sum(
+        p.potential
+        for p in SlicedPotential(atoms, 120, 0.3, parametrization(Beam(debye_waller_pm=WIDTHS)), finite=True)
+    )
     assert np.abs((whole - slabs).numpy()).max() < 0.01 * float(whole.max())
 
 
@@ -120,8 +124,10 @@ def test_tilted_planes_need_no_thin_slices(abtem):
     atoms.cell[2, 2] += 4
     atoms.rotate(3, (1, 0.6, 0), center=atoms.cell.diagonal() / 2)
     atoms.wrap()
-    fine = exit_wave(atoms, Beam(slice_pm=12))
-    good, coarse = (relative(exit_wave(atoms, Beam(slice_pm=slice_pm)), fine) for slice_pm in (96, 400))
+    fine = exit_wave(atoms, Beam(slice_pm=12, debye_waller_pm=WIDTHS))
+    good, coarse = (
+        relative(exit_wave(atoms, Beam(slice_pm=slice_pm, debye_waller_pm=WIDTHS)), fine) for slice_pm in (96, 400)
+    )
     assert good < 0.004
     assert coarse > 4 * good
 
@@ -130,7 +136,7 @@ def test_moved_or_shared_places_are_summed_alike():
     """Few different x and y (one matrix of places) and all different ones (atom by atom) give the same sum."""
     rng = np.random.default_rng(1)
     grid = [(1.5 * i, 2.0 * j, 2.0) for i in range(6) for j in range(5)]
-    upright, factors = cerium(*grid), parametrization(Beam())
+    upright, factors = cerium(*grid), parametrization(Beam(debye_waller_pm=WIDTHS))
     nudged = upright.copy()
     nudged.positions[:, :2] += rng.normal(size=(30, 2)) * 1e-4
     one, other = (next(iter(SlicedPotential(a, 128, 1.0, factors))).potential for a in (upright, nudged))

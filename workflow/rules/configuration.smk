@@ -12,7 +12,7 @@ def refuse(failure):
 try:
     if not isinstance(read_yaml("config.yaml"), dict):
         raise ConfigError("config.yaml: is empty or no mapping of keys to values")
-except ConfigError as failure:
+except SegDepthError as failure:
     refuse(failure)
 
 
@@ -21,9 +21,6 @@ configfile: "config.yaml"
 
 try:
     cfg = validate(Config, config, "config.yaml")
-    check_files(cfg)
-    check_grids(cfg)
-    check_bundled(cfg)
-    check_pretrained(cfg)
-except ConfigError as failure:
+    check_config(cfg)
+except SegDepthError as failure:
     refuse(failure)

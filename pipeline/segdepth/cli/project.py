@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segdepth.cli.app import app
-from segdepth.config import check_files, json_schema, load_config
+from segdepth.config import json_schema, load_config
 
 ConfigFile = Annotated[Path, typer.Argument(help="the configuration file")]
 
@@ -72,13 +72,9 @@ def clean_shards(
 @app.command("check-config")
 def check_config(config: ConfigFile = Path("config.yaml")) -> None:
     """Check a configuration file; one line says what is wrong."""
-    from segdepth.networks.bundled import check_bundled
-    from segdepth.simulation.grid import check_grids
+    from segdepth.steps.check_config import check_config as check
 
-    checked = load_config(config)
-    check_files(checked)
-    check_grids(checked)
-    check_bundled(checked)
+    check(load_config(config))
     typer.echo(f"{config}: fine")
 
 

@@ -78,7 +78,7 @@ def check_geometry(
 ) -> FrameTransform:
     """The transform from an input (y, x) to the network's pixel, or one line on what is wrong with it."""
     if pixel_pm is None:
-        raise ConfigError("no pixel size: give the side of the input's pixel in pm with --pixel-pm")
+        raise ConfigError("no pixel size: give the side of the input's pixel in pm (pixel_pm, --pixel-pm)")
     pixel_pm = _finite("--pixel-pm", pixel_pm, *PIXEL_LIMITS_PM)
     rotation_deg = _finite("--rotation-deg", rotation_deg, -360, 360)
     transform = FrameTransform(tuple(shape), pixel_pm, float(grid_pixel_pm), rotation_deg, bool(flip))

@@ -1,0 +1,22 @@
+"""Everything that a configuration must satisfy before any job: each room is asked about its own blocks."""
+
+from __future__ import annotations
+
+from segdepth.config import Config, check_files
+from segdepth.labels.checks import check_labels
+from segdepth.networks.bundled import check_bundled
+from segdepth.simulation.grid import check_grids
+from segdepth.specimen.checks import check_specimens
+from segdepth.steps.pretrained import check_pretrained
+
+
+def check_config(config: Config) -> None:
+    """Check what blocks say together: crystals load, margins, grids, labels and networks fit, files are there.
+
+    Raises
+    ------
+    SegDepthError
+        One line: the key, what it got, what is needed.
+    """
+    for check in (check_files, check_specimens, check_labels, check_grids, check_bundled, check_pretrained):
+        check(config)
