@@ -14,6 +14,7 @@ from conftest import CERIA, RINGS
 from segdepth.cli import main
 from segdepth.networks.files import NetworkCard, save_network
 from segdepth.networks.unet import UNet
+from segdepth.store.code import reached
 from segdepth.store.manifest import check_whole, read_manifest
 from segdepth.store.trace import trace
 
@@ -122,3 +123,10 @@ def test_the_same_for_a_comparison(tmp_path, micrograph, capsys):
         told = capsys.readouterr().err
         assert expected in told and told.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_change_of_a_picture_repeats_no_prediction():
+    """The verbs draw too, but their rules' hashes do not follow the drawing."""
+    for verb, other in (("predict", "plot-prediction"), ("compare-micrograph", "plot-comparison")):
+        assert not {target.module for target in reached(verb) if target.module.startswith("segdepth.figures")}
+        assert {target.module for target in reached(other) if target.module.startswith("segdepth.figures")}
