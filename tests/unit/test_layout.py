@@ -74,10 +74,11 @@ def test_test_structures_are_counted_round(layout):
 def test_options_of_a_micrograph(layout):
     predictions = layout.config.predictions
     assert layout.micrograph_input(predictions["camera"]) == "data/micrographs/camera.npz"
-    assert layout.micrograph_options(predictions["camera"]) == "--pixel-pm 6.76375 --key counts"
+    recorded = layout.micrograph_options(predictions["camera"])
+    assert (recorded.pixel_pm, recorded.key) == (6.76375, "counts")
     assert layout.micrograph_input(predictions["mine"]) == "my movie.tif"
-    options = "--pixel-pm 6.3 --dose 4.0 --rotation-deg -82.0 --flip"
-    assert layout.micrograph_options(predictions["mine"]) == options
+    own = layout.micrograph_options(predictions["mine"])
+    assert (own.pixel_pm, own.key, own.dose, own.rotation_deg, own.flip) == (6.3, None, 4.0, -82.0, True)
 
 
 def test_targets_are_what_the_blocks_ask_for(layout):

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from segdepth.config import NETWORK_STRIDE, Dataset, Specimen, validate
 from segdepth.errors import StoreError
 from segdepth.evaluation.model_card import Origin, model_card
-from segdepth.evaluation.stored import read_metrics
 from segdepth.networks.bundled import COMMAND
 from segdepth.networks.files import CARD, ENVIRONMENT, WEIGHTS, NetworkCard, load_network
 from segdepth.simulation.detector import REFERENCE_PIXEL_PM
+from segdepth.steps.stored_evaluation import read_metrics
 from segdepth.store.manifest import TRAVELS, check_target, check_whole, read_manifest, writing
 
 MODEL_CARD = "MODEL_CARD.md"
