@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 SNAKEMAKE = $(IN_VENV) $(BIN)/snakemake --cores $(CORES)
-WORKSTATION := workflow/presets/workstation.yaml
-GPU := workflow/presets/gpu.yaml
+PRESETS := workflow/presets
+BENCHMARKS := $(PRESETS)/benchmarks.yaml
+WORKSTATION := $(BENCHMARKS) $(PRESETS)/workstation.yaml
+GPU := $(WORKSTATION) $(PRESETS)/gpu.yaml
 
 .PHONY: run test install report convergence workstation gpu export benchmarks ablation docs docs-results lint audit lock schema clean help
 
@@ -34,22 +36,20 @@ convergence: install  ## error and time of the simulation's choices: results/fig
 workstation: install  ## train and measure a network for every dose: two hours on two cores
 	$(SNAKEMAKE) --configfile $(WORKSTATION)
 
-gpu: install     ## train the bundled network, on a GPU with 16 cores: seven minutes
-	$(SNAKEMAKE) --configfile $(WORKSTATION) $(GPU)
+gpu: install     ## train a network like the bundled one, on a GPU with 16 cores: seven minutes
+	$(SNAKEMAKE) --configfile $(GPU)
 
 MODEL := gpu
 BUNDLED := pipeline/segdepth/bundled
 
 export: install  ## replace the network in the package by the trained one, with its card (make export MODEL=workstation: another)
 	$(if $(filter-out workstation gpu,$(MODEL)),$(error MODEL: got $(MODEL); allowed: workstation, gpu))
-	$(SNAKEMAKE) --configfile $(WORKSTATION) $(if $(filter gpu,$(MODEL)),$(GPU)) -- results/export/$(MODEL)
+	$(SNAKEMAKE) --configfile $(if $(filter gpu,$(MODEL)),$(GPU),$(WORKSTATION)) -- results/export/$(MODEL)
 	rm -rf $(BUNDLED)/network.new
 	cp -r results/export/$(MODEL) $(BUNDLED)/network.new
 	rm -rf $(BUNDLED)/network
 	mv $(BUNDLED)/network.new $(BUNDLED)/network
 	cp results/export/$(MODEL).manifest.json $(BUNDLED)/network.manifest.json
-
-BENCHMARKS := workflow/presets/benchmarks.yaml
 
 benchmarks: install  ## the bundled network on every benchmark: results/tables/benchmarks.md, half an hour
 	$(SNAKEMAKE) --configfile $(BENCHMARKS) -- results/tables/benchmarks.csv results/figures/benchmark_bundled.png
@@ -57,7 +57,7 @@ benchmarks: install  ## the bundled network on every benchmark: results/tables/b
 ABLATION := ablation options draws doses crystals variety
 
 ablation: install  ## what each step of the recipe brings, in six tables and many hours (make ablation ABLATION=options: one of them)
-	$(SNAKEMAKE) --configfile $(BENCHMARKS) $(WORKSTATION) workflow/presets/ablation.yaml -- $(ABLATION:%=results/tables/%.csv)
+	$(SNAKEMAKE) --configfile $(WORKSTATION) $(PRESETS)/ablation.yaml -- $(ABLATION:%=results/tables/%.csv)
 
 docs: install    ## build the documentation into site/; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

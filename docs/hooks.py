@@ -1,11 +1,13 @@
 """Pages that MkDocs makes while it builds: the reference of the configuration, from its models; the reference of the
-command line, from its commands; CONTRIBUTING.md and CHANGELOG.md of the repository's root.
+command line, from its commands; the functions of ``import segdepth``, from their docstrings; CONTRIBUTING.md and
+CHANGELOG.md of the repository's root.
 
 Run by MkDocs (``hooks:`` in mkdocs.yml). ``tests/test_docs.py`` calls the same functions.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -28,6 +30,22 @@ def on_files(files: Any, config: Any) -> Any:
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """The functions of the Python page; above each table of results, the commit that made it."""
+    path = page.file.src_uri
+    if path == "reference/python.md":
+        return markdown + "\n" + python_functions()
+    if path.startswith("results/tables/"):
+        page.meta["hide"] = ["toc"]
+        manifest = json.loads((ROOT / "docs" / f"{path}.manifest.json").read_text(encoding="utf-8"))
+        title, _, rest = markdown.partition("\n")
+        commit, _, changed = manifest["commit"].partition("+")
+        made = f"Made with commit `{commit[:7]}`" + (", with changes that were not committed." if changed else ".")
+        older = "Older names are [listed here](../ablation.md#names-in-the-tables)."
+        return f"{title}\n\n{made} {older}\n{rest}"
+    return markdown
 
 
 def root_page(name: str) -> str:
@@ -101,7 +119,7 @@ def _table(schema: dict, block: dict) -> str:
 
 
 def _texts(prop: dict, schema: dict) -> Iterator[str]:
-    """What the blocks that a key holds say of themselves: the meaning of a key without a description of its own."""
+    """Descriptions of the blocks that a key holds: the meaning of a key without a description of its own."""
     for name in _references(prop):
         text = schema["$defs"][name].get("description", "")
         if text:
@@ -175,7 +193,7 @@ def _number(prop: dict) -> str:
 
 
 def commands_page() -> str:
-    """Every command with its arguments and options, as `segdepth COMMAND --help` tells them."""
+    """Every command with its arguments and options, as in `segdepth COMMAND --help`."""
     parts = [
         "# Command line",
         "Made from the commands of `pipeline/segdepth/cli/`. Each rule of the workflow calls the command of its name "
@@ -216,3 +234,58 @@ def _parameter(parameter: Any) -> str:
     if getattr(parameter, "multiple", False) and "repeat" not in text:
         text += " (may be repeated)"
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in (f"`{name}`", shown, text)) + " |"
+
+
+# the Python interface
+
+
+def python_functions() -> str:
+    """Signature, text, parameters, result and errors of everything that ``import segdepth`` offers."""
+    import segdepth
+    from segdepth.crystal import make_crystal
+
+    parts = []
+    for name in sorted(segdepth.__all__, key=str.lower):
+        each = make_crystal if name == "crystal" else getattr(segdepth, name)
+        parts += [f"## segdepth.{name}"]
+        if inspect.isfunction(each):
+            parts.append(f"```python\n{_signature(name, each)}\n```")
+        parts.append(docstring_text(inspect.getdoc(each) or ""))
+    return "\n\n".join(parts) + "\n"
+
+
+def _signature(name: str, function: Any) -> str:
+    """A parameter a line, as it is written in the source."""
+    signature = inspect.signature(function)
+    lines, keywords = [], False
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and not keywords:
+            lines.append("    *,")
+            keywords = True
+        default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
+        lines.append(f"    {parameter.name}: {parameter.annotation}{default},")
+    return "\n".join([f"{name}(", *lines, f") -> {signature.return_annotation}"])
+
+
+def docstring_text(text: str) -> str:
+    """A docstring in NumPy's style as Markdown: entries ``name : text`` become the rows of a table."""
+    sections = re.split(r"^(Parameters|Returns|Raises)\n-+\n", text, flags=re.MULTILINE)
+    parts = [_entries(sections[0])]
+    for heading, body in zip(sections[1::2], sections[2::2]):
+        if heading == "Raises":
+            body = re.sub(r"^(\w[\w, ]*)\n {4}", r"\1 : ", body, flags=re.MULTILINE)
+        parts += [f"**{heading}**", _entries(body)]
+    return "\n\n".join(parts)
+
+
+def _entries(text: str) -> str:
+    """Paragraphs as they are; those that begin with ``name :`` as a table."""
+    done = []
+    for paragraph in re.split(r"\n\s*\n", text.strip()):
+        entries = re.split(r"^(\w[\w, ]*) : ", paragraph, flags=re.MULTILINE)
+        if len(entries) == 1:
+            done.append(_prose(paragraph))
+            continue
+        rows = [f"| `{name}` | {_prose(about)} |" for name, about in zip(entries[1::2], entries[2::2])]
+        done.append("\n".join(["| name | meaning |", "| :-- | :-- |", *rows]))
+    return "\n\n".join(done)

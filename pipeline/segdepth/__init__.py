@@ -3,7 +3,7 @@
 >>> import segdepth
 >>> film = segdepth.read("film.npz", key="counts")
 >>> maps, columns = segdepth.predict(film, pixel_pm=6.3, rotation_deg=-82)
->>> ceria = segdepth.crystal("CeO2", zone_axis=(1, 1, 0), x_axis=(0, 0, 1))
+>>> rutile = segdepth.crystal("rutile.cif", zone_axis=(0, 0, 1), x_axis=(1, 0, 0))
 >>> image = segdepth.simulate(atoms, defocus_nm=5)
 
 The functions take and return arrays, tables and xarray; the command ``segdepth`` adds files and manifests. Each is
@@ -16,7 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segdepth.public import Predicted, crystal, load_network, predict, read, simulate
+    from segdepth.crystal import make_crystal as crystal
+    from segdepth.public import Predicted, load_network, predict, read, simulate
 
 __version__ = "0.1.0"
 __all__ = ["Predicted", "crystal", "load_network", "predict", "read", "simulate"]

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from segdepth.config import Beam, Imaging
-    from segdepth.crystal import Crystal
     from segdepth.micrograph.readers import Recording
     from segdepth.networks.card import NetworkCard
 
@@ -218,34 +217,3 @@ def simulate(
         name="image",
         attrs={**text, "pixel_pm": pixel, "energy_kev": fixed.energy_kev, "crystal": attrs["crystal"]},
     )
-
-
-def crystal(
-    structure: str,
-    zone_axis: Sequence[int],
-    x_axis: Sequence[int],
-    *,
-    lattice_pm: float | None = None,
-    debye_waller_pm: Mapping[str, float] | None = None,
-) -> Crystal:
-    """A crystal as it is seen along its zone axis: columns, periods, reflections.
-
-    Parameters
-    ----------
-    structure : a known structure's name, or a file that ASE reads.
-    zone_axis : lattice direction along the beam.
-    x_axis : lattice direction along the image's x, perpendicular to the zone axis.
-    lattice_pm : lattice constant a, to which the structure is scaled.
-    debye_waller_pm : rms vibration along an axis by element.
-
-    Raises
-    ------
-    ConfigError
-        The structure is not known or cannot be read, or the axes do not suit.
-    """
-    from segdepth.config import CrystalBlock, validate
-    from segdepth.crystal import load_crystal
-
-    given = {"structure": str(structure), "zone_axis": list(zone_axis), "x_axis": list(x_axis)}
-    given |= {"lattice_pm": lattice_pm, "debye_waller_pm": None if debye_waller_pm is None else dict(debye_waller_pm)}
-    return load_crystal(validate(CrystalBlock, given, "crystal"))

@@ -170,29 +170,29 @@ TABLES = [
     ([ROW | {"models": ["big"]}], ["tables.t (a).models: no block is called 'big'", "wide, bundled"]),
     ([ROW | {"dataset": "slow"}], ["tables.t (a).dataset: no block is called 'slow'; there are coarse, oblique, "]),
     ([ROW | {"models": []}], ["tables.t.rows.0: give either models and dataset, or ideal_observer and shows"]),
-    ([{"label": "a", "models": ["small"]}], ["tables.t.rows.0: give either models and dataset, or ideal_observer and shows"]),
+    ([{"label": "a", "models": ["small"]}], ["tables.t.rows.0: give either models and dataset, or ideal_observer and shows"]),  # noqa: E501
     ([ROW | {"shows": "prior"}], ["tables.t.rows.0: give either models and dataset, or ideal_observer and shows"]),
     ([ROW | {"models": ["small", "small"]}], ["tables.t.rows.0: models: names one twice: small, small"]),
     ([ROW | {"models": ["small", "bundled"]}], ["tables.t (a).models: 'bundled' has no other seeds"]),
     ([ROW | {"models": ["small", "wide"]}], ["'small' and 'wide' differ in more than training.seed"]),
-    ([ROW | {"dataset": "coarse"}], ["tables.t (a): data set 'coarse' does not fit the network 'small': the image pixel is 42.2", "not 21.1"]),
-    ([ROW | {"dataset": "thin"}], ["tables.t (a): data set 'thin' does not fit the network 'small': the labels are others: core_"]),
+    ([ROW | {"dataset": "coarse"}], ["tables.t (a): data set 'coarse' does not fit the network 'small': the image pixel is 42.2", "not 21.1"]),  # noqa: E501
+    ([ROW | {"dataset": "thin"}], ["tables.t (a): data set 'thin' does not fit the network 'small': the labels are others: core_"]),  # noqa: E501
     ([ROW | {"against": "b"}], ["tables.t: rows: 'a' is against 'b', which is no other row's label"]),
     ([ROW | {"against": "a"}], ["tables.t: rows: 'a' is against 'a', which is no other row's label"]),
     ([ROW | {"aims": {"centre": 0.9}}], ["tables.t.rows.0: aims: got 'centre'; allowed: pixelwise_accuracy, "]),
-    ([ROW | {"aims": {"centre_accuracy": {"Zr": 0.9}}}], ["tables.t (a).aims.centre_accuracy: got 'Zr'; allowed: all, "]),
+    ([ROW | {"aims": {"centre_accuracy": {"Zr": 0.9}}}], ["tables.t (a).aims.centre_accuracy: got 'Zr'; allowed: all, "]),  # noqa: E501
     ([ROW | {"aims": {"columns_mean_error": 0}}], ["aims: got 'columns_mean_error'; allowed: "]),
     ([ROW | {"aims": {"centre_accuracy": 94}}], ["tables.t.rows.0.aims.centre_accuracy: got 94", "1"]),
     ([ROW | {"aims": {"centre_accuracy": -0.1}}], ["rows.0: aims.centre_accuracy: got -0.1; allowed are 0 to 1"]),
     ([ROW | {"aims": {"columns_exact_change": -0.1}}], ["aims.columns_exact_change: needs against"]),
-    ([ROW | {"ideal_observer": "quick", "shows": "prior"}], ["rows.0: a row with ideal_observer has label and shows, no models"]),
-    ([{"label": "a", "ideal_observer": "quick"}], ["tables.t.rows.0: a row with ideal_observer has label and shows, lacks shows"]),
-    ([{"label": "a", "ideal_observer": "slow", "shows": "prior"}], ["tables.t (a).ideal_observer: no block is called 'slow'"]),
-    ([OBSERVER | {"shows": "image_and_prior"}], ["tables.t (l).shows: got 'image_and_prior'", "specimens.wedge.count_shift_atoms is 0"]),
-    ([OBSERVER | {"ideal_observer": "tilted"}], ["tables.t (l).ideal_observer: got 'tilted', whose specimens.tilted.tilt_deg is 0, 1;"]),
-    ([OBSERVER | {"ideal_observer": "oblique"}], ["tables.t (l).ideal_observer: got 'oblique', whose beams.oblique.tilt_mrad is 0, -5;"]),
-    ([OBSERVER | {"ideal_observer": "shaken"}], ["tables.t (l).ideal_observer: got 'shaken', whose beams.shaken.frozen_phonons is 8;"]),
-    ([OBSERVER | {"ideal_observer": "untested"}], ["datasets.untested.splits.test: got 0", "tables.t (l) needs at least one"]),
+    ([ROW | {"ideal_observer": "quick", "shows": "prior"}], ["rows.0: a row with ideal_observer has label and shows, no models"]),  # noqa: E501
+    ([{"label": "a", "ideal_observer": "quick"}], ["tables.t.rows.0: a row with ideal_observer has label and shows, lacks shows"]),  # noqa: E501
+    ([{"label": "a", "ideal_observer": "slow", "shows": "prior"}], ["tables.t (a).ideal_observer: no block is called 'slow'"]),  # noqa: E501
+    ([OBSERVER | {"shows": "image_and_prior"}], ["tables.t (l).shows: got 'image_and_prior'", "specimens.wedge.count_shift_atoms is 0"]),  # noqa: E501
+    ([OBSERVER | {"ideal_observer": "tilted"}], ["tables.t (l).ideal_observer: got 'tilted', whose specimens.tilted.tilt_deg is 0, 1;"]),  # noqa: E501
+    ([OBSERVER | {"ideal_observer": "oblique"}], ["tables.t (l).ideal_observer: got 'oblique', whose beams.oblique.tilt_mrad is 0, -5;"]),  # noqa: E501
+    ([OBSERVER | {"ideal_observer": "shaken"}], ["tables.t (l).ideal_observer: got 'shaken', whose beams.shaken.frozen_phonons is 8;"]),  # noqa: E501
+    ([OBSERVER | {"ideal_observer": "untested"}], ["datasets.untested.splits.test: got 0", "tables.t (l) needs at least one"]),  # noqa: E501
     ([OBSERVER, ROW | {"against": "l", "aims": {"centre_accuracy_change": -0.1}}], ["tables.t (a).aims.centre_accuracy_change: 'l'", "shows an ideal observer", "columns_exact and columns_within_one only"]),  # noqa: E501
 ]  # fmt: skip
 

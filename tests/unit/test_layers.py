@@ -25,7 +25,7 @@ FLOORS = (
     {"learning"},
     {"evaluation", "micrograph"},
     {"figures"},
-    {"steps"},
+    {"public", "steps"},
     {"cli", "__main__"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

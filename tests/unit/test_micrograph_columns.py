@@ -1,35 +1,46 @@
-"""Columns from ideal depth maps: all found, Ce and O told apart, in place."""
+"""Columns from ideal depth maps: all found, elements told apart, in place; of CeO2 and of SrTiO3."""
 
 import numpy as np
 import pytest
+from conftest import CERIA, RINGS, TITANATE_BLOCK
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from segdepth.config import CLASSES, Labels, Specimen
+from segdepth.config import Labels, Specimen
+from segdepth.crystal import load_crystal
+from segdepth.crystal.elements import SYMBOLS
 from segdepth.labels.depth import depth_maps
-from segdepth.micrograph.columns import COLUMNS, find_columns, lattice_places
+from segdepth.micrograph import columns as module
+from segdepth.micrograph.columns import COLUMNS, lattice_places
+from segdepth.micrograph.lattice_pair import LatticePair, image_pair, template_pair
 from segdepth.specimen.wedge import build_wedge
 
-LABELS = Labels()
+LABELS = RINGS
+CLASSES = LABELS.classes
 PIXEL = LABELS.pixel_pm
+TITANATE = load_crystal(TITANATE_BLOCK, "titanate")
 
 
-def ideal(surface, index=0):
+def ideal(surface, index=0, crystal=CERIA, labels=LABELS):
     """Depth map [y, x] and column table of one wedge."""
-    block = Specimen()
+    block = Specimen(crystal="any")
     row = {
         "id": "t", "index": index, "seed": 1, "surface": surface,
         "origin_x_pm": 100.0 + 37 * index, "origin_y_pm": 50.0,
         "vacuum_fraction": 0.3, "bulk_atoms": 8, "surface_atoms": 2, "decay_pm": 1500.0,
         "exit_fraction": 0.5, "entrance_phase": 0.2,
     }  # fmt: skip
-    maps, columns = depth_maps(build_wedge(row, block, "t", 0), LABELS, block.margin_pm, block.field_pm)
+    maps, columns = depth_maps(build_wedge(row, block, crystal, "t", 0), labels, block.margin_pm, block.field_pm)
     inside = columns["x_pm"].between(0, block.field_pm) & columns["y_pm"].between(0, block.field_pm)
     return maps["depth"], columns[inside]
 
 
 def one_hot(depth):
     return np.moveaxis(np.eye(CLASSES, dtype=np.float32)[depth], -1, 0)
+
+
+def find_columns(probabilities, pixel_pm, crystal=CERIA, labels=LABELS, **options):
+    return module.find_columns(probabilities, pixel_pm, crystal, labels.model_dump(mode="json"), **options)
 
 
 def compare(table, truth, reach=60.0):
@@ -42,7 +53,7 @@ def compare(table, truth, reach=60.0):
 @pytest.mark.parametrize("index", [0, 1])
 def test_ideal_maps_give_their_columns_back(surface, index):
     depth, truth = ideal(surface, index)
-    table = find_columns(one_hot(depth), PIXEL, labels=LABELS.model_dump())
+    table = find_columns(one_hot(depth), PIXEL)
     assert list(table.columns) == COLUMNS
     found, row, distance = compare(table, truth)
     matched = table.iloc[row[found]]
@@ -110,5 +121,54 @@ def test_noise_is_no_lattice():
 def test_places_are_a_lattice():
     """One Ce and two O a primitive cell."""
     depth, _ = ideal("flat")
-    places = lattice_places(depth.astype(float), PIXEL)
+    places = lattice_places(depth.astype(float), PIXEL, CERIA, LABELS.model_dump(mode="json"))
     assert 1.8 < (places["element"] == "O").sum() / (places["element"] == "Ce").sum() < 2.2
+
+
+# --- another crystal ------------------------------------------------------------------------------------------------
+
+
+def radii(strontium, titanium, oxygen):
+    core = {"Sr": strontium, "Ti": titanium, "O": oxygen}
+    return Labels(core_radius_pm=core, outer_radius_pm={element: radius + 30 for element, radius in core.items()})
+
+
+@pytest.mark.parametrize("surface", ["flat", "sawtooth"])
+@pytest.mark.parametrize("sizes", [(85, 75, 60), (90, 70, 60), (80, 75, 70)])
+def test_columns_of_srtio3_are_told_apart_by_their_labels(surface, sizes):
+    """The pair's phases alone cannot: Sr, Ti-O and O are half a cell apart."""
+    labels = radii(*sizes)
+    depth, truth = ideal(surface, 0, TITANATE, labels)
+    told = []
+    table = find_columns(one_hot(depth), PIXEL, TITANATE, labels, warn=told.append)
+    found, row, distance = compare(table, truth)
+    matched = table.iloc[row[found]]
+    element = truth["element"].map(lambda number: SYMBOLS[number]).to_numpy()[found]
+    assert found.mean() > 0.98 and len(table) < 1.03 * len(truth) and told == []
+    assert set(element) == {"Sr", "Ti", "O"}
+    assert (matched["element"].to_numpy() == element).mean() > 0.98
+    assert (matched["depth"].to_numpy() == truth["atoms"].to_numpy()[found]).mean() > 0.98
+    assert np.sqrt((distance[found] ** 2).mean()) < 15
+
+
+def test_labels_of_one_size_tell_no_elements_apart_and_this_is_said():
+    labels = radii(70, 70, 70)
+    depth, truth = ideal("flat", 0, TITANATE, labels)
+    told = []
+    table = find_columns(one_hot(depth), PIXEL, TITANATE, labels, warn=told.append)
+    assert compare(table, truth)[0].mean() > 0.98
+    assert len(told) == 1 and "Sr and Ti-O and O in SrTiO3 [001]" in told[0] and "interchanged" in told[0]
+
+
+def test_what_a_pair_tells_apart():
+    ceria, origin = template_pair(CERIA, LABELS.core_radius_pm)
+    assert ceria.names == CERIA.lattice_pair and origin == (0, 0) == image_pair(CERIA)[1]
+    assert [each.phases for each in ceria.classes] == [(0, 0), (0.25, 0.25), (0.75, 0.75)]
+    assert len(ceria.translations) == 2 and ceria.candidates == ((0, 0),)
+    titanate = LatticePair(TITANATE, TITANATE.lattice_pair)
+    assert len(titanate.classes) == 2 and len(titanate.candidates) == 2
+
+
+def test_a_pair_is_taken_that_the_labels_show():
+    """Discs of one size make a square lattice of half the period, in which (110) vanishes."""
+    assert template_pair(TITANATE, {"Sr": 70, "Ti": 70, "O": 70})[0].names == ("200", "020")

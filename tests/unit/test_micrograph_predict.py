@@ -1,31 +1,45 @@
 """The whole job: files in, maps and columns on the input's pixels out, and nothing written where the input is bad."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
+from conftest import CERIA, RINGS
 from scipy.spatial import cKDTree
-from test_inference_columns import ideal, one_hot
+from test_micrograph_columns import ideal, one_hot
 
-from segdepth.config import CLASSES, Labels
-from segdepth.errors import ConfigError
+from segdepth.config import PredictionOptions
+from segdepth.errors import SegDepthError, StoreError
 from segdepth.micrograph import predict
 from segdepth.micrograph.geometry import FrameTransform
-from segdepth.micrograph.predict import map_back, open_maps, open_prediction, predict_frame, predict_micrograph
+from segdepth.micrograph.predict import crystal_of, map_back, predict_frame
 from segdepth.micrograph.preparation import Prepared
 from segdepth.networks.files import NetworkCard, load_network, save_network
 from segdepth.networks.unet import UNet
+from segdepth.steps import predict_micrograph as step
 from segdepth.store.manifest import check_whole, manifest_path, writing
 
-LABELS = Labels()
+LABELS = RINGS
+CLASSES = LABELS.classes
 PIXEL = LABELS.pixel_pm
 
 
 def card(variant="binned"):
     pixel = {"binned": PIXEL, "full": PIXEL / 4}[variant]
-    return NetworkCard(variant, 4, CLASSES, pixel, PIXEL, 5411.0, 2.5, LABELS.model_dump(mode="json"))
+    labels = LABELS.model_dump(mode="json")
+    return NetworkCard(variant, 4, CLASSES, pixel, PIXEL, 5411.0, 2.5, labels, crystal=CERIA.to_dict())
+
+
+def predict_micrograph(source, out, *, model, **options):
+    return step.predict_micrograph(PredictionOptions(**options), Path(source), Path(model), Path(out), device="cpu")
+
+
+def open_prediction(folder):
+    return xr.open_zarr(folder / "prediction.zarr", consolidated=False, chunks=None)
 
 
 @pytest.fixture(scope="module", params=["binned"])
@@ -103,7 +117,7 @@ def test_an_oracle_finds_the_columns_where_they_are_in_the_input(angle, flip):
     np.testing.assert_allclose(probabilities, one_hot(depth[top : top + rows, left : left + columns]), atol=1e-3)
     usable = np.ones(transform.shape, bool)
     usable[:40, :50] = False
-    table = predict.frame_columns(probabilities, card(), prepared, usable)
+    table = predict.frame_columns(probabilities, card(), CERIA, prepared, usable)
     x, y = transform.inverse(truth["x_pm"] - left * PIXEL, truth["y_pm"] - top * PIXEL)
     height, width = transform.size_pm
     well = (x > 100) & (x < width - 100) & (y > 100) & (y < height - 100) & ~((x < 50 * 6.3 + 60) & (y < 40 * 6.3 + 60))
@@ -118,17 +132,10 @@ def test_the_job_writes_what_it_promises(tmp_path, model):
     counts = poisson_frame()
     counts[0:10, 0:20] = 255
     np.savez(tmp_path / "in.npz", counts=counts)
-    drawn = []
-
-    def draw(folder):
-        drawn.append(open_maps(folder)["depth"].shape)
-        (folder / "prediction.png").write_bytes(b"picture")
-
     out = tmp_path / "new" / "out"
-    arguments = {"pixel_pm": 6.3, "model": model, "invalid": 255, "rotation_deg": -30.0, "device": "cpu", "draw": draw}
+    arguments = {"pixel_pm": 6.3, "model": model, "invalid": 255, "rotation_deg": -30.0}
     warnings = predict_micrograph(tmp_path / "in.npz", out, **arguments)
-    assert drawn == [(1, 150, 230)]
-    assert sorted(path.name for path in out.iterdir()) == ["columns.csv", "prediction.png", "prediction.zarr"]
+    assert sorted(path.name for path in out.iterdir()) == ["columns.csv", "prediction.zarr"]
     assert (out / "columns.csv").read_text().splitlines()[0] == "frame,x_pm,y_pm,element,depth,confidence"
     manifest = check_whole(out)
     assert manifest["command"] == "predict-micrograph" and len(manifest["inputs"]) == 2
@@ -155,14 +162,14 @@ def test_a_movies_frames_are_predicted_by_themselves(tmp_path, model):
     np.save(tmp_path / "movie.npy", movie)
     np.save(tmp_path / "frame.npy", movie[0])
     for name in ("movie", "frame"):
-        predict_micrograph(tmp_path / f"{name}.npy", tmp_path / name, pixel_pm=6.3, model=model, dose=3.0, device="cpu")
+        predict_micrograph(tmp_path / f"{name}.npy", tmp_path / name, pixel_pm=6.3, model=model, dose=3.0)
     both, one = open_prediction(tmp_path / "movie"), open_prediction(tmp_path / "frame")
     assert both["depth"].shape == (2, 150, 230)
     np.testing.assert_array_equal(both["probabilities"].values[0], one["probabilities"].values[0])
     assert not np.array_equal(both["probabilities"].values[0], both["probabilities"].values[1])
 
 
-def test_a_mirrored_network_can_be_asked_to_look_once(tmp_path, model):
+def test_a_network_can_be_asked_to_leave_the_mirror_image_out(tmp_path, model):
     np.save(tmp_path / "frame.npy", poisson_frame())
     twice = tmp_path / "flip_average"
     twice.mkdir()
@@ -170,7 +177,7 @@ def test_a_mirrored_network_can_be_asked_to_look_once(tmp_path, model):
     found, looks = {}, {}
     for name, network, once in (("plain", model, False), ("once", twice, True), ("twice", twice, False)):
         out = tmp_path / name
-        predict_micrograph(tmp_path / "frame.npy", out, pixel_pm=6.3, model=network, dose=3.0, device="cpu", once=once)
+        predict_micrograph(tmp_path / "frame.npy", out, pixel_pm=6.3, model=network, dose=3.0, flip_average=not once)
         found[name] = open_prediction(out)["probabilities"].values
         looks[name] = check_whole(out)["parameters"]["looks"]
     np.testing.assert_array_equal(found["plain"], found["once"])
@@ -180,8 +187,8 @@ def test_a_mirrored_network_can_be_asked_to_look_once(tmp_path, model):
 def test_columns_of_every_frame_are_in_one_table(tmp_path, model, monkeypatch):
     depth, _ = ideal("flat")
     np.save(tmp_path / "in.npy", np.stack([depth, depth]).astype(np.float32) + 1)
-    monkeypatch.setattr(predict, "load_network", lambda folder, device: (Oracle(), card()))
-    predict_micrograph(tmp_path / "in.npy", tmp_path / "out", pixel_pm=PIXEL, model=model, dose=1.0, device="cpu")
+    monkeypatch.setattr(step, "load_network", lambda folder, device: (Oracle(), card()))
+    predict_micrograph(tmp_path / "in.npy", tmp_path / "out", pixel_pm=PIXEL, model=model, dose=1.0)
     table = pd.read_csv(tmp_path / "out" / "columns.csv")
     assert set(table["frame"]) == {0, 1} and set(table["element"]) == {"Ce", "O"}
     assert table["depth"].between(1, 10).all()
@@ -196,16 +203,15 @@ def test_columns_of_every_frame_are_in_one_table(tmp_path, model, monkeypatch):
         ({"dose": None}, "--dose"),
         ({"key": "counts"}, "--key"),
         ({"invalid": 1}, "masked"),
-        ({"rotation_deg": float("nan")}, "--rotation-deg"),
         ({"model": "nowhere"}, "network.json"),
-        ({"input": "nowhere.npy"}, "does not exist"),
+        ({"source": "nowhere.npy"}, "does not exist"),
     ],
 )
 def test_bad_input_is_told_in_one_line_and_nothing_is_written(tmp_path, model, change, expected):
     np.save(tmp_path / "in.npy", np.ones((20, 30)))
     before = sorted(tmp_path.rglob("*"))
-    arguments = {"input": tmp_path / "in.npy", "pixel_pm": 6.3, "model": model, "dose": 1.0, "device": "cpu", **change}
-    with pytest.raises(ConfigError, match=expected) as failure:
+    arguments = {"source": tmp_path / "in.npy", "pixel_pm": 6.3, "model": model, "dose": 1.0, **change}
+    with pytest.raises(SegDepthError, match=expected) as failure:
         predict_micrograph(out=tmp_path / "out", **arguments)
     assert "\n" not in str(failure.value)
     assert sorted(tmp_path.rglob("*")) == before
@@ -220,22 +226,27 @@ def test_a_folder_that_is_no_prediction_is_never_replaced(tmp_path, model):
         partial.mkdir()
         (partial / "a").write_text("")
     for out in (tmp_path, tmp_path / "mine", tmp_path / "file", tmp_path / "other", model):
-        with pytest.raises(ConfigError, match="--out"):
-            predict_micrograph(tmp_path / "in.npy", out, pixel_pm=6.3, model=model, dose=1.0, device="cpu")
+        with pytest.raises(StoreError, match="--out"):
+            predict_micrograph(tmp_path / "in.npy", out, pixel_pm=6.3, model=model, dose=1.0)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
     (tmp_path / "empty").mkdir()
-    predict_micrograph(tmp_path / "in.npy", tmp_path / "empty", pixel_pm=6.3, model=model, dose=1.0, device="cpu")
+    predict_micrograph(tmp_path / "in.npy", tmp_path / "empty", pixel_pm=6.3, model=model, dose=1.0)
     assert manifest_path(tmp_path / "empty").exists()
 
 
-def test_a_failed_picture_leaves_nothing(tmp_path, model):
+def test_a_failure_on_the_way_leaves_nothing(tmp_path, model, monkeypatch):
     np.save(tmp_path / "in.npy", np.ones((20, 30)))
 
-    def draw(folder):
-        raise ConfigError("no ink")
+    def fail(table, path):
+        raise StoreError("no ink")
 
-    with pytest.raises(ConfigError, match="no ink"):
-        predict_micrograph(
-            tmp_path / "in.npy", tmp_path / "out", pixel_pm=6.3, model=model, dose=1.0, device="cpu", draw=draw
-        )
+    monkeypatch.setattr(step, "write_columns", fail)
+    with pytest.raises(StoreError, match="no ink"):
+        predict_micrograph(tmp_path / "in.npy", tmp_path / "out", pixel_pm=6.3, model=model, dose=1.0)
     assert [path.name for path in tmp_path.iterdir()] == ["in.npy"]
+
+
+def test_a_network_that_names_no_crystal_is_refused():
+    assert crystal_of(card()) == CERIA
+    with pytest.raises(StoreError, match="on which crystal the network was trained"):
+        crystal_of(replace(card(), crystal={}))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segdepth.errors import ConfigError
+from segdepth.errors import MicrographError, SegDepthError
 from segdepth.micrograph.geometry import FrameTransform
 from segdepth.micrograph.preparation import (
     check_frames,
@@ -198,11 +198,11 @@ def test_a_noise_free_vacuum_is_found():
 
 def test_without_vacuum_the_dose_is_asked_for():
     counts = rng(13).poisson(lattice((400, 400), 6.3, 2.0, edge_pm=0))
-    with pytest.raises(ConfigError, match="--dose") as failure:
+    with pytest.raises(MicrographError, match="--dose") as failure:
         check_frames(recording(counts), 6.3)
     assert "\n" not in str(failure.value) and "here.npy, frame 0" in str(failure.value)
     assert check_frames(recording(counts), 6.3, dose=2.0).vacuum[0].level == 2.0
-    with pytest.raises(ConfigError, match="--dose"):
+    with pytest.raises(MicrographError, match="--dose"):
         check_frames(recording(counts[:30, :30]), 6.3)
 
 
@@ -236,7 +236,7 @@ def with_value(value):
     ],
 )
 def test_bad_counts_are_told_in_one_line(frames, options, expected):
-    with pytest.raises(ConfigError, match=expected) as failure:
+    with pytest.raises(SegDepthError, match=expected) as failure:
         check_frames(recording(frames), 6.3, **{"dose": 1.0, **options})
     assert "\n" not in str(failure.value)
 
@@ -256,7 +256,7 @@ def test_masked_values_are_no_mistake(value, invalid):
     ],
 )
 def test_bad_geometry_is_told_in_one_line(pixel, angle, expected):
-    with pytest.raises(ConfigError, match=expected) as failure:
+    with pytest.raises(SegDepthError, match=expected) as failure:
         check_geometry((8192, 8192), pixel, NETWORK_PM, angle)
     assert "\n" not in str(failure.value)
 

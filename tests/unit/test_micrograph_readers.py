@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from segdepth.errors import ConfigError
+from segdepth.errors import MicrographError
 from segdepth.micrograph.readers import read_micrograph
 
 COUNTS = np.arange(15, dtype=np.uint8).reshape(3, 5)
@@ -47,7 +47,7 @@ def test_the_key_chooses_and_wrong_keys_are_told_what_is_there(tmp_path):
     np.savez(tmp_path / "a.npz", first=COUNTS, second=2 * COUNTS)
     assert read_micrograph(tmp_path / "a.npz", "second").frames.max() == 28
     for key in (None, "third"):
-        with pytest.raises(ConfigError) as failure:
+        with pytest.raises(MicrographError) as failure:
             read_micrograph(tmp_path / "a.npz", key)
         assert "first (3, 5), second (3, 5)" in one_line(failure) and "--key" in str(failure.value)
 
@@ -111,7 +111,7 @@ BAD = {
 def test_bad_files_are_told_in_one_line(tmp_path, name):
     data, expected = BAD[name]
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(ConfigError) as failure:
+    with pytest.raises(MicrographError) as failure:
         read_micrograph(tmp_path / name)
     assert expected in one_line(failure) and name in str(failure.value)
 
@@ -121,6 +121,6 @@ def test_missing_files_folders_and_needless_keys(tmp_path):
     np.save(tmp_path / "a.npy", COUNTS)
     cases = (("none.npy", None, "does not exist"), ("folder.npy", None, "not a file"), ("a.npy", "k", "--key"))
     for path, key, expected in cases:
-        with pytest.raises(ConfigError) as failure:
+        with pytest.raises(MicrographError) as failure:
             read_micrograph(tmp_path / path, key)
         assert expected in one_line(failure)

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from segdepth.errors import ConfigError
+from segdepth.errors import ConfigError, MicrographError
+from segdepth.micrograph.stream import depth_of_counts
 from segdepth.networks.architectures import make_network
 from segdepth.networks.card import NetworkCard
 from segdepth.networks.flip_average import FlipAverage
-from segdepth.networks.serving import ServedNetwork, depth_of_counts, fuse_norms
+from segdepth.networks.serving import ServedNetwork, fuse_norms
 
 PIXEL = 5411 / 256
 CLASSES = 11
@@ -78,8 +79,8 @@ def test_a_stream_of_counts_is_binned_exactly():
     assert depth.shape == (2, 128, 64) and depth.dtype == np.uint8
     assert np.allclose(confidence, expected.max(1), atol=1e-4) and (depth == expected.argmax(1)).mean() > 0.999
     for shape in ((2, 500, 500), (512, 512), (1, 512, 128)):
-        with pytest.raises(ConfigError, match="sides a multiple of 256"):
+        with pytest.raises(MicrographError, match="sides a multiple of 256"):
             depth_of_counts(ServedNetwork(network), card, np.ones(shape), PIXEL / 4, 2.5)
     for pixel_pm in (PIXEL / 3.5, 2 * PIXEL):
-        with pytest.raises(ConfigError, match="pixel_pm: got"):
+        with pytest.raises(MicrographError, match="pixel_pm: got"):
             depth_of_counts(ServedNetwork(network), card, counts, pixel_pm, 2.5)

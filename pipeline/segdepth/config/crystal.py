@@ -16,7 +16,8 @@ class CrystalBlock(Block):
     """One crystal: a structure, the axis along the beam, and the axis along the image's x."""
 
     structure: Annotated[str, Field(min_length=1, max_length=400)] = Field(
-        description="name of a known structure (docs), or a file that ASE reads (a CIF, say), relative to the project's folder"
+        description="name of a known structure (docs), or a file that ASE reads (a CIF, say), relative "
+        "to the project's folder"
     )
     zone_axis: Axis = Field(description="lattice direction [u, v, w] along the beam")
     x_axis: Axis = Field(description="lattice direction along the image's x, perpendicular to the zone axis")

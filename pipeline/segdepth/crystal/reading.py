@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from segdepth.config.crystal import CrystalBlock
+from segdepth.config.validation import validate
 from segdepth.crystal.crystal import Crystal
 from segdepth.crystal.projection import Structure, project
 from segdepth.errors import ConfigError
@@ -45,6 +47,34 @@ def _load(block_json: str, name: str, stamp: int) -> Crystal:
     if block.debye_waller_pm is not None:
         structure = Structure(structure.formula, structure.cell, structure.atoms, block.debye_waller_pm)
     return project(structure, block.zone_axis, block.x_axis, name)
+
+
+def make_crystal(
+    structure: str,
+    zone_axis: Sequence[int],
+    x_axis: Sequence[int],
+    *,
+    lattice_pm: float | None = None,
+    debye_waller_pm: Mapping[str, float] | None = None,
+) -> Crystal:
+    """A crystal as it is seen along its zone axis: columns, periods, reflections.
+
+    Parameters
+    ----------
+    structure : a known structure's name, or a file that ASE reads.
+    zone_axis : lattice direction along the beam.
+    x_axis : lattice direction along the image's x, perpendicular to the zone axis.
+    lattice_pm : lattice constant a, to which the structure is scaled.
+    debye_waller_pm : rms vibration along an axis by element.
+
+    Raises
+    ------
+    ConfigError
+        The structure is not known or cannot be read, or the axes do not suit.
+    """
+    given = {"structure": str(structure), "zone_axis": list(zone_axis), "x_axis": list(x_axis)}
+    given |= {"lattice_pm": lattice_pm, "debye_waller_pm": None if debye_waller_pm is None else dict(debye_waller_pm)}
+    return load_crystal(validate(CrystalBlock, given, "crystal"))
 
 
 def _known(block: CrystalBlock) -> Structure:

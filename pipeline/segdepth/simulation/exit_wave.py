@@ -8,10 +8,10 @@ What the grid, the slices and the rest cost and how exact they are is measured b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from ase import Atoms
 
 from segdepth.config import Beam
 from segdepth.devices import DEVICES
@@ -23,6 +23,9 @@ from segdepth.simulation.grid import check_grid, grid_points
 from segdepth.simulation.phonons import displaced
 from segdepth.simulation.potential import Slice, SlicedPotential
 from segdepth.simulation.scattering import parametrization
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 
 def configure_abtem(device: str) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from ase import Atoms
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 
 def displaced(atoms: Atoms, widths_pm: Mapping[str, float], rng: np.random.Generator) -> Atoms:

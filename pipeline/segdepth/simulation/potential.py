@@ -14,15 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from ase import Atoms
-from ase.data import chemical_symbols
 
+from segdepth.crystal.elements import SYMBOLS
 from segdepth.devices import one_thread
 from segdepth.simulation.cell import pair, sides_angstrom
 from segdepth.simulation.scattering import Radial, atom_factor
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 SAME_PLANE = 0.01
 """Å: atoms nearer than this in height lie on one plane, whatever the slice thickness."""
@@ -104,8 +107,7 @@ class SlicedPotential:
         self._orders_x = np.fft.fftfreq(self.points[0], 1 / self.points[0])
         self._orders_y = np.fft.rfftfreq(self.points[1], 1 / self.points[1])
         self._factors = {
-            int(number): atom_factor(parametrization, chemical_symbols[number], energy_ev)
-            for number in np.unique(atoms.numbers)
+            int(number): atom_factor(parametrization, SYMBOLS[number], energy_ev) for number in np.unique(atoms.numbers)
         }
         self._phase_x, self._place_x = self._phases(self._orders_x, atoms.positions[:, 0] / self.sides[0])
         self._phase_y, self._place_y = self._phases(self._orders_y, atoms.positions[:, 1] / self.sides[1])

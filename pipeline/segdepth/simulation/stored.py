@@ -8,11 +8,10 @@ streams), ``crystal`` (JSON, empty where it is not known). Sizes are one number 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from ase import Atoms
 
 from segdepth.config import Beam, Imaging
 from segdepth.crystal import Crystal
@@ -25,6 +24,9 @@ from segdepth.simulation.exit_wave import in_fft_order, wave_orders
 from segdepth.simulation.grid import grid_points
 from segdepth.simulation.lens import LENS_VALUES
 from segdepth.specimen.frame_facts import FrameFacts, crystal_of, crystal_text
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 STRUCTURE = {"units": "1", "long_name": "index in the plan"}
 

@@ -6,12 +6,16 @@ its place the mean of theirs; the lighter atoms are not counted.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from ase import Atoms
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 SAME_COLUMN_PM = 40.0
 """Projected atoms no further apart are of one column, where a structure does not say which atoms are: more than

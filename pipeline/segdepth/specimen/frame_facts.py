@@ -6,15 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from ase import Atoms
 
 from segdepth.crystal import Crystal
 from segdepth.errors import StoreError
 from segdepth.seeds import structure_seed
 from segdepth.specimen.columns import column_numbers
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 
 @dataclass(frozen=True)

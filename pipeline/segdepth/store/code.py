@@ -1,12 +1,13 @@
 """A hash of the code that a rule runs, so that an edit of it reruns the rule and no other.
 
 Snakemake does not look into imported packages. The hash is made from files found by their paths; nothing is imported.
-It begins with the function of ``cli`` that has the rule's verb, and follows the imports from there:
+It begins with the function of ``cli`` that has the rule's verb and follows the names in it:
 
-* In the library a module counts whole, and so does every module of the package that it imports, at its top or in a
-  function, and the data files in its room (``data/``) or that it names.
-* In ``cli``, ``config`` and a package's ``__init__``, where one file serves many rules, only the definitions that are
-  reached count: a new key of the lens changes the class ``Imaging``, and no multislice imports that.
+* A definition that is reached (a function, a class, a constant) counts with every definition that it names, in its own
+  module or imported, at the top or in a function. A new key of the lens changes the class ``Imaging``, which no
+  multislice names. A module that is imported as such counts whole.
+* What runs when a module is imported and defines nothing, or registers something, counts with whatever the module has.
+* A data file counts where a definition names it, or names the folder ``data`` that it lies in.
 * ``PLUMBING`` does not count: it refuses, tells or files, and what it hands on stands in the rule's parameters.
 
 Comments, docstrings, layout, and the texts of options (``help``) and keys (``description``) do not count.
@@ -49,7 +50,7 @@ TEXTS = {"cli": "help", "config": "description"}
 
 
 class Target(NamedTuple):
-    """What an import leads to: a definition of a module, or the whole module."""
+    """What is reached: a definition of a module, the whole module (None), or what runs when it is imported ("")."""
 
     module: str
     name: str | None = None
@@ -61,7 +62,14 @@ class Statement:
     def __init__(self, node: ast.stmt, text: str | None) -> None:
         self.import_node = node if isinstance(node, ast.Import | ast.ImportFrom) else None
         self.function = node.name if isinstance(node, ast.FunctionDef) else None
+        self.is_ours = not isinstance(node, ast.Import | ast.ImportFrom) or _is_ours(node)
         self.verbs = list(_verbs(node))
+        self.decorators = {
+            inner.id
+            for decorator in getattr(node, "decorator_list", ())
+            for inner in ast.walk(decorator)
+            if isinstance(inner, ast.Name)
+        }
         self.bound = frozenset(_bound(node))
         self.imports: list[ast.Import | ast.ImportFrom] = []
         self.names: set[str] = set()
@@ -131,6 +139,13 @@ def _is_text(line: Any) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
+def _is_ours(node: ast.Import | ast.ImportFrom) -> bool:
+    """Whether an import is from the package itself."""
+    if isinstance(node, ast.Import):
+        return any(alias.name.split(".")[0] == PACKAGE for alias in node.names)
+    return node.level > 0 or (node.module or "").split(".")[0] == PACKAGE
+
+
 def _called(alias: ast.alias) -> str:
     """What an imported module or definition is called where it is used."""
     return alias.asname or alias.name.split(".")[0]
@@ -143,7 +158,6 @@ class Module:
         self.name, self.path = name, path
         self.is_package = path.name == "__init__.py"
         self.room = name.split(".")[1] if "." in name else ""
-        self.by_definition = self.is_package or self.room in ("cli", "config")
         tree = ast.parse(path.read_text(encoding="utf-8"))
         text = TEXTS.get(self.room)
         self.statements = [Statement(node, text) for node in tree.body if not _is_text(node)]
@@ -158,8 +172,12 @@ class Module:
 
     @cached_property
     def effects(self) -> list[Statement]:
-        """What runs when the module is imported and defines nothing."""
-        return [statement for statement in self.statements if not statement.bound]
+        """What runs when the module is imported and does more than define names: a call, a decorator of the package's.
+        In ``cli``, where decorators add verbs, nothing does."""
+        if self.room == "cli":
+            return []
+        ours = {name for statement in self.statements if statement.is_ours for name in statement.bound}
+        return [statement for statement in self.statements if not statement.bound or statement.decorators & ours]
 
     @property
     def anchor(self) -> list[str]:
@@ -218,20 +236,24 @@ class Package:
             if module is None:
                 raise LookupError(f"no module {target.module!r} to hash")
             if target.name is None:
-                digest, behind = _digest(s.code for s in module.statements), self._imports(module, module.statements)
-                digest += "".join(f" {name} {content}" for name, content in self._data_files(module))
+                digest, behind = self._count(module, module.statements)
+            elif target.name == "":
+                digest, behind = self._count(module, module.effects)
+                imports = [s for s in module.statements if s.import_node is not None and module.room != "cli"]
+                behind = [*behind, *(Target(other.module, "") for other in self._imports(module, imports))]
             else:
-                digest, behind = self._definition(module, target.name)
+                digest, behind = self._count(module, module.definitions[target.name], target.name)
+                behind.append(Target(target.module, ""))
             self._followed[target] = digest, tuple(t for t in behind if t.module not in PLUMBING)
         return self._followed[target]
 
-    def _definition(self, module: Module, name: str) -> tuple[str, list[Target]]:
-        """One definition of a module, with what runs there anyway."""
+    def _count(self, module: Module, statements: list[Statement], name: str | None = None) -> tuple[str, list[Target]]:
+        """Digest of statements of a module and what they lead to; of imports, the one that is called ``name``."""
         counted: list[str] = []
         behind: list[Target] = []
-        for statement in [*module.definitions[name], *(module.effects if module.room != "cli" else ())]:
+        for statement in statements:
             node = statement.import_node
-            if node is not None:
+            if node is not None and name is not None:
                 used = [alias for alias in node.names if _called(alias) == name]
                 found = [target for alias in used for target in self._imported(module, node, alias)]
                 behind += found
@@ -239,6 +261,7 @@ class Package:
                     counted += [f"{getattr(node, 'module', None)} {alias.name}" for alias in used]
                 continue
             counted.append(statement.code)
+            counted += [f"{path} {content}" for path, content in self._data_files(module, statement)]
             behind += self._imports(module, [statement])
             behind += [Target(module.name, other) for other in statement.names & set(module.definitions) - {name}]
         return _digest(counted), behind
@@ -267,10 +290,11 @@ class Package:
         found = self.module(base)
         if found is None:
             raise LookupError(f"{module.path}: imports {base!r}, which is not there")
-        return [Target(base, alias.name if found.by_definition and alias.name in found.definitions else None)]
+        return [Target(base, alias.name if alias.name in found.definitions else None)]
 
-    def _data_files(self, module: Module) -> list[tuple[str, str]]:
-        """Data that a module reads: what lies in its room's folder ``data``, and files beside it that it names."""
+    def _data_files(self, module: Module, statement: Statement) -> list[tuple[str, str]]:
+        """Data that a statement reads: of the module's folder, the files that it names, and the folder ``data`` if it
+        names that."""
         folder = module.path.parent
         if folder == self.root:
             return []
@@ -283,13 +307,11 @@ class Package:
                 (path.relative_to(self.root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest(), path in stored)
                 for path in sorted([*beside, *stored])
             )
-        if not self._data[folder]:
-            return []
-        words = {word for statement in module.statements for word in statement.words}
         return [
             (name, content)
-            for name, content, always in self._data[folder]
-            if always or any(name.rpartition("/")[2] in word for word in words)
+            for name, content, in_data in self._data[folder]
+            if (in_data and "data" in statement.words)
+            or any(name.endswith(word) for word in statement.words if "." in word)
         ]
 
 

@@ -1,0 +1,182 @@
+"""``import segdepth``: what it offers works on arrays, is quick to import, and predicts with the core install alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from ase import Atoms
+from conftest import CERIA, RINGS, SMALL_BEAM, small_slab
+
+import segdepth
+from segdepth.config import PredictionOptions
+from segdepth.crystal import Crystal
+from segdepth.errors import ConfigError, MicrographError, StoreError
+from segdepth.networks.files import NetworkCard, load_network, save_network
+from segdepth.networks.unet import UNet
+from segdepth.steps.predict_micrograph import predict_micrograph
+
+PIXEL = RINGS.pixel_pm
+CARD = NetworkCard(
+    "binned", 4, RINGS.classes, PIXEL, PIXEL, 256 * PIXEL, 2.5, RINGS.model_dump(mode="json"), crystal=CERIA.to_dict()
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("a network")
+    save_network(UNet(4, "binned", RINGS.classes), CARD, folder)
+    return folder
+
+
+def counts(frames=2):
+    return np.random.default_rng(0).poisson(3.0, (frames, 150, 230)).astype(np.uint16)
+
+
+def run(code: str) -> str:
+    """Python in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_names():
+    assert segdepth.__version__
+    for name in segdepth.__all__:
+        assert callable(getattr(segdepth, name)) and name in dir(segdepth)
+    with pytest.raises(AttributeError, match="no attribute 'lessons'"):
+        segdepth.lessons  # noqa: B018
+
+
+def test_memory_and_the_command_say_the_same(tmp_path, model):
+    """To the bit; what the user should see is a warning."""
+    source = tmp_path / "film of mine.npz"
+    np.savez(source, counts=counts(), other=np.zeros(3))
+    options = {"pixel_pm": 6.3, "rotation_deg": -20.0}
+    told = predict_micrograph(PredictionOptions(**options), source, model, tmp_path / "out", device="cpu")
+    with pytest.warns(UserWarning, match="no columns on a CeO2"):
+        maps, columns = segdepth.predict(segdepth.read(source), **options, network=model, device="cpu")
+    with xr.open_zarr(tmp_path / "out" / "prediction.zarr", consolidated=False, chunks=None) as stored:
+        for name in ("depth", "confidence", "valid", "counts", "probabilities", "vacuum_level"):
+            np.testing.assert_array_equal(maps[name].values, stored[name].values)
+            assert maps[name].dims == stored[name].dims and maps[name].attrs == stored[name].attrs
+        assert maps.attrs["warnings"] == list(stored.attrs["warnings"]) == told
+    assert maps["x"].attrs["units"] == "pm" and maps["x"].values[1] == pytest.approx(1.5 * 6.3)
+    assert list(columns.columns) == ["frame", "x_pm", "y_pm", "element", "depth", "confidence"]
+
+
+def test_a_network_is_a_folder_or_loaded_before(model):
+    network, card = segdepth.load_network(model, device="cpu")
+    assert Crystal.from_dict(card.crystal) == CERIA and card.labels == CARD.labels and not network.training
+    with pytest.warns(UserWarning):
+        first = segdepth.predict(counts(1)[0], 6.3, network=(network, card)).maps
+        again = segdepth.predict(counts(1), 6.3, network=model, device="cpu").maps
+    xr.testing.assert_identical(first, again)
+
+
+@pytest.mark.parametrize(
+    "array, options, kind, expected",
+    [
+        (np.ones(7), {}, MicrographError, "1 dimensions"),
+        (np.ones((20, 30), complex), {}, MicrographError, "complex"),
+        (np.ones((20, 30)), {"dose": None}, MicrographError, "vacuum"),
+        (np.full((20, 30), -1.0), {}, MicrographError, "negative"),
+        (np.ones((20, 30)), {"pixel_pm": 0.01}, ConfigError, "pixel_pm: got 0.01"),
+        (np.ones((20, 30)), {"pixel_pm": None}, ConfigError, "pixel_pm"),
+        (np.ones((20, 30)), {"rotation_deg": float("nan")}, ConfigError, "rotation_deg"),
+        (np.ones((20, 30)), {"precision": "half"}, ConfigError, "precision"),
+        (np.ones((20, 30)), {"network": "nowhere"}, StoreError, "network.json"),
+    ],
+)
+def test_bad_input_is_one_line(model, array, options, kind, expected):
+    given = {"pixel_pm": 6.3, "network": model, "dose": 1.0, "device": "cpu"} | options
+    with pytest.raises(kind, match=expected) as failure:
+        segdepth.predict(array, **given)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_crystal():
+    """The function has the name of a room, which stays a room."""
+    made = segdepth.crystal("CeO2", zone_axis=(1, 1, 0), x_axis=(0, 0, 1))
+    assert isinstance(made, Crystal) and made.columns == CERIA.columns and made.periods_pm == CERIA.periods_pm
+    assert segdepth.crystal("CeO2", (1, 1, 0), (0, 0, 1), lattice_pm=550).periods_pm[0] == pytest.approx(550)
+    with pytest.raises(ConfigError, match="not perpendicular"):
+        segdepth.crystal("CeO2", (1, 1, 0), (1, 0, 0))
+    out = run("import segdepth; print(segdepth.crystal('CeO2', (1, 1, 0), (0, 0, 1)).title)")
+    assert out.strip() == "CeO2 [110]"
+
+
+def test_atoms_to_images(abtem):
+    """Vacuum is 1, thicker crystal is stronger contrast, and with electrons the image is Poisson counts."""
+    atoms, block = small_slab(4)
+    image = segdepth.simulate(atoms, beam=SMALL_BEAM, defocus_nm=[3, 6], pixel_pm=6.3, device="cpu")
+    assert image.dims == ("defocus", "y", "x") and image.shape == (2, 214, 214)
+    assert list(image["defocus"].values) == [3, 6] and image["x"].attrs["units"] == "pm" == image["y"].attrs["units"]
+    vacuum = image.isel(y=slice(-30, None))
+    assert float(vacuum.mean()) == pytest.approx(1, abs=0.02) and float(image.std()) > 3 * float(vacuum.std())
+    assert atoms.info["crystal"] == image.attrs["crystal"]
+    noisy = segdepth.simulate(
+        atoms, beam=SMALL_BEAM, defocus_nm=6, pixel_pm=6.3, electrons_per_pixel=20, seed=1, device="cpu"
+    )
+    assert noisy.attrs["units"] == "electrons" and noisy.dtype == np.int64
+    off = (noisy.values[0] - 20 * image.values[1]) / np.sqrt(20 * image.values[1])
+    assert abs(off.mean()) < 0.02 and off.std() == pytest.approx(1, abs=0.02)
+
+
+def test_atoms_from_elsewhere_need_vibrations(abtem):
+    gold = Atoms("Au", positions=[(8, 6, 4)], cell=(16, 12, 8), pbc=True)
+    with pytest.raises(ConfigError, match="has no Au"):
+        segdepth.simulate(gold, pixel_pm=20)
+    image = segdepth.simulate(gold, beam={"debye_waller_pm": {"Au": 8}}, defocus_nm=5, pixel_pm=20, device="cpu")
+    peak = np.unravel_index(np.argmax(image.values[0]), image.shape[1:])
+    assert image.shape == (1, 60, 80) and np.allclose(peak, (29.5, 39.5), atol=0.6)
+
+
+def test_the_import_brings_nothing_heavy():
+    heavy = ("torch", "scipy", "pandas", "xarray", "zarr", "matplotlib", "ase", "abtem", "lightning", "snakemake")
+    out = run(f"""
+        import sys
+        from segdepth import predict, read, simulate, load_network
+        print([name for name in {heavy!r} if name in sys.modules])
+    """)
+    assert out.strip() == "[]"
+
+
+def test_prediction_needs_the_core_alone(tmp_path, model):
+    """With ASE, abTEM, Lightning, Snakemake and the optimizer's package locked away; Matplotlib draws pictures only."""
+    np.save(tmp_path / "a frame.npy", counts(1)[0])
+    out = run(f"""
+        import sys
+
+        LOCKED = {{"ase", "abtem", "lightning", "snakemake", "pytorch_optimizer", "matplotlib", "numba"}}
+
+        class Lock:
+            def find_spec(self, name, path=None, target=None):
+                if name.split(".")[0] in LOCKED:
+                    raise ModuleNotFoundError(f"{{name}} is locked away")
+
+        sys.meta_path.insert(0, Lock())
+        from segdepth.cli import main
+
+        arguments = ["--model", {str(model)!r}, "--pixel-pm", "6.3", "--no-picture", "--device", "cpu"]
+        sys.argv = ["segdepth", "predict", *arguments, "--out", {str(tmp_path / "out")!r}, {str(tmp_path / "a frame.npy")!r}]
+        try:
+            main()
+        except SystemExit as done:
+            print("status", done.code)
+    """)  # noqa: E501
+    assert out.strip().endswith("status 0")
+    assert (tmp_path / "out" / "columns.csv").exists()
+
+
+def test_a_card_without_a_crystal_is_refused(tmp_path, model):
+    network, card = load_network(model)
+    with pytest.raises(StoreError, match="on which crystal"):
+        segdepth.predict(counts(1), 6.3, network=(network, replace(card, crystal={})))
