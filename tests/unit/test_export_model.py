@@ -426,7 +426,7 @@ def measured_on(data: dict, **imaging) -> Config:
 
 def test_what_does_not_fit_the_bundled_network_is_told_before_any_simulation(data, clone, monkeypatch):
     monkeypatch.setattr(bundled, "bundled_folder", lambda: clone / "network")
-    with pytest.raises(ConfigError, match=rf"evaluations.bundled: data set 'mine': .* 'bundled' was trained on {len(SEEN)} of"):
+    with pytest.raises(ConfigError, match=rf"evaluations.bundled: .* 'bundled' was trained on {len(SEEN)} of its"):
         bundled.check_bundled(measured_on(data))
     bundled.check_bundled(measured_on(data).model_copy(update={"root_seed": 8}))
     with pytest.raises(ConfigError, match="data set 'mine' does not fit .* 'bundled': the image pixel is 42.2734 pm"):
