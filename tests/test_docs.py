@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import segdepth
 from segdepth.config import Config, validate
 from segdepth.store.manifest import content_hash
 
@@ -136,3 +137,10 @@ def test_shown_results_are_those_of_their_manifests(folder):
         manifest = json.loads(path.with_name(f"{path.name}.manifest.json").read_text(encoding="utf-8"))
         assert content_hash(path) == manifest["content"], path.name
         assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?", manifest["commit"])
+
+
+def test_python_page_has_what_the_package_offers(hooks):
+    page = hooks.python_functions()
+    for name in segdepth.__all__:
+        assert f"## segdepth.{name}\n" in page
+    assert "| `rotation_deg, flip` |" in page and "lattice_pm: float | None = None," in page
