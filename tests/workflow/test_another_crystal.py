@@ -115,8 +115,8 @@ def test_waves_and_images_say_what_they_show(titanate):
             crystal = Crystal.from_dict(json.loads(store.attrs["crystal"]))
             assert crystal.elements == ("Sr", "Ti", "O") and store.attrs["field_pm"] == SIDE
             assert store.attrs["specimen"] == "tiny" and store.attrs["root_seed"] == 7
-            values = store[next(name for name in ("wave", "image", "images") if name in store)].values
-            assert np.isfinite(values).all() and np.abs(values).std() > 0.01
+            values = max(store.data_vars.values(), key=lambda variable: variable.size).values
+            assert np.isfinite(values).all() and np.ptp(np.abs(values)) > 0.01
 
 
 def test_depth_maps_end_at_the_thickest_column(titanate):
@@ -145,7 +145,7 @@ def test_prediction_has_the_classes_and_is_traced_to_the_file(titanate):
     folder = titanate.folder / "results/predictions/camera"
     chain = trace(folder)
     assert not chain.broken
-    with open_zarr(folder / "prediction.zarr") as store:
+    with open_zarr(folder, part="prediction.zarr") as store:
         assert 7 in store.sizes.values() and 11 not in store.sizes.values()
     columns = pd.read_csv(folder / "columns.csv", keep_default_na=False)
     assert set(columns["element"]) <= {"Sr", "Ti", "O"}
