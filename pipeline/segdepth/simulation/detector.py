@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-REFERENCE_PIXEL_PM = 5411 / 1024
+from segdepth.config.fields import PAPER_PIXEL_PM
+
+REFERENCE_PIXEL_PM = PAPER_PIXEL_PM
 """λ counts electrons per pixel of this side in vacuum (SegDepth III-B2, "5.3 pm")."""
 
 
