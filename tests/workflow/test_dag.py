@@ -38,7 +38,7 @@ def test_every_artefact_is_there_and_whole(finished):
     for path in wanted:
         chain = trace(path)
         assert not chain.broken, path
-    assert json.loads((results / "evaluation/net/small/metrics.json").read_text())["structures"] == 2
+    assert json.loads((results / "evaluation/net/small/evaluation.json").read_text())["structures"] == 2
 
 
 def test_a_figure_is_traced_to_its_plan_and_seeds(finished):

@@ -173,8 +173,8 @@ class Module:
     @cached_property
     def effects(self) -> list[Statement]:
         """What runs when the module is imported and does more than define names: a call, a decorator of the package's.
-        In ``cli``, where decorators add verbs, nothing does."""
-        if self.room == "cli":
+        In ``cli``, where decorators add verbs, and in a package's ``__init__``, which is a face, nothing does."""
+        if self.room == "cli" or self.is_package:
             return []
         ours = {name for statement in self.statements if statement.is_ours for name in statement.bound}
         return [statement for statement in self.statements if not statement.bound or statement.decorators & ours]
