@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_modules_of_the_core_import_no_extra(module):
 
 
 @pytest.fixture(scope="module")
-def core(tmp_path_factory) -> Path:
+def core(tmp_path_factory) -> Iterator[Path]:
     """The folder of the commands of an environment that has the core alone."""
     sources = tmp_path_factory.mktemp("sources")  # a copy: pip leaves a build folder behind, and would use an old one
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -73,11 +74,12 @@ def core(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("core") / "environment"
     venv.create(folder, with_pip=True)
     commands = folder / ("Scripts" if sys.platform == "win32" else "bin")
-    command = [str(commands / "python"), "-m", "pip", "install", "--quiet", str(sources)]
+    command = [str(commands / "python"), "-m", "pip", "install", "--quiet", "--no-compile", str(sources)]
     constraints = ["--constraint", str(ROOT / "constraints.txt")]
     done = subprocess.run([*command, *constraints], capture_output=True, text=True, timeout=1800, env=ALONE)
     assert done.returncode == 0, done.stderr
-    return commands
+    yield commands
+    shutil.rmtree(folder)  # 1.4 GB
 
 
 @pytest.mark.install
