@@ -11,13 +11,13 @@ from conftest import CERIA, TITANATE_BLOCK, small_slab
 from segdepth.config import Beam, Imaging
 from segdepth.crystal import load_crystal
 from segdepth.errors import ConfigError, StoreError
-from segdepth.figures import convergence as figure
 from segdepth.simulation.convergence import cases as cases_module
 from segdepth.simulation.convergence import study, waves
 from segdepth.simulation.convergence.cases import Case, Optics, cases, reference_beam
 from segdepth.simulation.convergence.checks import check_study
 from segdepth.simulation.convergence.images import DEFOCUS_NM, Microscope, TimedImages
 from segdepth.simulation.electron import stored_orders
+from segdepth.steps.plot_convergence import plot_convergence
 from segdepth.steps.study_convergence import WaveCheckpoints, study_convergence
 from segdepth.store.code import reached
 from segdepth.store.manifest import check_whole, read_manifest, writing
@@ -146,7 +146,7 @@ def test_the_default_is_near_the_reference_and_what_is_finer_is_nearer(measured)
 
 
 def test_the_figure(measured, tmp_path):
-    figure.plot(measured, tmp_path / "study.png", "code")
+    plot_convergence(measured, tmp_path / "study.png", code="code")
     for name in ("study.png", "study.pdf"):
         assert check_whole(tmp_path / name)["inputs"][0]["content"] == read_manifest(measured)["content"]
 
@@ -168,7 +168,7 @@ def test_a_broken_table_is_told_in_one_line(tmp_path, kind):
     with writing(path, command="study-convergence", code="x", parameters={}) as partial:
         partial.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(StoreError, match="study.csv") as told:
-        figure.plot(path, tmp_path / "out.png", "code")
+        plot_convergence(path, tmp_path / "out.png", code="code")
     assert "\n" not in str(told.value) and not (tmp_path / "out.png").exists()
 
 
@@ -224,7 +224,7 @@ def test_a_slice_a_plane_is_named_by_the_crystals_planes():
 def test_a_rectangular_cell_is_refused(tmp_path, multislices):
     frame = small_slab(2)[0]
     frame.cell[1, 1] += 1
-    with pytest.raises(ConfigError, match="square cell, got 2029.12 x 2129.12 pm"):
+    with pytest.raises(ConfigError, match="square cell, got 2029.1. x 2129.1"):
         study.Study(BEAM, IMAGING, [frame], 0.0, CERIA)
 
 
