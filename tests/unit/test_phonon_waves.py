@@ -53,7 +53,9 @@ def opened(paths: list[Path]) -> list[xr.Dataset]:
 
 
 def dosed(dose_lambda: float) -> Dataset:
-    return Dataset(specimen=NAME, beam="b", imaging="i", labels="l", dose_lambda=dose_lambda)
+    """A data set's block with any dose, also beyond what a configuration may say."""
+    block = Dataset(specimen=NAME, beam="b", imaging="i", labels="l", dose_lambda=1)
+    return block.model_copy(update={"dose_lambda": dose_lambda})
 
 
 def simulate(folder: Path, specimen: Specimen) -> dict[str, list[Path]]:
