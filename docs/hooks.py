@@ -242,12 +242,11 @@ def _parameter(parameter: Any) -> str:
 def python_functions() -> str:
     """Signature, text, parameters, result and errors of everything that ``import segdepth`` offers."""
     import segdepth
-    from segdepth import public
+    from segdepth.crystal import make_crystal
 
     parts = []
-    for name, each in vars(public).items():
-        if name not in segdepth.__all__:
-            continue
+    for name in sorted(segdepth.__all__, key=str.lower):
+        each = make_crystal if name == "crystal" else getattr(segdepth, name)
         parts += [f"## segdepth.{name}"]
         if inspect.isfunction(each):
             parts.append(f"```python\n{_signature(name, each)}\n```")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import segdepth
 from segdepth.config import Config, validate
 from segdepth.store.manifest import content_hash
 
@@ -136,3 +137,23 @@ def test_shown_results_are_those_of_their_manifests(folder):
         manifest = json.loads(path.with_name(f"{path.name}.manifest.json").read_text(encoding="utf-8"))
         assert content_hash(path) == manifest["content"], path.name
         assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?", manifest["commit"])
+
+
+def test_python_page_has_what_the_package_offers(hooks):
+    page = hooks.python_functions()
+    for name in segdepth.__all__:
+        assert f"## segdepth.{name}\n" in page
+    assert "| `rotation_deg, flip` |" in page and "lattice_pm: float | None = None," in page
+
+
+def test_python_example_runs(tmp_path, monkeypatch):
+    """The slab of five atoms is counted."""
+    page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    names: dict = {}
+    monkeypatch.chdir(tmp_path)
+    exec(re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)[0], names)
+    columns = names["columns"]
+    inside = columns[columns.confidence > 0.5]
+    assert len(inside) > 400
+    assert inside.groupby("element").depth.median().tolist() == [5, 5]
+    assert names["maps"].depth.dims == ("frame", "y", "x")

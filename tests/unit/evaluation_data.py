@@ -20,7 +20,8 @@ from segdepth.store.zarr_store import open_zarr, write_zarr
 PIXEL = 5411 / 256
 SPECIMEN = Specimen(crystal="ceria", structures=6, shard_size=2, field_pm=64 * PIXEL, margin_pm=16 * PIXEL)
 DATASET = Dataset(
-    specimen="w", beam="b", imaging="i", labels="l", dose_lambda=2.5, splits={"test": 0.55, "train": 0.45, "validation": 0}
+    specimen="w", beam="b", imaging="i", labels="l", dose_lambda=2.5,
+    splits={"test": 0.55, "train": 0.45, "validation": 0},
 )  # fmt: skip
 TESTED = [0, 1, 3]
 """The data set's test structures."""

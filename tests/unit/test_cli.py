@@ -163,7 +163,7 @@ def test_verify_finds_a_flipped_byte_whose_time_is_kept(tmp_path, monkeypatch, c
 def test_clean_shards_names_and_removes_what_the_plan_does_not_have(tmp_path, monkeypatch, capsys):
     from segdepth.config import Config, Specimen
 
-    blocks = {"one": Specimen(structures=4, shard_size=2), "two": Specimen(structures=1)}
+    blocks = {"one": Specimen(crystal="c", structures=4, shard_size=2), "two": Specimen(crystal="c", structures=1)}
     config = Config.model_construct(specimens=blocks)
     monkeypatch.setattr(project, "load_config", lambda path: config)
     monkeypatch.chdir(tmp_path)

@@ -395,7 +395,7 @@ def test_comparison(tmp_path, which):
     fig = comparison.draw(*make_comparison(crystal))
     assert fits(fig)
     words = words_of(fig)
-    for wanted in (crystal.title, "1 nm", "C1 = 5 nm", "darkest place", *(f"{e} column" for e in crystal.elements)):
+    for wanted in (crystal.title, "0.5 nm", "C1 = 5 nm", "darkest place", *(f"{e} column" for e in crystal.elements)):
         assert wanted in words
     axes = ("$[001]$", r"$[1\bar{1}0]$") if which == "ceria" else ("$[100]$", "$[010]$")
     assert all(f"along {name} (1/nm)" in words for name in axes)

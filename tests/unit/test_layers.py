@@ -26,6 +26,7 @@ FLOORS = (
     {"evaluation", "micrograph"},
     {"figures"},
     {"public", "steps"},
+    {"public"},
     {"cli", "__main__"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
 import pytest
 import yaml
 
-from segdepth.config import Config
+from segdepth.config import Config, PredictionOptions, validate
 from segdepth.errors import ConfigError
 from segdepth.steps.layout import Layout, distinct, manifests, repeated
 
@@ -74,10 +75,11 @@ def test_test_structures_are_counted_round(layout):
 def test_options_of_a_micrograph(layout):
     predictions = layout.config.predictions
     assert layout.micrograph_input(predictions["camera"]) == "data/micrographs/camera.npz"
-    assert layout.micrograph_options(predictions["camera"]) == "--pixel-pm 6.76375 --key counts"
+    assert layout.micrograph_options(predictions["camera"]) == PredictionOptions(pixel_pm=6.76375, key="counts")
     assert layout.micrograph_input(predictions["mine"]) == "my movie.tif"
-    options = "--pixel-pm 6.3 --dose 4.0 --rotation-deg -82.0 --flip"
+    options = PredictionOptions(pixel_pm=6.3, dose=4, rotation_deg=-82, flip=True)
     assert layout.micrograph_options(predictions["mine"]) == options
+    assert validate(PredictionOptions, json.loads(options.as_json())) == options  # as the rule hands it over
 
 
 def test_targets_are_what_the_blocks_ask_for(layout):

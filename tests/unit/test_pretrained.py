@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -185,3 +187,14 @@ def test_the_first_networks_weights_are_those_that_were_trained():
     """Its papers were rewritten, its weights never."""
     weights = ROOT / "workflow" / "networks" / "first" / "network" / "weights.safetensors"
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == FIRST_WEIGHTS
+
+
+def test_the_checks_of_a_configuration_need_no_pytorch():
+    """Snakemake makes them while it reads its file."""
+    program = (
+        "import sys; from segdepth.config import load_config; from segdepth.steps.pretrained import check_pretrained; "
+        "from segdepth.networks.bundled import check_bundled; config = load_config('config.yaml'); "
+        "check_pretrained(config); check_bundled(config); print('torch' in sys.modules, 'lightning' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["False", "False"]

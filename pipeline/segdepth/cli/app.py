@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import typer
 
 app = typer.Typer(
@@ -12,3 +15,8 @@ app = typer.Typer(
     help="Atom counts behind every pixel of a noisy electron micrograph. "
     "The whole chain runs with `snakemake --cores N`; each verb below is one of its steps.",
 )
+
+
+def verb(name: str) -> Callable[..., Any]:
+    """The function of a verb, for a verb that ends with another one; its code is not a part of that one's."""
+    return next(command.callback for command in app.registered_commands if command.name == name)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segdepth.cli.app import app
+from segdepth.cli.app import app, verb
 from segdepth.cli.options import BlockText, Device, Out, read_block
 from segdepth.config import ComparisonOptions, Imaging, PredictionOptions, Reading, validate
 from segdepth.store.code import code_hash
@@ -24,8 +24,8 @@ Rotation = Annotated[
     float | None,
     typer.Option(
         "--rotation-deg",
-        help="turn counter-clockwise (row 0 at the bottom), so that the crystal's x axis runs along x and the vacuum is "
-        "at +y",
+        help="turn counter-clockwise (row 0 at the bottom), so that the crystal's x axis runs along x and the vacuum "
+        "is at +y",
     ),
 ]
 Flip = Annotated[bool | None, typer.Option("--flip/--no-flip", help="mirror the frame along x before it is turned")]
@@ -113,9 +113,7 @@ def predict(
     warnings = step(options, input, model or bundled_network(), out, code=code_hash("predict"), device=device)
     _tell(warnings)
     if picture:
-        from segdepth.steps.plot_prediction import plot_prediction
-
-        plot_prediction(out, _picture_path(out), code=code_hash("plot-prediction"))
+        verb("plot-prediction")(out, _picture_path(out))
 
 
 @app.command("compare-micrograph")
@@ -170,6 +168,4 @@ def compare_micrograph(
     warnings = step(options, lens, input, waves, out, structure=structure, code=code_hash("compare-micrograph"))
     _tell(warnings)
     if picture:
-        from segdepth.steps.plot_comparison import plot_comparison
-
-        plot_comparison(out, _picture_path(out), code=code_hash("plot-comparison"))
+        verb("plot-comparison")(out, _picture_path(out))

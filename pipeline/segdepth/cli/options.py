@@ -28,7 +28,7 @@ Paths = Annotated[list[Path], typer.Option(help="one for each shard, in order; r
 
 def read_block(kind: type[Block], text: str) -> Any:
     """A block from ``FILE:NAME`` or from JSON."""
-    option = kind.__name__.lower()
+    option = kind.__name__.lower().removesuffix("block").removesuffix("options")
     if text.lstrip().startswith("{"):
         try:
             data = json.loads(text)

@@ -69,8 +69,8 @@ class Specimen(Block):
     terminations: Annotated[tuple[Literal["cut"] | Element, ...], Field(min_length=1)] = Field(
         ("cut",),
         description="what the surface ends with, drawn: cut (as the line cuts it), the heaviest element (no other "
-        "column that lacks one of the heaviest element's columns it is bonded to), or another element (each of the heaviest "
-        "element's columns has all of that element's columns that it is bonded to)",
+        "column that lacks one of the heaviest element's columns it is bonded to), or another element (each of the "
+        "heaviest element's columns has all of that element's columns that it is bonded to)",
     )
     vacancy_fraction: range_of(ge=0, le=0.3) = Field(
         (0.0, 0.0), description="share of the vacancy element's sites that are empty, far from the surface"

@@ -1,42 +1,47 @@
-"""MODEL_CARD.md of a shipped network: facts in, text out. Opens no file and computes nothing but units."""
+"""MODEL_CARD.md of an exported network: facts in, text out; the words stand in ``model_card.template.md``."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from string import Template
 from typing import Any
 
 import yaml
 
-from segdepth.config import Imaging
-from segdepth.evaluation.metrics import NAMES
-from segdepth.networks.files import NetworkCard
+from segdepth.config import ALL, CALIBRATION_NAMES, METRIC_NAMES, Imaging
+from segdepth.crystal import Crystal
+from segdepth.crystal.crystal import direction
+from segdepth.evaluation.results import Evaluation
+from segdepth.networks.card import NetworkCard
+from segdepth.simulation.detector import electrons_per_square_angstrom
 
+TEMPLATE = "model_card.template.md"
 BY_ELEMENT = ("centre_accuracy", "columns_exact", "columns_within_one")
-"""Metrics that are told for Ce and O, too."""
+"""Metrics that are told for each element, too."""
 
-ERRORS = {"all pixels": "expected_calibration_error", "pixels of columns": "expected_calibration_error_columns"}
+POPULATIONS = dict(zip(CALIBRATION_NAMES, ("all pixels", "pixels of columns")))
 
 TRAINED_OVER = (
     ("specimen", "surfaces", "surfaces"),
-    ("specimen", "bulk_atoms", "layers of atoms in the bulk"),
-    ("specimen", "surface_atoms", "atoms at the surface"),
+    ("specimen", "bulk_atoms", "thickness in the bulk, periods along the beam"),
+    ("specimen", "surface_atoms", "thickness at the surface, periods"),
     ("specimen", "decay_nm", "1/e length of the approach to the bulk, nm"),
     ("specimen", "balanced_counts", "each count has its share of the columns"),
     ("specimen", "count_shift_atoms", "each column's count is shifted by up to so many atoms"),
     ("specimen", "missing_probability", "chance that a column near the surface lacks an atom"),
+    ("specimen", "vacancy_fraction", "vacancies, share of their element's sites"),
     ("specimen", "field_pm", "field of view, pm"),
     ("specimen", "rotation_deg", "in-plane rotation, degrees"),
     ("specimen", "strain_percent", "strain, %"),
-    ("specimen", "tilt_deg", "tilt of the crystal off [110], degrees"),
-    ("specimen", "oxygen_vacancy_fraction", "oxygen vacancies, share of sites"),
+    ("specimen", "tilt_deg", "tilt of the crystal off the zone axis, degrees"),
     ("beam", "energy_kev", "beam energy, keV"),
     ("beam", "parametrization", "scattering factors"),
-    ("beam", "tilt_mrad", "tilt of the beam, mrad"),
     ("beam", "debye_waller_pm", "rms vibration of the atoms, pm"),
+    ("beam", "debye_waller_scale", "factor on the Debye-Waller B"),
     ("beam", "frozen_phonons", "frozen-phonon snapshots"),
-    ("imaging", "defocus_nm", "defocus C1, nm (positive: overfocus)"),
     ("imaging", "c3_um", "C3, µm"),
     ("imaging", "c5_mm", "C5, mm"),
     ("imaging", "a1_nm", "A1, nm"),
@@ -44,221 +49,103 @@ TRAINED_OVER = (
     ("imaging", "a2_nm", "A2, nm"),
     ("imaging", "focal_spread_nm", "focal spread, nm"),
     ("imaging", "convergence_mrad", "convergence, mrad"),
-    ("imaging", "image_spread_pm", "image vibration (rms), pm"),
+    ("imaging", "image_spread_pm", "image spread (rms), pm"),
     ("imaging", "mtf_nyquist", "camera's MTF at Nyquist"),
     ("imaging", "detection_efficiency", "share of electrons that is counted"),
 )
-"""Rows of the table of what was learnt from: block, key, what it is."""
+"""Rows of the table of what was trained on: block, key, what it is."""
 
 
 @dataclass(frozen=True)
 class Origin:
     """What a network was made from, as its manifests tell.
 
-    ``recipe`` is a configuration (its blocks as plain data) that trains the network anew; its ``beams`` lack those
-    whose waves are not there any more. ``structures`` are those trained on, for each data set.
+    ``blocks`` has, for each data set, its blocks as plain data by kind (``dataset``, ``specimen``, ``imaging``,
+    ``labels``, and ``beam`` where the waves are still there); ``structures`` how many were trained on; ``model`` is the
+    model block, ``environment`` the training's ``environment.json``. ``commit`` is that of the code that trained.
     """
 
     name: str
-    recipe: dict[str, Any]
+    model: dict[str, Any]
+    blocks: dict[str, dict[str, dict[str, Any]]]
     structures: dict[str, int]
+    root_seed: int
     commit: str
     versions: dict[str, str]
     environment: dict[str, Any]
 
-    @property
-    def datasets(self) -> dict[str, dict[str, Any]]:
-        return self.recipe["datasets"]
-
-    def block(self, dataset: str, kind: str) -> dict[str, Any]:
-        """A data set's specimen, beam, imaging or labels block; empty where it is not known."""
-        section = kind if kind in ("imaging", "labels") else f"{kind}s"
-        return self.recipe[section].get(self.datasets[dataset][kind], {})
-
-    @property
-    def model(self) -> dict[str, Any]:
-        """The model block."""
-        return self.recipe["models"][self.name]
+    def values(self, kind: str, key: str) -> list[Any]:
+        """What the data sets' blocks have for a key, where they have it."""
+        return [blocks[kind][key] for blocks in self.blocks.values() if blocks.get(kind, {}).get(key) is not None]
 
 
 def model_card(
-    origin: Origin,
-    card: NetworkCard,
-    evaluations: Sequence[Mapping[str, Any]],
-    *,
-    largest_change: float,
-    licence: str,
+    origin: Origin, card: NetworkCard, evaluations: Sequence[Evaluation], *, largest_change: float, licence: str
 ) -> str:
     """The card as Markdown.
 
     Parameters
     ----------
-    evaluations : the ``metrics.json`` of each data set that is reported.
+    evaluations : of each data set that is reported.
     largest_change : by which half precision changed any probability of a noisy test image.
     """
-    parts = [
-        _title(origin, card, licence),
-        _use(origin, card),
-        _data(origin, card),
-        _training(origin),
-        _measured(evaluations, largest_change),
-        _calibration(evaluations, card),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _title(origin: Origin, card: NetworkCard, licence: str) -> str:
-    parameters = origin.environment.get("parameters")
-    size = f"{parameters:,} parameters" if isinstance(parameters, int) else "a network"
-    looks = (
-        "It is mirrored: estimates are means over the frame and its mirror image, at twice the time."
+    crystal, count = Crystal.from_dict(card.crystal), origin.environment.get("parameters")
+    low, high = (electrons_per_square_angstrom(dose) for dose in card.doses)
+    words = {
+        "name": origin.name,
+        "most_atoms": card.classes - 1,
+        "formula": crystal.formula,
+        "axis": direction(crystal.zone_axis),
+        "title": crystal.title,
+        "lightest": crystal.elements[-1],
+        "parameters": f"{count:,} parameters" if isinstance(count, int) else "a network",
+        "architecture": _shown(origin.model["architecture"]),
+        "flip": "Estimates are means over the frame and its mirror image (`flip_average`), at twice the time."
         if card.flip_average
-        else "It is not mirrored: it looks at each frame once."
-    )
-    return (
-        f"# `{origin.name}`, the network that comes with SegDepth\n\n"
-        f"Tells how many atoms, 0 to {card.classes - 1}, lie behind each pixel of a noisy micrograph of CeO₂ along "
-        f"[110], and how sure it is: {size} ({_shown(origin.model['architecture'])}), convolution weights in "
-        f"float16. {looks} `weights.safetensors` and `network.json` are all that it takes.\n\n"
-        f"Licence: {licence}."
-    )
+        else "It looks at each frame once (no `flip_average`).",
+        "licence": licence,
+        "input_pixel": f"{card.input_pixel_pm:.4g}",
+        "label_pixel": f"{card.label_pixel_pm:.4g}",
+        "defocus": union(_defocus_nm(origin)),
+        "doses": union([list(card.doses)]),
+        "electrons": union([[float(f"{low:.3g}"), float(f"{high:.3g}")]]),
+        "spread": union(origin.values("imaging", "image_spread_pm")),
+        "rotation": union(origin.values("specimen", "rotation_deg")),
+        "tilts": union(_tilts(origin)),
+        "datasets": ", ".join(f"`{name}` ({count})" for name, count in origin.structures.items()),
+        "trained_over": _trained_over(origin),
+        "recipe": _recipe(origin),
+        "model": yaml.safe_dump({origin.name: origin.model}, default_flow_style=True, width=110).rstrip(),
+        "environment": _environment(origin),
+        "change": f"{largest_change:.2g}",
+        "temperature": f"{card.temperature:g}",
+        "measured": _measured(evaluations),
+        "calibration": _calibration(evaluations),
+    }
+    return Template(files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")).substitute(words)
 
 
-def _use(origin: Origin, card: NetworkCard) -> str:
-    def over(kind: str, key: str) -> str:
-        return _span([origin.block(name, kind).get(key) for name in origin.datasets])
-
-    pixels = f"{card.input_pixel_pm:.4g} pm"
-    return (
-        "## Intended use and limits\n\n"
-        "`segdepth predict FRAME --pixel-pm PIXEL --out FOLDER` uses it where no `--model` is given; in `config.yaml` "
-        "it is the model `shipped`.\n\n"
-        "- CeO₂ along [110] only. It answers for any picture, and what it says of another crystal, another zone axis "
-        "or of contamination means nothing.\n"
-        f"- It reads a pixel of {pixels}, onto which `segdepth predict` re-bins electrons, and answers on "
-        f"{card.label_pixel_pm:.4g} pm.\n"
-        f"- It was trained at a defocus C1 of {_span(_defocus_nm(origin))} nm, {_span([list(card.doses)])} counted "
-        f"electrons per 5411/1024 pm pixel (λ), {over('imaging', 'image_spread_pm')} pm of vibration, rotations of "
-        f"{over('specimen', 'rotation_deg')}° and tilts of {_span(_tilts(origin))}° off [110], the beam's included; "
-        "outside of these ranges nothing is known of it.\n"
-        "- It has seen simulated images only. What the simulation leaves out (inelastic scattering, amorphous layers, "
-        "beam damage, moving atoms; see the README) it does not know.\n"
-        "- Oxygen counts follow mostly from the neighbouring columns: an oxygen column that differs from what its "
-        "neighbours suggest is often missed.\n"
-        "- Its confidence is calibrated on simulated images only; on a real micrograph it may be too high."
-    )
+def union(values: Sequence[Any]) -> str:
+    """What values of one key span: numbers and ranges from the lowest to the highest, words each once."""
+    values = [value for value in values if value is not None]
+    if not values:
+        return "not recorded"
+    if all(isinstance(value, Mapping) and "start" not in value for value in values):
+        keys = dict.fromkeys(key for value in values for key in value)
+        return ", ".join(f"{key} {union([value[key] for value in values if key in value])}" for key in keys)
+    if all(_is_numbers(value) for value in values):
+        ends = [end for value in values for end in _ends(value)]
+        low, high = min(ends), max(ends)
+        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    words = [word for value in values for word in (value if isinstance(value, list | tuple) else [value])]
+    return ", ".join(dict.fromkeys(map(_shown, words)))
 
 
-def _defocus_nm(origin: Origin) -> list[tuple[float, float] | None]:
-    """Lowest and highest C1 that was drawn from each data set."""
-    found: list[tuple[float, float] | None] = []
-    for name in origin.datasets:
-        if not (block := origin.block(name, "imaging")):
-            found.append(None)
-            continue
-        imaging = Imaging.model_validate(block)
-        fresh = origin.model["training"]["fresh_optics"]
-        values = imaging.defocus_values_nm
-        found.append(imaging.trained_defocus_nm if fresh else (min(values), max(values)))
-    return found
-
-
-def _tilts(origin: Origin) -> list[list[float]]:
-    """Tilts of crystal and beam together that each data set has, degrees: lowest and highest.
-
-    Crystals tilt in any direction, the beam in one. What is not recorded counts as upright.
-    """
-    found = []
-    for name in origin.datasets:
-        low, high = _ends(origin.block(name, "specimen").get("tilt_deg", 0))
-        beam = math.degrees(math.hypot(*origin.block(name, "beam").get("tilt_mrad", (0, 0))) / 1000)
-        found.append([round(max(low - beam, beam - high, 0), 3), round(beam + high, 3)])
-    return found
-
-
-def _data(origin: Origin, card: NetworkCard) -> str:
-    names = list(origin.datasets)
-    rows = [["", *(f"`{name}`" for name in names)]]
-    rows.append(["structures trained on", *(f"{origin.structures[name]}" for name in names)])
-    for kind in ("specimen", "beam", "imaging", "labels"):
-        rows.append([kind, *(f"`{origin.datasets[name][kind]}`" for name in names)])
-    for kind, key, what in TRAINED_OVER:
-        values = [origin.block(name, kind).get(key) for name in names]
-        if key == "defocus_nm":
-            values = _defocus_nm(origin)
-        if key == "tilt_mrad":  # a direction, not the ends of a range
-            values = [value if value is None else dict(zip("xy", value)) for value in values]
-        if any(value is not None for value in values):
-            rows.append([what, *map(_shown, values)])
-    dose = origin.model["training"].get("dose_lambda")
-    doses = [dose or origin.datasets[name].get("dose_lambda") for name in names]
-    rows.append(["λ, electrons per 5411/1024 pm pixel in vacuum", *map(_shown, doses)])
-    lost = sorted({origin.datasets[name]["beam"] for name in names} - set(origin.recipe["beams"]))
-    note = f"\n\nThe values of beam {', '.join(lost)} are not recorded: the waves were gone." if lost else ""
-    return (
-        "## What it learned from\n\nSimulated images of atomic models, formed anew during training with a lens, a dose "
-        f"and noise of their own. Two numbers are the ends of a range.\n\n{_table(rows)}{note}"
-    )
-
-
-def _training(origin: Origin) -> str:
-    rows = [["", ""]]
-    for key, value in sorted(origin.environment.items()):
-        told = {f"{key}: {name}": item for name, item in value.items()} if isinstance(value, Mapping) else {key: value}
-        rows += [[name.replace("_", " "), _shown(item)] for name, item in told.items()]
-    versions = ", ".join(f"{name} {number}" for name, number in sorted(origin.versions.items()))
-    recipe = yaml.safe_dump(origin.recipe, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
-    start = origin.model.get("start")
-    began = (
-        f". It began with the weights of `{start}`, which had learned before from what its own card tells; the table "
-        "above and the seconds below are of the training that followed."
-        if start
-        else ":"
-    )
-    return (
-        f"## How it was trained\n\n`snakemake --cores all results/models/{origin.name}` at commit `{origin.commit}` "
-        f"(segdepth {origin.versions.get('segdepth', 'unknown')}), with this in `config.yaml`{began}\n\n"
-        f"```yaml\n{recipe}```\n\n{_table(rows)}\n\nVersions: {versions}."
-    )
-
-
-def _measured(evaluations: Sequence[Mapping[str, Any]], largest_change: float) -> str:
-    rows = [["", *(f"`{facts['dataset']}`" for facts in evaluations)]]
-    for key, what in (("structures", "structures"), ("images", "images"), ("dose_lambda", "λ")):
-        rows.append([what, *(_shown(facts[key]) for facts in evaluations)])
-    names = [name + end for name in NAMES for end in (("", "_Ce", "_O") if name in BY_ELEMENT else ("",))]
-    for name in names:
-        if any(facts.get(name) is not None for facts in evaluations):
-            rows.append([name.replace("_", " "), *(_with_interval(facts, name) for facts in evaluations)])
-    return (
-        "## How well it does\n\nOn structures that it has not seen, each at every defocus of its data set; in brackets "
-        "95 % bootstrap intervals over structures. Measured with float32 weights, computed in float32; weights in "
-        f"float16 change the probabilities of a noisy test image by {largest_change:.2g} at most, and `segdepth "
-        "predict` computes in bfloat16 where that is fast (mostly below 0.01 of a probability; `--precision float32` "
-        "does not). (Evaluate the model `shipped` to measure these very "
-        f"weights.)\n\n{_table(rows)}"
-    )
-
-
-def _calibration(evaluations: Sequence[Mapping[str, Any]], card: NetworkCard) -> str:
-    rows = [["expected calibration error", *(f"`{facts['dataset']}`" for facts in evaluations)]]
-    for what, key in ERRORS.items():
-        rows.append([what, *(_with_interval(facts, key) for facts in evaluations)])
-    return (
-        f"## Calibration\n\nThe logits were divided by a temperature of {card.temperature:g}, fitted on simulated "
-        f"validation structures; the weights hold it already.\n\n{_table(rows)}"
-    )
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    head, *body = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
-
-
-def _with_interval(facts: Mapping[str, Any], name: str) -> str:
-    value, interval = facts.get(name), facts.get(f"{name}_interval")
-    ends = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval and None not in interval else ""
-    return "–" if value is None else f"{value:.3f}{ends}"
+def _is_numbers(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "start" in value
+    parts = value if isinstance(value, list | tuple) else [value]
+    return all(isinstance(part, int | float) and not isinstance(part, bool) for part in parts)
 
 
 def _ends(value: Any) -> list[float]:
@@ -268,25 +155,113 @@ def _ends(value: Any) -> list[float]:
     return [min(value), max(value)] if isinstance(value, list | tuple) else [value, value]
 
 
-def _span(values: Sequence[Any]) -> str:
-    """What several numbers or ranges cover."""
-    known = [end for value in values if value is not None for end in _ends(value)]
-    if not known:
-        return "unknown"
-    low, high = min(known), max(known)
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+def _defocus_nm(origin: Origin) -> list[tuple[float, float]]:
+    """Lowest and highest C1 that was drawn from each data set."""
+    fresh = origin.model["training"]["fresh_optics"]
+    found = []
+    for blocks in origin.blocks.values():
+        if "imaging" in blocks:
+            imaging = Imaging.model_validate(blocks["imaging"])
+            values = imaging.defocus_values_nm
+            found.append(imaging.trained_defocus_nm if fresh else (min(values), max(values)))
+    return found
+
+
+def _tilts(origin: Origin) -> list[list[float]]:
+    """Tilts of crystal and beam together that each data set has, degrees: lowest and highest.
+
+    Crystals tilt in any direction, and so does the beam's random tilt. What is not recorded counts as upright.
+    """
+    found = []
+    for blocks in origin.blocks.values():
+        low, high = _ends(blocks.get("specimen", {}).get("tilt_deg", 0))
+        beam = blocks.get("beam", {})
+        fixed = math.degrees(math.hypot(*beam.get("tilt_mrad", (0, 0))) / 1000)
+        drawn = [math.degrees(end / 1000) for end in _ends(beam.get("random_tilt_mrad", 0))]
+        for least, most in ((fixed, fixed), tuple(drawn)):  # two directions add or cancel
+            low, high = max(low - most, least - high, 0), high + most
+        found.append([round(low, 3), round(high, 3)])
+    return found
+
+
+def _trained_over(origin: Origin) -> str:
+    rows = [["", "over all data sets"], ["defocus C1, nm (positive: overfocus)", union(_defocus_nm(origin))]]
+    rows.append(["tilt of crystal and beam, degrees", union(_tilts(origin))])
+    for kind, key, what in TRAINED_OVER:
+        if values := origin.values(kind, key):
+            rows.append([what, union(values)])
+    dose = origin.model["training"].get("dose_lambda")
+    doses = [dose] if dose else origin.values("dataset", "dose_lambda")
+    rows.append(["λ, electrons per 5.284 pm pixel in vacuum", union(doses)])
+    lost = [name for name, blocks in origin.blocks.items() if not blocks.get("beam")]
+    note = f"\n\nBeams of {', '.join(lost)} are not recorded: the waves were gone." if lost else ""
+    return _table(rows) + note
+
+
+def _recipe(origin: Origin) -> str:
+    told = (
+        f"`snakemake --cores all results/models/{origin.name}` at commit `{origin.commit}` "
+        f"(segdepth {origin.versions.get('segdepth', 'unknown')}), with root_seed {origin.root_seed} and the data sets "
+        "and their blocks of that commit's presets; `network.manifest.json` has all blocks."
+    )
+    start = origin.model.get("init_weights")
+    began = (
+        f" It began with the weights of `{start}`; the table above and the seconds below are of the training that "
+        "followed."
+    )
+    return told + (began if start else "") + " The model's block:"
+
+
+def _environment(origin: Origin) -> str:
+    """Machine, seconds, best epoch and versions, on a line each."""
+    facts, runs = origin.environment, origin.environment.get("runs") or [origin.environment]
+    machines = "; ".join(
+        ", ".join(f"{key} {run[key]}" for key in ("device", "processor", "threads") if key in run) for run in runs
+    )
+    seconds = facts.get("training_seconds")
+    lines = [
+        f"- Trained on: {machines}; precision {facts.get('precision', 'not recorded')}"
+        + (f"; {seconds:g} s." if seconds is not None else "."),
+        f"- Kept epoch: {_shown(facts.get('best', {}))}.",
+        "- Versions: " + ", ".join(f"{name} {number}" for name, number in sorted(origin.versions.items())) + ".",
+    ]
+    return "\n".join(lines)
+
+
+def _measured(evaluations: Sequence[Evaluation]) -> str:
+    rows = [["", *(f"`{one.facts['dataset']}`" for one in evaluations)]]
+    for key, what in (("structures", "structures"), ("images", "images"), ("dose_lambda", "λ")):
+        rows.append([what, *(_shown(one.facts[key]) for one in evaluations)])
+    elements = list(dict.fromkeys(element for one in evaluations for element in one.elements))
+    for name in METRIC_NAMES:
+        for element in (ALL, *(elements if name in BY_ELEMENT else ())):
+            if any(one.value(name, element) is not None for one in evaluations):
+                what = name.replace("_", " ") + ("" if element == ALL else f", {element}")
+                rows.append([what, *(_with_interval(one, name, element) for one in evaluations)])
+    return _table(rows)
+
+
+def _calibration(evaluations: Sequence[Evaluation]) -> str:
+    rows = [["expected calibration error", *(f"`{one.facts['dataset']}`" for one in evaluations)]]
+    for name, what in POPULATIONS.items():
+        rows.append([what, *(_with_interval(one, name, ALL) for one in evaluations)])
+    return _table(rows)
+
+
+def _with_interval(evaluation: Evaluation, name: str, element: str) -> str:
+    value, interval = evaluation.value(name, element), evaluation.interval(name, element)
+    ends = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+    return "–" if value is None else f"{value:.3f}{ends}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
 
 
 def _shown(value: Any) -> str:
-    if value is None:
-        return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        if "start" in value:
-            return f"{value['start']:g} to {value['stop']:g}"
-        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
-    if isinstance(value, list | tuple):
-        numbers = len(value) == 2 and all(isinstance(item, int | float) for item in value)
-        return _span([value]) if numbers else ", ".join(map(_shown, value))
+        return ", ".join(f"{str(key).replace('_', ' ')} {_shown(item)}" for key, item in value.items())
     return f"{value:.4g}" if isinstance(value, float) else f"{value}"

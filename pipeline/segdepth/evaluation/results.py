@@ -22,7 +22,7 @@ from segdepth.config import ALL
 class Evaluation:
     """A network measured on the test structures of a data set.
 
-    ``facts`` (``evaluation.json``): ``model``, ``dataset``, ``specimen``, ``crystal`` (``CeO2 [110]``, say),
+    ``facts`` (``evaluation.json``): ``model``, ``dataset``, ``specimen``, ``crystal`` (formula and zone axis),
     ``elements`` (counted ones, the heaviest first), ``classes``, ``images``, ``structures``, ``columns`` (how many were
     counted, over all images), ``dose_lambda``, ``electrons_per_square_angstrom``, ``parameters`` (of the network),
     ``base_channels``, ``variant``.

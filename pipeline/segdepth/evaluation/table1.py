@@ -81,7 +81,7 @@ def as_latex(table: pd.DataFrame) -> str:
     """A booktabs tabular of the long table, a row for each network; what a network does not have is a dash."""
     elements = [element for element in dict.fromkeys(table["element"]) if element != ALL]
     columns = [
-        (heading.format(element), metric, element)
+        (heading.replace("{}", element), metric, element)
         for heading, (metric, by_element) in HEADINGS.items()
         for element in (elements if by_element else [ALL])
     ]

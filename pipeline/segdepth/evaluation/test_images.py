@@ -64,7 +64,8 @@ class TestImages:
         self.structures = sorted(set(structures))
         self._shards = _belonging(images, depth, self.structures)
         picture, truth = self._shards[0]
-        self.pixel_pm, self.label_pixel_pm = float(_attribute(picture, "pixel_pm")), float(_attribute(truth, "pixel_pm"))
+        self.pixel_pm = float(_attribute(picture, "pixel_pm"))
+        self.label_pixel_pm = float(_attribute(truth, "pixel_pm"))
         self.field_pm, self.pixels = float(_attribute(truth, "field_pm")), picture.sizes["x"]
         self.defocus_nm = _defocus_nm(picture)
         self.detection_efficiency = float(_attribute(picture, "detection_efficiency"))

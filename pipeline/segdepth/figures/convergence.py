@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from segdepth.errors import StoreError
 from segdepth.figures import style
 
+LEAST_HEIGHT_IN = 3.0
 LIMITS = (0.004, 40.0)
 """Percent; smaller errors are drawn at the left edge."""
 
@@ -48,7 +49,7 @@ def draw(table: pd.DataFrame) -> Figure:
     sides = [[g for g in groups if g in MULTISLICE], [g for g in groups if g not in MULTISLICE]]
     colours = colormaps["viridis"](np.linspace(0, 0.9, len(columns)))
     lines = [sum(2 + (rows["group"] == g).sum() for g in side) for side in sides]
-    fig = style.new_figure(10.2, 0.5 + 0.165 * max(lines), maps=False)
+    fig = style.new_figure(10.2, max(0.5 + 0.165 * max(lines), LEAST_HEIGHT_IN), maps=False)
     for ax, side in zip(fig.subplots(1, 2), sides):
         _column(ax, rows[rows["group"].isin(side)], side, columns, colours, max(lines))
     names = [name.removeprefix("error_").removesuffix("nm_percent") for name in columns]

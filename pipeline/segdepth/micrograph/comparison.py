@@ -65,8 +65,8 @@ def choose_frame(recording: Recording, options: ComparisonOptions) -> tuple[Fram
     transform = check_geometry(one.frames.shape[1:], pixel_pm, pixel_pm or 1.0, options.rotation_deg, options.flip)
     if min(crop_shape(transform)) * transform.pixel_pm < LEAST_CROP_PM:
         raise MicrographError(
-            f"--rotation-deg {transform.rotation_deg:g}: no upright rectangle of {LEAST_CROP_PM / 1000:g} nm is left of "
-            f"the frame ({transform.shape[0]} x {transform.shape[1]} pixels of {transform.pixel_pm:g} pm)"
+            f"--rotation-deg {transform.rotation_deg:g}: no upright rectangle of {LEAST_CROP_PM / 1000:g} nm is left "
+            f"of the frame ({transform.shape[0]} x {transform.shape[1]} pixels of {transform.pixel_pm:g} pm)"
         )
     checked = check_frames(one, transform.pixel_pm, invalid=options.invalid, dose=options.dose)
     vacuum, gain, warnings = checked.vacuum[0], 1.0, list(checked.warnings)

@@ -31,7 +31,12 @@ def crop_shape(transform: FrameTransform) -> tuple[int, int]:
 
 
 def comparison_pictures(sides: Mapping[str, Measured], crystal: Crystal) -> xr.Dataset:
-    """The data set of ``comparison.zarr`` (see ``segdepth.steps.compare_micrograph``); ``sides`` by name, micrograph among them."""
+    """The data set of ``comparison.zarr`` (see ``segdepth.steps.compare_micrograph``).
+
+    Parameters
+    ----------
+    sides : by name, ``micrograph`` among them.
+    """
     variables: dict[str, Any] = {}
     coordinates: dict[str, Any] = {}
     for side, one in sides.items():

@@ -15,8 +15,8 @@ Attributes: ``pixel_pm``, ``rotation_deg``, ``flip``, ``dose_lambda`` (of each f
 ``network_pixel_pm``, ``electrons`` (re-binned one by one, or area means), ``invalid_depth``, ``network`` (JSON of the
 labels block), ``crystal`` (JSON), ``warnings``.
 
-The table has ``frame, x_pm, y_pm, element, depth, confidence``; origin at the corner of the input's pixel [0, 0], x along
-axis 1, y along axis 0; ``element`` is the heaviest one of the column.
+The table has ``frame, x_pm, y_pm, element, depth, confidence``; origin at the corner of the input's pixel [0, 0], x
+along axis 1, y along axis 0; ``element`` is the heaviest one of the column.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From a recording and a network to depth maps on the recording's own pixels, and columns. Nothing is written.
 
-``check_recording`` finds whatever is wrong before anything is computed; ``predict_recording`` then gives one frame after
-the other.
+``check_recording`` finds whatever is wrong before anything is computed; ``predict_recording`` then gives one frame
+after the other.
 """
 
 from __future__ import annotations

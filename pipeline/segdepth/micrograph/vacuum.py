@@ -1,9 +1,9 @@
 """The vacuum level of a micrograph: where nothing but noise is, and how many counts a pixel has there.
 
-Method (ours): counts are summed into cells of about 60 pm, where a lattice seen along a low zone axis shows best above the
-noise. White noise has the same variance/mean in cells as in pixels, whatever the gain; a lattice has more. Overlapping
-blocks of 0.5 nm whose ratio of the two keeps to 1 within its sampling error are vacuum; the largest connected
-patch of them, less its rim, gives the level.
+Method (ours): counts are summed into cells of about 60 pm, where a lattice seen along a low zone axis shows best above
+the noise. White noise has the same variance/mean in cells as in pixels, whatever the gain; a lattice has more.
+Overlapping blocks of 0.5 nm whose ratio of the two keeps to 1 within its sampling error are vacuum; the largest
+connected patch of them, less its rim, gives the level.
 """
 
 from __future__ import annotations

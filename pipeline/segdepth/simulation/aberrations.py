@@ -1,7 +1,7 @@
 """What a lens does to a wave: its values, and the aberration function and its slope on a grid of angles.
 
 χ(w) = (2π/λ) Re{ C1 w̄w/2 + Ā1 w²/2 + B̄2 w²w̄ + Ā2 w³/3 + C3 (w̄w)²/4 + C5 (w̄w)³/6 }, w = θx + iθy (Uhlemann and
-Haider, Ultramicroscopy 72 (1998) 109, whose names are used), C1 > 0 is overfocus. A1, B2, A2 stand for |A1| e^{2iφ}, |B2|
+Haider, Ultramicroscopy 72 (1998) 109; their names), C1 > 0 is overfocus. A1, B2, A2 stand for |A1| e^{2iφ}, |B2|
 e^{iφ}, |A2| e^{3iφ}; φ is the azimuth, from x towards y. In Krivanek's notation C12 = A1, C21 = 3 B2, C23 = A2.
 Lengths in pm, angles in rad.
 """

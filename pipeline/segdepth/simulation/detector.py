@@ -12,19 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-REFERENCE_PIXEL_PM = 5411 / 1024
-"""λ counts electrons per pixel of this side in vacuum (SegDepth III-B2, "5.3 pm")."""
+from segdepth.config.fields import PAPER_PIXEL_PM
 
 
 def electrons_per_pixel(
     dose_lambda: float | np.ndarray, pixel_pm: float, detection_efficiency: float = 1.0
 ) -> float | np.ndarray:
     """Electrons that a pixel counts in vacuum: λ scaled by area (λ = 2.5 is 40 at 21.1 pm, 895 e⁻/Å²) and by DQE(0)."""
-    return dose_lambda * detection_efficiency * (pixel_pm / REFERENCE_PIXEL_PM) ** 2
+    return dose_lambda * detection_efficiency * (pixel_pm / PAPER_PIXEL_PM) ** 2
 
 
 def electrons_per_square_angstrom(dose_lambda: float) -> float:
-    return dose_lambda / (REFERENCE_PIXEL_PM / 100) ** 2
+    return dose_lambda / (PAPER_PIXEL_PM / 100) ** 2
 
 
 def noisy(intensity: np.ndarray, electrons: float, rng: np.random.Generator) -> np.ndarray:

@@ -1,9 +1,7 @@
-"""The job ``export-model``: a trained network and its evaluations in, the folder that comes with the package out.
+"""The job ``export-model``: a trained network and its evaluations in, a folder that can come with the package out.
 
-It holds ``weights.safetensors``, ``network.json`` and ``MODEL_CARD.md``. Convolution weights are stored as float16,
-which halves the file; vectors (biases, batch norm's) and whole numbers are a few thousandths of it and stay as they
-are: a variance of 1e-8 would become 0. A tensor that float16 cannot hold to a thousandth stays as it is, too. That the
-network still says the same is checked on a noisy image.
+It holds ``weights.safetensors`` (float16 where that keeps them, ``segdepth.networks.half_precision``),
+``network.json`` and ``MODEL_CARD.md``. That the network still says the same is checked on a noisy image.
 """
 
 from __future__ import annotations
@@ -15,31 +13,27 @@ from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
-from segdepth.config import NETWORK_STRIDE, Dataset, Specimen, validate
+from segdepth.config import Dataset, Specimen, validate
 from segdepth.errors import StoreError
 from segdepth.evaluation.model_card import Origin, model_card
-from segdepth.evaluation.stored import read_metrics
-from segdepth.networks.bundled import COMMAND
-from segdepth.networks.files import CARD, ENVIRONMENT, WEIGHTS, NetworkCard, load_network
-from segdepth.simulation.detector import REFERENCE_PIXEL_PM
+from segdepth.evaluation.results import Evaluation
+from segdepth.networks.files import CARD, ENVIRONMENT, WEIGHTS, load_network
+from segdepth.networks.half_precision import half_precision, largest_change
+from segdepth.networks.training_record import read_training_record
+from segdepth.steps.stored_evaluation import read_evaluation
 from segdepth.store.manifest import TRAVELS, check_target, check_whole, read_manifest, writing
 
+COMMAND = "export-model"
 MODEL_CARD = "MODEL_CARD.md"
 MOST_BYTES = 20_000_000
-LARGEST_LOSS = 1e-3
-"""Norm of what float16 takes from a tensor, over the tensor's own."""
-
 LARGEST_CHANGE = 0.02
 """By which half precision may change a probability."""
 
 
-def export_model(model: Path, evaluations: Sequence[Path], out: Path, code: str) -> None:
-    """Write the network in ``model`` to the folder ``out`` as it is shipped.
+def export_model(model: Path, evaluations: Sequence[Path], out: Path, *, code: str) -> None:
+    """Write the network in ``model`` to the folder ``out`` as it comes with the package.
 
     Parameters
     ----------
@@ -56,21 +50,25 @@ def export_model(model: Path, evaluations: Sequence[Path], out: Path, code: str)
     manifest = check_whole(model, "train-model")
     check_target(out, COMMAND, [model, *evaluations])
     network, card = load_network(model)
-    measured = [_metrics_of(path, model, manifest) for path in evaluations]
+    if not card.crystal:
+        raise StoreError(f"{model}: its card does not tell its crystal; train it on data that do")
+    measured = [_evaluation_of(path, model, manifest) for path in evaluations]
     origin = read_origin(model, manifest)
+    parameters = {"name": origin.name, "model": origin.model, "root_seed": origin.root_seed}
+    parameters |= _shared_blocks(origin) | {"card_datasets": [one.facts["dataset"] for one in measured]}
     with writing(
         out,
         command=COMMAND,
         code=code,
         inputs=[model, *evaluations],
-        parameters={"model": model.name, "recipe": origin.recipe, "datasets": [facts["dataset"] for facts in measured]},
+        parameters=parameters,
         seeds=manifest["seeds"],
-        notes={"training_structures": manifest["notes"]["training_structures"], TRAVELS: True},
+        notes={TRAVELS: True},
     ) as partial:
         partial.mkdir()
         save_file(half_precision(load_file(model / WEIGHTS)), partial / WEIGHTS)
         shutil.copyfile(model / CARD, partial / CARD)
-        change = _change(network, load_network(partial)[0], card)
+        change = largest_change(network, load_network(partial)[0], card)
         if not change <= LARGEST_CHANGE:
             raise StoreError(
                 f"{model}: float16 weights change a probability by {change:.2g}; at most {LARGEST_CHANGE:g} is allowed"
@@ -85,38 +83,27 @@ def export_model(model: Path, evaluations: Sequence[Path], out: Path, code: str)
             )
 
 
-def half_precision(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights by name, as float16 where that keeps them; see the module's docstring."""
-    return {name: _half(tensor) for name, tensor in weights.items()}
+def _shared_blocks(origin: Origin) -> dict[str, Any]:
+    """The data sets' blocks for the manifest: those that several data sets have, once."""
+    sections: dict[str, Any] = {"datasets": {name: blocks["dataset"] for name, blocks in origin.blocks.items()}}
+    for kind, section in (("specimen", "specimens"), ("beam", "beams"), ("imaging", "imaging"), ("labels", "labels")):
+        sections[section] = {
+            blocks["dataset"][kind]: _one_line(blocks[kind]) for blocks in origin.blocks.values() if blocks.get(kind)
+        }
+    return sections
 
 
-def _half(tensor: Tensor) -> Tensor:
-    if tensor.dim() < 2 or not tensor.is_floating_point():
-        return tensor
-    half = tensor.half()
-    loss = torch.linalg.vector_norm(half.double() - tensor.double())
-    kept = bool(loss <= LARGEST_LOSS * torch.linalg.vector_norm(tensor.double()))  # what overflows loses infinitely
-    return half if kept else tensor
+def _one_line(block: Mapping[str, Any]) -> str:
+    """A block as JSON text: a line of the manifest, which a configuration takes as it is."""
+    return json.dumps(block, sort_keys=True)
 
 
-@torch.inference_mode()
-def _change(network: nn.Module, halved: nn.Module, card: NetworkCard) -> float:
-    """Largest difference of any probability on a noisy image of fringes."""
-    side = 4 * NETWORK_STRIDE
-    fringes = 1 + 0.3 * np.sin(np.arange(side) * card.input_pixel_pm / 50)  # about as wide as {111} planes are
-    level = card.doses[0] * (card.input_pixel_pm / REFERENCE_PIXEL_PM) ** 2
-    noisy = np.random.default_rng(0).poisson(level * fringes, (side, side)) / level
-    image = torch.from_numpy(noisy.astype(np.float32))[None, None]
-    first, second = (net(image).softmax(dim=1) for net in (network, halved))
-    return float((first - second).abs().max())
-
-
-def _metrics_of(evaluation: Path, model: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """An evaluation's metrics; it must have measured this very network."""
-    facts = read_metrics(evaluation)
-    if manifest["content"] not in [given["content"] for given in read_manifest(evaluation)["inputs"]]:
-        raise StoreError(f"{evaluation}: did not measure {model} as it is now; make it again with its rule")
-    return facts
+def _evaluation_of(folder: Path, model: Path, manifest: Mapping[str, Any]) -> Evaluation:
+    """An evaluation, which must have measured this very network."""
+    evaluation = read_evaluation(folder)
+    if manifest["content"] not in [given["content"] for given in read_manifest(folder)["inputs"]]:
+        raise StoreError(f"{folder}: did not measure {model} as it is now; make it again with its rule")
+    return evaluation
 
 
 def read_origin(model: Path, manifest: Mapping[str, Any]) -> Origin:
@@ -129,37 +116,25 @@ def read_origin(model: Path, manifest: Mapping[str, Any]) -> Origin:
     """
     try:
         block, training_sets = manifest["parameters"]["model"], manifest["parameters"]["training_sets"]
-        datasets = {
-            name: training_set["dataset"] for name, training_set in zip(block["datasets"], training_sets, strict=True)
-        }
-        if not manifest["notes"]["training_structures"]:
-            raise KeyError("training_structures")
-        recipe: dict[str, Any] = {"root_seed": manifest["seeds"]["root_seed"]}
-        recipe["specimens"] = {
-            training_set["dataset"]["specimen"]: training_set["specimen"] for training_set in training_sets
-        }
-        recipe["beams"] = _beams(model, manifest, {dataset["beam"] for dataset in datasets.values()})
-        for section in ("imaging", "labels"):
-            recipe[section] = {
-                training_set["dataset"][section]: training_set[section] for training_set in training_sets
-            }
-        recipe |= {"datasets": datasets, "models": {model.name: block}}
-        structures = {
-            name: _structures(training_set, f"{model}") for name, training_set in zip(datasets, training_sets)
-        }
+        blocks = {name: dict(given) for name, given in zip(block["datasets"], training_sets, strict=True)}
+        beams = _beams(model, manifest, {given["dataset"]["beam"] for given in blocks.values()})
+        for given in blocks.values():
+            given["beam"] = beams.get(given["dataset"]["beam"], {})
+        structures = {name: _structures(given, f"{model}") for name, given in blocks.items()}
         environment = json.loads((model / ENVIRONMENT).read_text(encoding="utf-8"))
+        root_seed = int(manifest["seeds"]["root_seed"])
+        read_training_record(model)
     except (KeyError, TypeError, ValueError, OSError) as failure:
         raise StoreError(f"{model}: does not tell how it was trained ({failure}); train it with this version") from None
-    return Origin(model.name, recipe, structures, manifest["commit"], manifest["versions"], environment)
+    first = (environment.get("runs") or [{}])[0]
+    commit, versions = first.get("commit", manifest["commit"]), first.get("versions", manifest["versions"])
+    return Origin(model.name, block, blocks, structures, root_seed, commit, versions, environment)
 
 
 def _structures(training_set: Mapping[str, Any], source: str) -> int:
     """How many structures a network was trained on, those that only judged it left out."""
-    dataset, specimen = (
-        validate(Dataset, training_set["dataset"], source),
-        validate(Specimen, training_set["specimen"], source),
-    )
-    return len(dataset.structures_of("train", specimen))
+    dataset = validate(Dataset, training_set["dataset"], source)
+    return len(dataset.structures_of("train", validate(Specimen, training_set["specimen"], source)))
 
 
 def _beams(model: Path, manifest: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
