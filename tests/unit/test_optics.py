@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -261,6 +262,20 @@ def test_batch_equals_single_images_bit_for_bit():
     try:
         assert np.array_equal(form(which, WAVE, values), together)
         assert np.array_equal(form(which, WAVE, values.part(slice(1, 2)))[0], together[1])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_forming_images_leaves_the_number_of_threads_alone():
+    """Also for threads that begin later, which take the number that was set last."""
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        form(former(ORDERS), WAVE, lens([1000, 4000]))
+        later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+        assert torch.get_num_threads() == 2 and seen == [2]
     finally:
         torch.set_num_threads(before)
 

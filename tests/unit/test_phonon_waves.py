@@ -8,20 +8,24 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from conftest import CERIA, CERIA_BLOCK, RINGS
 
-from segdepth.config import Beam, Imaging, Labels, Micrograph, Specimen, Training
-from segdepth.evaluation.test_images import TestSet
-from segdepth.labels.depth import project_depth
-from segdepth.learning.samples import Source, StructureCache, TrainingSamples, fixed_batches
-from segdepth.micrograph.simulated_views import Camera, simulated_views
+from segdepth.config import Beam, Dataset, Imaging, Micrograph, Specimen, Training
+from segdepth.evaluation.test_images import TestImages
+from segdepth.learning.samples import Source, TrainingSamples
+from segdepth.learning.structures import StructureCache
+from segdepth.learning.validation import fixed_batches
+from segdepth.micrograph.simulated_views import Camera, SimulatedWaves, simulated_views
 from segdepth.seeds import structure_rng
 from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
 from segdepth.simulation.optics import Lens
-from segdepth.specimen.plan import plan_specimens
+from segdepth.specimen.frame_facts import crystal_text
 from segdepth.steps.build_specimens import build_specimens
 from segdepth.steps.form_images import form_images
-from segdepth.steps.record_micrograph import record_micrograph
+from segdepth.steps.plan_specimens import plan_specimens
+from segdepth.steps.project_depth import project_depth
+from segdepth.steps.record_micrograph import RECORDINGS, record_micrograph
 from segdepth.steps.simulate_waves import simulate_waves
 from segdepth.store.manifest import writing
 from segdepth.store.zarr_store import open_zarr, write_zarr
@@ -29,7 +33,13 @@ from segdepth.store.zarr_store import open_zarr, write_zarr
 PIXEL = 5411 / 256
 NAME, SEED = "tiny", 3
 SPECIMEN = Specimen(
-    structures=2, shard_size=2, surfaces=("flat",), field_pm=64 * PIXEL, margin_pm=16 * PIXEL, bulk_atoms=(3, 4)
+    crystal="ceria",
+    structures=2,
+    shard_size=2,
+    surfaces=("flat",),
+    field_pm=64 * PIXEL,
+    margin_pm=16 * PIXEL,
+    bulk_atoms=(3, 4),
 )
 BEAM = Beam(pixel_pm=8, slice_pm=200, absorption=False, frozen_phonons=2, debye_waller_pm={"Ce": 15, "O": 20})
 LENS = Imaging(defocus_nm=(5,))
@@ -38,17 +48,27 @@ MANY = 1e6
 """A dose (λ) whose noise is below 3e-4."""
 
 
+def opened(paths: list[Path]) -> list[xr.Dataset]:
+    return [open_zarr(path) for path in paths]
+
+
+def dosed(dose_lambda: float) -> Dataset:
+    """A data set's block with any dose, also beyond what a configuration may say."""
+    block = Dataset(specimen=NAME, beam="b", imaging="i", labels="l", dose_lambda=1)
+    return block.model_copy(update={"dose_lambda": dose_lambda})
+
+
 def simulate(folder: Path, specimen: Specimen) -> dict[str, list[Path]]:
     """Shards of atoms, waves and depth of all structures."""
     made: dict[str, list[Path]] = {"waves": [], "depth": []}
-    plan_specimens(specimen, NAME, SEED, folder / "plan.csv", "c")
+    plan_specimens(specimen, CERIA_BLOCK, NAME, SEED, folder / "plan.csv", code="c")
     for shard in range(specimen.shards):
         atoms = folder / f"atoms-{shard}.extxyz"
-        build_specimens(specimen, NAME, SEED, shard, folder / "plan.csv", atoms, "c")
+        build_specimens(specimen, CERIA_BLOCK, NAME, SEED, shard, folder / "plan.csv", atoms, code="c")
         made["waves"].append(folder / f"waves-{shard}.zarr")
         made["depth"].append(folder / f"depth-{shard}.zarr")
-        simulate_waves(BEAM, atoms, made["waves"][-1], "c", "cpu")
-        project_depth(Labels(), atoms, made["depth"][-1], "c")
+        simulate_waves(BEAM, atoms, made["waves"][-1], code="c", device="cpu")
+        project_depth(RINGS, atoms, made["depth"][-1], code="c")
     return made
 
 
@@ -78,6 +98,11 @@ def write_waves(path: Path, wave: np.ndarray, cell_pm: float, margin_pm: float) 
         attrs={
             "cell_pm": cell_pm,
             "margin_pm": margin_pm,
+            "energy_kev": 300.0,
+            "grid_points": 64,
+            "specimen": NAME,
+            "root_seed": SEED,
+            "crystal": crystal_text(CERIA),
             "wavelength_pm": wavelength_pm(300),
             "stored_angle_mrad": 45.0,
         },
@@ -91,13 +116,13 @@ def write_waves(path: Path, wave: np.ndarray, cell_pm: float, margin_pm: float) 
 
 
 def test_stored_images_are_means_over_configurations(shards, expected, tmp_path):
-    form_images(LENS, NAME, SEED, shards["waves"][0], tmp_path / "images.zarr", "c", "cpu")
+    form_images(LENS, shards["waves"][0], tmp_path / "images.zarr", code="c", device="cpu")
     with open_zarr(tmp_path / "images.zarr") as store:
         np.testing.assert_allclose(store["intensity"].values[:, 0], expected.mean(axis=1), atol=1e-5)
 
 
 def test_samples_are_means_over_configurations(shards, expected):
-    cache = StructureCache(shards["waves"], shards["depth"], [0, 1])
+    cache = StructureCache(opened(shards["waves"]), opened(shards["depth"]), [0, 1])
     training = Training(crop_pixels=64, batch_size=2, epoch_samples=6, flip=False, fresh_optics=False)
     batches = list(TrainingSamples([Source(cache, LENS, MANY, NAME)], training, CPU))
     seen = set()
@@ -110,21 +135,21 @@ def test_samples_are_means_over_configurations(shards, expected):
 
 
 def test_validation_images_are_means_over_configurations(shards, expected):
-    cache = StructureCache(shards["waves"], shards["depth"], [0, 1])
+    cache = StructureCache(opened(shards["waves"]), opened(shards["depth"]), [0, 1])
     (batch,) = fixed_batches([Source(cache, LENS, MANY, NAME)], Training(), SEED, CPU)
     np.testing.assert_allclose(batch.noisy[:, 0], expected.mean(axis=1).repeat(4, axis=0), atol=3e-3)
 
 
 def test_a_recording_is_the_mean_over_configurations(shards, expected, tmp_path):
     block = Micrograph(dataset="d", defocus_nm=5, pixel_pm=PIXEL)
-    record_micrograph(block, LENS, MANY, NAME, SEED, 1, shards["waves"][0], tmp_path / "camera.npz", "c")
+    record_micrograph(block, LENS, dosed(MANY), 1, shards["waves"][0], tmp_path / "camera.npz", code="c")
     counts = np.load(tmp_path / "camera.npz")["counts"]
     np.testing.assert_allclose(counts / (MANY * 16), expected[1].mean(axis=0), atol=3e-3)
 
 
 def test_views_of_a_comparison_are_means_over_configurations(shards, expected):
     camera = Camera(PIXEL, MANY * 16, (64, 64), 1.0)
-    views = list(simulated_views(shards["waves"][0], LENS, camera, [5], NAME, SEED, SPECIMEN.lattice_pm))
+    views = list(simulated_views(SimulatedWaves(*opened(shards["waves"])), LENS, camera, [5]))
     assert [view.structure for view in views] == [0, 1]
     for view, image in zip(views, expected.mean(axis=1)):
         np.testing.assert_allclose(view.counts / camera.electrons, image, atol=3e-3)
@@ -158,17 +183,17 @@ def vacuum(shards, tmp_path_factory) -> Path:
 def test_noise_is_that_of_the_electrons_that_are_counted(shards, vacuum, tmp_path, efficiency):
     dose, electrons = 2.5, 2.5 * efficiency * 16  # a pixel is 4 by 4 of those that λ counts in
     lens = LENS.model_copy(update={"detection_efficiency": efficiency})
-    cache = StructureCache([vacuum], shards["depth"], [0, 1])
+    cache = StructureCache(opened([vacuum]), opened(shards["depth"]), [0, 1])
     training = Training(crop_pixels=64, batch_size=4, epoch_samples=4)
     found = {
         "training": next(iter(TrainingSamples([Source(cache, lens, dose, NAME)], training, CPU))).noisy,
         "validation": fixed_batches([Source(cache, lens, dose, NAME)], Training(), SEED, CPU)[0].noisy,
     }
-    form_images(lens, NAME, SEED, vacuum, tmp_path / "images.zarr", "c", "cpu")
-    test_set = TestSet([tmp_path / "images.zarr"], shards["depth"], [0, 1])
-    found["evaluation"] = np.stack([sample.noisy for sample in test_set.samples(dose, NAME, SEED)])
+    form_images(lens, vacuum, tmp_path / "images.zarr", code="c", device="cpu")
+    test_set = TestImages(opened([tmp_path / "images.zarr"]), opened(shards["depth"]), [0, 1])
+    found["evaluation"] = np.stack([sample.noisy for sample in test_set.samples(dose)])
     block = Micrograph(dataset="d", defocus_nm=5, pixel_pm=PIXEL)
-    record_micrograph(block, lens, dose, NAME, SEED, 0, vacuum, tmp_path / "camera.npz", "c")
+    record_micrograph(block, lens, dosed(dose), 0, vacuum, tmp_path / "camera.npz", code="c")
     counts = np.load(tmp_path / "camera.npz")["counts"]
     assert counts.mean() == pytest.approx(electrons, rel=0.02)
     found["recording"] = counts / electrons
@@ -179,6 +204,25 @@ def test_noise_is_that_of_the_electrons_that_are_counted(shards, vacuum, tmp_pat
 
 
 # --- lens and camera ------------------------------------------------------------------------------------------------
+
+
+def test_a_recording_draws_its_lens_from_the_stream_of_lenses(shards, vacuum, tmp_path):
+    """The noise of vacuum is the same whatever the lens draws; the lens is the stream's."""
+    block, ranges = Micrograph(dataset="d", defocus_nm=5, pixel_pm=PIXEL), Imaging(c3_um=(-40, 40), a1_nm=(0, 9))
+    counts = []
+    for number, lens in enumerate((LENS, ranges)):
+        out = tmp_path / f"{number}.npz"
+        record_micrograph(block, lens, dosed(2.5), 0, vacuum, out, code="c")
+        counts.append(np.load(out)["counts"])
+    assert np.mean(counts[0] != counts[1]) < 1e-3
+    record_micrograph(block, ranges, dosed(MANY), 1, shards["waves"][0], tmp_path / "drawn.npz", code="c")
+    values = draw_lens_values(ranges, [5.0], structure_rng(SEED, NAME, 1, "lens", RECORDINGS))
+    with open_zarr(shards["waves"][0]) as store:
+        wave = torch.as_tensor(store["wave"].values[1:])
+        former = image_former(ranges, store.attrs, wave.shape[-1] // 2, "cpu")
+    expected = former.form(wave, Lens.from_columns(lens_columns(values)))[0].numpy()
+    found = np.load(tmp_path / "drawn.npz")["counts"] / (MANY * 16)
+    np.testing.assert_allclose(found, expected, atol=3e-3)
 
 
 @pytest.mark.parametrize("nyquist", [0.5, 1.0])
@@ -193,7 +237,7 @@ def test_a_recordings_mtf_is_of_its_own_pixel(tmp_path, nyquist):
         defocus_nm=(0,), c3_um=0, c5_mm=0, focal_spread_nm=0, convergence_mrad=0, image_spread_pm=0, mtf_nyquist=nyquist
     )
     block = Micrograph(dataset="d", defocus_nm=0, pixel_pm=pixel)
-    record_micrograph(block, lens, MANY, NAME, SEED, 0, waves, tmp_path / "camera.npz", "c")
+    record_micrograph(block, lens, dosed(MANY), 0, waves, tmp_path / "camera.npz", code="c")
     counts = np.load(tmp_path / "camera.npz")["counts"]
     assert counts.shape == (48, 48)
     fringe = 2 * np.abs(np.fft.fft2(counts / counts.mean())[0, 12]) / counts.size

@@ -2,8 +2,7 @@
 
 The averaged intensity is Σ_j w_j |Σ_q F(q) exp(-iπ d_j q²…)|², with d_j the focal steps. Steps are what Dr. Probe
 and SBD A.1 do. The kernel Σ_j w_j exp(-i(π/λ) d_j (s - s')), s = θ², is smooth, so that a few of its eigenmodes hold
-it: each mode is a sum of coherent steps, and stands for many. Lengths in pm, angles in rad; must not know of waves
-or pixels.
+it: each mode is a sum of coherent steps, and stands for many. Lengths in pm, angles in rad.
 """
 
 from __future__ import annotations

@@ -27,4 +27,8 @@ def plot_convergence(table: Path, out: Path, *, code: str) -> None:
         rows = pd.read_csv(table)
     except (OSError, ValueError) as failure:
         raise StoreError(f"{table}: cannot be read ({failure})") from None
-    save_figure(draw(rows), out, command=COMMAND, code=code, inputs=[table])
+    try:
+        figure = draw(rows)
+    except StoreError as failure:
+        raise StoreError(f"{table}: {failure}") from None
+    save_figure(figure, out, command=COMMAND, code=code, inputs=[table])
