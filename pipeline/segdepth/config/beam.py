@@ -19,12 +19,12 @@ Parametrization = Literal["lobato", "kirkland", "peng"]
 class Beam(Block):
     """Illumination and multislice; nothing of the lens."""
 
-    energy_kev: Annotated[Number, Field(ge=20, le=1000)] = 300.0
+    energy_kev: Annotated[Number, Field(ge=20, le=1000)] = Field(300.0, description="energy of the electrons")
     pixel_pm: Annotated[Number, Field(ge=2, le=15)] = Field(10.5, description="largest pixel of the multislice grid")
     band_limit: Annotated[Number, Field(ge=0.3, le=1)] = Field(
         1.0, description="share of the grid's Nyquist frequency that propagates (abTEM's antialias cutoff)"
     )
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "float64"] = Field("float32", description="of the multislice")
     slice_pm: Annotated[Number, Field(ge=5, le=400)] = Field(96.0, description="atoms nearer in height share a slice")
     parametrization: Parametrization | Annotated[tuple[Parametrization, ...], Field(min_length=1)] = Field(
         "lobato", description="scattering factors; of several, each structure draws one"

@@ -13,7 +13,7 @@ from segdepth.config.fields import Count, Name
 class Convergence(Block):
     """What the convergence study looks at: the data set's beam and imaging, on some of its structures."""
 
-    dataset: Name
+    dataset: Name = Field(description="whose beam, imaging and specimen are studied")
     shard: Annotated[Count, Field(ge=0)] = Field(0, description="the atoms file that holds the structures")
     structures: tuple[Annotated[Count, Field(ge=0)], ...] = Field(
         (), description="indices in the plan; none means the thickest and the middle one of the shard"

@@ -15,9 +15,11 @@ from segdepth.splits import PARTS, split_of
 class Splits(Block):
     """Shares of the structures; what they leave over is not used."""
 
-    test: Annotated[Number, Field(ge=0, le=1)] = 0.2
-    validation: Annotated[Number, Field(ge=0, le=1)] = 0.15
-    train: Annotated[Number, Field(ge=0, le=1)] = 0.65
+    test: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.2, description="share of the structures that networks are measured on"
+    )
+    validation: Annotated[Number, Field(ge=0, le=1)] = Field(0.15, description="share that a training is judged by")
+    train: Annotated[Number, Field(ge=0, le=1)] = Field(0.65, description="share that a training draws from")
 
     @model_validator(mode="after")
     def _sum(self) -> Splits:
@@ -30,14 +32,14 @@ class Splits(Block):
 class Dataset(Block):
     """One specimen, beam, imaging and labels block, joined with a dose and splits."""
 
-    specimen: Name
-    beam: Name
-    imaging: Name
-    labels: Name
+    specimen: Name = Field(description="name of a specimens block")
+    beam: Name = Field(description="name of a beams block")
+    imaging: Name = Field(description="name of an imaging block")
+    labels: Name = Field(description="name of a labels block")
     dose_lambda: Annotated[Number, Field(gt=0, le=10_000)] = Field(
         2.5, description="λ: electrons per 5.284 pm pixel in vacuum, the paper's unit (2.5 is 895 e/Å^2)"
     )
-    splits: Splits = Splits()
+    splits: Splits = Field(Splits(), description="shares of the structures")
 
     def structures_of(self, part: str, specimen: Specimen) -> list[int]:
         """Indices of the structures that are ``test``, ``validation`` or ``train`` in this data set."""

@@ -11,8 +11,8 @@ from segdepth.config.fields import Name
 class Figures(Block):
     """What the paper's figures are drawn from."""
 
-    model: Name
-    dataset: Name
+    model: Name = Field(description="the network that is shown")
+    dataset: Name = Field(description="the data set of the other figures")
     confusion_dataset: Name = Field(description="the dataset of figure 6 (the paper uses lambda = 1)")
     montage_dataset: Name | None = Field(
         None, description="the dataset whose first shard the montage shows; without it there is none"

@@ -16,9 +16,9 @@ MOST_DEFOCUS_VALUES = 1000
 class DefocusSteps(Block):
     """``start, start + step, … stop`` in nm; positive is overfocus."""
 
-    start: Annotated[Number, Field(ge=-100, le=100)]
-    stop: Annotated[Number, Field(ge=-100, le=100)]
-    step: Annotated[Number, Field(gt=0, le=100)]
+    start: Annotated[Number, Field(ge=-100, le=100)] = Field(description="first C1, nm")
+    stop: Annotated[Number, Field(ge=-100, le=100)] = Field(description="last C1, nm")
+    step: Annotated[Number, Field(gt=0, le=100)] = Field(description="from one to the next, nm")
 
     @model_validator(mode="after")
     def _order(self) -> DefocusSteps:
@@ -63,8 +63,10 @@ class Imaging(Block):
         description="C1 of the stored images, from the crystal's exit face; training draws from the lowest to the "
         f"highest and {DEFOCUS_MARGIN_NM:g} nm beyond",
     )
-    c3_um: value_or_range(smallest=0.1, ge=-5000, le=5000) = -9.0
-    c5_mm: value_or_range(smallest=0.01, ge=-100, le=100) = 5.0
+    c3_um: value_or_range(smallest=0.1, ge=-5000, le=5000) = Field(-9.0, description="spherical aberration C3")
+    c5_mm: value_or_range(smallest=0.01, ge=-100, le=100) = Field(
+        5.0, description="fifth-order spherical aberration C5"
+    )
     a1_nm: value_or_range(smallest=0.01, ge=0, le=100) = Field(0.0, description="twofold astigmatism A1")
     a1_azimuth_deg: AZIMUTH = Field((0.0, 360.0), description="its azimuth, from x towards y; [30, 30] is fixed")
     b2_nm: value_or_range(smallest=0.1, ge=0, le=2000) = Field(0.0, description="axial coma B2 (C21 = 3 B2)")

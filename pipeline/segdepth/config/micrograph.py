@@ -13,10 +13,10 @@ from segdepth.config.fields import Count, Name, Number, no_bool
 class Micrograph(Block):
     """One simulated recording in electron counts, with a camera pixel of its own, for the prediction to read."""
 
-    dataset: Name
+    dataset: Name = Field(description="whose structures, beam, lens and dose are recorded")
     structure: Annotated[Count, Field(ge=0)] = Field(0, description="which of the test structures")
-    defocus_nm: Annotated[Number, Field(ge=-100, le=100)] = 5.0
-    pixel_pm: Annotated[Number, Field(ge=2, le=25)] = 6.76375
+    defocus_nm: Annotated[Number, Field(ge=-100, le=100)] = Field(5.0, description="C1, positive is overfocus")
+    pixel_pm: Annotated[Number, Field(ge=2, le=25)] = Field(6.76375, description="the camera's pixel on the specimen")
 
 
 MICROGRAPH_SUFFIXES = (".npy", ".npz", ".tif", ".tiff")
@@ -72,8 +72,8 @@ class ComparisonOptions(Reading):
 class Source(Block):
     """Where a micrograph comes from: ``input`` is a file, ``micrograph`` a simulated recording."""
 
-    input: str | None = None
-    micrograph: Name | None = None
+    input: str | None = Field(None, description="a file of yours")
+    micrograph: Name | None = Field(None, description="in its place: a block of micrographs")
 
     @model_validator(mode="after")
     def _source(self) -> Self:
@@ -102,7 +102,7 @@ class Source(Block):
 class Prediction(PredictionOptions, Source):
     """One micrograph for ``segdepth predict``."""
 
-    model: Name
+    model: Name = Field(description="a models block, or bundled")
 
     def options(self, recorded_pixel_pm: float | None = None) -> PredictionOptions:
         """What the command needs besides its files. ``recorded_pixel_pm`` : pixel of the simulated recording."""

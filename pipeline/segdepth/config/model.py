@@ -19,13 +19,17 @@ class Architecture(Block):
         description="binned: the paper's network without its tail, 21 pm in and out; full: the paper's, 5.3 pm in, "
         "21 pm out; space_to_depth: our own, 21 pm in and out, 2 x 2 pixels become channels",
     )
-    base_channels: Annotated[Count, Field(ge=2, le=256, multiple_of=2)] = 16
+    base_channels: Annotated[Count, Field(ge=2, le=256, multiple_of=2)] = Field(
+        16, description="channels of the first level"
+    )
 
 
 class Training(Block):
     """How a network is trained."""
 
-    seed: Annotated[Count, Field(ge=0, lt=2**32)] = 0
+    seed: Annotated[Count, Field(ge=0, lt=2**32)] = Field(
+        0, description="of the initial weights and of all that the training draws"
+    )
     fresh_optics: bool = Field(
         True, description="draw any defocus in the range; false: the stored values only, the paper's way"
     )
@@ -44,9 +48,9 @@ class Training(Block):
     crop_pixels: Annotated[Count, Field(ge=64, le=4096, multiple_of=NETWORK_STRIDE)] = Field(
         256, description="side of a training sample in input pixels"
     )
-    batch_size: Annotated[Count, Field(ge=1, le=4096)] = 8
+    batch_size: Annotated[Count, Field(ge=1, le=4096)] = Field(8, description="samples a step, on each device")
     epoch_samples: Annotated[Count, Field(ge=1)] = Field(512, description="samples that one epoch draws")
-    epochs: Annotated[Count, Field(ge=1, le=100_000)] = 10
+    epochs: Annotated[Count, Field(ge=1, le=100_000)] = Field(10, description="at most so many")
     patience_epochs: Annotated[Count, Field(ge=1)] | None = Field(
         None,
         description="ends early when the validation loss has not fallen for so many epochs: the learning rate then "
@@ -56,7 +60,7 @@ class Training(Block):
         "muon", description="muon: steps of convolutions are made orthogonal, other parameters are stepped by Adam"
     )
     learning_rate: Annotated[Number, Field(gt=0, le=1)] = Field(3e-3, description="the highest, after a rise")
-    weight_decay: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    weight_decay: Annotated[Number, Field(ge=0, le=1)] = Field(0.0, description="decoupled (AdamW, Muon)")
     gradient_clip: Annotated[Number, Field(ge=0, le=1000)] = Field(
         0.0, description="longest gradient, in its norm; 0 leaves it as it is"
     )
@@ -77,7 +81,7 @@ class Model(Block):
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
         description="what it is trained on, each structure as often; the first one's dose is the network's own"
     )
-    architecture: Architecture = Architecture()
+    architecture: Architecture = Field(Architecture(), description="the network")
     init_weights: Annotated[str, Field(min_length=1)] | None = Field(
         None,
         description="folder of a trained network of the same architecture, with whose weights the training begins: "
@@ -88,7 +92,7 @@ class Model(Block):
         description="test-time augmentation: estimates are means over the frame and its mirror image along x, at twice "
         "the time",
     )
-    training: Training = Training()
+    training: Training = Field(Training(), description="how it is trained")
 
     @field_validator("init_weights")
     @classmethod
@@ -100,7 +104,7 @@ class Model(Block):
 class Export(Block):
     """Which network comes with the package, as the model ``bundled``; made when it is asked for."""
 
-    model: Name
+    model: Name = Field(description="the network that is exported")
     card_datasets: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
         description="the datasets whose evaluations its card reports"
     )

@@ -81,6 +81,22 @@ def check_files(config: Config) -> None:
                 raise ConfigError(f"{section}.{name}.input: got {block.input!r}; there is no such file")
 
 
+KEYWORDS = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+    "multiple_of": "multipleOf",
+}
+"""Limits behind a validator, which pydantic leaves in its own words."""
+
+
+def _in_keywords(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {KEYWORDS.get(key, key): _in_keywords(value) for key, value in schema.items()}
+    return [_in_keywords(item) for item in schema] if isinstance(schema, list) else schema
+
+
 def json_schema() -> str:
     """The JSON schema of ``config.yaml``, for editors; kept in step by a test."""
-    return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"
+    return json.dumps(_in_keywords(Config.model_json_schema()), indent=2, sort_keys=True) + "\n"

@@ -36,20 +36,22 @@ def need(key: str, name: str, among: Collection[str]) -> None:
 class Config(Block):
     """The whole of ``config.yaml``."""
 
-    root_seed: Annotated[Count, Field(ge=0, lt=2**63)] = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    crystals: dict[Name, CrystalBlock]
-    specimens: dict[Name, Specimen]
-    beams: dict[Name, Beam]
-    imaging: dict[Name, Imaging]
-    labels: dict[Name, Labels]
-    datasets: dict[Name, Dataset]
-    models: dict[Name, Model]
+    root_seed: Annotated[Count, Field(ge=0, lt=2**63)] = Field(
+        0, description="every random number of data comes from it"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one")
+    crystals: dict[Name, CrystalBlock] = Field(description="structures and how they lie under the beam")
+    specimens: dict[Name, Specimen] = Field(description="atomic models")
+    beams: dict[Name, Beam] = Field(description="illumination and multislice")
+    imaging: dict[Name, Imaging] = Field(description="lens, camera, pixel")
+    labels: dict[Name, Labels] = Field(description="depth maps")
+    datasets: dict[Name, Dataset] = Field(description="one block of each kind, a dose, and shares of the structures")
+    models: dict[Name, Model] = Field(description="networks and how they are trained")
     evaluations: dict[Name, tuple[Name, ...]] = Field({}, description="for each model, the datasets it is measured on")
-    figures: Figures | None = None
-    micrographs: dict[Name, Micrograph] = {}
-    predictions: dict[Name, Prediction] = {}
-    comparisons: dict[Name, Comparison] = {}
+    figures: Figures | None = Field(None, description="what the figures of the paper are drawn from")
+    micrographs: dict[Name, Micrograph] = Field({}, description="simulated recordings, for predictions and comparisons")
+    predictions: dict[Name, Prediction] = Field({}, description="micrographs to predict")
+    comparisons: dict[Name, Comparison] = Field({}, description="micrographs to hold against the simulation")
     tables: dict[Name, Table] = Field(
         {}, description="networks side by side; results/tables/<name>.csv is made when it is asked for"
     )
