@@ -97,7 +97,7 @@ def bare_multislice(points: int, slices: int) -> Callable[[], object]:
 
 
 def abtem_image(wave: np.ndarray, points: int, steps: list[float], weights: list[float]) -> Callable[[], object]:
-    """abTEM's CTF on a packed wave with a focal average, vibration and pixels not included."""
+    """abTEM's CTF on a packed wave with a focal average, image spread and pixels not included."""
     orders = wave.shape[-1] // 2
     k = np.r_[0 : orders + 1, -orders:0]
     spectrum = np.zeros((points, points), np.complex64)
@@ -167,7 +167,7 @@ def image_rows() -> tuple[float, int]:
     floor = median_seconds(bare_image(grid, modes))
     print(f"\nAn image from a stored wave, orders up to {orders}, |ψ|² on {grid}²\n")
     print("| what | ms an image | ratio |\n|---|---|---|")
-    row(f"{modes} focal modes, vibration and pixels included", 1000 * each, "ms", f"{1 / each:.0f} images a second")
+    row(f"{modes} focal modes, image spread and pixels included", 1000 * each, "ms", f"{1 / each:.0f} images a second")
     row(
         f"{steps} focal steps, otherwise the same",
         1000 * each_stepped,
