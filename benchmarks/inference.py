@@ -26,7 +26,7 @@ import torch
 
 import segdepth
 from segdepth.config import PAPER_PIXEL_PM, PredictionOptions
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.micrograph.predict import crystal_of, serve
 from segdepth.micrograph.stream import depth_of_counts
 from segdepth.networks.architectures import make_network

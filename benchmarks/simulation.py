@@ -25,7 +25,7 @@ from abtem.core.fft import CachedFFTWConvolution
 from ase import Atoms
 
 from segdepth.config import Beam, Imaging, Specimen, load_config
-from segdepth.crystal import load_crystal
+from segdepth.crystals import load_crystal
 from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.convergence.cases import plain_beam
 from segdepth.simulation.convergence.waves import abtems_wave

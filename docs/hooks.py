@@ -242,7 +242,7 @@ def _parameter(parameter: Any) -> str:
 def python_functions() -> str:
     """Signature, text, parameters, result and errors of everything that ``import segdepth`` offers."""
     import segdepth
-    from segdepth.crystal import make_crystal
+    from segdepth.crystals import make_crystal
 
     parts = []
     for name in sorted(segdepth.__all__, key=str.lower):

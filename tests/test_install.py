@@ -58,7 +58,7 @@ def test_prediction_imports_no_extra(counts, tmp_path):
     check_prediction(tmp_path / "depth")
 
 
-@pytest.mark.parametrize("module", ["segdepth", "segdepth.steps.form_images", "segdepth.config", "segdepth.crystal"])
+@pytest.mark.parametrize("module", ["segdepth", "segdepth.steps.form_images", "segdepth.config", "segdepth.crystals"])
 def test_modules_of_the_core_import_no_extra(module):
     done = subprocess.run([sys.executable, "-c", f"{BLOCKED}\nimport {module}"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

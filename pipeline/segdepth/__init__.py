@@ -16,8 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segdepth.crystal import make_crystal as crystal
-    from segdepth.public import Predicted, load_network, predict, read, simulate
+    from segdepth.public import Predicted, crystal, load_network, predict, read, simulate
 
 __version__ = "0.1.0"
 __all__ = ["Predicted", "crystal", "load_network", "predict", "read", "simulate"]
@@ -26,8 +25,6 @@ __all__ = ["Predicted", "crystal", "load_network", "predict", "read", "simulate"
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'segdepth' has no attribute {name!r}")
-    if name == "crystal":  # the room of this name, which can be called
-        return import_module("segdepth.crystal")
     return getattr(import_module("segdepth.public"), name)
 
 

@@ -10,6 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from segdepth.crystals import make_crystal as crystal
+
+__all__ = ["Predicted", "crystal", "load_network", "predict", "read", "simulate"]
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd

@@ -12,7 +12,7 @@ from ase import Atoms
 from hypothesis import settings
 
 from segdepth.config import Beam, CrystalBlock, Labels, Specimen
-from segdepth.crystal import load_crystal
+from segdepth.crystals import load_crystal
 from segdepth.specimen.wedge import build_wedge
 
 torch.set_num_threads(1)

@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from segdepth.config import ALL, CALIBRATION_NAMES, METRIC_NAMES, CrystalBlock, Specimen
-from segdepth.crystal import Crystal, lattice_columns, load_crystal
-from segdepth.crystal.elements import SYMBOLS
+from segdepth.crystals import Crystal, lattice_columns, load_crystal
+from segdepth.crystals.elements import SYMBOLS
 from segdepth.evaluation.results import Evaluation, IdealObserver
 from segdepth.specimen.plan import plan_table
 from segdepth.specimen.wedge import build_wedge

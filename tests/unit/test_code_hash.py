@@ -95,8 +95,8 @@ LENS = {
 }  # fmt: skip
 CRYSTAL = {"plan-specimens", "build-specimens"}
 CASES: list[tuple[str, str, set[str]]] = [
-    ("crystal/projection.py", "project", CRYSTAL),
-    ("crystal/data/CeO2.json", "", CRYSTAL),
+    ("crystals/projection.py", "project", CRYSTAL),
+    ("crystals/data/CeO2.json", "", CRYSTAL),
     ("specimen/plan.py", "plan_row", {"plan-specimens"}),
     ("specimen/surfaces.py", "sawtooth", {"build-specimens", "estimate-ideal-observer"}),
     ("simulation/potential.py", "SlicedPotential", MULTISLICE),

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from test_figures import overlapping_texts
 
 from segdepth.config import Beam, ComparisonOptions, Dataset, DefocusSteps, Imaging, Micrograph, Specimen
-from segdepth.crystal import load_crystal
+from segdepth.crystals import load_crystal
 from segdepth.errors import ConfigError, MicrographError, SegDepthError
 from segdepth.figures import style
 from segdepth.micrograph.comparison import choose_frame

@@ -9,7 +9,7 @@ import pytest
 from conftest import CERIA, TITANATE_BLOCK, small_slab
 
 from segdepth.config import Beam, Imaging
-from segdepth.crystal import load_crystal
+from segdepth.crystals import load_crystal
 from segdepth.errors import ConfigError, StoreError
 from segdepth.simulation.convergence import cases as cases_module
 from segdepth.simulation.convergence import study, waves

@@ -16,9 +16,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from segdepth.config import CrystalBlock, load_config
-from segdepth.crystal import Column, Crystal, lattice_columns, load_crystal
-from segdepth.crystal.elements import ATOMIC_NUMBER
-from segdepth.crystal.projection import Structure, project
+from segdepth.crystals import Column, Crystal, lattice_columns, load_crystal
+from segdepth.crystals.elements import ATOMIC_NUMBER
+from segdepth.crystals.projection import Structure, project
 from segdepth.errors import ConfigError
 
 A, B = 541.1, 390.5

@@ -13,7 +13,7 @@ from conftest import CERIA, CERIA_BLOCK, RINGS, SMALL_BEAM, small_slab
 from scipy.stats import norm
 
 from segdepth.config import Dataset, Imaging, Specimen
-from segdepth.crystal import Column, Crystal
+from segdepth.crystals import Column, Crystal
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation import ideal_observer as observer
 from segdepth.evaluation import ideal_observer_columns as columns_of

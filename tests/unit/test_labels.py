@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segdepth.config import Labels, load_config
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.errors import ConfigError, StoreError
 from segdepth.labels.checks import check_labels
 from segdepth.labels.depth import depth_dataset, depth_maps, read_columns

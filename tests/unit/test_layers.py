@@ -18,7 +18,7 @@ FLOORS = (
     {"devices", "seeds", "splits"},
     {"config"},
     {"store"},
-    {"crystal"},
+    {"crystals"},
     {"specimen"},
     {"labels", "simulation"},
     {"networks"},
@@ -31,7 +31,7 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 APART = ({"simulation", "labels"}, {"evaluation", "micrograph"})
-LIBRARY = {"crystal", "specimen", "simulation", "labels", "networks", "learning", "evaluation", "figures"}
+LIBRARY = {"crystals", "specimen", "simulation", "labels", "networks", "learning", "evaluation", "figures"}
 
 UPWARD_YET: set[str] = set()
 STORE_YET: set[str] = set()
@@ -100,7 +100,7 @@ def test_only_the_crystals_room_knows_one_crystal():
     wrong = {
         path.relative_to(PROJECT).as_posix()
         for path in _sources()
-        if ONE_CRYSTAL.search(path.read_text(encoding="utf-8")) and path.parent.name != "crystal"
+        if ONE_CRYSTAL.search(path.read_text(encoding="utf-8")) and path.parent.name != "crystals"
     }
     assert wrong == CRYSTAL_YET
 

@@ -7,8 +7,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from segdepth.config import Labels, Specimen
-from segdepth.crystal import load_crystal
-from segdepth.crystal.elements import SYMBOLS
+from segdepth.crystals import load_crystal
+from segdepth.crystals.elements import SYMBOLS
 from segdepth.labels.depth import depth_maps
 from segdepth.micrograph import columns as module
 from segdepth.micrograph.columns import COLUMNS, lattice_places

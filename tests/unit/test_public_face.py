@@ -16,7 +16,7 @@ from conftest import CERIA, RINGS, SMALL_BEAM, small_slab
 
 import segdepth
 from segdepth.config import PredictionOptions
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.errors import ConfigError, MicrographError, StoreError
 from segdepth.networks.files import NetworkCard, load_network, save_network
 from segdepth.networks.unet import UNet

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from segdepth.config import Specimen
-from segdepth.crystal import lattice_columns
+from segdepth.crystals import lattice_columns
 from segdepth.errors import StoreError
 from segdepth.specimen.columns import column_table
 from segdepth.specimen.faces import thickness_atoms

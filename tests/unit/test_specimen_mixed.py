@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import binom
 
 from segdepth.config import Labels, Specimen
-from segdepth.crystal import Crystal, load_crystal
+from segdepth.crystals import Crystal, load_crystal
 from segdepth.labels.depth import depth_maps
 from segdepth.specimen.columns import column_table
 from segdepth.specimen.frame_facts import FrameFacts

@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 
 from segdepth.config import CrystalBlock, Dataset, DatasetBlocks, Imaging, Labels, Model, Specimen, Training
-from segdepth.crystal import load_crystal
+from segdepth.crystals import load_crystal
 from segdepth.learning.callbacks import Curve
 from segdepth.learning.samples import Source
 from segdepth.learning.structures import StructureCache

@@ -13,7 +13,7 @@ import yaml
 from scipy.spatial import cKDTree
 
 from segdepth.config import Config, validate
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.labels.depth import depth_maps, read_columns
 from segdepth.micrograph.columns import find_columns
 from segdepth.specimen.frame_facts import FrameFacts

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from segdepth.config import Labels
-from segdepth.crystal.elements import ATOMIC_NUMBER
+from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.labels.ownership import nearest_column
 from segdepth.labels.projection import by_element
 

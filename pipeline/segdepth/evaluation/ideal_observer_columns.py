@@ -9,8 +9,8 @@ import pandas as pd
 from ase import Atoms
 
 from segdepth.config import Labels, Specimen
-from segdepth.crystal import Column, Crystal
-from segdepth.crystal.elements import ATOMIC_NUMBER
+from segdepth.crystals import Column, Crystal
+from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.labels.projection import by_element
 from segdepth.specimen.columns import column_table
 from segdepth.specimen.wedge import build_wedge

@@ -14,8 +14,8 @@ import torch
 from ase import Atoms
 
 from segdepth.config import Beam, Imaging, Specimen
-from segdepth.crystal import Crystal
-from segdepth.crystal.elements import SYMBOLS
+from segdepth.crystals import Crystal
+from segdepth.crystals.elements import SYMBOLS
 from segdepth.devices import torch_device
 from segdepth.errors import ConfigError
 from segdepth.evaluation.ideal_observer import VALUES, binary_error, d_prime, exact_share

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from segdepth.config import ALL, CALIBRATION_NAMES, METRIC_NAMES, Imaging
-from segdepth.crystal import Crystal
-from segdepth.crystal.crystal import direction
+from segdepth.crystals import Crystal
+from segdepth.crystals.crystal import direction
 from segdepth.evaluation.results import Evaluation
 from segdepth.networks.card import NetworkCard
 from segdepth.simulation.detector import electrons_per_square_angstrom

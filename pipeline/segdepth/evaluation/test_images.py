@@ -12,7 +12,7 @@ import xarray as xr
 
 from segdepth.config import Labels
 from segdepth.config.data_format import DataFormat
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
 from segdepth.evaluation.ground_truth import GroundTruth, ground_truth_of
 from segdepth.labels.depth import read_columns

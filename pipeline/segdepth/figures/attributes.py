@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
 
 

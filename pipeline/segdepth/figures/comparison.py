@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from segdepth.crystal import Crystal
-from segdepth.crystal.crystal import direction
+from segdepth.crystals import Crystal
+from segdepth.crystals.crystal import direction
 from segdepth.figures import style
 from segdepth.figures.attributes import crystal_of
 

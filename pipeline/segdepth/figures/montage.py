@@ -19,8 +19,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from segdepth.config import Imaging
-from segdepth.crystal import Crystal
-from segdepth.crystal.crystal import direction
+from segdepth.crystals import Crystal
+from segdepth.crystals.crystal import direction
 from segdepth.figures import style
 from segdepth.figures.attributes import classes_of, crystal_of
 

@@ -18,7 +18,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from segdepth.config import ALL
-from segdepth.crystal.elements import ATOMIC_NUMBER
+from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.errors import ConfigError
 
 STYLE = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segdepth.config import Config, Labels
-from segdepth.crystal import load_crystal
+from segdepth.crystals import load_crystal
 from segdepth.errors import ConfigError
 from segdepth.specimen.checks import thickest_column
 

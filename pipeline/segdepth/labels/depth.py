@@ -19,9 +19,9 @@ from ase import Atoms
 from tqdm import tqdm
 
 from segdepth.config import Labels, check_whole_pixels
-from segdepth.crystal import Crystal
-from segdepth.crystal.crystal import direction
-from segdepth.crystal.elements import SYMBOLS
+from segdepth.crystals import Crystal
+from segdepth.crystals.crystal import direction
+from segdepth.crystals.elements import SYMBOLS
 from segdepth.errors import StoreError
 from segdepth.labels.checks import check_elements
 from segdepth.labels.ownership import nearest_column, pixel_centres_pm

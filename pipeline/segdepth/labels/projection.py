@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from segdepth.crystal.elements import ATOMIC_NUMBER
+from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.labels.ownership import pixel_centres_pm
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segdepth.config import Training
-from segdepth.crystal.elements import ATOMIC_NUMBER
+from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.errors import TrainingError
 from segdepth.learning.loss import weighted_cross_entropy
 from segdepth.learning.optimizer import make_optimizer

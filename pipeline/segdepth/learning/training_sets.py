@@ -11,8 +11,8 @@ import torch
 import xarray as xr
 
 from segdepth.config import DatasetBlocks
-from segdepth.crystal import Crystal
-from segdepth.crystal.elements import ATOMIC_NUMBER
+from segdepth.crystals import Crystal
+from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.errors import StoreError
 from segdepth.learning.samples import Source
 from segdepth.learning.structures import StructureCache

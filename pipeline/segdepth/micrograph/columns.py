@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.micrograph.lattice_pair import template_pair
 from segdepth.micrograph.origin_choice import choose_kinds
 from segdepth.micrograph.phase_analysis import LocalMean, components, phases

@@ -14,7 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from segdepth.config import ComparisonOptions, Imaging
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.errors import ConfigError, MicrographError
 from segdepth.micrograph.comparison_pictures import crop_shape
 from segdepth.micrograph.contrast import quantities

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from scipy import ndimage
 
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.micrograph.geometry import FrameTransform
 from segdepth.micrograph.measurement import Frame, Measured
 from segdepth.micrograph.preparation import prepare_frame

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.micrograph.lattice_pair import LatticePair, image_pair
 from segdepth.micrograph.phase_analysis import lattice_phases
 

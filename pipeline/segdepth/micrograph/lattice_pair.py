@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 from scipy.special import j1
 
-from segdepth.crystal import Crystal
-from segdepth.crystal.elements import ATOMIC_NUMBER
+from segdepth.crystals import Crystal
+from segdepth.crystals.elements import ATOMIC_NUMBER
 
 DIGITS = 9
 """Decimals of a phase or a place, so that 0.25 is 0.25 whatever the rounding."""

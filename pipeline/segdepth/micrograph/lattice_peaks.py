@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.micrograph.geometry import FrameTransform
 from segdepth.micrograph.phase_analysis import LocalMean
 

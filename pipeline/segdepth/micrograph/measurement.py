@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.errors import MicrographError
 from segdepth.micrograph.contrast import Contrast, column_contrast
 from segdepth.micrograph.geometry import FrameTransform

@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch import nn
 
 from segdepth.config import NETWORK_STRIDE, PredictionOptions
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
 from segdepth.micrograph.columns import find_columns
 from segdepth.micrograph.geometry import FrameTransform

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from segdepth.config import Imaging
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.errors import MicrographError
 from segdepth.micrograph.lattice_peaks import upright_rotation
 from segdepth.seeds import structure_rng

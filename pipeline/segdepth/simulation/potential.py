@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from segdepth.crystal.elements import SYMBOLS
+from segdepth.crystals.elements import SYMBOLS
 from segdepth.devices import one_thread
 from segdepth.simulation.cell import pair, sides_angstrom
 from segdepth.simulation.scattering import Radial, atom_factor

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from segdepth.config import Beam, Imaging
-from segdepth.crystal import Crystal
-from segdepth.crystal.crystal import direction
+from segdepth.crystals import Crystal
+from segdepth.crystals.crystal import direction
 from segdepth.seeds import structure_rng
 from segdepth.simulation.beam import PARAMETRIZATIONS, fixed_beam
 from segdepth.simulation.cell import plain, sides_pm

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from segdepth.config import Config, Specimen
-from segdepth.crystal import Crystal, load_crystal
+from segdepth.crystals import Crystal, load_crystal
 from segdepth.errors import ConfigError
 
 LABEL_REACH_PM = 360.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
 from segdepth.seeds import structure_seed
 from segdepth.specimen.columns import column_numbers

@@ -28,7 +28,7 @@ import math
 import pandas as pd
 
 from segdepth.config import Specimen
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
 from segdepth.seeds import hash64, structure_rng, structure_seed
 from segdepth.splits import split_position

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from segdepth.config import Specimen
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.specimen.corners import rounded
 
 MAX_ROWS = 4

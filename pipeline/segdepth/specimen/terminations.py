@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from segdepth.crystal import Columns, Crystal
-from segdepth.crystal.elements import ATOMIC_NUMBER
+from segdepth.crystals import Columns, Crystal
+from segdepth.crystals.elements import ATOMIC_NUMBER
 
 
 def terminated(kind: str, columns: Columns, inside: np.ndarray, crystal: Crystal) -> np.ndarray:

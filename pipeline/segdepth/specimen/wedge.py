@@ -14,8 +14,8 @@ import numpy as np
 from ase import Atoms
 
 from segdepth.config import Specimen
-from segdepth.crystal import Columns, Crystal, lattice_columns
-from segdepth.crystal.elements import ATOMIC_NUMBER
+from segdepth.crystals import Columns, Crystal, lattice_columns
+from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.specimen.defects import Sites, shifted_counts, vacant, with_added_ends, without_ends
 from segdepth.specimen.draws import GeometryDraws
 from segdepth.specimen.faces import faces

@@ -8,7 +8,7 @@ import ase.io
 from tqdm import tqdm
 
 from segdepth.config import CrystalBlock, Specimen
-from segdepth.crystal import load_crystal
+from segdepth.crystals import load_crystal
 from segdepth.errors import StoreError
 from segdepth.specimen.plan import shard_rows
 from segdepth.specimen.wedge import build_wedge

@@ -20,7 +20,7 @@ from ase import Atoms
 from tqdm import tqdm
 
 from segdepth.config import Beam, Dataset, Imaging, Labels, Specimen
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
 from segdepth.evaluation.ideal_observer import by_atoms, by_defocus, metrics_table
 from segdepth.evaluation.ideal_observer_columns import draw_columns, prior_tally, smooth_wedge

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from segdepth.config import NAME_PATTERN, CrystalBlock, Specimen
-from segdepth.crystal import Crystal, load_crystal
-from segdepth.crystal.reading import known_structures
+from segdepth.crystals import Crystal, load_crystal
+from segdepth.crystals.reading import known_structures
 from segdepth.errors import ConfigError
 from segdepth.specimen.checks import check_specimen
 from segdepth.specimen.frame_facts import crystal_text

@@ -16,7 +16,7 @@ from ase import Atoms
 from tqdm import tqdm
 
 from segdepth.config import Beam, Imaging, check_whole_pixels
-from segdepth.crystal import Crystal
+from segdepth.crystals import Crystal
 from segdepth.errors import ConfigError
 from segdepth.simulation.beam import fixed_beam
 from segdepth.simulation.cell import sides_pm

@@ -9,8 +9,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from segdepth.crystal.crystal import Column, Crystal, Reflection, direction
-from segdepth.crystal.elements import ATOMIC_NUMBER
+from segdepth.crystals.crystal import Column, Crystal, Reflection, direction
+from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.errors import ConfigError
 
 SAME = 1e-6

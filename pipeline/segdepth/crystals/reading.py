@@ -12,8 +12,8 @@ import numpy as np
 
 from segdepth.config.crystal import CrystalBlock
 from segdepth.config.validation import validate
-from segdepth.crystal.crystal import Crystal
-from segdepth.crystal.projection import Structure, project
+from segdepth.crystals.crystal import Crystal
+from segdepth.crystals.projection import Structure, project
 from segdepth.errors import ConfigError
 
 

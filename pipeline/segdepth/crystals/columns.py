@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segdepth.crystal.crystal import Crystal
-from segdepth.crystal.elements import ATOMIC_NUMBER
+from segdepth.crystals.crystal import Crystal
+from segdepth.crystals.elements import ATOMIC_NUMBER
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from segdepth.crystal.elements import ATOMIC_NUMBER
+from segdepth.crystals.elements import ATOMIC_NUMBER
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,7 @@
+"""What a crystal is: a structure, a zone axis and the direction along x, and all that follows from them."""
+
+from segdepth.crystals.columns import Columns, lattice_columns
+from segdepth.crystals.crystal import Column, Crystal, Reflection
+from segdepth.crystals.reading import load_crystal, make_crystal
+
+__all__ = ["Column", "Columns", "Crystal", "Reflection", "lattice_columns", "load_crystal", "make_crystal"]
