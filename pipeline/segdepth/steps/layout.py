@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from pathlib import Path
 
 from segdepth.config import (
     BUNDLED,
@@ -26,12 +25,11 @@ from segdepth.config import (
     PredictionOptions,
     Specimen,
 )
+from segdepth.crystals import known_structures
 from segdepth.errors import ConfigError
 from segdepth.figures.registry import FIGURES, figures_from
 from segdepth.networks.bundled import bundled_network, check_bundled_on
 from segdepth.store.manifest import SUFFIX
-
-KNOWN_STRUCTURES = Path(__file__).resolve().parents[1] / "crystal" / "data"
 
 BENCHMARKS = ("benchmark_smooth", "benchmark_rough")
 """Data sets of the benchmark's figure; it shows the ideal observer of the last one."""
@@ -102,7 +100,7 @@ class Layout:
     def structure_file(self, specimen: str) -> list[str]:
         """The file that a specimen's crystal is read from; none where its structure comes with the package."""
         structure = self.crystal_of(specimen).structure
-        return [] if (KNOWN_STRUCTURES / f"{structure}.json").is_file() else [structure]
+        return [] if structure in known_structures() else [structure]
 
     def blocks_of(self, dataset: str) -> dict[str, Dataset | Specimen | Imaging | Labels]:
         """The data set's blocks by kind."""

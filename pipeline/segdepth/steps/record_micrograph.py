@@ -25,9 +25,6 @@ COMMAND = "record-micrograph"
 RECORDINGS = 10_000
 """Keeps lens and noise of recordings apart from those of stored images and of the evaluation."""
 
-SKIPPED = 3
-"""Numbers of the noise's stream that recordings do not use: the azimuths of astigmatism and coma came from it once."""
-
 
 def record_micrograph(
     micrograph: Micrograph,
@@ -61,7 +58,6 @@ def record_micrograph(
     lens = Lens.from_columns(lens_columns(draw_lens_values(imaging, [micrograph.defocus_nm], drawn)))
     image = former.form(wave[None], lens)[0].numpy()
     electrons = electrons_per_pixel(dataset.dose_lambda, micrograph.pixel_pm, imaging.detection_efficiency)
-    noise.random(SKIPPED)
     counts = noise.poisson(np.maximum(image, 0) * electrons)
     counts = counts.astype(np.uint16 if counts.max() <= np.iinfo(np.uint16).max else np.uint32)
     with writing(
