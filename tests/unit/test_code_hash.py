@@ -157,7 +157,7 @@ def test_strings_that_are_values_count(package):
 
 def test_an_import_inside_a_function_counts(package):
     path = package / "steps" / "simulate_waves.py"
-    edit(path, "    check_target(", "    from ..labels.weights import SOMETHING\n\n    check_target(SOMETHING, ")
+    edit(path, "    check_target(", "    from ..labels.rings import SOMETHING\n\n    check_target(SOMETHING, ")
     weights = package / "labels" / "weights.py"
     weights.write_text(weights.read_text() + "\n\nSOMETHING = 1\n")
     before = hashes(package)

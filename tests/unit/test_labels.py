@@ -18,10 +18,9 @@ from segdepth.crystals import Crystal
 from segdepth.errors import ConfigError, StoreError
 from segdepth.labels.checks import check_labels
 from segdepth.labels.depth import depth_dataset, depth_maps, read_columns
-from segdepth.labels.ownership import nearest_column, pixel_centres_pm
-from segdepth.labels.projection import by_element, project_counts
-from segdepth.labels.smoothing import ring_depth
-from segdepth.labels.weights import loss_weight
+from segdepth.labels.ownership import by_element, nearest_column, pixel_centres_pm
+from segdepth.labels.projection import project_counts
+from segdepth.labels.rings import loss_weight, ring_depth
 from segdepth.specimen.columns import column_table
 from segdepth.steps.project_depth import project_depth
 from segdepth.store.manifest import writing

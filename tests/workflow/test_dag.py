@@ -266,7 +266,10 @@ def test_a_killed_job_leaves_nothing_that_passes_for_whole(new_project):
             ("imaging", "lens", {"defocus_nm": {"start": 1, "stop": 9, "step": -1}}),
             ["defocus_nm.step", "-1", "greater"],
         ),
-        (("specimens", "tiny", {"bulk_atoms": [3, 12]}), ["labels.rings.most_atoms: got 10", "specimens.tiny", "up to 12 atoms"]),
+        (
+            ("specimens", "tiny", {"bulk_atoms": [3, 12]}),
+            ["labels.rings.most_atoms: got 10", "specimens.tiny", "up to 12 atoms"],
+        ),
         (("datasets", "small", {"splits": {"test": 0.6, "train": 0.6}}), ["splits", "1.35", "at most 1"]),
         (("beams", "coarse", {"pixel_nm": 0.01}), ["beams.coarse.pixel_nm", "unknown", "pixel_pm"]),
         (("labels", None, None), ["labels", "missing"]),

@@ -10,8 +10,7 @@ import pandas as pd
 
 from segdepth.config import Labels
 from segdepth.crystals.elements import ATOMIC_NUMBER
-from segdepth.labels.ownership import nearest_column
-from segdepth.labels.projection import by_element
+from segdepth.labels.ownership import by_element, nearest_column
 
 
 @dataclass(frozen=True)

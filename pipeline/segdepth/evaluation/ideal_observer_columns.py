@@ -11,7 +11,7 @@ from ase import Atoms
 from segdepth.config import Labels, Specimen
 from segdepth.crystals import Column, Crystal
 from segdepth.crystals.elements import ATOMIC_NUMBER
-from segdepth.labels.projection import by_element
+from segdepth.labels.ownership import by_element
 from segdepth.specimen.columns import column_table
 from segdepth.specimen.wedge import build_wedge
 

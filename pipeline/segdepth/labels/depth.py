@@ -24,11 +24,9 @@ from segdepth.crystals.crystal import direction
 from segdepth.crystals.elements import SYMBOLS
 from segdepth.errors import StoreError
 from segdepth.labels.checks import check_elements
-from segdepth.labels.ownership import nearest_column, pixel_centres_pm
-from segdepth.labels.projection import by_element, project_counts
-from segdepth.labels.regions import within_centres
-from segdepth.labels.smoothing import ring_depth
-from segdepth.labels.weights import loss_weight
+from segdepth.labels.ownership import by_element, nearest_column, pixel_centres_pm, within_centres
+from segdepth.labels.projection import project_counts
+from segdepth.labels.rings import loss_weight, ring_depth
 from segdepth.specimen.columns import column_table, counted_atoms
 from segdepth.specimen.frame_facts import frame_facts, with_columns
 

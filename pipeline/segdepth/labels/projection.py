@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.labels.ownership import pixel_centres_pm
 
 
@@ -38,11 +35,3 @@ def project_counts(
         inside = (centres[y0:y1, None] - y) ** 2 + (centres[None, x0:x1] - x) ** 2 <= radius**2
         counts[y0:y1, x0:x1] += inside & (owner[y0:y1, x0:x1] == row)
     return counts
-
-
-def by_element(values: Mapping[str, float], atomic_number: np.ndarray) -> np.ndarray:
-    """A block's per-element values (``{"O": …}``) for each atomic number; NaN for others."""
-    table = np.full(128, np.nan)
-    for element, value in values.items():
-        table[ATOMIC_NUMBER[element]] = value
-    return table[np.asarray(atomic_number, dtype=int)]

@@ -1,4 +1,4 @@
-"""Spatial label smoothing: concentric rings that fall from a column's count to 0 (SegDepth III-C, Fig. 4)."""
+"""Depth in rings around a column (SegDepth III-C, Fig. 4), and the weight of a pixel in the loss (Fig. 5)."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ def ring_depth(atoms: np.ndarray, distance_pm: np.ndarray, core_pm: np.ndarray, 
     """
     share = np.clip((outer_pm - distance_pm) / (outer_pm - core_pm), 0, 1)
     return np.ceil(atoms * share - 1e-9).astype(np.uint8)
+
+
+def loss_weight(distance_pm: np.ndarray, width_pm: float, floor: float) -> np.ndarray:
+    """floor + (1 - floor) exp(-r²/width²), r the distance to the nearest column; float32."""
+    return (floor + (1 - floor) * np.exp(-((distance_pm / width_pm) ** 2))).astype(np.float32)
