@@ -33,7 +33,7 @@ from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_wave
 from segdepth.simulation.focal import focal_modes, focal_steps
 from segdepth.simulation.grid import grid_points
-from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns
 from segdepth.simulation.potential import SlicedPotential
 from segdepth.simulation.scattering import parametrization
 from segdepth.specimen.plan import plan_row

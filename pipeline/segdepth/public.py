@@ -185,10 +185,10 @@ def simulate(
 
     from segdepth.config import Beam, Imaging, validate
     from segdepth.seeds import structure_rng
-    from segdepth.simulation.any_pixel import form_at_pixel
+    from segdepth.simulation.arbitrary_pixel import form_at_pixel
+    from segdepth.simulation.datasets import structure_beams, waves_dataset
     from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_waves
-    from segdepth.simulation.lens import draw_lens_values
-    from segdepth.simulation.stored import structure_beams, waves_dataset
+    from segdepth.simulation.lens_values import draw_lens_values
     from segdepth.specimen.frame_facts import frame_facts
 
     given_beam = beam if isinstance(beam, Beam) else validate(Beam, dict(beam or {}), "beam")

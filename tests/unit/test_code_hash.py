@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import segdepth
-from segdepth.store.code import PLUMBING, Target, code_hash, reached
+from segdepth.store.code_hash import PLUMBING, Target, code_hash, reached
 
 SOURCE = Path(segdepth.__file__).parent
 FIGURE = "segdepth.figures.fig6_confusion"
@@ -81,11 +81,11 @@ def test_hash_is_sixteen_hex_digits_and_repeats():
 
 def test_hashing_imports_nothing_of_the_package():
     code = (
-        "import sys; from segdepth.store.code import code_hash; code_hash('train-model')\n"
+        "import sys; from segdepth.store.code_hash import code_hash; code_hash('train-model')\n"
         "print(sorted(name for name in sys.modules if name.startswith('segdepth')), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['segdepth', 'segdepth.store', 'segdepth.store.code'] False"
+    assert done.stdout.strip() == "['segdepth', 'segdepth.store', 'segdepth.store.code_hash'] False"
 
 
 MULTISLICE = {"simulate-waves", "estimate-ideal-observer", "study-convergence"}
@@ -158,10 +158,10 @@ def test_strings_that_are_values_count(package):
 def test_an_import_inside_a_function_counts(package):
     path = package / "steps" / "simulate_waves.py"
     edit(path, "    check_target(", "    from ..labels.rings import SOMETHING\n\n    check_target(SOMETHING, ")
-    weights = package / "labels" / "weights.py"
-    weights.write_text(weights.read_text() + "\n\nSOMETHING = 1\n")
+    rings = package / "labels" / "rings.py"
+    rings.write_text(rings.read_text() + "\n\nSOMETHING = 1\n")
     before = hashes(package)
-    weights.write_text(weights.read_text().replace("SOMETHING = 1", "SOMETHING = 2"))
+    rings.write_text(rings.read_text().replace("SOMETHING = 1", "SOMETHING = 2"))
     after = hashes(package)
     assert {rule for rule in RULES if before[rule] != after[rule]} == {"simulate-waves"}
 
@@ -221,6 +221,6 @@ def test_unknown_verbs_and_modules():
 def test_multislice_knows_nothing_of_the_lens():
     """A new lens must not rerun the multislice, and labels must not rerun either."""
     needed = {target.module.removeprefix("segdepth.") for target in reached("simulate-waves") if target.name != ""}
-    assert not needed & {"simulation.optics", "simulation.lens", "simulation.detector", "config.imaging"}
+    assert not needed & {"simulation.optics", "simulation.lens_values", "simulation.detector", "config.imaging"}
     assert not {room for room in needed if room.split(".")[0] in ("labels", "learning", "micrograph", "evaluation")}
     assert Target("segdepth.config.beam", "Beam") in reached("simulate-waves")

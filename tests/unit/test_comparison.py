@@ -35,8 +35,8 @@ from segdepth.micrograph.phase_analysis import crystal_area
 from segdepth.micrograph.readers import read_micrograph
 from segdepth.micrograph.simulated_views import Camera, crop_window, surface_row
 from segdepth.micrograph.vacuum import neighbour_correlation
-from segdepth.simulation.any_pixel import form_at_pixel
-from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
+from segdepth.simulation.arbitrary_pixel import form_at_pixel
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns
 from segdepth.simulation.optics import Lens
 from segdepth.steps.build_specimens import build_specimens
 from segdepth.steps.compare_micrograph import compare_micrograph
@@ -48,7 +48,7 @@ from segdepth.store.manifest import check_whole
 from segdepth.store.trace import trace
 
 TITANATE = load_crystal(TITANATE_BLOCK, "titanate")
-STRONG = CERIA.lattice_pair
+STRONG = CERIA.reflection_pair
 REFLECTIONS = tuple(CERIA.by_name)
 PIXEL_PM = 6.3
 WAVES = {"1-11": 0.2, "-111": 0.2, "002": 0.1, "2-20": 0.12}

@@ -19,7 +19,7 @@ from segdepth.simulation.convergence.images import DEFOCUS_NM, Microscope, Timed
 from segdepth.simulation.electron import stored_orders
 from segdepth.steps.plot_convergence import plot_convergence
 from segdepth.steps.study_convergence import WaveCheckpoints, study_convergence
-from segdepth.store.code import reached
+from segdepth.store.code_hash import reached
 from segdepth.store.manifest import check_whole, read_manifest, writing
 
 CELL, PLANE = 2029.125, 191.3

@@ -61,7 +61,7 @@ def test_ceria_along_110():
 def test_ceria_along_110_has_the_known_reflections():
     spacing = {"1-11": A / np.sqrt(3), "-111": A / np.sqrt(3), "002": A / 2, "2-20": A / np.sqrt(8)}
     assert {r.name: CERIA.spacing_pm(r.name) for r in CERIA.reflections} == pytest.approx(spacing)
-    assert CERIA.lattice_pair == ("1-11", "-111")
+    assert CERIA.reflection_pair == ("1-11", "-111")
     assert CERIA.frequency("002") == pytest.approx((2 / A, 0))
     assert CERIA.frequency("-111") == pytest.approx((1 / A, -np.sqrt(2) / A))
 
@@ -73,7 +73,7 @@ def test_ceria_along_001():
     assert {c[0] for c in columns_of(found)} == {"Ce", "O"} and len(found.columns) == 8
     assert {(c.element, c.per_period) for c in found.columns} == {("Ce", 1), ("O", 2)}
     assert found.nearest_column_pm == pytest.approx(A / np.sqrt(8)) and found.bonds["O"][0] == 4
-    assert found.lattice_pair == ("200", "020") and found.facet_slope() == pytest.approx(1)
+    assert found.reflection_pair == ("200", "020") and found.facet_slope() == pytest.approx(1)
 
 
 def test_ceria_along_111():
@@ -97,7 +97,7 @@ def test_titanate_along_001():
     assert found.bonds["Ti"][0] == 4 and found.bonds["O"][0] == 2
     assert found.nearest_column_pm == found.row_pm == pytest.approx(B / 2)
     assert found.debye_waller_pm == {"Sr": 8.9, "Ti": 7.5, "O": 9.6}
-    assert {"110", "1-10"} == set(found.lattice_pair)  # 100 is weak: Sr against Ti and O
+    assert {"110", "1-10"} == set(found.reflection_pair)  # 100 is weak: Sr against Ti and O
 
 
 def test_titanate_along_110():
@@ -201,7 +201,7 @@ def test_reflections_have_their_structure_factors(structure, data):
         assert found.frequency(one.name) == pytest.approx((x, y), abs=1e-12)
         if structure == "CeO2":
             assert len({i % 2 for i in hkl}) == 1  # face centred
-    first, second = (found.frequency(name) for name in found.lattice_pair)
+    first, second = (found.frequency(name) for name in found.reflection_pair)
     assert abs(first[0] * second[1] - first[1] * second[0]) > 1e-9
     spacings = [found.spacing_pm(one.name) for one in found.reflections]
     assert (np.diff(spacings) <= 1e-6).all()

@@ -24,8 +24,8 @@ from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation import evaluate
 from segdepth.evaluation.examples import chosen_defoci, evenly
 from segdepth.evaluation.metrics import NAMES
+from segdepth.evaluation.noisy_images import NoisyImages
 from segdepth.evaluation.results import chosen
-from segdepth.evaluation.test_images import TestImages
 from segdepth.labels.depth import read_columns
 from segdepth.simulation.detector import electrons_per_pixel
 from segdepth.steps.stored_evaluation import read_evaluation
@@ -288,17 +288,17 @@ def test_data_that_do_not_belong_together_are_refused(data, model, tmp_path):
     build_images(data["depth"][1], other, defoci=(1.0, 2.0))
     images, depth = ([open_zarr(path) for path in data[kind]] for kind in ("images", "depth"))
     with pytest.raises(StoreError, match="do not hold the same structures"):
-        TestImages(images[:1], depth[1:2], [1])
+        NoisyImages(images[:1], depth[1:2], [1])
     with pytest.raises(StoreError, match="one depth store for each"):
-        TestImages(images, depth[:1], [1])
+        NoisyImages(images, depth[:1], [1])
     with pytest.raises(StoreError, match="defocus values differ"):
-        TestImages([images[0], open_zarr(other)], depth[:2], [1, 2])
+        NoisyImages([images[0], open_zarr(other)], depth[:2], [1, 2])
     with pytest.raises(StoreError, match="another root_seed .1 and 0"):
-        TestImages([images[0].assign_attrs(root_seed=1)], depth[:1], [1])
+        NoisyImages([images[0].assign_attrs(root_seed=1)], depth[:1], [1])
     for name in ("crystal", "labels"):
         bare = depth[0].drop_attrs().assign_attrs({k: v for k, v in depth[0].attrs.items() if k != name})
         with pytest.raises(StoreError, match=f"does not tell its {name}"):
-            TestImages(images[:1], [bare], [1])
+            NoisyImages(images[:1], [bare], [1])
 
 
 def test_choosing_examples():

@@ -31,8 +31,8 @@ from segdepth.config.tables import METRIC_NAMES
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.model_card import Origin, model_card, union
 from segdepth.networks import bundled
+from segdepth.networks.compatibility import check_unseen
 from segdepth.networks.files import WEIGHTS, NetworkCard, load_network, save_network
-from segdepth.networks.fit import check_unseen
 from segdepth.networks.half_precision import half_precision
 from segdepth.networks.training_record import record_entry
 from segdepth.networks.unet import UNet

@@ -12,7 +12,7 @@ from segdepth.crystals.elements import SYMBOLS
 from segdepth.labels.depth import depth_maps
 from segdepth.micrograph import columns as module
 from segdepth.micrograph.columns import COLUMNS, lattice_places
-from segdepth.micrograph.lattice_pair import LatticePair, image_pair, template_pair
+from segdepth.micrograph.reflection_pair import ReflectionPair, image_pair, template_pair
 from segdepth.specimen.wedge import build_wedge
 
 LABELS = RINGS
@@ -162,10 +162,10 @@ def test_labels_of_one_size_tell_no_elements_apart_and_this_is_said():
 
 def test_what_a_pair_tells_apart():
     ceria, origin = template_pair(CERIA, LABELS.core_radius_pm)
-    assert ceria.names == CERIA.lattice_pair and origin == (0, 0) == image_pair(CERIA)[1]
+    assert ceria.names == CERIA.reflection_pair and origin == (0, 0) == image_pair(CERIA)[1]
     assert [each.phases for each in ceria.classes] == [(0, 0), (0.25, 0.25), (0.75, 0.75)]
     assert len(ceria.translations) == 2 and ceria.candidates == ((0, 0),)
-    titanate = LatticePair(TITANATE, TITANATE.lattice_pair)
+    titanate = ReflectionPair(TITANATE, TITANATE.reflection_pair)
     assert len(titanate.classes) == 2 and len(titanate.candidates) == 2
 
 

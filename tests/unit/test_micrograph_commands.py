@@ -14,7 +14,7 @@ from conftest import CERIA, RINGS
 from segdepth.cli import main
 from segdepth.networks.files import NetworkCard, save_network
 from segdepth.networks.unet import UNet
-from segdepth.store.code import reached
+from segdepth.store.code_hash import reached
 from segdepth.store.manifest import check_whole, read_manifest
 from segdepth.store.trace import trace
 

@@ -11,14 +11,14 @@ import xarray as xr
 from conftest import CERIA, CERIA_BLOCK, RINGS
 
 from segdepth.config import Beam, Dataset, Imaging, Micrograph, Specimen, Training
-from segdepth.evaluation.test_images import TestImages
+from segdepth.evaluation.noisy_images import NoisyImages
 from segdepth.learning.samples import Source, TrainingSamples
 from segdepth.learning.structures import StructureCache
 from segdepth.learning.validation import fixed_batches
 from segdepth.micrograph.simulated_views import Camera, SimulatedWaves, simulated_views
 from segdepth.seeds import structure_rng
 from segdepth.simulation.electron import wavelength_pm
-from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns
 from segdepth.simulation.optics import Lens
 from segdepth.specimen.frame_facts import crystal_text
 from segdepth.steps.build_specimens import build_specimens
@@ -190,7 +190,7 @@ def test_noise_is_that_of_the_electrons_that_are_counted(shards, vacuum, tmp_pat
         "validation": fixed_batches([Source(cache, lens, dose, NAME)], Training(), SEED, CPU)[0].noisy,
     }
     form_images(lens, vacuum, tmp_path / "images.zarr", code="c", device="cpu")
-    test_set = TestImages(opened([tmp_path / "images.zarr"]), opened(shards["depth"]), [0, 1])
+    test_set = NoisyImages(opened([tmp_path / "images.zarr"]), opened(shards["depth"]), [0, 1])
     found["evaluation"] = np.stack([sample.noisy for sample in test_set.samples(dose)])
     block = Micrograph(dataset="d", defocus_nm=5, pixel_pm=PIXEL)
     record_micrograph(block, lens, dosed(dose), 0, vacuum, tmp_path / "camera.npz", code="c")

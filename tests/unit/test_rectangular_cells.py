@@ -11,10 +11,10 @@ from conftest import SMALL_BEAM, relative
 
 from segdepth.config import Imaging
 from segdepth.simulation.aberrations import Lens
-from segdepth.simulation.any_pixel import form_at_pixel
+from segdepth.simulation.arbitrary_pixel import form_at_pixel
 from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.exit_wave import crop_orders, exit_wave, wave_orders
-from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns, orders_of
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns, orders_of
 from segdepth.simulation.optics import ImageFormer
 from segdepth.simulation.potential import SlicedPotential
 from segdepth.simulation.scattering import parametrization

@@ -173,7 +173,7 @@ def test_a_network_has_as_many_classes_as_it_is_asked_for(variant, classes, tmp_
 def test_a_card_is_read_without_pytorch(saved):
     program = (
         "import sys; from segdepth.networks.card import read_card; import segdepth.networks.bundled; "
-        f"import segdepth.networks.fit; print(read_card({str(saved[1])!r}).variant, 'torch' in sys.modules)"
+        f"import segdepth.networks.compatibility; print(read_card({str(saved[1])!r}).variant, 'torch' in sys.modules)"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert told.split() == ["binned", "False"]

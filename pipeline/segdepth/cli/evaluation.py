@@ -10,7 +10,7 @@ import typer
 from segdepth.cli.app import app
 from segdepth.cli.options import BlockText, Device, Out, Paths, read_block
 from segdepth.config import Beam, Dataset, Imaging, Labels, Specimen, Table
-from segdepth.store.code import code_hash
+from segdepth.store.code_hash import code_hash
 
 DatasetName = Annotated[str, typer.Option("--name", help="name of the dataset block")]
 

@@ -11,7 +11,7 @@ from segdepth.cli.app import app
 from segdepth.cli.options import Out
 from segdepth.errors import ConfigError
 from segdepth.figures.registry import FIGURES, figures_from
-from segdepth.store.code import code_hash
+from segdepth.store.code_hash import code_hash
 
 EVALUATED = figures_from("evaluation")
 LIST = "\n".join(f"{name}: {FIGURES[name].title}" for name in EVALUATED)

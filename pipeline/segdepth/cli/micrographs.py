@@ -14,7 +14,7 @@ import typer
 from segdepth.cli.app import app, verb
 from segdepth.cli.options import BlockText, Device, Out, read_block
 from segdepth.config import ComparisonOptions, Imaging, PredictionOptions, Reading, validate
-from segdepth.store.code import code_hash
+from segdepth.store.code_hash import code_hash
 
 Input = Annotated[Path, typer.Argument(help="micrograph: .npy, .npz or .tif, counts of one frame or of a movie")]
 Pixel = Annotated[float | None, typer.Option("--pixel-pm", help="side of the micrograph's pixel in pm")]

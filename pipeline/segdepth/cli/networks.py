@@ -10,7 +10,7 @@ import typer
 from segdepth.cli.app import app
 from segdepth.cli.options import BlockText, BlockTexts, Device, Name, Out, Paths, Seed, read_block
 from segdepth.config import Dataset, Imaging, Labels, Model, Specimen, join_blocks
-from segdepth.store.code import code_hash
+from segdepth.store.code_hash import code_hash
 
 
 @app.command("train-model")

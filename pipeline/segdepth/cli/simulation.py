@@ -10,7 +10,7 @@ import typer
 from segdepth.cli.app import app
 from segdepth.cli.options import BlockText, Device, Out, read_block
 from segdepth.config import Beam, Dataset, Imaging, Micrograph
-from segdepth.store.code import code_hash
+from segdepth.store.code_hash import code_hash
 
 
 @app.command("simulate-waves")

@@ -10,7 +10,7 @@ import typer
 from segdepth.cli.app import app
 from segdepth.cli.options import BlockText, Name, Out, Seed, read_block
 from segdepth.config import CrystalBlock, Labels, Specimen
-from segdepth.store.code import code_hash
+from segdepth.store.code_hash import code_hash
 
 
 @app.command("plan-specimens")

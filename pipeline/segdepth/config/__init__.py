@@ -9,9 +9,9 @@ from segdepth.config.fields import BUNDLED, NAME_PATTERN, NETWORK_STRIDE, PAPER_
 from segdepth.config.figures import Figures
 from segdepth.config.imaging import DefocusSteps, Imaging
 from segdepth.config.labels import Labels
+from segdepth.config.loading import check_files, json_schema, load_config, read_yaml
 from segdepth.config.micrograph import Comparison, ComparisonOptions, Micrograph, Prediction, PredictionOptions, Reading
 from segdepth.config.model import Architecture, Export, Model, Training
-from segdepth.config.reading import check_files, json_schema, load_config, read_yaml
 from segdepth.config.root import Config
 from segdepth.config.specimen import Specimen
 from segdepth.config.tables import ALL, CALIBRATION_NAMES, CHANGES, METRIC_NAMES, OBSERVER_METRICS, Table, TableRow

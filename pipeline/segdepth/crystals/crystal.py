@@ -137,7 +137,7 @@ class Crystal:
         return float(1 / np.hypot(*self.frequency(reflection)))
 
     @property
-    def lattice_pair(self) -> tuple[str, str]:
+    def reflection_pair(self) -> tuple[str, str]:
         """The two widest-spaced reflections that are not parallel: what a search for the lattice looks for."""
         first = self.reflections[0]
         for other in self.reflections[1:]:

@@ -13,11 +13,11 @@ from torch import nn
 from tqdm import tqdm
 
 from segdepth.evaluation.examples import Examples
+from segdepth.evaluation.noisy_images import NoisyImages, Sample
 from segdepth.evaluation.results import Evaluation
 from segdepth.evaluation.tallies import Tallies
-from segdepth.evaluation.test_images import Sample, TestImages
 from segdepth.networks.card import NetworkCard
-from segdepth.networks.fit import check_network_fits, check_unseen
+from segdepth.networks.compatibility import check_network_fits, check_unseen
 from segdepth.networks.unet import count_parameters
 from segdepth.seeds import hash64
 from segdepth.simulation.detector import electrons_per_square_angstrom
@@ -31,7 +31,7 @@ COLUMNS = ("structure", "defocus_nm", "x_pm", "y_pm", "element", "atoms", "depth
 def evaluate(
     network: nn.Module,
     card: NetworkCard,
-    tests: TestImages,
+    tests: NoisyImages,
     dose_lambda: float,
     *,
     model: str,
@@ -95,7 +95,7 @@ def evaluate(
     )
 
 
-def _facts_of(tests: TestImages) -> dict[str, Any]:
+def _facts_of(tests: NoisyImages) -> dict[str, Any]:
     return {
         "specimen": tests.specimen,
         "crystal": tests.crystal.title,
@@ -106,7 +106,7 @@ def _facts_of(tests: TestImages) -> dict[str, Any]:
     }
 
 
-def _attributes(tests: TestImages, dose_lambda: float) -> dict[str, Any]:
+def _attributes(tests: NoisyImages, dose_lambda: float) -> dict[str, Any]:
     return {
         "pixel_pm": tests.pixel_pm,
         "label_pixel_pm": tests.label_pixel_pm,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from segdepth.evaluation.test_images import Sample
+from segdepth.evaluation.noisy_images import Sample
 from segdepth.labels.ownership import pixel_centres_pm
 
 MAPS = {

@@ -26,7 +26,7 @@ from segdepth.simulation.beam import fixed_beam
 from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_wave, wave_orders
 from segdepth.simulation.grid import check_grid
-from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns
 
 COLUMNS = ("structure", "element", "x_pm", "y_pm", "atoms", "defocus_nm", *VALUES)
 """What is told of a column and image."""

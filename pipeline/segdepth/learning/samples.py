@@ -21,7 +21,7 @@ from segdepth.config import Imaging, Training
 from segdepth.learning.structures import MAPS, StructureCache
 from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.detector import electrons_per_pixel, noisy_batch
-from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns
 from segdepth.simulation.optics import ImageFormer
 
 POOL_BATCHES = 4

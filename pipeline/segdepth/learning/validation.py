@@ -16,7 +16,7 @@ from segdepth.learning.structures import BYTES_A_LABEL, MAPS
 from segdepth.seeds import structure_rng
 from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.detector import electrons_per_pixel, noisy
-from segdepth.simulation.lens import draw_lens_values, lens_columns
+from segdepth.simulation.lens_values import draw_lens_values, lens_columns
 from segdepth.splits import split_position
 
 VALIDATION_BYTES = 400_000_000

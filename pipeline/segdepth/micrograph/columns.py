@@ -3,7 +3,7 @@
 Labels of neighbouring columns touch, so columns of equal depth melt into one plateau and maxima alone do not tell them
 apart. The lattice does. Around each point the phases of two Fourier components of the expected depth are measured in a
 Gaussian window (``segdepth.micrograph.phase_analysis``). In the crystal's label template, discs of the core radii, the
-phases of these components at the cell's origin are known (``segdepth.micrograph.lattice_pair``), and with them where
+phases of these components at the cell's origin are known (``segdepth.micrograph.reflection_pair``), and with them where
 the columns of each kind must be. Being local, the phases follow strain, small rotations and errors of the pixel size.
 Kinds that they do not tell apart are told apart by the size of their labels (``segdepth.micrograph.origin_choice``).
 At each such place the depth is the most probable class of the mean probability vector over the core's pixels; places of
@@ -20,9 +20,9 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from segdepth.crystals import Crystal
-from segdepth.micrograph.lattice_pair import template_pair
 from segdepth.micrograph.origin_choice import choose_kinds
 from segdepth.micrograph.phase_analysis import LocalMean, components, phases
+from segdepth.micrograph.reflection_pair import template_pair
 
 WINDOW_PM = 450.0
 """Standard deviation of the window in which phases are measured."""

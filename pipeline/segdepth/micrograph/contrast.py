@@ -1,6 +1,6 @@
 """Column contrast: a frame's average unit cell, and its brightness at the places of the columns, vacuum = 1.
 
-Every pixel of the crystal is sent to its place in the projected cell by the local phases of the lattice pair's two
+Every pixel of the crystal is sent to its place in the projected cell by the local phases of the reflection pair's two
 components; so strain, bending and distortion of the frame do not blur the cell, and no column has to be found by
 itself. Places that the pair cannot tell apart are averaged.
 Counts and pixels of a raster of about 10 pm are summed, both smoothed by a Gaussian of 20 pm, and divided.
@@ -28,8 +28,8 @@ import numpy as np
 from scipy import ndimage
 
 from segdepth.crystals import Crystal
-from segdepth.micrograph.lattice_pair import LatticePair, image_pair
 from segdepth.micrograph.phase_analysis import lattice_phases
+from segdepth.micrograph.reflection_pair import ReflectionPair, image_pair
 
 BIN_PM = 10.0
 SMOOTHING_PM = 20.0
@@ -51,7 +51,7 @@ class Contrast:
     noise: float
 
 
-def cell_shape(pair: LatticePair) -> tuple[int, int]:
+def cell_shape(pair: ReflectionPair) -> tuple[int, int]:
     """Raster (rows, columns) of the cell, multiples of what makes the pair's translations whole bins."""
     period_x, period_y, _ = pair.crystal.periods_pm
     number = len(pair.translations)
@@ -65,7 +65,7 @@ def _at(cell: np.ndarray, x: float, y: float) -> float:
     return float(ndimage.map_coordinates(cell, places, order=1, mode="grid-wrap")[0])
 
 
-def _element_means(cell: np.ndarray, pair: LatticePair) -> dict[str, float]:
+def _element_means(cell: np.ndarray, pair: ReflectionPair) -> dict[str, float]:
     """Brightness by element: one place of each class of columns that the pair tells apart."""
     columns = pair.crystal.columns
     places: dict[str, list[tuple[float, float]]] = {element: [] for element in pair.crystal.elements}
@@ -90,7 +90,7 @@ def column_contrast(
     Parameters
     ----------
     counts : (y, x). area : (y, x) bool, the crystal's.
-    frequencies : of ``crystal.lattice_pair`` as measured in this frame, 1/pm.
+    frequencies : of ``crystal.reflection_pair`` as measured in this frame, 1/pm.
     level : counts per pixel in vacuum. gain : variance over mean of the noise.
     """
     pair, origin = image_pair(crystal)

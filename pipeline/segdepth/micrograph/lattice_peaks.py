@@ -244,11 +244,11 @@ class Distortion:
 def distortion(
     peaks: Mapping[str, Peak], transform: FrameTransform, crystal: Crystal, names: tuple[str, ...] | None = None
 ) -> Distortion:
-    """From at least two peaks that are not parallel; without ``names`` those of the lattice pair.
+    """From at least two peaks that are not parallel; without ``names`` those of the reflection pair.
 
     With g' = B g for the ideal frequencies g, lengths are stretched by B⁻ᵀ = U P: a turn U and a stretch P.
     """
-    names = names or crystal.lattice_pair
+    names = names or crystal.reflection_pair
     ideal = np.array([crystal.frequency(name) for name in names])
     found = np.array([transform.turned(*peaks[name].frequency) for name in names])
     transposed = np.linalg.lstsq(ideal, found, rcond=None)[0]  # ideal @ Bᵀ = found

@@ -87,7 +87,7 @@ def search_lattice(frame: Frame, crystal: Crystal) -> LatticeSearch:
             f"at most {narrowest / LEAST_FRINGE_PIXELS:.0f} pm are allowed"
         )
     expected = expected_frequencies(frame.transform, crystal)
-    pair = crystal.lattice_pair
+    pair = crystal.reflection_pair
     area = crystal_area(frame.counts, frame.usable, [expected[name] for name in pair], frame.pixel_pm)
     peaks = find_peaks(frame.counts, area, expected, frame.pixel_pm, frame.gain) if area.any() else {}
     wrong = "are pixel size and rotation right?"
@@ -136,7 +136,7 @@ def check_strongest(frame: Frame, lattice: Lattice, crystal: Crystal) -> None:
 
 def measure_contrast(frame: Frame, lattice: Lattice, crystal: Crystal) -> Contrast:
     """Contrast of the area in which the lattice was measured."""
-    frequencies = [lattice.peaks[name].frequency for name in crystal.lattice_pair]
+    frequencies = [lattice.peaks[name].frequency for name in crystal.reflection_pair]
     return column_contrast(frame.counts, lattice.area, frequencies, frame.pixel_pm, frame.level, crystal, frame.gain)
 
 
@@ -166,7 +166,7 @@ def describe_vacuum(frame: Frame) -> dict[str, float | None] | None:
 
 def describe_lattice(frame: Frame, lattice: Lattice, crystal: Crystal) -> dict[str, object]:
     """Every peak, what the quadrants say, the angle between the pair's peaks, and the distortion that is left."""
-    pair = crystal.lattice_pair
+    pair = crystal.reflection_pair
     quadrants = quadrant_peaks(frame.counts, lattice.area, lattice.expected, frame.pixel_pm, frame.gain)
     peaks: dict[str, object] = {}
     for name, peak in lattice.peaks.items():

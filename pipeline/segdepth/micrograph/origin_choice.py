@@ -1,6 +1,6 @@
-"""Which columns stand at places that a lattice pair cannot tell apart: the label templates are held against the map.
+"""Which columns stand at places that a reflection pair cannot tell apart: the label templates are held against the map.
 
-Where a pair's lattice is finer than the crystal's (``LatticePair.candidates``), connected places are numbered from
+Where a pair's lattice is finer than the crystal's (``ReflectionPair.candidates``), connected places are numbered from
 neighbour to neighbour, so that one choice of the crystal's origin names all of them. For each choice the template, 1
 within the core radius of the element and falling linearly to 0 at its outer radius, is compared with the depth over the
 depth at the column's centre. The choice with the least square error is taken. Where it is not better than the next by
@@ -18,7 +18,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import cKDTree
 
-from segdepth.micrograph.lattice_pair import LatticePair
+from segdepth.micrograph.reflection_pair import ReflectionPair
 
 REACH = 1.2
 """Neighbours stand at most so many times the longest step of the pair's lattice apart."""
@@ -31,7 +31,7 @@ LEAST_DEPTH = 0.5
 def choose_kinds(
     points: np.ndarray,
     classes: np.ndarray,
-    pair: LatticePair,
+    pair: ReflectionPair,
     depth: np.ndarray,
     pixel_pm: float,
     radii_pm: tuple[Mapping[str, float], Mapping[str, float]],
@@ -71,7 +71,7 @@ def choose_kinds(
     return chosen
 
 
-def _numbered(points: np.ndarray, classes: np.ndarray, pair: LatticePair) -> tuple[np.ndarray, np.ndarray]:
+def _numbered(points: np.ndarray, classes: np.ndarray, pair: ReflectionPair) -> tuple[np.ndarray, np.ndarray]:
     """For each place the group of neighbours it belongs to, and its whole numbers (place, 2) of waves in the group."""
     phases = np.array([each.phases for each in pair.classes])[classes]
     steps = np.linalg.inv(pair.vectors)
@@ -91,7 +91,7 @@ def _numbered(points: np.ndarray, classes: np.ndarray, pair: LatticePair) -> tup
     return group, indices
 
 
-def _kinds(indices: np.ndarray, classes: np.ndarray, pair: LatticePair, shift: tuple[float, float]) -> np.ndarray:
+def _kinds(indices: np.ndarray, classes: np.ndarray, pair: ReflectionPair, shift: tuple[float, float]) -> np.ndarray:
     """Column at each place where the crystal's origin is moved by ``shift``; -1 where there is none."""
     inverse = np.linalg.inv(pair.orders)
 
@@ -107,7 +107,7 @@ def _kinds(indices: np.ndarray, classes: np.ndarray, pair: LatticePair, shift: t
 def _costs(
     points: np.ndarray,
     kinds: np.ndarray,
-    pair: LatticePair,
+    pair: ReflectionPair,
     depth: np.ndarray,
     pixel_pm: float,
     radii_pm: tuple[Mapping[str, float], Mapping[str, float]],

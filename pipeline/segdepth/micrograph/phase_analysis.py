@@ -122,7 +122,7 @@ def crystal_area(
 
     Parameters
     ----------
-    frequencies : of the lattice pair, (x, y) in 1/pm; 10 % of error do no harm.
+    frequencies : of the reflection pair, (x, y) in 1/pm; 10 % of error do no harm.
     """
     parts = components(counts, LocalMean(usable, pixel_pm), frequencies, pixel_pm)
     amplitude = np.sqrt(sum(np.abs(part) ** 2 for part in parts))

@@ -20,8 +20,8 @@ from segdepth.crystals import Crystal
 from segdepth.errors import MicrographError
 from segdepth.micrograph.lattice_peaks import upright_rotation
 from segdepth.seeds import structure_rng
-from segdepth.simulation.any_pixel import form_at_pixel
-from segdepth.simulation.lens import draw_lens_values
+from segdepth.simulation.arbitrary_pixel import form_at_pixel
+from segdepth.simulation.lens_values import draw_lens_values
 
 NOISE_OF_COMPARISONS = 20_000
 """Keeps this noise apart from that of images and recordings."""

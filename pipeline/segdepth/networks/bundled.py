@@ -13,7 +13,7 @@ from segdepth.config import BUNDLED, Config
 from segdepth.config.data_format import DataFormat
 from segdepth.errors import ConfigError, StoreError
 from segdepth.networks.card import CARD, NetworkCard, read_card
-from segdepth.networks.fit import check_network_fits, check_unseen, format_of
+from segdepth.networks.compatibility import check_network_fits, check_unseen, format_of
 
 
 def bundled_folder() -> Path:

@@ -16,7 +16,7 @@ import xarray as xr
 from segdepth.config import Dataset, Specimen
 from segdepth.devices import torch_device
 from segdepth.evaluation.evaluate import evaluate
-from segdepth.evaluation.test_images import TestImages
+from segdepth.evaluation.noisy_images import NoisyImages
 from segdepth.networks.bundled import name_of
 from segdepth.networks.files import load_network
 from segdepth.steps.stored_evaluation import write_evaluation
@@ -60,7 +60,7 @@ def evaluate_model(
     structures = dataset.structures_of("test", specimen)
     parameters = {"dataset": dataset.model_dump(mode="json"), "name": name, "planned_structures": specimen.structures}
     with ExitStack() as stack:
-        tests = TestImages(
+        tests = NoisyImages(
             [stack.enter_context(_opened(path, "form-images")) for path in images],
             [stack.enter_context(_opened(path, "project-depth")) for path in depth],
             structures,

@@ -1,4 +1,4 @@
-"""Noise-free images of a shard of exit waves (``simulation.stored.images_dataset`` says what the store holds)."""
+"""Noise-free images of a shard of exit waves (``simulation.datasets.images_dataset`` says what the store holds)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from segdepth.config import Imaging
 from segdepth.devices import one_thread, torch_device
 from segdepth.seeds import structure_rng
 from segdepth.simulation.aberrations import Lens
-from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns, orders_of
-from segdepth.simulation.stored import images_dataset
+from segdepth.simulation.datasets import images_dataset
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns, orders_of
 from segdepth.store.manifest import check_target, writing
 from segdepth.store.zarr_store import one_at_a_time, open_zarr, write_zarr
 

@@ -16,7 +16,7 @@ from segdepth.errors import StoreError
 from segdepth.seeds import structure_rng
 from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.detector import electrons_per_pixel
-from segdepth.simulation.lens import draw_lens_values, image_former, lens_columns, orders_of
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns, orders_of
 from segdepth.store.manifest import writing
 from segdepth.store.zarr_store import open_zarr
 

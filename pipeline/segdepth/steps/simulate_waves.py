@@ -1,4 +1,4 @@
-"""The exit waves of a file of atoms (``simulation.stored.waves_dataset`` says what the store holds)."""
+"""The exit waves of a file of atoms (``simulation.datasets.waves_dataset`` says what the store holds)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from segdepth.config import Beam
 from segdepth.seeds import structure_rng
 from segdepth.simulation.cell import sides_pm
+from segdepth.simulation.datasets import structure_beams, waves_dataset
 from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_waves, wave_orders
 from segdepth.simulation.grid import check_grid
-from segdepth.simulation.stored import structure_beams, waves_dataset
 from segdepth.specimen.frame_facts import frame_facts
 from segdepth.steps.atoms_files import read_atoms
 from segdepth.store.manifest import check_target, writing

@@ -25,7 +25,7 @@ from segdepth.simulation.convergence.study import Study, run_multislice
 from segdepth.simulation.exit_wave import configure_abtem
 from segdepth.specimen.frame_facts import FrameFacts, frame_facts
 from segdepth.steps.atoms_files import read_atoms
-from segdepth.store.code import code_hash
+from segdepth.store.code_hash import code_hash
 from segdepth.store.manifest import check_target, content_hash, versions, writing
 
 COMMAND = "study-convergence"

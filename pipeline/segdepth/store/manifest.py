@@ -315,7 +315,7 @@ def writing(
     Parameters
     ----------
     command : the verb that makes the artefact.
-    code : hash of the code, see ``segdepth.store.code.code_hash``.
+    code : hash of the code, see ``segdepth.store.code_hash.code_hash``.
     parameters : what determines the content besides inputs and code.
     inputs : artefacts (or files from outside) that were read.
     seeds, notes : further facts for the manifest; ``notes`` do not determine anything.

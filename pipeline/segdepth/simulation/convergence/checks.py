@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segdepth.config import Beam, Imaging
 from segdepth.errors import ConfigError
-from segdepth.simulation.lens import LENS_VALUES
+from segdepth.simulation.lens_values import LENS_VALUES
 
 
 def check_study(beam: Beam, imaging: Imaging, beam_key: str = "beam", imaging_key: str = "imaging") -> None:

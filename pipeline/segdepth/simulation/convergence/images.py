@@ -14,7 +14,7 @@ from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.convergence.cases import REFERENCE_ANGLE_MRAD, Optics
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.focal import focal_steps
-from segdepth.simulation.lens import draw_lens_values, lens_columns
+from segdepth.simulation.lens_values import draw_lens_values, lens_columns
 from segdepth.simulation.optics import ImageFormer
 
 DEFOCUS_NM = (1.0, 3.0, 5.0, 7.0, 9.0)

@@ -22,7 +22,7 @@ from segdepth.simulation.cell import plain, sides_pm
 from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.exit_wave import in_fft_order, wave_orders
 from segdepth.simulation.grid import grid_points
-from segdepth.simulation.lens import LENS_VALUES
+from segdepth.simulation.lens_values import LENS_VALUES
 from segdepth.specimen.frame_facts import FrameFacts, crystal_of, crystal_text
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def images_dataset(
     images : array (structure, defocus, y, x), also one that is computed late.
     wave_attrs : attributes of the waves.
     indices : of the structures.
-    lenses : of ``lens.draw_lens_values``, one a structure.
+    lenses : of ``lens_values.draw_lens_values``, one a structure.
     """
     crystal = crystal_of(wave_attrs["crystal"]) if wave_attrs["crystal"] else None
     along_x, along_y = (f", {direction(a)}" for a in (crystal.x_axis, crystal.y_axis)) if crystal else ("", "")

@@ -16,7 +16,7 @@ import torch
 from segdepth.config import Imaging
 from segdepth.errors import ConfigError
 from segdepth.simulation.cell import pair
-from segdepth.simulation.lens import former_of_the_cell, lens_columns, orders_of
+from segdepth.simulation.lens_values import former_of_the_cell, lens_columns, orders_of
 from segdepth.simulation.optics import Lens, smooth_size
 
 
@@ -44,7 +44,7 @@ def form_at_pixel(
     ----------
     wave_attrs : of the waves' store (``cell_pm``, ``margin_pm``, ``wavelength_pm``, ``stored_angle_mrad``).
     wave : (ky, kx) as stored, or (configuration, ky, kx), whose images are averaged.
-    lens_values : of ``lens.draw_lens_values``, one an image.
+    lens_values : of ``lens_values.draw_lens_values``, one an image.
     pixel_pm : side of the camera's pixel, any; the MTF refers to it.
 
     Raises

@@ -37,7 +37,7 @@ class Sample:
     truth: GroundTruth
 
 
-class TestImages:
+class NoisyImages:
     """The images of some structures; reads one structure at a time.
 
     Parameters
@@ -51,8 +51,6 @@ class TestImages:
     StoreError
         The shards do not belong together or do not hold a structure that is asked for.
     """
-
-    __test__ = False  # pytest takes classes of this name for tests
 
     def __init__(self, images: Sequence[xr.Dataset], depth: Sequence[xr.Dataset], structures: Sequence[int]) -> None:
         if not structures:

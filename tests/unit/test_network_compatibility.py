@@ -8,7 +8,7 @@ from segdepth.config import Dataset, Labels, Specimen
 from segdepth.config.data_format import DataFormat
 from segdepth.errors import ConfigError, StoreError
 from segdepth.networks.card import NetworkCard
-from segdepth.networks.fit import check_network_fits, check_unseen
+from segdepth.networks.compatibility import check_network_fits, check_unseen
 from segdepth.networks.training_record import join_records, record_entry, structures_seen
 
 DATASET = Dataset(

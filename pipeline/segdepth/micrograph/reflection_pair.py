@@ -41,7 +41,7 @@ class PhaseClass:
 
 
 @dataclass(frozen=True)
-class LatticePair:
+class ReflectionPair:
     """Two reflections that are not parallel.
 
     crystal : as seen along its zone axis. names : of the reflections.
@@ -117,12 +117,12 @@ class LatticePair:
         return None
 
 
-def image_pair(crystal: Crystal) -> tuple[LatticePair, tuple[float, float]]:
+def image_pair(crystal: Crystal) -> tuple[ReflectionPair, tuple[float, float]]:
     """The pair for micrographs, and the phases of its components at the cell's origin where columns are bright.
 
     Scattering strengths are atomic numbers.
     """
-    pair = LatticePair(crystal, crystal.lattice_pair)
+    pair = ReflectionPair(crystal, crystal.reflection_pair)
     strength = np.array(
         [
             c.per_period * (ATOMIC_NUMBER[c.element] + sum(ATOMIC_NUMBER[symbol] for symbol, _ in c.companions))
@@ -138,12 +138,12 @@ def _disc(radius: np.ndarray, g: float) -> np.ndarray:
     return radius * j1(2 * np.pi * g * radius) / g
 
 
-def template_pair(crystal: Crystal, radius_pm: Mapping[str, float]) -> tuple[LatticePair, tuple[float, float]]:
+def template_pair(crystal: Crystal, radius_pm: Mapping[str, float]) -> tuple[ReflectionPair, tuple[float, float]]:
     """The pair for depth maps, and the phases of its components at the cell's origin.
 
     The label template is a disc at every column with the core radius of its element, as high as the column has atoms a
     period. Its two widest-spaced reflections that are not parallel and are strong enough are taken; they are the
-    lattice pair of the images unless radii make these vanish.
+    reflection pair of the images unless radii make these vanish.
 
     Parameters
     ----------
@@ -160,8 +160,8 @@ def template_pair(crystal: Crystal, radius_pm: Mapping[str, float]) -> tuple[Lat
         shares[reflection.name] = float(abs(total)) / mean
     strong = [r.name for r in crystal.reflections if shares[r.name] >= LEAST_SHARE]
     by_strength = sorted((r.name for r in crystal.reflections), key=lambda name: -shares[name])
-    names = _first_pair(crystal, strong) or _first_pair(crystal, by_strength) or crystal.lattice_pair
-    pair = LatticePair(crystal, names)
+    names = _first_pair(crystal, strong) or _first_pair(crystal, by_strength) or crystal.reflection_pair
+    pair = ReflectionPair(crystal, names)
     return pair, pair.structure_phases([weights[name] for name in names])
 
 

@@ -29,12 +29,12 @@ PLUMBING = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
         "errors",
-        "config.reading",
+        "config.loading",
         "config.root",
         "config.validation",
         "cli.app",
         "figures.registry",
-        "store.code",
+        "store.code_hash",
         "store.manifest",
         "store.trace",
         "store.verify",
