@@ -244,7 +244,7 @@ def image(wave: np.ndarray, edge: float = 0.0) -> np.ndarray:
         cell_pm=100 * CELL, margin_pm=0.0, pixel_pm=100 * CELL / POINTS, orders=orders,
         wavelength_pm=wavelength_pm(300), aperture_rad=0.0257, focal_steps=17, dtype=torch.float64,
     )  # fmt: skip
-    lens = Lens.from_columns(
+    lens = Lens.from_values(
         {
             "c1_pm": [1000.0],
             "c3_pm": [0.0],

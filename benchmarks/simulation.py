@@ -33,7 +33,7 @@ from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_wave
 from segdepth.simulation.focal import focal_modes, focal_steps
 from segdepth.simulation.grid import grid_points
-from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_fields
 from segdepth.simulation.potential import SlicedPotential
 from segdepth.simulation.scattering import parametrization
 from segdepth.specimen.plan import plan_row
@@ -81,7 +81,7 @@ def wave_attrs() -> dict:
 
 def lens(count: int, device: str = "cpu") -> Lens:
     values = draw_lens_values(IMAGING, np.linspace(1, 9, count), np.random.default_rng(0))
-    return Lens.from_columns(lens_columns(values), device)
+    return Lens.from_values(lens_fields(values), device)
 
 
 def bare_multislice(points: int, slices: int) -> Callable[[], object]:

@@ -14,7 +14,7 @@ from segdepth.steps.build_specimens import build_specimens
 from segdepth.steps.evaluate_model import evaluate_model
 from segdepth.steps.plan_specimens import plan_specimens
 from segdepth.steps.project_depth import project_depth
-from segdepth.store.manifest import writing
+from segdepth.store.manifest import write_artefact
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
 PIXEL = 5411 / 256
@@ -59,7 +59,7 @@ def build_images(depth: Path, out: Path, defoci=DEFOCI, finer: int = 1) -> None:
         },
         attrs=told | {"pixel_pm": PIXEL / finer, "detection_efficiency": 1.0},
     )
-    with writing(out, command="form-images", code="c", parameters={}) as partial:
+    with write_artefact(out, command="form-images", code="c", parameters={}) as partial:
         write_zarr(dataset, partial, leading=shape, parameters={})
 
 
@@ -71,7 +71,7 @@ def build_model(out: Path, training_record=None, **changes) -> Path:
         "crystal": CERIA.to_dict(), "training_record": record() if training_record is None else training_record,
     } | changes  # fmt: skip
     torch.manual_seed(0)
-    with writing(out, command="train-model", code="c", parameters={}) as partial:
+    with write_artefact(out, command="train-model", code="c", parameters={}) as partial:
         partial.mkdir()
         save_network(UNet(card["base_channels"], card["variant"], card["classes"]), NetworkCard(**card), partial)
     return out

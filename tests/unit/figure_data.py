@@ -17,7 +17,7 @@ from segdepth.evaluation.results import Evaluation, IdealObserver
 from segdepth.specimen.plan import plan_table
 from segdepth.specimen.wedge import build_wedge
 from segdepth.steps.stored_evaluation import write_evaluation
-from segdepth.store.manifest import writing
+from segdepth.store.manifest import write_artefact
 from segdepth.store.zarr_store import write_zarr
 
 PIXEL = 5411 / 256
@@ -135,7 +135,7 @@ def _examples(crystal: Crystal, classes: int, rng: np.random.Generator) -> xr.Da
 
 
 def store_evaluation(out: Path, evaluation: Evaluation) -> Path:
-    with writing(out, command="evaluate-model", code="c", parameters={}) as partial:
+    with write_artefact(out, command="evaluate-model", code="c", parameters={}) as partial:
         partial.mkdir()
         write_evaluation(evaluation, partial, {})
     return out
@@ -228,23 +228,29 @@ def build_shard(
     paths |= {kind: folder / f"{kind}-{number:03d}" for kind in ("atoms", "depth", "images", "waves")}
     plan = plan_table(block, crystal, name, root_seed)
     if not paths["plan"].exists():
-        with writing(paths["plan"], command="plan-specimens", code="c", parameters={"seed": root_seed}) as partial:
+        with write_artefact(
+            paths["plan"], command="plan-specimens", code="c", parameters={"seed": root_seed}
+        ) as partial:
             plan.to_csv(partial, index=False)
     rows = plan[plan["shard"] == number].to_dict("records")
     frames = [build_wedge(row, block, crystal, name, root_seed) for row in rows]
-    with writing(paths["atoms"], command="build-specimens", code="c", parameters={}, inputs=[paths["plan"]]) as partial:
+    with write_artefact(
+        paths["atoms"], command="build-specimens", code="c", parameters={}, inputs=[paths["plan"]]
+    ) as partial:
         ase.io.write(partial, frames, format="extxyz")
     waves = paths.pop("waves")
-    with writing(waves, command="simulate-waves", code="c", parameters={}, inputs=[paths["atoms"]]) as partial:
+    with write_artefact(waves, command="simulate-waves", code="c", parameters={}, inputs=[paths["atoms"]]) as partial:
         partial.write_text("waves")
     indices, common = np.array([row["index"] for row in rows]), {"crystal": json.dumps(crystal.to_dict())}
     common |= {"field_pm": SIDE * PIXEL, "specimen": name, "root_seed": root_seed, "pixel_pm": PIXEL}
     depth = np.stack([np.roll(wedge_depth(4), i, axis=1) for i in range(len(rows))])
     of_structure = {"structure": (("structure",), indices)}
     maps = described({"depth": (("structure", "y", "x"), depth)}, of_structure)
-    with writing(paths["depth"], command="project-depth", code="c", parameters={}, inputs=[paths["atoms"]]) as partial:
+    with write_artefact(
+        paths["depth"], command="project-depth", code="c", parameters={}, inputs=[paths["atoms"]]
+    ) as partial:
         write_zarr(maps.assign_attrs(common | {"labels": json.dumps({"most_atoms": 10})}), partial, parameters={})
-    with writing(paths["images"], command="form-images", code="c", parameters={}, inputs=[waves]) as partial:
+    with write_artefact(paths["images"], command="form-images", code="c", parameters={}, inputs=[waves]) as partial:
         images = _images(depth, of_structure).assign_attrs(common)
         write_zarr(images, partial, leading=("structure", "defocus"), parameters={})
     return paths

@@ -10,7 +10,7 @@ from conftest import SMALL_BEAM, relative
 
 from segdepth.config import Beam, Imaging
 from segdepth.errors import ConfigError
-from segdepth.simulation.beam import PARAMETRIZATIONS, drawn_beam, fixed_beam, vibrations_pm
+from segdepth.simulation.beam import PARAMETRIZATIONS, resolve_beam, sample_beam, vibrations_pm
 from segdepth.simulation.exit_wave import exit_wave
 from segdepth.steps.form_images import form_images
 from segdepth.steps.simulate_waves import simulate_waves
@@ -26,12 +26,12 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 def test_a_beam_without_ranges_draws_nothing():
     beam = Beam(tilt_mrad=(1, 2))
-    assert drawn_beam(beam, rng()) == beam
-    assert vibrations_pm(fixed_beam(beam, ["O", "Ce"], CRYSTAL, rng())) == CRYSTAL
+    assert sample_beam(beam, rng()) == beam
+    assert vibrations_pm(resolve_beam(beam, ["O", "Ce"], CRYSTAL, rng())) == CRYSTAL
 
 
 def test_draws_lie_in_their_ranges_and_in_every_direction():
-    beams = [drawn_beam(Beam(**RANGES, tilt_mrad=(10, 20)), rng(seed)) for seed in range(400)]
+    beams = [sample_beam(Beam(**RANGES, tilt_mrad=(10, 20)), rng(seed)) for seed in range(400)]
     scales = np.array([beam.debye_waller_scale for beam in beams])
     tilts = np.array([beam.tilt_mrad for beam in beams]) - (10, 20)
     size, turn = np.hypot(*tilts.T), np.arctan2(*tilts.T[::-1])
@@ -43,15 +43,15 @@ def test_draws_lie_in_their_ranges_and_in_every_direction():
 
 @pytest.mark.parametrize("key", RANGES)
 def test_one_range_more_changes_no_other_draw(key):
-    whole = drawn_beam(Beam(**RANGES), rng(5))
+    whole = sample_beam(Beam(**RANGES), rng(5))
     field = "tilt_mrad" if key == "random_tilt_mrad" else key
-    assert getattr(drawn_beam(Beam(**{key: RANGES[key]}), rng(5)), field) == getattr(whole, field)
+    assert getattr(sample_beam(Beam(**{key: RANGES[key]}), rng(5)), field) == getattr(whole, field)
 
 
 def test_the_scale_is_a_factor_on_b():
     """B = 8π²u²: four times B is twice u, in the wave too."""
     atoms = Atoms("O", positions=[(3, 4, 2)], cell=(16, 16, 4), pbc=True)
-    scaled = fixed_beam(Beam(debye_waller_scale=4.0), ["O"], {"O": 5.0}, rng())
+    scaled = resolve_beam(Beam(debye_waller_scale=4.0), ["O"], {"O": 5.0}, rng())
     assert vibrations_pm(scaled) == {"O": 10.0}
     wave = exit_wave(atoms, scaled)
     assert np.array_equal(wave, exit_wave(atoms, Beam(debye_waller_pm={"O": 10.0})))
@@ -60,9 +60,9 @@ def test_the_scale_is_a_factor_on_b():
 
 def test_the_block_comes_before_the_crystal_and_lacking_elements_are_named():
     beam = Beam(debye_waller_pm={"O": 3.0})
-    assert vibrations_pm(fixed_beam(beam, ["Ce", "O"], CRYSTAL, rng())) == {"Ce": 6.6, "O": 3.0}
+    assert vibrations_pm(resolve_beam(beam, ["Ce", "O"], CRYSTAL, rng())) == {"Ce": 6.6, "O": 3.0}
     with pytest.raises(ConfigError, match=r"debye_waller_pm: has no Ti, Sr, and neither") as told:
-        fixed_beam(beam, ["Ti", "O", "Sr"], CRYSTAL, rng())
+        resolve_beam(beam, ["Ti", "O", "Sr"], CRYSTAL, rng())
     assert "\n" not in str(told.value)
     with pytest.raises(ConfigError, match="beam.random_tilt_mrad"):
         exit_wave(Atoms("O", cell=(16, 16, 4)), Beam(random_tilt_mrad=(0, 1), debye_waller_pm=CRYSTAL))

@@ -13,7 +13,7 @@ import pytest
 from segdepth import cli
 from segdepth.cli import project
 from segdepth.errors import ConfigError, MicrographError, SegDepthError, StoreError, TrainingError
-from segdepth.store.manifest import manifest_path, writing
+from segdepth.store.manifest import manifest_path, write_artefact
 
 HEAVY = ("torch", "scipy", "matplotlib", "lightning", "xarray", "pandas", "ase", "abtem", "zarr")
 
@@ -83,7 +83,7 @@ def test_our_own_faults_are_logged_with_their_traceback(monkeypatch, capsys, cap
 def test_a_full_disk_says_where(tmp_path):
     with (
         pytest.raises(OSError, match="shard.zarr") as told,
-        writing(tmp_path / "shard.zarr", command="t", code="c", parameters={}),
+        write_artefact(tmp_path / "shard.zarr", command="t", code="c", parameters={}),
     ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert told.value.filename == str(tmp_path / "shard.zarr") and not list(tmp_path.iterdir())
@@ -111,7 +111,7 @@ def test_verify_names_what_is_damaged_or_stale_and_what_makes_it_again(tmp_path,
     monkeypatch.chdir(tmp_path)
 
     def make(path, text, inputs=()):
-        with writing(tmp_path / path, command="t", code="c", parameters={}, inputs=inputs) as partial:
+        with write_artefact(tmp_path / path, command="t", code="c", parameters={}, inputs=inputs) as partial:
             partial.write_text(text)
         return tmp_path / path
 
@@ -147,7 +147,7 @@ def test_verify_names_what_is_damaged_or_stale_and_what_makes_it_again(tmp_path,
 
 def test_verify_finds_a_flipped_byte_whose_time_is_kept(tmp_path, monkeypatch, capsys):
     store = tmp_path / "data" / "x.zarr"
-    with writing(store, command="t", code="c", parameters={}) as partial:
+    with write_artefact(store, command="t", code="c", parameters={}) as partial:
         (partial / "wave" / "c").mkdir(parents=True)
         (partial / "wave" / "zarr.json").write_text("{}")
         (partial / "wave" / "c" / "0").write_bytes(b"0123")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segdepth.config import Beam
-from segdepth.simulation.detector import noisy, noisy_batch
+from segdepth.simulation.detector import add_shot_noise, add_shot_noise_batch
 from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.exit_wave import exit_wave
 from segdepth.simulation.optics import ImageFormer, Lens
@@ -30,7 +30,7 @@ BLURRED = {"Ce": 50.0, "O": 50.0}
 def lens(c1=3000.0, c3=-9e6, c5=5e9, spread=4000.0, convergence=0.2e-3, image_spread=20.0) -> Lens:
     names = ("c1_pm", "c3_pm", "c5_pm", "focal_spread_pm", "convergence_rad", "image_spread_pm")
     values = (c1, c3, c5, spread, convergence, image_spread)
-    return Lens.from_columns({name: [value] for name, value in zip(names, values)})
+    return Lens.from_values({name: [value] for name, value in zip(names, values)})
 
 
 def form(wave, values: Lens, *, cell=100 * SIDE, pixels=PIXELS, margin=0.0, aperture=0.04, samples=17) -> np.ndarray:
@@ -362,8 +362,8 @@ def test_the_envelope_of_a_strong_object_is_an_approximation(aberrations, low, h
 def test_noise_at_every_dose_has_the_mean_c_and_the_variance_c_over_lambda(electrons, clean, seed):
     """To five standard errors of a Poisson sample's mean and variance, m and m + 2m² over n."""
     many = 100_000
-    one = noisy(np.full(many, clean), electrons, np.random.default_rng(seed))
-    other = noisy_batch(torch.full((many,), clean), electrons, torch.Generator().manual_seed(seed)).numpy()
+    one = add_shot_noise(np.full(many, clean), electrons, np.random.default_rng(seed))
+    other = add_shot_noise_batch(torch.full((many,), clean), electrons, torch.Generator().manual_seed(seed)).numpy()
     m = clean * electrons
     for found in (one, other):
         counts = found.astype(float) * electrons

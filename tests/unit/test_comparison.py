@@ -36,7 +36,7 @@ from segdepth.micrograph.readers import read_micrograph
 from segdepth.micrograph.simulated_views import Camera, crop_window, surface_row
 from segdepth.micrograph.vacuum import neighbour_correlation
 from segdepth.simulation.arbitrary_pixel import form_at_pixel
-from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_fields
 from segdepth.simulation.optics import Lens
 from segdepth.steps.build_specimens import build_specimens
 from segdepth.steps.compare_micrograph import compare_micrograph
@@ -177,8 +177,8 @@ def test_constant_counts_have_no_correlation():
         assert facts["correlation_y"] is None and facts["correlation_x"] is None
         assert facts["mean"] == pytest.approx(level) and facts["variance_over_mean"] == pytest.approx(0, abs=1e-9)
         json.dumps(facts, allow_nan=False)
-    grainy = rng(1).poisson(1e9, (300, 400)).astype(float)  # the least that noise can vary
-    assert neighbour_correlation(grainy, grainy > 0) == pytest.approx((0, 0), abs=0.015)
+    noisy = rng(1).poisson(1e9, (300, 400)).astype(float)  # the least that noise can vary
+    assert neighbour_correlation(noisy, noisy > 0) == pytest.approx((0, 0), abs=0.015)
 
 
 def test_the_vacuum_is_described():
@@ -241,7 +241,7 @@ def test_an_image_at_any_pixel_is_that_of_the_image_former(slab_waves):
     pixel = block.field_pm / 128  # not the block's camera's
     former = image_former(imaging, attrs, wave.shape[-1] // 2, "cpu", pixel)
     waves = torch.as_tensor(wave).expand(2, -1, -1)
-    expected = former.form(waves, Lens.from_columns(lens_columns(values))).numpy()
+    expected = former.form(waves, Lens.from_values(lens_fields(values))).numpy()
     np.testing.assert_allclose(form_at_pixel(imaging, attrs, wave, values, pixel), expected, atol=2e-5)
     # a pixel that divides neither cell nor margin: of three times the side it is the mean of three by three, where no
     # MTF tells the two cameras apart

@@ -20,7 +20,7 @@ from segdepth.simulation.electron import stored_orders
 from segdepth.steps.plot_convergence import plot_convergence
 from segdepth.steps.study_convergence import WaveCheckpoints, study_convergence
 from segdepth.store.code_hash import reached
-from segdepth.store.manifest import check_whole, read_manifest, writing
+from segdepth.store.manifest import check_whole, read_manifest, write_artefact
 
 CELL, PLANE = 2029.125, 191.3
 BEAM, IMAGING = Beam(absorption=False), Imaging()
@@ -35,7 +35,7 @@ def write_atoms(path, thicknesses=(3,), shift=0.0):
         frame.positions[:, 0] += shift
         frame.info |= {"id": f"slab-{index:05d}", "index": index}
         frames.append(frame)
-    with writing(path, command="build-specimens", code="x", parameters={}) as partial:
+    with write_artefact(path, command="build-specimens", code="x", parameters={}) as partial:
         ase.io.write(partial, frames, format="extxyz")
     return path
 
@@ -165,7 +165,7 @@ BROKEN = {
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_broken_table_is_told_in_one_line(tmp_path, kind):
     path, text = tmp_path / "study.csv", BROKEN[kind]
-    with writing(path, command="study-convergence", code="x", parameters={}) as partial:
+    with write_artefact(path, command="study-convergence", code="x", parameters={}) as partial:
         partial.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(StoreError, match="study.csv") as told:
         plot_convergence(path, tmp_path / "out.png", code="code")

@@ -229,7 +229,7 @@ def test_columns_fill_a_rectangle_once(data, x, y, beyond):
     assert (places >= -beyond).all() and (places < [width + beyond, height + beyond]).all()
     assert np.array_equal(np.lexsort((places[:, 0], places[:, 1])), np.arange(len(places)))
     for kind, column in enumerate(found.columns):
-        mine = columns.kind == kind
+        mine = columns.column_type == kind
         assert set(columns.atomic_number[mine]) <= {ATOMIC_NUMBER[column.element]}
         fractions = (places[mine] - (x, y)) / found.periods_pm[:2] - (column.x, column.y)
         assert np.allclose(fractions, np.rint(fractions), atol=1e-9)

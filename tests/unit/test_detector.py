@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from segdepth.simulation.detector import electrons_per_pixel, electrons_per_square_angstrom, noisy, noisy_batch
+from segdepth.simulation.detector import (
+    add_shot_noise,
+    add_shot_noise_batch,
+    electrons_per_pixel,
+    electrons_per_square_angstrom,
+)
 
 
 def test_dose():
@@ -21,8 +26,8 @@ def test_mean_and_variance(clean, electrons):
     many = 400_000
     generator = torch.Generator().manual_seed(1)
     for found in (
-        noisy(np.full(many, clean), electrons, np.random.default_rng(1)),
-        noisy_batch(torch.full((many,), clean), electrons, generator).numpy(),
+        add_shot_noise(np.full(many, clean), electrons, np.random.default_rng(1)),
+        add_shot_noise_batch(torch.full((many,), clean), electrons, generator).numpy(),
     ):
         spread = clean / electrons
         assert found.mean() == pytest.approx(clean, abs=5 * np.sqrt(spread / many))
@@ -32,21 +37,25 @@ def test_mean_and_variance(clean, electrons):
 
 
 def test_binned_noise_is_noise_of_the_binned_dose():
-    fine = noisy(np.ones((1600, 1600)), 2.5, np.random.default_rng(0))
+    fine = add_shot_noise(np.ones((1600, 1600)), 2.5, np.random.default_rng(0))
     binned = fine.reshape(400, 4, 400, 4).mean((1, 3))
     assert binned.var() == pytest.approx(1 / 40, rel=0.02)
 
 
 def test_slightly_negative_intensities_are_dark():
-    assert noisy(np.full(9, -1e-7), 40, np.random.default_rng(0)).max() == 0
-    assert noisy_batch(torch.full((9,), -1e-7), 40, torch.Generator()).max() == 0
+    assert add_shot_noise(np.full(9, -1e-7), 40, np.random.default_rng(0)).max() == 0
+    assert add_shot_noise_batch(torch.full((9,), -1e-7), 40, torch.Generator()).max() == 0
 
 
 def test_doses_broadcast_over_a_batch():
-    found = noisy_batch(torch.ones(2, 1, 300, 300), torch.tensor([2.5, 40.0])[:, None, None, None], torch.Generator())
+    found = add_shot_noise_batch(
+        torch.ones(2, 1, 300, 300), torch.tensor([2.5, 40.0])[:, None, None, None], torch.Generator()
+    )
     assert found.var(dim=(1, 2, 3)).numpy() == pytest.approx([0.4, 0.025], rel=0.03)
 
 
 def test_same_generator_same_noise():
     clean = np.ones((8, 8))
-    assert np.array_equal(noisy(clean, 3, np.random.default_rng(5)), noisy(clean, 3, np.random.default_rng(5)))
+    assert np.array_equal(
+        add_shot_noise(clean, 3, np.random.default_rng(5)), add_shot_noise(clean, 3, np.random.default_rng(5))
+    )

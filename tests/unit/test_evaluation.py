@@ -22,7 +22,7 @@ from evaluation_data import (
 from segdepth.config import ALL, CALIBRATION_NAMES
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation import evaluate
-from segdepth.evaluation.examples import chosen_defoci, evenly
+from segdepth.evaluation.examples import chosen_defoci, evenly_spaced
 from segdepth.evaluation.metrics import NAMES
 from segdepth.evaluation.noisy_images import NoisyImages
 from segdepth.evaluation.results import chosen
@@ -302,5 +302,6 @@ def test_data_that_do_not_belong_together_are_refused(data, model, tmp_path):
 
 
 def test_choosing_examples():
-    assert evenly(1) == [0] and evenly(2) == [0, 1] and evenly(9) == [0, 4, 8]
+    assert evenly_spaced(1, 1) == [0] and evenly_spaced(2, 2) == [0, 1] and evenly_spaced(9, 3) == [0, 4, 8]
+    assert evenly_spaced(2, 3) == [0, 0, 1]
     assert chosen_defoci((9.0, 1.0, 5.0, 3.0, 7.0)) == [1, 2, 0]

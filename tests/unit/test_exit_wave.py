@@ -13,7 +13,7 @@ from segdepth.config import Beam
 from segdepth.errors import ConfigError
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.exit_wave import crop_orders, exit_wave, exit_waves, grid_points
-from segdepth.simulation.phonons import displaced
+from segdepth.simulation.phonons import displace_atoms
 
 STILL = SMALL_BEAM.debye_waller_pm
 
@@ -177,7 +177,7 @@ def test_frozen_phonons_average_to_the_debye_waller_factor(abtem):
 
 def test_displacements_have_the_widths_asked_for():
     atoms = Atoms("Ce400O400", positions=np.zeros((800, 3)), cell=(9, 9, 9))
-    moved = displaced(atoms, {"Ce": 6.0, "O": 12.0}, np.random.default_rng(0)).positions
+    moved = displace_atoms(atoms, {"Ce": 6.0, "O": 12.0}, np.random.default_rng(0)).positions
     assert np.allclose(moved[:400].std(0), 0.06, rtol=0.12)
     assert np.allclose(moved[400:].std(0), 0.12, rtol=0.12)
 

@@ -39,7 +39,7 @@ from segdepth.networks.unet import UNet
 from segdepth.steps import export_model as step
 from segdepth.steps.export_model import MODEL_CARD, export_model
 from segdepth.steps.stored_evaluation import FACTS
-from segdepth.store.manifest import check_whole, manifest_path, read_manifest, writing
+from segdepth.store.manifest import check_whole, manifest_path, read_manifest, write_artefact
 from segdepth.store.trace import describe, trace
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,9 @@ def build_model(root: Path, network: UNet | None = None, card: dict | None = Non
     """A trained network of ``root``'s project, with the waves that it learnt from."""
     waves, out = root / "data/waves/w/b/shard-000.zarr", root / "results/models/net"
     if not waves.exists():
-        with writing(waves, command="simulate-waves", code="c", parameters={"beam": Beam().model_dump()}) as partial:
+        with write_artefact(
+            waves, command="simulate-waves", code="c", parameters={"beam": Beam().model_dump()}
+        ) as partial:
             partial.mkdir()
             (partial / "chunk").write_text("waves")
     labels = RINGS.model_dump(mode="json")
@@ -89,7 +91,7 @@ def build_model(root: Path, network: UNet | None = None, card: dict | None = Non
         "parameters": {"model": MODEL.model_dump(mode="json"), "training_sets": [training_set]},
         "seeds": {"root_seed": 7, "training": 0},
     } | manifest
-    with writing(out, command="train-model", code="c", inputs=[waves], **told) as partial:
+    with write_artefact(out, command="train-model", code="c", inputs=[waves], **told) as partial:
         partial.mkdir()
         save_network(network or used_network(), card, partial)
         environment = {
@@ -108,7 +110,7 @@ def build_evaluation(root: Path, model: Path, dataset: str = "d") -> Path:
     rows += [("expected_calibration_error", "all", 0.012, None, None)]
     rows += [("expected_calibration_error_columns", "all", None, None, None)]
     out = root / "results/evaluation/net" / dataset
-    with writing(out, command="evaluate-model", code="c", parameters={}, inputs=[model]) as partial:
+    with write_artefact(out, command="evaluate-model", code="c", parameters={}, inputs=[model]) as partial:
         partial.mkdir()
         (partial / FACTS).write_text(json.dumps(facts | {"elements": ["Ce", "O"]}))
         table = pd.DataFrame(rows, columns=["metric", "element", "value", "low", "high"])
@@ -312,7 +314,7 @@ def test_a_network_of_unknown_origin_is_refused(tmp_path, change):
 
 def make_figure(folder: Path) -> Path:
     path = folder.parents[3] / "figure.png"
-    with writing(path, command="plot", code="c", parameters={}, inputs=[folder]) as partial:
+    with write_artefact(path, command="plot", code="c", parameters={}, inputs=[folder]) as partial:
         partial.write_text("figure")
     return path
 

@@ -27,8 +27,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from segdepth.errors import ConfigError, StoreError
-from segdepth.figures import benchmark, comparison, convergence, montage, style, training
-from segdepth.figures.prediction import draw_prediction
+from segdepth.evaluation.examples import evenly_spaced
+from segdepth.figures import benchmark, comparison, convergence, montage, prediction, style, training
 from segdepth.figures.registry import ENTRIES, FIGURES, figures_from
 from segdepth.steps import plot_montage as montage_step
 from segdepth.steps.plot_benchmark import plot_benchmark
@@ -39,7 +39,7 @@ from segdepth.steps.plot_montage import plot_montage
 from segdepth.steps.plot_prediction import plot_prediction
 from segdepth.steps.plot_training import plot_training
 from segdepth.steps.stored_evaluation import write_ideal_observer
-from segdepth.store.manifest import read_manifest, writing
+from segdepth.store.manifest import read_manifest, write_artefact
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
 EVALUATED = figures_from("evaluation")
@@ -107,7 +107,7 @@ def test_every_figure_has_a_module_that_draws_it_and_words():
     assert len(FIGURES) == len(ENTRIES)
     for entry in ENTRIES:
         module = import_module(entry.module)
-        assert hasattr(module, "draw") or hasattr(module, "draw_prediction")
+        assert hasattr(module, "draw") or hasattr(module, "draw")
         assert entry.title and entry.caption.endswith(".")
         assert (entry.dataset_field is not None) == (entry.source in ("evaluation", "montage"))
 
@@ -251,7 +251,7 @@ def test_training_curve(tmp_path):
     assert labels == ["Ce and O", "Ce", "O"]
     assert [line.get_label() for line in training.draw(curve_of(["Ti"]), "unet").axes[1].get_lines()] == ["Ti"]
     model = tmp_path / "model"
-    with writing(model, command="train-model", code="c", parameters={}) as partial:
+    with write_artefact(model, command="train-model", code="c", parameters={}) as partial:
         partial.mkdir()
         curve_of().to_csv(partial / "curve.csv", index=False)
     plot_training(model, tmp_path / "curve.png", code="code")
@@ -260,7 +260,7 @@ def test_training_curve(tmp_path):
 
 def test_training_without_a_curve(tmp_path):
     model = tmp_path / "model"
-    with writing(model, command="train-model", code="c", parameters={}) as partial:
+    with write_artefact(model, command="train-model", code="c", parameters={}) as partial:
         partial.mkdir()
         (partial / "curve.csv").write_text("epoch\n0\n")
     with pytest.raises(StoreError, match="it lacks learning_rate, train_loss"):
@@ -293,7 +293,7 @@ def test_benchmark_of_another_crystal_and_of_many_depths(tmp_path):
 
 def test_benchmark_is_written(evaluation, stored, tmp_path):
     observer = tmp_path / "observer"
-    with writing(observer, command="estimate-ideal-observer", code="c", parameters={}) as partial:
+    with write_artefact(observer, command="estimate-ideal-observer", code="c", parameters={}) as partial:
         partial.mkdir()
         write_ideal_observer(dataclasses.replace(make_observer(), columns=pd.DataFrame({"a": [1]})), partial)
     plot_benchmark([stored], observer, tmp_path / "benchmark.png", code="code")
@@ -317,7 +317,7 @@ def test_convergence(tmp_path):
         assert wanted in words
     assert "exact" not in words
     table = tmp_path / "study.csv"
-    with writing(table, command="study-convergence", code="c", parameters={}) as partial:
+    with write_artefact(table, command="study-convergence", code="c", parameters={}) as partial:
         study().to_csv(partial, index=False)
     plot_convergence(table, tmp_path / "study.png", code="code")
     both_manifests(tmp_path / "study.png")
@@ -345,7 +345,7 @@ def test_convergence_tables_that_are_none(table, told):
 def test_prediction(frames, found):
     maps, columns = make_prediction(frames=frames)
     columns = pd.concat([columns, columns[:3].assign(frame=2)])[: None if found else 0]
-    fig = draw_prediction(maps, columns)
+    fig = prediction.draw(maps, columns)
     assert fits(fig)
     heading = fig.get_suptitle()
     assert "row 0 at the bottom" in heading and ("first of 3 frames" in heading) == (frames == 3)
@@ -357,7 +357,7 @@ def test_prediction(frames, found):
 def test_prediction_of_another_crystal(tmp_path):
     crystal = titanate(tmp_path)
     maps, columns = make_prediction(crystal, classes=26)
-    fig = draw_prediction(maps, columns)
+    fig = prediction.draw(maps, columns)
     assert fits(fig) and "(d) columns: ○ Sr, △ Ti, □ O" in words_of(fig)
     marked = {len(c.get_offsets()) for c in fig.axes[3].collections}
     assert marked == set(columns["element"].value_counts())
@@ -365,7 +365,7 @@ def test_prediction_of_another_crystal(tmp_path):
 
 
 def store_prediction(folder, maps, columns):
-    with writing(folder, command="predict-micrograph", code="c", parameters={}) as partial:
+    with write_artefact(folder, command="predict-micrograph", code="c", parameters={}) as partial:
         partial.mkdir()
         write_zarr(maps, partial / "prediction.zarr", leading=("frame",), parameters={})
         columns.to_csv(partial / "columns.csv", index=False)
@@ -406,7 +406,7 @@ def test_comparison(tmp_path, which):
 def test_comparison_is_written(tmp_path):
     facts, table, pictures = make_comparison()
     folder = tmp_path / "comparison"
-    with writing(folder, command="compare-micrograph", code="c", parameters={}) as partial:
+    with write_artefact(folder, command="compare-micrograph", code="c", parameters={}) as partial:
         partial.mkdir()
         (partial / "comparison.json").write_text(json.dumps(facts))
         table.to_csv(partial / "simulated.csv", index=False)
@@ -505,7 +505,7 @@ def test_montage_tells_what_was_drawn(shard, tmp_path, drawn):
 def test_montage_of_few_structures(shard):
     rows = pd.DataFrame({"surface": ["stepped", "flat", "stepped"], "bulk_atoms": [5, 4, 5]}, index=[3, 4, 6])
     assert montage.thin_and_thick(rows) == [3, 4]
-    assert montage.spread(9, 6) == [0, 2, 3, 5, 6, 8] and montage.spread(1, 3) == [0, 0, 0] == montage.spread(5, 1) * 3
+    assert evenly_spaced(9, 6) == [0, 2, 3, 5, 6, 8] and evenly_spaced(1, 3) == [0, 0, 0] == evenly_spaced(5, 1) * 3
 
 
 def test_montage_of_another_crystal(tmp_path, drawn):
@@ -522,7 +522,7 @@ def test_montage_of_another_crystal(tmp_path, drawn):
 @pytest.mark.parametrize("kind", ("plan", "atoms", "depth", "images"))
 def test_montage_of_what_does_not_belong_together(shard, tmp_path, kind):
     other = build_shard(tmp_path, number=1) | {"plan": tmp_path / "other.csv"}
-    with writing(other["plan"], command="plan-specimens", code="c", parameters={"seed": 1}) as partial:
+    with write_artefact(other["plan"], command="plan-specimens", code="c", parameters={"seed": 1}) as partial:
         partial.write_text("index\n")
     with pytest.raises(StoreError, match="was not (built|projected|formed) from") as told:
         plot_montage(**shard | {kind: other[kind]}, out=tmp_path / "montage.png", code="code")
@@ -551,7 +551,7 @@ def test_montage_of_nothing(shard, tmp_path, lacking):
     frames = ase.io.read(shard["atoms"], index=":", format="extxyz")
     for kind, inputs in given.items():
         facts = {name: made[kind][name] for name in ("command", "parameters", "seeds")}
-        with writing(paths[kind], code="c", inputs=inputs, **facts) as partial:
+        with write_artefact(paths[kind], code="c", inputs=inputs, **facts) as partial:
             if kind == "atoms":
                 ase.io.write(partial, frames if lacking == "defocus" else [], format="extxyz")
                 continue

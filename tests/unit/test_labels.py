@@ -23,7 +23,7 @@ from segdepth.labels.projection import project_counts
 from segdepth.labels.rings import loss_weight, ring_depth
 from segdepth.specimen.columns import column_table
 from segdepth.steps.project_depth import project_depth
-from segdepth.store.manifest import writing
+from segdepth.store.manifest import write_artefact
 from segdepth.store.zarr_store import open_zarr
 
 PIXEL = 10.0
@@ -222,7 +222,7 @@ def test_store_holds_maps_and_columns(tmp_path):
         frames.append(atoms)
     path = tmp_path / "shard-000.extxyz"
     parameters = {"specimen": block.model_dump(mode="json")}
-    with writing(path, command="build-specimens", code="c", parameters=parameters) as partial:
+    with write_artefact(path, command="build-specimens", code="c", parameters=parameters) as partial:
         ase.io.write(partial, frames, format="extxyz")
     labels = Labels(**RADII, pixel_pm=block.field_pm / 64)
     project_depth(labels, path, tmp_path / "depth.zarr", code="c")

@@ -21,7 +21,7 @@ from segdepth.micrograph.preparation import Prepared
 from segdepth.networks.files import NetworkCard, load_network, save_network
 from segdepth.networks.unet import UNet
 from segdepth.steps import predict_micrograph as step
-from segdepth.store.manifest import check_whole, manifest_path, writing
+from segdepth.store.manifest import check_whole, manifest_path, write_artefact
 
 LABELS = RINGS
 CLASSES = LABELS.classes
@@ -222,7 +222,7 @@ def test_a_folder_that_is_no_prediction_is_never_replaced(tmp_path, model):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
     (tmp_path / "file").write_text("")
-    with writing(tmp_path / "other", command="build-specimens", code="x", parameters={}) as partial:
+    with write_artefact(tmp_path / "other", command="build-specimens", code="x", parameters={}) as partial:
         partial.mkdir()
         (partial / "a").write_text("")
     for out in (tmp_path, tmp_path / "mine", tmp_path / "file", tmp_path / "other", model):

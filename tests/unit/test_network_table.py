@@ -13,7 +13,7 @@ from segdepth.evaluation.table1 import PAPER
 from segdepth.steps.stored_evaluation import FACTS, OBSERVER_FACTS
 from segdepth.steps.tabulate_networks import Folders, tabulate_networks
 from segdepth.steps.tabulate_table1 import tabulate_table1
-from segdepth.store.manifest import read_manifest, writing
+from segdepth.store.manifest import read_manifest, write_artefact
 
 BASE = {
     "pixelwise_accuracy": 0.93, "centre_accuracy": 0.95, "detection_rate": 0.98, "hallucinated_rate": 0.012,
@@ -51,7 +51,7 @@ def evaluation(root, model, dataset, sums=None, **changes):
 
 
 def stored(folder, command, name, facts, tables):
-    with writing(folder, command=command, code="c", parameters={}) as partial:
+    with write_artefact(folder, command=command, code="c", parameters={}) as partial:
         partial.mkdir()
         (partial / name).write_text(json.dumps(facts))
         for stem, table in tables.items():
@@ -60,7 +60,7 @@ def stored(folder, command, name, facts, tables):
 
 
 def network(root, model, seconds):
-    with writing(root / "models" / model, command="train-model", code="c", parameters={}) as partial:
+    with write_artefact(root / "models" / model, command="train-model", code="c", parameters={}) as partial:
         partial.mkdir()
         (partial / "environment.json").write_text(json.dumps({"training_seconds": seconds}))
 

@@ -26,7 +26,7 @@ def lens(c1=1000.0, c3=-9e6, c5=5e9, spread=4000.0, convergence=0.2e-3, image_sp
     """Every value a number or a sequence; a batch as long as the longest."""
     names = ("c1_pm", "c3_pm", "c5_pm", "focal_spread_pm", "convergence_rad", "image_spread_pm", *more)
     values = np.broadcast_arrays(*np.atleast_1d(c1, c3, c5, spread, convergence, image_spread, *more.values()))
-    return Lens.from_columns({name: value.copy() for name, value in zip(names, values)})
+    return Lens.from_values({name: value.copy() for name, value in zip(names, values)})
 
 
 def former(
@@ -451,7 +451,7 @@ def test_batches_halve_when_memory_runs_out():
 
 def test_a_lens_names_what_it_has():
     with pytest.raises(ValueError, match="a lens has no c7_pm"):
-        Lens.from_columns({"c1_pm": [1.0], "c7_pm": [2.0]})
+        Lens.from_values({"c1_pm": [1.0], "c7_pm": [2.0]})
 
 
 def test_matches_drprobe(drprobe):

@@ -18,7 +18,7 @@ from segdepth.learning.validation import fixed_batches
 from segdepth.micrograph.simulated_views import Camera, SimulatedWaves, simulated_views
 from segdepth.seeds import structure_rng
 from segdepth.simulation.electron import wavelength_pm
-from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_fields
 from segdepth.simulation.optics import Lens
 from segdepth.specimen.frame_facts import crystal_text
 from segdepth.steps.build_specimens import build_specimens
@@ -27,7 +27,7 @@ from segdepth.steps.plan_specimens import plan_specimens
 from segdepth.steps.project_depth import project_depth
 from segdepth.steps.record_micrograph import RECORDINGS, record_micrograph
 from segdepth.steps.simulate_waves import simulate_waves
-from segdepth.store.manifest import writing
+from segdepth.store.manifest import write_artefact
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
 PIXEL = 5411 / 256
@@ -83,7 +83,7 @@ def expected(shards) -> np.ndarray:
     with open_zarr(shards["waves"][0]) as store:
         waves = torch.as_tensor(store["wave"].values)
         former = image_former(LENS, store.attrs, waves.shape[-1] // 2, "cpu")
-    lens = Lens.from_columns(lens_columns(draw_lens_values(LENS, [5, 5], np.random.default_rng())))
+    lens = Lens.from_values(lens_fields(draw_lens_values(LENS, [5, 5], np.random.default_rng())))
     images = np.stack([former.form(waves[:, one], lens).numpy() for one in range(2)], axis=1)
     assert np.abs(images[:, 0] - images[:, 1]).max() > 0.1  # the two can be told apart
     return images
@@ -107,7 +107,7 @@ def write_waves(path: Path, wave: np.ndarray, cell_pm: float, margin_pm: float) 
             "stored_angle_mrad": 45.0,
         },
     )
-    with writing(path, command="simulate-waves", code="c", parameters={}) as partial:
+    with write_artefact(path, command="simulate-waves", code="c", parameters={}) as partial:
         write_zarr(dataset, partial, parameters={})
     return path
 
@@ -220,7 +220,7 @@ def test_a_recording_draws_its_lens_from_the_stream_of_lenses(shards, vacuum, tm
     with open_zarr(shards["waves"][0]) as store:
         wave = torch.as_tensor(store["wave"].values[1:])
         former = image_former(ranges, store.attrs, wave.shape[-1] // 2, "cpu")
-    expected = former.form(wave, Lens.from_columns(lens_columns(values)))[0].numpy()
+    expected = former.form(wave, Lens.from_values(lens_fields(values)))[0].numpy()
     found = np.load(tmp_path / "drawn.npz")["counts"] / (MANY * 16)
     np.testing.assert_allclose(found, expected, atol=3e-3)
 
@@ -252,7 +252,7 @@ def test_ranges_of_spread_and_convergence_are_drawn_for_each_image(shards, vacuu
     for name in ("focal_spread_nm", "convergence_mrad"):
         low, high = getattr(block, name)
         assert len(set(values[name])) == 4 and low <= values[name].min() <= values[name].max() <= high
-    lens = Lens.from_columns(lens_columns(values))
+    lens = Lens.from_values(lens_fields(values))
     images = {}
     for place in (vacuum, shards["waves"][0]):
         with open_zarr(place) as store:
@@ -266,6 +266,6 @@ def test_ranges_of_spread_and_convergence_are_drawn_for_each_image(shards, vacuu
     assert torch.isfinite(specimen).all()
     for one in range(4):
         fixed = block.model_copy(update={name: values[name][one] for name in ("focal_spread_nm", "convergence_mrad")})
-        own = Lens.from_columns(lens_columns(draw_lens_values(fixed, [5.0], np.random.default_rng())))
+        own = Lens.from_values(lens_fields(draw_lens_values(fixed, [5.0], np.random.default_rng())))
         torch.testing.assert_close(former.form(wave[:1], own), specimen[one : one + 1], atol=1e-5, rtol=0)
     assert (specimen[0] - specimen[1]).abs().max() > 1e-3

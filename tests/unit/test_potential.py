@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from segdepth.config import Beam
 from segdepth.simulation.electron import stored_orders
 from segdepth.simulation.exit_wave import crop_orders, exit_wave, exit_waves, grid_points
-from segdepth.simulation.potential import SlicedPotential, plane_levels, shares
+from segdepth.simulation.potential import SlicedPotential, plane_levels, split_between_slices
 from segdepth.simulation.scattering import parametrization
 
 U = {"Ce": 8.0, "O": 8.0}
@@ -27,7 +27,7 @@ def test_slices_share_atoms_linearly(heights, thickness):
     levels = plane_levels(heights, thickness)
     assert (np.diff(levels) > 0).all()
     assert (np.abs(heights[:, None] - levels).min(1) <= thickness / 2 + 1e-9).all()
-    below, above, share = shares(heights, levels)
+    below, above, share = split_between_slices(heights, levels)
     assert ((share >= 0) & (share <= 1)).all()
     inside = (heights >= levels[0]) & (heights <= levels[-1])
     mean = levels[below] * (1 - share) + levels[above] * share
@@ -38,7 +38,7 @@ def test_slices_share_atoms_linearly(heights, thickness):
 def test_planes_are_slices_of_their_own():
     heights = np.repeat([1.0, 2.9, 4.8], 4) + 0.001 * np.tile([0, 1, 2, 3], 3)
     assert np.allclose(plane_levels(heights, 1.5), [1.0015, 2.9015, 4.8015])
-    below, above, share = shares(np.array([1.0, 1.95, 4.8]), np.array([1.0, 2.9, 4.8]))
+    below, above, share = split_between_slices(np.array([1.0, 1.95, 4.8]), np.array([1.0, 2.9, 4.8]))
     assert np.allclose(share[:2], [0, 0.5]) and (below[2] + share[2]) == 2
 
 

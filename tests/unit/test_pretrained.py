@@ -20,7 +20,7 @@ from segdepth.networks.card import NetworkCard, read_card
 from segdepth.networks.files import load_network, load_weights, save_network
 from segdepth.networks.training_record import structures_seen
 from segdepth.steps.pretrained import MADE_BY, check_pretrained, check_pretrained_network
-from segdepth.store.manifest import check_whole, read_manifest, writing
+from segdepth.store.manifest import check_whole, read_manifest, write_artefact
 
 ROOT = Path(__file__).parents[2]
 FIRST_WEIGHTS = "32d450a51ef61f93b105f3b19780cf2190ef27dbf96535a3b4900663b4591fa0"
@@ -30,7 +30,7 @@ RECORD = [{"specimen": "s", "root_seed": 3, "structures": 9, "splits": SPLITS}]
 
 def trained(folder: Path, base_channels: int = 2, command: str = "train-model", record=RECORD) -> Path:
     card = NetworkCard("binned", base_channels, 11, 21.0, 21.0, 5411.0, 2.5, {}, training_record=record)
-    with writing(folder, command=command, code="c", parameters={}) as partial:
+    with write_artefact(folder, command=command, code="c", parameters={}) as partial:
         partial.mkdir()
         save_network(make_network("binned", base_channels, 11), card, partial)
     return folder

@@ -14,7 +14,7 @@ from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.arbitrary_pixel import form_at_pixel
 from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.exit_wave import crop_orders, exit_wave, wave_orders
-from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns, orders_of
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_fields, orders_of
 from segdepth.simulation.optics import ImageFormer
 from segdepth.simulation.potential import SlicedPotential
 from segdepth.simulation.scattering import parametrization
@@ -76,7 +76,7 @@ def test_the_potential_is_abtems_at_grid_points(abtem):
 def lens(c1: float) -> Lens:
     values = {"c1_pm": c1, "c3_pm": -9e6, "focal_spread_pm": 4000.0, "convergence_rad": 2e-4, "image_spread_pm": 20.0}
     values |= {"a1_pm": 4e3, "a1_azimuth_rad": 0.4}
-    return Lens.from_columns({name: [value] for name, value in values.items()})
+    return Lens.from_values({name: [value] for name, value in values.items()})
 
 
 def test_an_image_of_two_equal_squares_is_twice_that_of_one(abtem):
@@ -107,7 +107,7 @@ def test_weak_fringes_along_either_side():
             cell_pm=(1200.0, 2000.0), margin_pm=100.0, pixel_pm=20.0, orders=(27, 45), wavelength_pm=WAVELENGTH,
             aperture_rad=0.04, focal_steps=1, dtype=torch.float64,
         )  # fmt: skip
-        values = Lens.from_columns({"c1_pm": [c1], "image_spread_pm": [20.0]})
+        values = Lens.from_values({"c1_pm": [c1], "image_spread_pm": [20.0]})
         image = former.form(torch.as_tensor(wave)[None], values)[0].numpy() - 1
         assert image.shape == (90, 50)
         q = order / side
@@ -123,7 +123,7 @@ def test_an_image_at_a_pixel_that_fits_is_the_formers(abtem):
     block = Imaging(defocus_nm=(5,), pixel_pm=20.0, camera_pixel_pm=20.0, mtf_nyquist=0.6)
     values = draw_lens_values(block, [5.0], np.random.default_rng(0))
     former = image_former(block, ATTRS, orders_of(wave), "cpu")
-    expected = former.form(torch.as_tensor(wave)[None], Lens.from_columns(lens_columns(values)))[0].numpy()
+    expected = former.form(torch.as_tensor(wave)[None], Lens.from_values(lens_fields(values)))[0].numpy()
     found = form_at_pixel(block, ATTRS, wave, values, 20.0)[0]
     assert found.shape == expected.shape == (100, 60)
     assert np.abs(found - expected).max() < 5e-4 * np.ptp(expected)

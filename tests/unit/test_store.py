@@ -24,7 +24,7 @@ from segdepth.store.manifest import (
     manifest_path,
     outline_hash,
     read_manifest,
-    writing,
+    write_artefact,
 )
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
@@ -41,7 +41,7 @@ def dataset(value: float = 1.0, structures: int = 3) -> xr.Dataset:
 
 
 def write(path, value: float = 1.0, **more):
-    with writing(path, **{**FACTS, **more}) as partial:
+    with write_artefact(path, **{**FACTS, **more}) as partial:
         write_zarr(dataset(value), partial, parameters={"a": 1})
     return path
 
@@ -77,14 +77,14 @@ def test_units_are_required(tmp_path):
 
 
 def test_exception_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), writing(tmp_path / "x.zarr", **FACTS) as partial:
+    with pytest.raises(RuntimeError), write_artefact(tmp_path / "x.zarr", **FACTS) as partial:
         write_zarr(dataset(), partial, parameters={})
         raise RuntimeError
     assert nothing_left(tmp_path)
 
 
 def test_interrupt_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), writing(tmp_path / "x.csv", **FACTS) as partial:
+    with pytest.raises(KeyboardInterrupt), write_artefact(tmp_path / "x.csv", **FACTS) as partial:
         partial.write_text("half")
         raise KeyboardInterrupt
     assert nothing_left(tmp_path)
@@ -93,14 +93,14 @@ def test_interrupt_leaves_nothing(tmp_path):
 def test_exception_keeps_what_was_there(tmp_path):
     store = write(tmp_path / "x.zarr")
     before = content_hash(store)
-    with pytest.raises(RuntimeError), writing(store, **FACTS) as partial:
+    with pytest.raises(RuntimeError), write_artefact(store, **FACTS) as partial:
         write_zarr(dataset(2), partial, parameters={})
         raise RuntimeError
     assert content_hash(store) == before == check_whole(store)["content"]
 
 
 def test_writing_nothing_is_refused(tmp_path):
-    with pytest.raises(StoreError, match="nothing was written"), writing(tmp_path / "x.zarr", **FACTS):
+    with pytest.raises(StoreError, match="nothing was written"), write_artefact(tmp_path / "x.zarr", **FACTS):
         pass
     assert nothing_left(tmp_path)
 
@@ -128,7 +128,7 @@ def replace(a, b):
     if Path(b) == target.with_name(at or "-"): stop()
     real(a, b)
 manifest.os.replace = replace
-with manifest.writing(target, command="test", code="c", parameters={}) as partial:
+with manifest.write_artefact(target, command="test", code="c", parameters={}) as partial:
     write_zarr(data, partial, parameters={})
     if when == "while writing":
         assert list(partial.joinpath("wave", "c").rglob("0")); stop()
@@ -193,7 +193,7 @@ def test_replaced_artefact(tmp_path):
 
 def test_file_replaces_folder_and_back(tmp_path):
     path = write(tmp_path / "x")
-    with writing(path, **FACTS) as partial:
+    with write_artefact(path, **FACTS) as partial:
         partial.write_text("a file now")
     assert path.read_text() == "a file now" and check_whole(path)
     write(path)
@@ -273,7 +273,7 @@ def test_a_reader_does_not_read_what_it_does_not_ask_for(tmp_path, monkeypatch):
 
 def test_the_whole_of_a_file_is_checked_by_its_reader(tmp_path):
     path = tmp_path / "plan.csv"
-    with writing(path, **FACTS) as partial:
+    with write_artefact(path, **FACTS) as partial:
         partial.write_text("a,b\n1,2\n")
     path.write_text("a,b\n1,3\n")
     with pytest.raises(StoreError, match="edited or damaged"):
@@ -281,7 +281,7 @@ def test_the_whole_of_a_file_is_checked_by_its_reader(tmp_path):
 
 
 def test_a_store_inside_an_artefact(tmp_path):
-    with writing(tmp_path / "prediction", **FACTS) as partial:
+    with write_artefact(tmp_path / "prediction", **FACTS) as partial:
         partial.mkdir()
         write_zarr(dataset(), partial / "maps.zarr", parameters={})
     with open_zarr(tmp_path / "prediction", "test", part="maps.zarr") as found:
@@ -343,7 +343,7 @@ def test_spoilt_stores_are_told_in_one_line(tmp_path, spoil, says):
 @pytest.mark.parametrize("layout", [None, 1, LAYOUT + 1])
 def test_a_store_of_another_layout_is_told_in_one_line(tmp_path, layout):
     def another():
-        with writing(tmp_path / "x.zarr", **FACTS) as partial:
+        with write_artefact(tmp_path / "x.zarr", **FACTS) as partial:
             write_zarr(dataset(), partial, parameters={})
             group = zarr.open_group(partial, mode="r+")
             assert group.attrs["segdepth_layout"] == LAYOUT
@@ -382,7 +382,7 @@ def test_a_folder_of_someone_elses_is_not_overwritten(tmp_path):
 
 def test_another_commands_artefact_or_an_edited_one_is_not_replaced(tmp_path):
     store = write(tmp_path / "x.zarr")
-    with pytest.raises(StoreError, match="was made by"), writing(store, **(FACTS | {"command": "other"})):
+    with pytest.raises(StoreError, match="was made by"), write_artefact(store, **(FACTS | {"command": "other"})):
         pass
     (store / "notes.txt").write_text("mine")
     with pytest.raises(StoreError, match="edited"):

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from segdepth.errors import StoreError
-from segdepth.store.manifest import manifest_path, writing
+from segdepth.store.manifest import manifest_path, write_artefact
 from segdepth.store.trace import describe, owner_of, trace
 
 
 def make(path, text: str, inputs=()):
-    with writing(path, command="test", code="c", parameters={}, inputs=inputs) as partial:
+    with write_artefact(path, command="test", code="c", parameters={}, inputs=inputs) as partial:
         if path.suffix == ".zarr":
             partial.mkdir()
             (partial / "chunk").write_text(text)
@@ -132,7 +132,7 @@ def test_unknown_path(chain):
 )
 def test_a_manifest_of_wrong_types_is_a_broken_link(tmp_path, change):
     path = tmp_path / "a.csv"
-    with writing(path, command="test", code="0", parameters={}) as partial:
+    with write_artefact(path, command="test", code="0", parameters={}) as partial:
         partial.write_text("1")
     manifest = manifest_path(path)
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | change))

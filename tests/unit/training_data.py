@@ -17,7 +17,7 @@ from segdepth.learning.structures import StructureCache
 from segdepth.learning.training_sets import TrainingSet
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.steps.train_model import train_model
-from segdepth.store.manifest import writing
+from segdepth.store.manifest import write_artefact
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
 SPECIMEN = Specimen(
@@ -52,7 +52,7 @@ def _depth(index: int) -> dict[str, np.ndarray]:
 def _write(arrays: dict, indices: list[int], attrs: dict, path: Path, command: str) -> None:
     coordinates = {"structure": ("structure", indices, TEXT)}
     dataset = xr.Dataset({name: (*given, TEXT) for name, given in arrays.items()}, coords=coordinates, attrs=attrs)
-    with writing(path, command=command, code="code", parameters={}) as partial:
+    with write_artefact(path, command=command, code="code", parameters={}) as partial:
         write_zarr(dataset, partial, parameters={})
 
 

@@ -3,7 +3,7 @@
 
 rule evaluate_model:
     input:
-        network=lambda w: ancient(judged_network(w.model, w.dataset)),
+        network=lambda w: ancient(evaluated_network(w.model, w.dataset)),
         network_manifest=lambda w: manifests([network_of(w.model)]),
         images=lambda w: ancient(image_shards(w.dataset)),
         depth=lambda w: ancient(depth_shards(w.dataset)),

@@ -15,14 +15,14 @@ class Columns:
     """Lattice columns: arrays of one length.
 
     ``z_offset`` is the height of the first counted atom in units of the period along the beam, ``atomic_number`` that
-    of the counted element, ``kind`` the position among ``Crystal.columns``.
+    of the counted element, ``column_type`` the position among ``Crystal.columns``.
     """
 
     x_pm: np.ndarray
     y_pm: np.ndarray
     z_offset: np.ndarray
     atomic_number: np.ndarray
-    kind: np.ndarray
+    column_type: np.ndarray
 
 
 def lattice_columns(
@@ -40,12 +40,12 @@ def lattice_columns(
         (-beyond_pm - origin_pm[1]) / period_y
     )
     parts = []
-    for kind, column in enumerate(crystal.columns):
+    for column_type, column in enumerate(crystal.columns):
         x, y = np.meshgrid(origin_pm[0] + (i + column.x) * period_x, origin_pm[1] + (j + column.y) * period_y)
-        rest = np.broadcast_to(np.array([[column.z], [ATOMIC_NUMBER[column.element]], [kind]]), (3, x.size))
+        rest = np.broadcast_to(np.array([[column.z], [ATOMIC_NUMBER[column.element]], [column_type]]), (3, x.size))
         parts.append(np.concatenate([[x.ravel()], [y.ravel()], rest]))
-    x, y, z, number, kind = np.concatenate(parts, axis=1)
+    x, y, z, number, column_type = np.concatenate(parts, axis=1)
     inside = (x >= -beyond_pm) & (x < width_pm + beyond_pm) & (y >= -beyond_pm) & (y < height_pm + beyond_pm)
     order = np.lexsort((x[inside], y[inside]))
-    x, y, z, number, kind = (values[inside][order] for values in (x, y, z, number, kind))
-    return Columns(x, y, z, number.astype(int), kind.astype(int))
+    x, y, z, number, column_type = (values[inside][order] for values in (x, y, z, number, column_type))
+    return Columns(x, y, z, number.astype(int), column_type.astype(int))

@@ -27,15 +27,23 @@ MAPS = {
 }
 
 
-def evenly(count: int, wanted: int = 3) -> list[int]:
-    """Up to ``wanted`` positions among ``count``, first and last included, without repeats."""
-    return sorted({int(p) for p in np.linspace(0, count - 1, min(wanted, count)).round()})
+MOST_EACH = 3
+"""Structures, and defocus values of each, that are kept."""
+
+
+def evenly_spaced(count: int, wanted: int) -> list[int]:
+    """``wanted`` positions among ``count``, first and last included; some repeat where there are fewer."""
+    return [int(place) for place in np.linspace(0, count - 1, wanted).round()]
+
+
+def _chosen(count: int) -> list[int]:
+    return evenly_spaced(count, min(MOST_EACH, count))
 
 
 def chosen_defoci(defocus_nm: tuple[float, ...]) -> list[int]:
     """Positions of the lowest, the middle and the highest defocus."""
     order = np.argsort(defocus_nm)
-    return [int(order[p]) for p in evenly(len(defocus_nm))]
+    return [int(order[p]) for p in _chosen(len(defocus_nm))]
 
 
 class Examples:
@@ -44,7 +52,7 @@ class Examples:
     def __init__(self, structures: list[int], defocus_nm: tuple[float, ...]) -> None:
         defoci = chosen_defoci(defocus_nm)
         self._rank = {
-            (structures[s], d): i for i, (s, d) in enumerate((s, d) for s in evenly(len(structures)) for d in defoci)
+            (structures[s], d): i for i, (s, d) in enumerate((s, d) for s in _chosen(len(structures)) for d in defoci)
         }
         self._kept: dict[int, tuple[Sample, dict[str, np.ndarray]]] = {}
 

@@ -22,11 +22,11 @@ from segdepth.evaluation.ideal_observer import VALUES, binary_error, d_prime, ex
 from segdepth.evaluation.ideal_observer_columns import with_exit_atom, without_exit_atom
 from segdepth.seeds import structure_rng
 from segdepth.simulation.aberrations import Lens
-from segdepth.simulation.beam import fixed_beam
+from segdepth.simulation.beam import resolve_beam
 from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_wave, wave_orders
 from segdepth.simulation.grid import check_grid
-from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_fields
 
 COLUMNS = ("structure", "element", "x_pm", "y_pm", "atoms", "defocus_nm", *VALUES)
 """What is told of a column and image."""
@@ -57,7 +57,7 @@ class Images:
     def lens(self, rng: np.random.Generator) -> Lens:
         """One for every defocus."""
         drawn = draw_lens_values(self.imaging, self.imaging.defocus_values_nm, rng)
-        return Lens.from_columns(lens_columns(drawn), self.where)
+        return Lens.from_values(lens_fields(drawn), self.where)
 
     def formed(self, atoms: Atoms, beam: Beam, lens: Lens) -> np.ndarray:
         """(defocus, y, x) of the field of view, vacuum = 1."""
@@ -85,7 +85,7 @@ def observed_columns(
         return []
     lens = images.lens(structure_rng(*key, "lens"))
     symbols = crystal.all_elements
-    beam = fixed_beam(images.beam, symbols, crystal.debye_waller_pm, structure_rng(*key, "beam"))
+    beam = resolve_beam(images.beam, symbols, crystal.debye_waller_pm, structure_rng(*key, "beam"))
     plain = images.formed(atoms, beam, lens)
     rows = []
     for column in drawn.to_dict("records"):

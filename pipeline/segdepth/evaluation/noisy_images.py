@@ -17,7 +17,7 @@ from segdepth.errors import StoreError
 from segdepth.evaluation.ground_truth import GroundTruth, ground_truth_of
 from segdepth.labels.depth import read_columns
 from segdepth.seeds import structure_rng
-from segdepth.simulation.detector import electrons_per_pixel, noisy
+from segdepth.simulation.detector import add_shot_noise, electrons_per_pixel
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class NoisyImages:
                 for defocus, value in enumerate(self.defocus_nm):
                     clean = picture["intensity"][row, defocus].values
                     rng = structure_rng(self.root_seed, self.specimen, index, "noise", defocus)
-                    recorded = noisy(clean, electrons, rng)
+                    recorded = add_shot_noise(clean, electrons, rng)
                     yield Sample(place_of[index], index, defocus, value, clean, recorded, truth=truth, **maps)
 
 

@@ -89,11 +89,6 @@ def thin_and_thick(plan: pd.DataFrame) -> list[int]:
     return chosen
 
 
-def spread(count: int, wanted: int) -> list[int]:
-    """``wanted`` of ``count`` positions, from the first to the last, evenly."""
-    return [int(place) for place in np.linspace(0, count - 1, wanted).round()]
-
-
 @style.styled
 def draw(shard: Shard, structures: Sequence[int], defoci: Sequence[int]) -> Figure:
     """A row for each of ``structures`` with the image at one of ``defoci`` (positions among the stored ones).

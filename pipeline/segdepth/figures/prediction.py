@@ -24,7 +24,7 @@ MARK_SHARE = 0.81
 
 
 @style.styled
-def draw_prediction(maps: xr.Dataset, columns: pd.DataFrame) -> Figure:
+def draw(maps: xr.Dataset, columns: pd.DataFrame) -> Figure:
     """The first frame of a prediction.
 
     Parameters

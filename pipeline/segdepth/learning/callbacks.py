@@ -141,7 +141,7 @@ class Curve(Callback):
             writer.writerows(self.rows)
 
 
-class EarlyEnd(Callback):
+class EarlyStopping(Callback):
     """Ends a training whose validation loss has not fallen for ``patience`` epochs, at a low learning rate.
 
     A network of a one-cycle rate is best at the cycle's low end. So the rest of the cycle is not left out but run

@@ -20,8 +20,8 @@ from torch.utils.data import IterableDataset
 from segdepth.config import Imaging, Training
 from segdepth.learning.structures import MAPS, StructureCache
 from segdepth.simulation.aberrations import Lens
-from segdepth.simulation.detector import electrons_per_pixel, noisy_batch
-from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns
+from segdepth.simulation.detector import add_shot_noise_batch, electrons_per_pixel
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_fields
 from segdepth.simulation.optics import ImageFormer
 
 POOL_BATCHES = 4
@@ -166,8 +166,8 @@ class TrainingSamples(IterableDataset):
         for number in np.unique(owner):
             here = np.flatnonzero(owner == number)
             source, former = self.sources[number], self._formers[number]
-            lens = Lens.from_columns(
-                lens_columns(draw_lens_values(source.imaging, self._defocus(source.imaging, len(here), rng), rng)),
+            lens = Lens.from_values(
+                lens_fields(draw_lens_values(source.imaging, self._defocus(source.imaging, len(here), rng), rng)),
                 self.device,
             )
             for first in range(0, len(here), self.training.batch_size):  # waves take more than the images they make
@@ -207,8 +207,8 @@ class TrainingSamples(IterableDataset):
         doses = np.exp(rng.uniform(low, high))
         counted = np.array([source.imaging.detection_efficiency for source in self.sources])[owner]
         electrons = _sent(electrons_per_pixel(doses, self.pixel_pm, counted).astype(np.float32), self.device)
-        grainy = noisy_batch(image, electrons[:, None, None], noise)
+        noisy = add_shot_noise_batch(image, electrons[:, None, None], noise)
         power = self.training.dose_importance
         counts = _sent(dose_importance(doses, low, high, power).astype(np.float32), self.device)
         named = {name: values.to(self.device) for name, values in zip(MAPS, labels)}
-        return Batch(noisy=grainy[:, None], **named, importance=counts)
+        return Batch(noisy=noisy[:, None], **named, importance=counts)

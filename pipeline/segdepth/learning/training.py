@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 from segdepth.config import Architecture, Model, Training
 from segdepth.devices import in_bfloat16
 from segdepth.errors import SegDepthError, TrainingError
-from segdepth.learning.callbacks import Curve, EarlyEnd, Progress, Runs, SampleEpoch
+from segdepth.learning.callbacks import Curve, EarlyStopping, Progress, Runs, SampleEpoch
 from segdepth.learning.module import DepthModule
 from segdepth.learning.samples import Batch, Source, TrainingSamples
 from segdepth.learning.structures import share_memory
@@ -211,7 +211,7 @@ def _trainer(
         save_on_train_epoch_end=True,  # when the curve has this epoch's row
         enable_version_counter=False,
     )
-    early = [EarlyEnd(block.patience_epochs)] if block.patience_epochs else []
+    early = [EarlyStopping(block.patience_epochs)] if block.patience_epochs else []
     return lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=block.devices,

@@ -15,8 +15,8 @@ from segdepth.learning.samples import Batch, Source
 from segdepth.learning.structures import BYTES_A_LABEL, MAPS
 from segdepth.seeds import structure_rng
 from segdepth.simulation.aberrations import Lens
-from segdepth.simulation.detector import electrons_per_pixel, noisy
-from segdepth.simulation.lens_values import draw_lens_values, lens_columns
+from segdepth.simulation.detector import add_shot_noise, electrons_per_pixel
+from segdepth.simulation.lens_values import draw_lens_values, lens_fields
 from segdepth.splits import split_position
 
 VALIDATION_BYTES = 400_000_000
@@ -57,12 +57,12 @@ def _fixed_batches_of(
     def samples() -> Iterator[tuple[int, Tensor]]:
         for place, position in enumerate(chosen.tolist()):
             rng_of = partial(structure_rng, root_seed, source.specimen_name, structures.indices[position])
-            lens = Lens.from_columns(lens_columns(draw_lens_values(imaging, defocus, rng_of("lens"))), device)
+            lens = Lens.from_values(lens_fields(draw_lens_values(imaging, defocus, rng_of("lens"))), device)
             images = former.form(structures.wave(position).expand(draws, -1, -1, -1), lens).cpu().numpy()
             for number, image in enumerate(images):
                 dose = float(np.exp(low + (high - low) * split_position(place * draws + number)))
                 electrons = electrons_per_pixel(dose, imaging.pixel_pm, imaging.detection_efficiency)
-                yield position, torch.as_tensor(noisy(image, electrons, rng_of("noise", number)))
+                yield position, torch.as_tensor(add_shot_noise(image, electrons, rng_of("noise", number)))
 
     batches, remaining = [], samples()
     while some := list(islice(remaining, training.batch_size)):

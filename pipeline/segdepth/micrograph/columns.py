@@ -1,13 +1,13 @@
 """Atomic columns from a network's probability maps: where each stands, its element, how many atoms, how sure.
 
-Labels of neighbouring columns touch, so columns of equal depth melt into one plateau and maxima alone do not tell them
-apart. The lattice does. Around each point the phases of two Fourier components of the expected depth are measured in a
-Gaussian window (``segdepth.micrograph.phase_analysis``). In the crystal's label template, discs of the core radii, the
-phases of these components at the cell's origin are known (``segdepth.micrograph.reflection_pair``), and with them where
-the columns of each kind must be. Being local, the phases follow strain, small rotations and errors of the pixel size.
-Kinds that they do not tell apart are told apart by the size of their labels (``segdepth.micrograph.origin_choice``).
-At each such place the depth is the most probable class of the mean probability vector over the core's pixels; places of
-depth 0 hold no column. Where the components are too weak there is no lattice and no column is listed.
+Labels of neighbouring columns touch: columns of equal depth form one plateau, and maxima do not separate them. The
+lattice does. Around each point the phases of two Fourier components of the expected depth are measured in a Gaussian
+window (``segdepth.micrograph.phase_analysis``). The phases of these components at the cell's origin are known from the
+crystal's label template, discs of the core radii (``segdepth.micrograph.reflection_pair``). Together they give the
+positions of the columns of each type. The phases are local, so that they follow strain, small rotations and errors of the
+pixel size. Types with equal phases are separated by the size of their labels (``segdepth.micrograph.origin_choice``).
+The depth of a column is the most probable class of the mean probability vector over the core's pixels; positions of depth
+0 hold no column. Where the components are too weak no column is listed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from segdepth.crystals import Crystal
-from segdepth.micrograph.origin_choice import choose_kinds
+from segdepth.micrograph.origin_choice import choose_column_types
 from segdepth.micrograph.phase_analysis import LocalMean, components, phases
 from segdepth.micrograph.reflection_pair import template_pair
 
@@ -104,12 +104,12 @@ def lattice_places(
         classes += [which] * len(found)
     places, classes = np.array(points).reshape(-1, 2), np.array(classes, dtype=int)
     if len(pair.candidates) > 1:
-        kinds = choose_kinds(places, classes, pair, depth, pixel_pm, (core, outer), warn)
+        column_types = choose_column_types(places, classes, pair, depth, pixel_pm, (core, outer), warn)
     else:
-        kinds = np.array([each.kinds[0] for each in pair.classes])[classes]
-    elements = np.array([c.element for c in crystal.columns])[kinds]
+        column_types = np.array([each.column_types[0] for each in pair.classes])[classes]
+    elements = np.array([c.element for c in crystal.columns])[column_types]
     table = pd.DataFrame({"x_pm": places[:, 0], "y_pm": places[:, 1], "element": elements})
-    return table[kinds >= 0].reset_index(drop=True)
+    return table[column_types >= 0].reset_index(drop=True)
 
 
 def _merged(points: np.ndarray, weights: np.ndarray) -> list[tuple[float, float]]:

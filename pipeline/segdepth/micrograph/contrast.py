@@ -70,8 +70,9 @@ def _element_means(cell: np.ndarray, pair: ReflectionPair) -> dict[str, float]:
     columns = pair.crystal.columns
     places: dict[str, list[tuple[float, float]]] = {element: [] for element in pair.crystal.elements}
     for each in pair.classes:
-        for element in dict.fromkeys(columns[kind].element for kind in each.kinds):
-            first = next(columns[kind] for kind in each.kinds if columns[kind].element == element)
+        types = [columns[place] for place in each.column_types]
+        for element in dict.fromkeys(column.element for column in types):
+            first = next(column for column in types if column.element == element)
             places[element].append((first.x, first.y))
     return {element: float(np.mean([_at(cell, *place) for place in found])) for element, found in places.items()}
 

@@ -28,7 +28,7 @@ LEAST_DEPTH = 0.5
 """Depth at its centre below which a place says nothing."""
 
 
-def choose_kinds(
+def choose_column_types(
     points: np.ndarray,
     classes: np.ndarray,
     pair: ReflectionPair,
@@ -50,8 +50,8 @@ def choose_kinds(
     if not len(points):
         return np.zeros(0, dtype=int)
     group, indices = _numbered(points, classes, pair)
-    options = np.stack([_kinds(indices, classes, pair, shift) for shift in pair.candidates])
-    costs = np.stack([_costs(points, kinds, pair, depth, pixel_pm, radii_pm) for kinds in options])
+    options = np.stack([_column_types(indices, classes, pair, shift) for shift in pair.candidates])
+    costs = np.stack([_costs(points, column_types, pair, depth, pixel_pm, radii_pm) for column_types in options])
     chosen = np.empty(len(points), dtype=int)
     unsure = False
     for number in range(group.max() + 1):
@@ -91,22 +91,24 @@ def _numbered(points: np.ndarray, classes: np.ndarray, pair: ReflectionPair) -> 
     return group, indices
 
 
-def _kinds(indices: np.ndarray, classes: np.ndarray, pair: ReflectionPair, shift: tuple[float, float]) -> np.ndarray:
+def _column_types(
+    indices: np.ndarray, classes: np.ndarray, pair: ReflectionPair, shift: tuple[float, float]
+) -> np.ndarray:
     """Column at each place where the crystal's origin is moved by ``shift``; -1 where there is none."""
     inverse = np.linalg.inv(pair.orders)
 
     @cache
     def at(which: int, one: int, other: int) -> int:
         place = inverse @ (np.array(pair.classes[which].phases) + (one, other)) + shift
-        kind = pair.kind_at(tuple(place))
-        return -1 if kind is None else kind
+        column_type = pair.column_type_at(tuple(place))
+        return -1 if column_type is None else column_type
 
     return np.array([at(int(which), int(one), int(other)) for which, (one, other) in zip(classes, indices)])
 
 
 def _costs(
     points: np.ndarray,
-    kinds: np.ndarray,
+    column_types: np.ndarray,
     pair: ReflectionPair,
     depth: np.ndarray,
     pixel_pm: float,
@@ -125,9 +127,9 @@ def _costs(
     with np.errstate(divide="ignore", invalid="ignore"):
         height = np.bincount(owner[middle], values[middle], minlength=size) / np.bincount(owner[middle], minlength=size)
     height = np.nan_to_num(height)
-    kind = kinds[owner]
-    template = np.clip((outer[kind] - distance) / np.maximum(outer[kind] - core[kind], 1e-9), 0, 1)
-    template = np.where(kind < 0, 0.0, template)
+    column_type = column_types[owner]
+    template = np.clip((outer[column_type] - distance) / np.maximum(outer[column_type] - core[column_type], 1e-9), 0, 1)
+    template = np.where(column_type < 0, 0.0, template)
     wrong = (values / np.maximum(height[owner], LEAST_DEPTH) - template) ** 2
     cost = np.bincount(owner, wrong, minlength=size) / np.maximum(np.bincount(owner, minlength=size), 1)
     return np.where(height >= LEAST_DEPTH, cost, 0.0)

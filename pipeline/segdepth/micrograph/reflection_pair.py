@@ -33,11 +33,11 @@ def _cycle(value: float | np.ndarray) -> np.ndarray:
 class PhaseClass:
     """Columns of the cell that have the same phases.
 
-    phases : of both components, in periods. kinds : their positions among ``Crystal.columns``.
+    phases : of both components, in periods. column_types : their positions among ``Crystal.columns``.
     """
 
     phases: tuple[float, float]
-    kinds: tuple[int, ...]
+    column_types: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,10 @@ class ReflectionPair:
     def classes(self) -> tuple[PhaseClass, ...]:
         """Columns by their phases, in the order of ``Crystal.columns``."""
         groups: dict[tuple[float, float], list[int]] = {}
-        for kind, column in enumerate(self.crystal.columns):
+        for column_type, column in enumerate(self.crystal.columns):
             one, other = _cycle(self.orders @ (column.x, column.y))
-            groups.setdefault((float(one), float(other)), []).append(kind)
-        return tuple(PhaseClass(phases, tuple(kinds)) for phases, kinds in groups.items())
+            groups.setdefault((float(one), float(other)), []).append(column_type)
+        return tuple(PhaseClass(phases, tuple(column_types)) for phases, column_types in groups.items())
 
     @cached_property
     def translations(self) -> tuple[tuple[float, float], ...]:
@@ -103,17 +103,17 @@ class ReflectionPair:
     def _maps(self, shift: np.ndarray) -> bool:
         """Whether a translation takes every column to one of the same element."""
         return all(
-            (kind := self.kind_at((c.x + shift[0], c.y + shift[1]))) is not None
-            and self.crystal.columns[kind].label == c.label
+            (column_type := self.column_type_at((c.x + shift[0], c.y + shift[1]))) is not None
+            and self.crystal.columns[column_type].label == c.label
             for c in self.crystal.columns
         )
 
-    def kind_at(self, place: tuple[float, float]) -> int | None:
+    def column_type_at(self, place: tuple[float, float]) -> int | None:
         """Which column of the cell stands at a place in fractions of the periods; None where none does."""
-        for kind, column in enumerate(self.crystal.columns):
+        for column_type, column in enumerate(self.crystal.columns):
             off = np.subtract(place, (column.x, column.y))
             if np.abs(off - np.rint(off)).max() < 1e-4:
-                return kind
+                return column_type
         return None
 
 

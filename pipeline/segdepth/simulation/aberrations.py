@@ -39,7 +39,7 @@ class Lens:
     mtf_decay: Tensor
 
     @classmethod
-    def from_columns(
+    def from_values(
         cls,
         columns: Mapping[str, Sequence[float]],
         device: torch.device | str = "cpu",

@@ -15,14 +15,14 @@ import torch
 
 from segdepth.config import Imaging
 from segdepth.errors import ConfigError
-from segdepth.simulation.cell import pair
-from segdepth.simulation.lens_values import former_of_the_cell, lens_columns, orders_of
+from segdepth.simulation.cell import as_xy
+from segdepth.simulation.lens_values import full_cell_image_former, lens_fields, orders_of
 from segdepth.simulation.optics import Lens, smooth_size
 
 
 def field_shape(wave_attrs: Mapping[str, Any], pixel_pm: float) -> tuple[int, int]:
     """Whole pixels of side ``pixel_pm`` in the field of view, (y, x)."""
-    x, y = (int((side - 2 * wave_attrs["margin_pm"]) / pixel_pm + 1e-6) for side in pair(wave_attrs["cell_pm"]))
+    x, y = (int((side - 2 * wave_attrs["margin_pm"]) / pixel_pm + 1e-6) for side in as_xy(wave_attrs["cell_pm"]))
     return y, x
 
 
@@ -52,14 +52,14 @@ def form_at_pixel(
     ConfigError
         The field holds no pixel of this side, or the aperture is larger than what was stored.
     """
-    shape, cell, orders = field_shape(wave_attrs, pixel_pm), pair(wave_attrs["cell_pm"]), orders_of(wave)
+    shape, cell, orders = field_shape(wave_attrs, pixel_pm), as_xy(wave_attrs["cell_pm"]), orders_of(wave)
     if min(shape) < 1:
         raise ConfigError(f"pixel_pm: got {pixel_pm:g}; the field of view is smaller")
     points = [smooth_size(4 * most + 2) for most in orders]
-    former = former_of_the_cell(imaging, wave_attrs, orders, points, pixel_pm)
-    columns = lens_columns(dict(lens_values))
+    former = full_cell_image_former(imaging, wave_attrs, orders, points, pixel_pm)
+    columns = lens_fields(dict(lens_values))
     waves = torch.as_tensor(wave)[None].expand(len(columns["c1_pm"]), *np.shape(wave))
-    formed = former.form(waves, Lens.from_columns(columns)).numpy()
+    formed = former.form(waves, Lens.from_values(columns)).numpy()
     (kept_x, series_x), (kept_y, series_y) = (
         _series(*of_a_side, pixel_pm) for of_a_side in zip(cell, orders, points, reversed(shape))
     )

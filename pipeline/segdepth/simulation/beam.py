@@ -15,10 +15,10 @@ from segdepth.errors import ConfigError
 PARAMETRIZATIONS: tuple[str, ...] = get_args(Parametrization)
 
 
-def fixed_beam(
+def resolve_beam(
     beam: Beam, elements: Iterable[str], vibration_pm: Mapping[str, float], rng: np.random.Generator
 ) -> Beam:
-    """The beam of one structure: ``drawn_beam``, with a ``debye_waller_pm`` that has each of its elements.
+    """The beam of one structure: ``sample_beam``, with a ``debye_waller_pm`` that has each of its elements.
 
     Parameters
     ----------
@@ -34,7 +34,9 @@ def fixed_beam(
     known = {**vibration_pm, **(beam.debye_waller_pm or {})}
     needed = list(dict.fromkeys(elements))
     _check_vibration(known, needed)
-    return drawn_beam(beam, rng).model_copy(update={"debye_waller_pm": {element: known[element] for element in needed}})
+    return sample_beam(beam, rng).model_copy(
+        update={"debye_waller_pm": {element: known[element] for element in needed}}
+    )
 
 
 def vibrations_pm(beam: Beam) -> dict[str, float]:
@@ -44,7 +46,7 @@ def vibrations_pm(beam: Beam) -> dict[str, float]:
     return dict(widths) if scale == 1 else {element: math.sqrt(scale) * u for element, u in widths.items()}
 
 
-def drawn_beam(beam: Beam, rng: np.random.Generator) -> Beam:
+def sample_beam(beam: Beam, rng: np.random.Generator) -> Beam:
     """The block with one value instead of each range or choice; unchanged where it has none.
 
     Drawn uniformly: the factor on B, magnitude and azimuth of the random tilt, which is added to ``tilt_mrad``, and one
@@ -67,8 +69,8 @@ def drawn_beam(beam: Beam, rng: np.random.Generator) -> Beam:
     return beam.model_copy(update=update)
 
 
-def check_fixed(beam: Beam, elements: Iterable[str]) -> None:
-    """A multislice needs one value of everything, and a vibration for each element (``fixed_beam``).
+def check_resolved(beam: Beam, elements: Iterable[str]) -> None:
+    """A multislice needs one value of everything, and a vibration for each element (``resolve_beam``).
 
     Raises
     ------

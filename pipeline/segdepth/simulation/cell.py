@@ -19,7 +19,7 @@ SAME_SIDE = 1e-6
 """Å: sides that differ by less are those of a square."""
 
 
-def pair(size: Size | Sequence[Size]) -> tuple[Size, Size]:
+def as_xy(size: Size | Sequence[Size]) -> tuple[Size, Size]:
     """(x, y) of a number that stands for both, or of two numbers."""
     if isinstance(size, int | float):
         return size, size
@@ -27,9 +27,9 @@ def pair(size: Size | Sequence[Size]) -> tuple[Size, Size]:
     return x, y
 
 
-def plain(size: Size | Sequence[Size]) -> Size | list[Size]:
+def collapse_square(size: Size | Sequence[Size]) -> Size | list[Size]:
     """One number where x and y are equal, else [x, y]: how stores keep it."""
-    x, y = pair(size)
+    x, y = as_xy(size)
     return x if x == y else [x, y]
 
 

@@ -17,8 +17,8 @@ from segdepth.config import Beam, Imaging
 from segdepth.crystals import Crystal
 from segdepth.crystals.crystal import direction
 from segdepth.seeds import structure_rng
-from segdepth.simulation.beam import PARAMETRIZATIONS, fixed_beam
-from segdepth.simulation.cell import plain, sides_pm
+from segdepth.simulation.beam import PARAMETRIZATIONS, resolve_beam
+from segdepth.simulation.cell import collapse_square, sides_pm
 from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.exit_wave import in_fft_order, wave_orders
 from segdepth.simulation.grid import grid_points
@@ -40,7 +40,7 @@ def structure_beams(beam: Beam, frames: Sequence[Atoms], facts: Sequence[FrameFa
         The vibration of an element is not known.
     """
     return [
-        fixed_beam(
+        resolve_beam(
             beam,
             frame.get_chemical_symbols(),
             one.crystal.debye_waller_pm if one.crystal else {},
@@ -89,13 +89,13 @@ def waves_dataset(
         },
         attrs={
             "title": _title("exit waves", first.crystal),
-            "cell_pm": plain(cell),
+            "cell_pm": collapse_square(cell),
             "margin_pm": first.margin_pm,
-            "field_pm": plain(first.field_pm),
+            "field_pm": collapse_square(first.field_pm),
             "energy_kev": beam.energy_kev,
             "wavelength_pm": wavelength_pm(beam.energy_kev),
             "stored_angle_mrad": beam.stored_angle_mrad,
-            "grid_points": plain([grid_points(side, beam.pixel_pm) for side in cell]),
+            "grid_points": collapse_square([grid_points(side, beam.pixel_pm) for side in cell]),
             "specimen": first.specimen,
             "root_seed": first.root_seed,
             "crystal": crystal_text(first.crystal) if first.crystal else "",
@@ -153,7 +153,7 @@ def images_dataset(
         attrs={
             "title": _title("noise-free TEM images", crystal),
             **{name: wave_attrs[name] for name in KEPT},
-            "field_pm": plain([count * imaging.pixel_pm for count in reversed(images.shape[-2:])]),
+            "field_pm": collapse_square([count * imaging.pixel_pm for count in reversed(images.shape[-2:])]),
             "pixel_pm": imaging.pixel_pm,
             "detection_efficiency": imaging.detection_efficiency,
         },

@@ -26,11 +26,11 @@ def electrons_per_square_angstrom(dose_lambda: float) -> float:
     return dose_lambda / (PAPER_PIXEL_PM / 100) ** 2
 
 
-def noisy(intensity: np.ndarray, electrons: float, rng: np.random.Generator) -> np.ndarray:
+def add_shot_noise(intensity: np.ndarray, electrons: float, rng: np.random.Generator) -> np.ndarray:
     """x = Poisson(λc)/λ (eq. 1) with ``electrons`` as λ; mean c, variance c/λ; float32."""
     return (rng.poisson(np.maximum(intensity, 0) * electrons) / electrons).astype(np.float32)
 
 
-def noisy_batch(intensity: Tensor, electrons: Tensor | float, generator: torch.Generator) -> Tensor:
+def add_shot_noise_batch(intensity: Tensor, electrons: Tensor | float, generator: torch.Generator) -> Tensor:
     """The same on a device, ``electrons`` a number or a tensor that broadcasts against the batch."""
     return torch.poisson(intensity.clamp_min(0) * electrons, generator=generator) / electrons

@@ -16,11 +16,11 @@ import torch
 from segdepth.config import Beam
 from segdepth.devices import DEVICES
 from segdepth.errors import ConfigError
-from segdepth.simulation.beam import check_fixed, vibrations_pm
-from segdepth.simulation.cell import pair, sides_pm
+from segdepth.simulation.beam import check_resolved, vibrations_pm
+from segdepth.simulation.cell import as_xy, sides_pm
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.grid import check_grid, grid_points
-from segdepth.simulation.phonons import displaced
+from segdepth.simulation.phonons import displace_atoms
 from segdepth.simulation.potential import Slice, SlicedPotential
 from segdepth.simulation.scattering import parametrization
 
@@ -78,10 +78,10 @@ def abtem_device(device: str) -> str:
 def exit_waves(atoms: Atoms, beam: Beam, rng: np.random.Generator) -> np.ndarray:
     """``exit_wave`` of each frozen-phonon configuration, [configuration, ky, kx]; of the atoms as they are if the beam
     has none. ``rng`` draws the displacements."""
-    check_fixed(beam, atoms.get_chemical_symbols())
+    check_resolved(beam, atoms.get_chemical_symbols())
     if not beam.frozen_phonons:
         return exit_wave(atoms, beam)[None]
-    drawn = (displaced(atoms, vibrations_pm(beam), rng) for _ in range(beam.frozen_phonons))
+    drawn = (displace_atoms(atoms, vibrations_pm(beam), rng) for _ in range(beam.frozen_phonons))
     return np.stack([exit_wave(each, beam) for each in drawn])
 
 
@@ -92,7 +92,7 @@ def exit_wave(atoms: Atoms, beam: Beam) -> np.ndarray:
     ----------
     atoms : Å; a cell with sides along x, y and z, the beam runs along +z. ``info["exit_face_pm"]`` is the height from
         which defocus counts; without it, the cell's lower face.
-    beam : the multislice's parameters, without ranges and with a vibration for each element (``beam.fixed_beam``).
+    beam : the multislice's parameters, without ranges and with a vibration for each element (``beam.resolve_beam``).
 
     Returns
     -------
@@ -113,7 +113,7 @@ def exit_wave(atoms: Atoms, beam: Beam) -> np.ndarray:
     import abtem
 
     cell_pm = sides_pm(atoms)
-    check_fixed(beam, atoms.get_chemical_symbols())
+    check_resolved(beam, atoms.get_chemical_symbols())
     check_grid("beam", beam, cell_pm)
     potential = SlicedPotential(
         atoms,
@@ -131,13 +131,13 @@ def exit_wave(atoms: Atoms, beam: Beam) -> np.ndarray:
     face_pm = atoms.info.get("exit_face_pm", 100 * float(atoms.cell[2, 2]))
     end_pm, middle_pm = 100 * potential.end, 100 * potential.middle
     cropped = crop_orders(spectrum, orders, cell_pm, beam)
-    cropped = cropped * carried_on(orders, cell_pm, beam, face_pm - end_pm, end_pm - middle_pm)
+    cropped = cropped * propagate_free_space(orders, cell_pm, beam, face_pm - end_pm, end_pm - middle_pm)
     return cropped.astype(np.complex128 if beam.precision == "float64" else np.complex64)
 
 
 def wave_orders(cell_pm: float | Sequence[float], beam: Beam) -> tuple[int, int]:
     """Largest stored order along x and y."""
-    x, y = (stored_orders(side, beam.energy_kev, beam.stored_angle_mrad) for side in pair(cell_pm))
+    x, y = (stored_orders(side, beam.energy_kev, beam.stored_angle_mrad) for side in as_xy(cell_pm))
     return x, y
 
 
@@ -182,14 +182,14 @@ def _at_abtem(potential: torch.Tensor):
     return cupy.from_dlpack(potential) if potential.device.type == "cuda" else cupy.asarray(potential.numpy())
 
 
-def carried_on(
+def propagate_free_space(
     orders: int | Sequence[int], cell_pm: float | Sequence[float], beam: Beam, distance_pm: float, tilted_pm: float
 ) -> np.ndarray:
     """Phases of free space over ``distance_pm`` (also backwards), and of the way back from a tilted beam's drift.
 
     A beam tilted by t has carried its wave to the side by tan(t) · ``tilted_pm`` since the middle of the crystal.
     """
-    qx, qy = (in_fft_order(most) / side for most, side in zip(pair(orders), pair(cell_pm)))
+    qx, qy = (in_fft_order(most) / side for most, side in zip(as_xy(orders), as_xy(cell_pm)))
     free = -np.pi * wavelength_pm(beam.energy_kev) * distance_pm * (qy[:, None] ** 2 + qx[None, :] ** 2)
     drift_x, drift_y = (tilted_pm * np.tan(t / 1000) for t in beam.tilt_mrad)
     return np.exp(1j * (free + 2 * np.pi * (qy[:, None] * drift_y + qx[None, :] * drift_x)))
@@ -199,9 +199,9 @@ def crop_orders(
     spectrum: np.ndarray, orders: int | Sequence[int], cell_pm: float | Sequence[float], beam: Beam
 ) -> np.ndarray:
     """Keep the orders -K … K along each axis of a spectrum [ky, kx] in FFT order, zero beyond the stored angle."""
-    kx, ky = (in_fft_order(most) for most in pair(orders))
+    kx, ky = (in_fft_order(most) for most in as_xy(orders))
     cropped = spectrum[np.ix_(ky, kx)]
-    side, other = pair(cell_pm)
+    side, other = as_xy(cell_pm)
     radius = beam.stored_angle_mrad / 1000 / wavelength_pm(beam.energy_kev) * side
     cropped[(side / other * ky[:, None]) ** 2 + kx[None, :] ** 2 > radius**2 * (1 + 1e-12)] = 0
     return cropped

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from segdepth.config import Beam, Config
 from segdepth.errors import ConfigError
-from segdepth.simulation.cell import pair
+from segdepth.simulation.cell import as_xy
 from segdepth.simulation.electron import stored_orders
 
 
@@ -38,7 +38,7 @@ def check_grid(key: str, beam: Beam, cell_pm: float | Sequence[float]) -> None:
     ConfigError
         The grid is too coarse.
     """
-    sides = pair(cell_pm)
+    sides = as_xy(cell_pm)
     points = [grid_points(side, beam.pixel_pm) for side in sides]
     for side in sides:
         # 5 % for abTEM's soft edge

@@ -10,7 +10,7 @@ import torch
 
 from segdepth.config import Imaging, check_whole_pixels
 from segdepth.errors import ConfigError
-from segdepth.simulation.cell import pair
+from segdepth.simulation.cell import as_xy
 from segdepth.simulation.optics import ImageFormer
 
 
@@ -59,7 +59,7 @@ def draw_lens_values(imaging: Imaging, defocus_nm: Sequence[float], rng: np.rand
     return values
 
 
-def lens_columns(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def lens_fields(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The same values in the lens's own units (pm, rad), by the lens's field names."""
     return {LENS_VALUES[name].field: LENS_VALUES[name].to_lens(np.asarray(given)) for name, given in values.items()}
 
@@ -92,12 +92,12 @@ def image_former(
     _check_aperture(imaging, wave_attrs)
     margin = wave_attrs["margin_pm"]
     pixel, camera = (imaging.pixel_pm, imaging.camera_pixel_pm) if pixel_pm is None else (pixel_pm, pixel_pm)
-    for side in pair(wave_attrs["cell_pm"]):
+    for side in as_xy(wave_attrs["cell_pm"]):
         check_whole_pixels("pixel_pm", pixel, side - 2 * margin, margin)
     return _former(imaging, wave_attrs, orders, device, margin_pm=margin, pixel_pm=pixel, camera_pixel_pm=camera)
 
 
-def former_of_the_cell(
+def full_cell_image_former(
     imaging: Imaging,
     wave_attrs: Mapping[str, Any],
     orders: Sequence[int],
@@ -112,7 +112,7 @@ def former_of_the_cell(
         The aperture is larger than what was stored.
     """
     _check_aperture(imaging, wave_attrs)
-    pixel = [side / count for side, count in zip(pair(wave_attrs["cell_pm"]), points)]
+    pixel = [side / count for side, count in zip(as_xy(wave_attrs["cell_pm"]), points)]
     return _former(imaging, wave_attrs, orders, "cpu", margin_pm=0.0, pixel_pm=pixel, camera_pixel_pm=camera_pixel_pm)
 
 

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from segdepth.devices import one_thread
 from segdepth.simulation.aberrations import Lens, aberration_function, aberration_slope
-from segdepth.simulation.cell import pair
+from segdepth.simulation.cell import as_xy
 from segdepth.simulation.focal import focal_modes, focal_steps
 
 ALIAS_DAMPING = 0.1
@@ -115,8 +115,8 @@ class ImageFormer:
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
         self.complex_dtype = torch.complex64 if dtype == torch.float32 else torch.complex128
-        self.cell_pm, self.orders = pair(cell_pm), pair(orders)
-        self.pixel_pm, self.wavelength_pm = pair(pixel_pm), wavelength_pm
+        self.cell_pm, self.orders = as_xy(cell_pm), as_xy(orders)
+        self.pixel_pm, self.wavelength_pm = as_xy(pixel_pm), wavelength_pm
         self.cell_pixels = tuple(round(side / pixel) for side, pixel in zip(self.cell_pm, self.pixel_pm))
         self.margin_pixels = tuple(round(margin_pm / pixel) for pixel in self.pixel_pm)
         columns, rows = (count - 2 * left for count, left in zip(self.cell_pixels, self.margin_pixels))
@@ -124,7 +124,7 @@ class ImageFormer:
         self.focal_steps, self.focal_modes = focal_steps, focal_modes
         self.least_image_spread_pm = least_image_spread_pm
         chosen = (intensity_grid(k, side, least_image_spread_pm) for k, side in zip(self.orders, self.cell_pm))
-        self.grid = tuple(chosen) if intensity_points is None else pair(intensity_points)
+        self.grid = tuple(chosen) if intensity_points is None else as_xy(intensity_points)
         for points, most in zip(self.grid, self.orders):
             if points < 2 * most + 1:
                 raise ValueError(f"intensity_points: got {points}; a wave of orders up to {most} needs {2 * most + 1}")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 
-def displaced(atoms: Atoms, widths_pm: Mapping[str, float], rng: np.random.Generator) -> Atoms:
+def displace_atoms(atoms: Atoms, widths_pm: Mapping[str, float], rng: np.random.Generator) -> Atoms:
     """A copy whose atoms are moved by Gaussian displacements of rms ``widths_pm[element]`` along each axis.
 
     The average over many potentials of such copies is the potential with the Debye-Waller factor exp(-2π²u²q²).

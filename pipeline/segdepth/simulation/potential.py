@@ -21,7 +21,7 @@ import torch
 
 from segdepth.crystals.elements import SYMBOLS
 from segdepth.devices import one_thread
-from segdepth.simulation.cell import pair, sides_angstrom
+from segdepth.simulation.cell import as_xy, sides_angstrom
 from segdepth.simulation.scattering import Radial, atom_factor
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def plane_levels(height: np.ndarray, thickness: float) -> np.ndarray:
     return np.array([(low + high) / 2 for low, high in levels])
 
 
-def shares(height: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def split_between_slices(height: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each atom's lower level, the next one, and its share in the next: linear in height, so that the mean height
     and the sum are kept (the error is of second order in the slice thickness)."""
     if len(levels) == 1:
@@ -101,7 +101,7 @@ class SlicedPotential:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.sides, self.points = sides_angstrom(atoms), pair(points)
+        self.sides, self.points = sides_angstrom(atoms), as_xy(points)
         self.device, self.dtype = torch.device(device), dtype
         self.numbers, self.positions = atoms.numbers, atoms.positions
         self._orders_x = np.fft.fftfreq(self.points[0], 1 / self.points[0])
@@ -206,7 +206,7 @@ class SlicedPotential:
         self, real: dict[int, torch.Tensor], absorbed: dict[int, torch.Tensor]
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
         """Each level's sums of structure factors times tables, atoms shared linearly between levels."""
-        below, above, share = shares(self.positions[:, 2], self.levels)
+        below, above, share = split_between_slices(self.positions[:, 2], self.levels)
         for level in range(len(self)):
             weight = np.where(below == level, 1 - share, 0.0) + np.where((above == level) & (above > below), share, 0.0)
             spectrum, lost = self._nothing(), self._nothing() if absorbed else None

@@ -36,7 +36,7 @@ class AtomFactor:
 
 def parametrization(beam: Beam):
     """abTEM's parametrization of the scattering factors, with the Debye-Waller widths of a structure's own beam
-    (``beam.fixed_beam``).
+    (``beam.resolve_beam``).
 
     With frozen phonons the widths are in the atoms' places instead.
     """

@@ -12,14 +12,14 @@ Sites = tuple[np.ndarray, np.ndarray]
 """``first`` and ``last`` of each column."""
 
 
-def without_ends(sites: Sites, lacks: np.ndarray, at_exit: np.ndarray) -> Sites:
+def remove_end_atoms(sites: Sites, lacks: np.ndarray, at_exit: np.ndarray) -> Sites:
     """Columns without the last atom at one end, where they lack it and have one."""
     first, last = sites
     lacks = lacks & (last > first)
     return first + (lacks & ~at_exit), last - (lacks & at_exit)
 
 
-def with_added_ends(sites: Sites, slab: Sites, gains: np.ndarray, at_exit: np.ndarray, thickest: int) -> Sites:
+def add_end_atoms(sites: Sites, slab: Sites, gains: np.ndarray, at_exit: np.ndarray, thickest: int) -> Sites:
     """Columns with one atom more at one end, where they gain it and hold fewer than ``thickest``.
 
     An absent column becomes an adatom column: one atom on the entrance or exit site of the slab around it.
@@ -33,7 +33,7 @@ def with_added_ends(sites: Sites, slab: Sites, gains: np.ndarray, at_exit: np.nd
     return np.where(adatom, site, first), np.where(adatom, site + 1, last)
 
 
-def shifted_counts(sites: Sites, most: int, draw: np.ndarray, at_exit: np.ndarray, thickest: int) -> Sites:
+def shift_counts(sites: Sites, most: int, draw: np.ndarray, at_exit: np.ndarray, thickest: int) -> Sites:
     """Columns whose count is shifted by a whole number from -``most`` … +``most``, each as likely, at one end.
 
     The new count is clipped to 1 … ``thickest``, or to the old one where that is larger: no column vanishes. A wedge of
@@ -48,7 +48,7 @@ def shifted_counts(sites: Sites, most: int, draw: np.ndarray, at_exit: np.ndarra
     return first - np.where(at_exit, 0, change), last + np.where(at_exit, change, 0)
 
 
-def vacant(
+def vacancy_mask(
     concerned: np.ndarray,
     distance_pm: np.ndarray,
     fraction: float,

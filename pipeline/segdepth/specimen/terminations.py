@@ -13,7 +13,7 @@ from segdepth.crystals import Columns, Crystal
 from segdepth.crystals.elements import ATOMIC_NUMBER
 
 
-def terminated(kind: str, columns: Columns, inside: np.ndarray, crystal: Crystal) -> np.ndarray:
+def termination_mask(kind: str, columns: Columns, inside: np.ndarray, crystal: Crystal) -> np.ndarray:
     """Which columns are present.
 
     Parameters

@@ -16,13 +16,13 @@ from ase import Atoms
 from segdepth.config import Specimen
 from segdepth.crystals import Columns, Crystal, lattice_columns
 from segdepth.crystals.elements import ATOMIC_NUMBER
-from segdepth.specimen.defects import Sites, shifted_counts, vacant, with_added_ends, without_ends
+from segdepth.specimen.defects import Sites, add_end_atoms, remove_end_atoms, shift_counts, vacancy_mask
 from segdepth.specimen.draws import GeometryDraws
 from segdepth.specimen.faces import faces
 from segdepth.specimen.frame_facts import crystal_text
 from segdepth.specimen.orientation import Orientation
 from segdepth.specimen.surfaces import surface_line
-from segdepth.specimen.terminations import terminated
+from segdepth.specimen.terminations import termination_mask
 
 PAD_PM = 200.0
 """Vacuum above the first and below the last atom, at least; faces of an upright bulk lie that far inside the cell."""
@@ -68,9 +68,9 @@ def build_wedge(row: Mapping, block: Specimen, crystal: Crystal, name: str, root
         row["surface"], columns.x_pm, side, block, crystal, draws.main, outward, corner_radius
     )
     depth = surface - columns.y_pm
-    present = terminated(termination, columns, depth >= 0, crystal)
+    present = termination_mask(termination, columns, depth >= 0, crystal)
     offset = columns.z_offset + row["entrance_phase"]
-    per_period = np.array([column.per_period for column in crystal.columns])[columns.kind]
+    per_period = np.array([column.per_period for column in crystal.columns])[columns.column_type]
     sites = _column_sites(row, block, crystal, present, depth, offset, per_period, draws)
     placed = _placed(sites, columns, offset, per_period, crystal)
     occupied = ~_vacancies(row, block, crystal, placed, depth, draws)
@@ -136,14 +136,14 @@ def _column_sites(
     near = depth_pm < 1000 * block.missing_reach_nm
     outside = draws.stream("missing outside")
     lacks = near & (draws.by_column(draws.main, outside) < block.missing_probability)
-    sites = without_ends(sites, lacks, draws.by_column(draws.main, outside) < 0.5)
+    sites = remove_end_atoms(sites, lacks, draws.by_column(draws.main, outside) < 0.5)
 
     gain, end = draws.for_purpose("added", 2).T
     gains = near & (depth_pm >= -crystal.row_pm) & (gain < block.added_probability)
-    sites = with_added_ends(sites, slab, gains, end < 0.5, block.thickest_atoms)
+    sites = add_end_atoms(sites, slab, gains, end < 0.5, block.thickest_atoms)
 
     shift, end = draws.for_purpose("shift", 2).T
-    return shifted_counts(sites, block.count_shift_atoms, shift, end < 0.5, block.thickest_atoms)
+    return shift_counts(sites, block.count_shift_atoms, shift, end < 0.5, block.thickest_atoms)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _placed(sites: Sites, columns: Columns, offset: np.ndarray, per_period: np.n
     z = PAD_PM + ((first[column] + rank) / per_period[column] + offset[column]) * period_z
     parts = [(column, rank, np.full(column.size, -1), columns.atomic_number[column], z)]
     for kind, one in enumerate(crystal.columns):
-        mine = columns.kind[column] == kind
+        mine = columns.column_type[column] == kind
         for which, (symbol, above) in enumerate(one.companions):
             same = np.ones(int(mine.sum()), int)
             lighter = which * same, ATOMIC_NUMBER[symbol] * same, z[mine] + above * period_z
@@ -188,7 +188,7 @@ def _vacancies(
         beside = draws.for_purpose("companion vacancies", sites, kinds)
         draw[lighter] = beside[atoms.column[lighter], atoms.rank[lighter], atoms.companion[lighter]]
     element = block.vacancy_element or crystal.elements[-1]
-    return vacant(
+    return vacancy_mask(
         atoms.number == ATOMIC_NUMBER[element],
         depth_pm[atoms.column],
         row.get("vacancy_fraction", 0.0),

@@ -14,7 +14,7 @@ from segdepth.specimen.plan import shard_rows
 from segdepth.specimen.wedge import build_wedge
 from segdepth.steps.atoms_files import ATOMS_COMMAND, read_plan
 from segdepth.steps.plan_specimens import plan_parameters, structure_files
-from segdepth.store.manifest import read_manifest, writing
+from segdepth.store.manifest import read_manifest, write_artefact
 
 
 def build_specimens(
@@ -44,7 +44,7 @@ def build_specimens(
         build_wedge(row, specimen, loaded, name, root_seed)
         for row in tqdm(rows.to_dict("records"), desc=f"atoms of {name}, shard {shard}", unit="structure")
     ]
-    with writing(
+    with write_artefact(
         out,
         command=ATOMS_COMMAND,
         code=code,

@@ -26,7 +26,7 @@ from segdepth.micrograph.comparison import check_defocus, choose_frame, compare,
 from segdepth.micrograph.comparison_pictures import comparison_pictures
 from segdepth.micrograph.readers import read_micrograph
 from segdepth.micrograph.simulated_views import SimulatedWaves
-from segdepth.store.manifest import check_target, writing
+from segdepth.store.manifest import check_target, write_artefact
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
 COMMAND = "compare-micrograph"
@@ -76,7 +76,7 @@ def compare_micrograph(
             "imaging": imaging.model_dump(mode="json"),
             "structure": structure,
         }
-        with writing(out, command=COMMAND, code=code, inputs=[source, waves], parameters=parameters) as partial:
+        with write_artefact(out, command=COMMAND, code=code, inputs=[source, waves], parameters=parameters) as partial:
             partial.mkdir()
             found = compare(mine, simulated, imaging, structure, comparison.defocus_nm, str(waves))
             facts = found.facts | {"warnings": warnings}

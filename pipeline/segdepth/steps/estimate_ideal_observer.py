@@ -31,7 +31,7 @@ from segdepth.simulation.detector import electrons_per_pixel
 from segdepth.specimen.frame_facts import FrameFacts
 from segdepth.steps.atoms_files import read_atoms, read_plan
 from segdepth.steps.stored_evaluation import write_ideal_observer
-from segdepth.store.manifest import check_whole, read_manifest, writing
+from segdepth.store.manifest import check_whole, read_manifest, write_artefact
 
 COMMAND = "estimate-ideal-observer"
 
@@ -81,7 +81,7 @@ def estimate_ideal_observer(
     root_seed = _checked_seed(plan, atoms, specimen, dataset.specimen)
     blocks = {"dataset": dataset, "specimen": specimen, "beam": beam, "imaging": imaging, "labels": labels}
     given = {key: block.model_dump(mode="json") for key, block in blocks.items()}
-    with writing(
+    with write_artefact(
         out,
         command=COMMAND,
         code=code,

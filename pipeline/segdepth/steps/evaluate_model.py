@@ -20,7 +20,7 @@ from segdepth.evaluation.noisy_images import NoisyImages
 from segdepth.networks.bundled import name_of
 from segdepth.networks.files import load_network
 from segdepth.steps.stored_evaluation import write_evaluation
-from segdepth.store.manifest import check_whole, writing
+from segdepth.store.manifest import check_whole, write_artefact
 from segdepth.store.zarr_store import open_zarr
 
 COMMAND = "evaluate-model"
@@ -65,7 +65,7 @@ def evaluate_model(
             [stack.enter_context(_opened(path, "project-depth")) for path in depth],
             structures,
         )
-        with writing(
+        with write_artefact(
             out,
             command=COMMAND,
             code=code,

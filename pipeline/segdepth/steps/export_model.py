@@ -23,7 +23,7 @@ from segdepth.networks.files import CARD, ENVIRONMENT, WEIGHTS, load_network
 from segdepth.networks.half_precision import half_precision, largest_change
 from segdepth.networks.training_record import read_training_record
 from segdepth.steps.stored_evaluation import read_evaluation
-from segdepth.store.manifest import TRAVELS, check_target, check_whole, read_manifest, writing
+from segdepth.store.manifest import TRAVELS, check_target, check_whole, read_manifest, write_artefact
 
 COMMAND = "export-model"
 MODEL_CARD = "MODEL_CARD.md"
@@ -56,7 +56,7 @@ def export_model(model: Path, evaluations: Sequence[Path], out: Path, *, code: s
     origin = read_origin(model, manifest)
     parameters = {"name": origin.name, "model": origin.model, "root_seed": origin.root_seed}
     parameters |= _shared_blocks(origin) | {"card_datasets": [one.facts["dataset"] for one in measured]}
-    with writing(
+    with write_artefact(
         out,
         command=COMMAND,
         code=code,

@@ -12,8 +12,8 @@ from segdepth.devices import one_thread, torch_device
 from segdepth.seeds import structure_rng
 from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.datasets import images_dataset
-from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns, orders_of
-from segdepth.store.manifest import check_target, writing
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_fields, orders_of
+from segdepth.store.manifest import check_target, write_artefact
 from segdepth.store.zarr_store import one_at_a_time, open_zarr, write_zarr
 
 COMMAND = "form-images"
@@ -41,7 +41,7 @@ def form_images(imaging: Imaging, waves: Path, out: Path, *, code: str, device: 
 
         def of_structure(position: int) -> np.ndarray:
             wave = torch.as_tensor(store["wave"][position].values)
-            lens = Lens.from_columns(lens_columns(lenses[position]), where)
+            lens = Lens.from_values(lens_fields(lenses[position]), where)
             return former.form(wave.expand(len(defocus), -1, -1, -1), lens).cpu().numpy()
 
         shape = (len(defocus), *former.field_shape)
@@ -49,7 +49,7 @@ def form_images(imaging: Imaging, waves: Path, out: Path, *, code: str, device: 
         dataset = images_dataset(images, imaging, store.attrs, indices, lenses)
         parameters = {"imaging": imaging.model_dump(mode="json")}
         notes = {"device": str(where)}
-        with writing(
+        with write_artefact(
             out, command=COMMAND, code=code, inputs=[waves], parameters=parameters, seeds=seeds, notes=notes
         ) as partial:
             write_zarr(dataset, partial, leading=("structure", "defocus"), parameters=parameters)

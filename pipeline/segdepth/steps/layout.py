@@ -141,7 +141,7 @@ class Layout:
         except ConfigError as failure:
             raise ConfigError(f"model {BUNDLED!r}: {failure}") from None
 
-    def judged_network(self, model: str, dataset: str) -> str:
+    def evaluated_network(self, model: str, dataset: str) -> str:
         """Folder of a network that is measured on a data set.
 
         Raises

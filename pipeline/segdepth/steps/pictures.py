@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from segdepth.errors import ConfigError
 from segdepth.figures.style import write_picture
-from segdepth.store.manifest import check_target, writing
+from segdepth.store.manifest import check_target, write_artefact
 
 
 def save_figure(
@@ -38,5 +38,5 @@ def save_figure(
     for path in pair:
         check_target(path, command, inputs)  # both, before either is written
     for path in pair:
-        with writing(path, command=command, code=code, inputs=inputs, parameters=parameters or {}) as partial:
+        with write_artefact(path, command=command, code=code, inputs=inputs, parameters=parameters or {}) as partial:
             write_picture(fig, partial)

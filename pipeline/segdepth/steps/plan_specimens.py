@@ -16,7 +16,7 @@ from segdepth.specimen.checks import check_specimen
 from segdepth.specimen.frame_facts import crystal_text
 from segdepth.specimen.plan import plan_table
 from segdepth.steps.atoms_files import PLAN_COMMAND
-from segdepth.store.manifest import writing
+from segdepth.store.manifest import write_artefact
 from segdepth.store.shards import stale_shards
 
 
@@ -35,7 +35,7 @@ def plan_specimens(
     check_specimen(f"specimens.{name}", specimen, loaded)
     text = StringIO()
     plan_table(specimen, loaded, name, root_seed).to_csv(text, index=False, lineterminator="\n")
-    with writing(
+    with write_artefact(
         out,
         command=PLAN_COMMAND,
         code=code,

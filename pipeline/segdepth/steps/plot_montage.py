@@ -10,7 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from segdepth.errors import StoreError
-from segdepth.figures.montage import Shard, draw, spread, thin_and_thick
+from segdepth.evaluation.examples import evenly_spaced
+from segdepth.figures.montage import Shard, draw, thin_and_thick
 from segdepth.steps.atoms_files import read_atoms
 from segdepth.steps.pictures import save_figure
 from segdepth.store.manifest import check_whole, manifest_path, read_manifest
@@ -36,7 +37,7 @@ def plot_montage(atoms: Path, plan: Path, depth: Path, images: Path, out: Path, 
     with open_zarr(depth) as maps, open_zarr(images) as pictures:
         shard = _read(atoms, plan, maps, pictures)
         structures = thin_and_thick(shard.plan)
-        defoci = spread(pictures.sizes["defocus"], len(structures))
+        defoci = evenly_spaced(pictures.sizes["defocus"], len(structures))
         fig = draw(shard, structures, defoci)
     shown = {"structures": structures, "defocus": defoci}
     save_figure(fig, out, command=COMMAND, code=code, inputs=[atoms, plan, depth, images], parameters=shown)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from segdepth.errors import StoreError
-from segdepth.figures.prediction import draw_prediction
+from segdepth.figures.prediction import draw
 from segdepth.steps.pictures import save_figure
 from segdepth.store.zarr_store import open_zarr
 
@@ -26,7 +26,7 @@ def plot_prediction(prediction: Path, out: Path, *, code: str) -> None:
     folder = Path(prediction)
     with open_zarr(folder, "predict-micrograph", part=STORE) as maps:
         try:
-            fig = draw_prediction(maps, pd.read_csv(folder / COLUMNS, keep_default_na=False))
+            fig = draw(maps, pd.read_csv(folder / COLUMNS, keep_default_na=False))
         except StoreError as failure:
             raise StoreError(f"{folder}: {failure}") from None
         except (OSError, ValueError, KeyError) as failure:

@@ -17,7 +17,7 @@ from segdepth.micrograph.predict import check_recording, predict_recording, serv
 from segdepth.micrograph.readers import read_micrograph
 from segdepth.networks.files import load_network
 from segdepth.networks.flip_average import FlipAverage
-from segdepth.store.manifest import check_target, check_whole, manifest_path, writing
+from segdepth.store.manifest import check_target, check_whole, manifest_path, write_artefact
 from segdepth.store.zarr_store import write_zarr
 
 COMMAND = "predict-micrograph"
@@ -62,7 +62,7 @@ def predict_micrograph(
     looks = 2 if isinstance(trained, FlipAverage) and prediction.flip_average else 1
     parameters = {**prediction.parameters, "bfloat16": network.half, "looks": looks}
     warnings, tables = list(task.warnings), []
-    with writing(
+    with write_artefact(
         out, command=COMMAND, code=code, inputs=[source, model], parameters=parameters, notes={"device": str(where)}
     ) as partial:
         partial.mkdir()

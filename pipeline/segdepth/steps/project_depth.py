@@ -7,7 +7,7 @@ from pathlib import Path
 from segdepth.config import Labels
 from segdepth.labels.depth import depth_dataset
 from segdepth.steps.atoms_files import read_atoms
-from segdepth.store.manifest import writing
+from segdepth.store.manifest import write_artefact
 from segdepth.store.zarr_store import write_zarr
 
 COMMAND = "project-depth"
@@ -24,5 +24,5 @@ def project_depth(labels: Labels, atoms: Path, out: Path, *, code: str) -> None:
     dataset = depth_dataset(read_atoms(atoms), labels, f"depth of {atoms}")
     parameters = {"labels": labels.model_dump(mode="json")}
     seeds = {"root_seed": dataset.attrs["root_seed"]}
-    with writing(out, command=COMMAND, code=code, inputs=[atoms], parameters=parameters, seeds=seeds) as partial:
+    with write_artefact(out, command=COMMAND, code=code, inputs=[atoms], parameters=parameters, seeds=seeds) as partial:
         write_zarr(dataset, partial, parameters=parameters)

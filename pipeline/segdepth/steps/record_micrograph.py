@@ -16,8 +16,8 @@ from segdepth.errors import StoreError
 from segdepth.seeds import structure_rng
 from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.detector import electrons_per_pixel
-from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_columns, orders_of
-from segdepth.store.manifest import writing
+from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_fields, orders_of
+from segdepth.store.manifest import write_artefact
 from segdepth.store.zarr_store import open_zarr
 
 COMMAND = "record-micrograph"
@@ -55,12 +55,12 @@ def record_micrograph(
         wave = torch.as_tensor(store["wave"].sel(structure=structure).values)
         former = image_former(imaging, store.attrs, orders_of(wave), "cpu", micrograph.pixel_pm)
     drawn, noise = (structure_rng(*seeds.values(), structure, stream, RECORDINGS) for stream in ("lens", "noise"))
-    lens = Lens.from_columns(lens_columns(draw_lens_values(imaging, [micrograph.defocus_nm], drawn)))
+    lens = Lens.from_values(lens_fields(draw_lens_values(imaging, [micrograph.defocus_nm], drawn)))
     image = former.form(wave[None], lens)[0].numpy()
     electrons = electrons_per_pixel(dataset.dose_lambda, micrograph.pixel_pm, imaging.detection_efficiency)
     counts = noise.poisson(np.maximum(image, 0) * electrons)
     counts = counts.astype(np.uint16 if counts.max() <= np.iinfo(np.uint16).max else np.uint32)
-    with writing(
+    with write_artefact(
         out,
         command=COMMAND,
         code=code,

@@ -14,7 +14,7 @@ from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_wa
 from segdepth.simulation.grid import check_grid
 from segdepth.specimen.frame_facts import frame_facts
 from segdepth.steps.atoms_files import read_atoms
-from segdepth.store.manifest import check_target, writing
+from segdepth.store.manifest import check_target, write_artefact
 from segdepth.store.zarr_store import one_at_a_time, write_zarr
 
 COMMAND = "simulate-waves"
@@ -47,7 +47,7 @@ def simulate_waves(beam: Beam, atoms: Path, out: Path, *, code: str, device: str
     waves = one_at_a_time(of_structure, len(frames), shape, np.complex64, f"multislice of {atoms}")
     dataset = waves_dataset(waves, frames, facts, beams)
     parameters = {"beam": beam.model_dump(mode="json")}
-    with writing(
+    with write_artefact(
         out,
         command=COMMAND,
         code=code,

@@ -26,7 +26,7 @@ from segdepth.simulation.exit_wave import configure_abtem
 from segdepth.specimen.frame_facts import FrameFacts, frame_facts
 from segdepth.steps.atoms_files import read_atoms
 from segdepth.store.code_hash import code_hash
-from segdepth.store.manifest import check_target, content_hash, versions, writing
+from segdepth.store.manifest import check_target, content_hash, versions, write_artefact
 
 COMMAND = "study-convergence"
 
@@ -76,7 +76,7 @@ def study_convergence(
         "versions": versions(),
         "waves_of_earlier_runs": len(kept.reused),
     }
-    with writing(out, command=COMMAND, code=code, inputs=[atoms], parameters=parameters, notes=notes) as partial:
+    with write_artefact(out, command=COMMAND, code=code, inputs=[atoms], parameters=parameters, notes=notes) as partial:
         partial.write_text(text.getvalue(), encoding="utf-8")
     kept.remove()
 

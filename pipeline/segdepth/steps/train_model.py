@@ -25,7 +25,7 @@ from segdepth.learning.training import check_devices, train_network
 from segdepth.learning.training_sets import TrainingSet
 from segdepth.networks.training_record import read_training_record
 from segdepth.steps.pretrained import MADE_BY, check_pretrained_network
-from segdepth.store.manifest import check_target, check_whole, commit_of, read_manifest, versions, writing
+from segdepth.store.manifest import check_target, check_whole, commit_of, read_manifest, versions, write_artefact
 from segdepth.store.zarr_store import open_zarr
 
 COMMAND = "train-model"
@@ -96,7 +96,7 @@ def train_model(
         )
     if trained is None:
         return
-    with writing(
+    with write_artefact(
         out,
         command=COMMAND,
         code=code,

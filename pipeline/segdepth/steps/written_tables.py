@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from segdepth.errors import ConfigError
-from segdepth.store.manifest import check_target, writing
+from segdepth.store.manifest import check_target, write_artefact
 
 
 def write_table(
@@ -38,7 +38,7 @@ def write_table(
     for ending in content:
         check_target(out.with_suffix(ending), command, inputs)  # both, before either is written
     for ending, written in content.items():
-        with writing(
+        with write_artefact(
             out.with_suffix(ending), command=command, code=code, inputs=inputs, parameters=parameters
         ) as partial:
             partial.write_text(written, encoding="utf-8")

@@ -130,7 +130,7 @@ def _is_manifest(value: Any) -> bool:
     )
 
 
-def made_from(manifest: Mapping[str, Any]) -> str:
+def provenance_hash(manifest: Mapping[str, Any]) -> str:
     """Hash of what determines an artefact and of its content; versions, commit and notes left out."""
     determining = {key: manifest[key] for key in ("command", "code", "content", "inputs", "parameters", "seeds")}
     return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()
@@ -224,7 +224,7 @@ def _relative(path: Path, folder: Path) -> str:
 def _describe_input(path: Path, folder: Path) -> dict[str, Any]:
     if manifest_path(path).exists():
         manifest = read_manifest(path)
-        return {"path": _relative(path, folder), "content": manifest["content"], "manifest": made_from(manifest)}
+        return {"path": _relative(path, folder), "content": manifest["content"], "manifest": provenance_hash(manifest)}
     if not path.exists():
         raise StoreError(f"{path}: does not exist, but was to be recorded as an input")
     return {"path": _relative(path, folder), "content": content_hash(path), "external": True}
@@ -297,7 +297,7 @@ def check_target(target: Path, command: str, inputs: Iterable[Path] = ()) -> Non
 
 
 @contextmanager
-def writing(
+def write_artefact(
     artefact: str | Path,
     *,
     command: str,

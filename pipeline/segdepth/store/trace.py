@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from segdepth.errors import StoreError
-from segdepth.store.manifest import TRAVELS, content_hash, made_from, manifest_path, read_manifest
+from segdepth.store.manifest import TRAVELS, content_hash, manifest_path, provenance_hash, read_manifest
 
 
 @dataclass
@@ -87,7 +87,11 @@ def _trace(path: Path, expected: str | None, seen: dict[Path, Link]) -> Link:
             continue
         below = _trace(path.parent / given["path"], given["content"], seen)
         note = "has a manifest that is not the one a later artefact read"
-        if below.manifest and given.get("manifest") not in (None, made_from(below.manifest)) and not below.problems:
+        if (
+            below.manifest
+            and given.get("manifest") not in (None, provenance_hash(below.manifest))
+            and not below.problems
+        ):
             below.problems.append(note)
         link.inputs.append(below)
     return link
@@ -99,7 +103,10 @@ def _as_it_was(path: Path, given: dict[str, Any]) -> bool:
         manifest = read_manifest(path)
     except StoreError:
         return False
-    return path.exists() and (manifest["content"], made_from(manifest)) == (given["content"], given.get("manifest"))
+    return path.exists() and (manifest["content"], provenance_hash(manifest)) == (
+        given["content"],
+        given.get("manifest"),
+    )
 
 
 def describe(chain: Link, *, full: bool = False) -> str:

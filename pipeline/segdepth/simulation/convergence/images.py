@@ -14,7 +14,7 @@ from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.convergence.cases import REFERENCE_ANGLE_MRAD, Optics
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.focal import focal_steps
-from segdepth.simulation.lens_values import draw_lens_values, lens_columns
+from segdepth.simulation.lens_values import draw_lens_values, lens_fields
 from segdepth.simulation.optics import ImageFormer
 
 DEFOCUS_NM = (1.0, 3.0, 5.0, 7.0, 9.0)
@@ -66,21 +66,21 @@ class Microscope:
         keep = np.r_[0 : orders + 1, -orders:0]
         given = torch.as_tensor(waves[:, keep[:, None], keep[None, :]]).expand(len(DEFOCUS_NM), -1, -1, -1)
         former = self.former(orders, optics)
-        columns = lens_columns(self.values)
-        former.form(given[:1], Lens.from_columns(columns).part(slice(0, 1)))  # plans and mode maps are made once
+        columns = lens_fields(self.values)
+        former.form(given[:1], Lens.from_values(columns).part(slice(0, 1)))  # plans and mode maps are made once
         start = time.perf_counter()
         if optics.focal in ("hermite", "gaussian"):
             found = sum(
                 weight * former.form(given, self._defocused(columns, step)) for step, weight in _quadrature(optics)
             )
         else:
-            found = former.form(given, Lens.from_columns(columns))
+            found = former.form(given, Lens.from_values(columns))
         seconds = (time.perf_counter() - start) / len(DEFOCUS_NM)
         return TimedImages(found.numpy().astype(float), seconds, former.grid[0])
 
     @staticmethod
     def _defocused(columns: dict[str, np.ndarray], step: float) -> Lens:
-        return Lens.from_columns({**columns, "c1_pm": columns["c1_pm"] + step * columns["focal_spread_pm"]})
+        return Lens.from_values({**columns, "c1_pm": columns["c1_pm"] + step * columns["focal_spread_pm"]})
 
 
 def _quadrature(optics: Optics) -> list[tuple[float, float]]:

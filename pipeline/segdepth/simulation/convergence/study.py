@@ -18,7 +18,7 @@ from tqdm import tqdm
 from segdepth.config import Beam, Imaging, check_whole_pixels
 from segdepth.crystals import Crystal
 from segdepth.errors import ConfigError
-from segdepth.simulation.beam import fixed_beam
+from segdepth.simulation.beam import resolve_beam
 from segdepth.simulation.cell import sides_pm
 from segdepth.simulation.convergence.cases import Case, Optics, cases, explicit, reference_beam, snapshot_beam
 from segdepth.simulation.convergence.checks import check_study
@@ -78,7 +78,7 @@ class Study:
         check_grid("reference", reference_beam(beam, self.cell_pm), self.cell_pm)
         self.elements = sorted({symbol for frame in frames for symbol in frame.get_chemical_symbols()})
         known = crystal.debye_waller_pm if crystal else {}
-        self.beam = fixed_beam(beam, self.elements, known, np.random.default_rng(0))
+        self.beam = resolve_beam(beam, self.elements, known, np.random.default_rng(0))
         self.microscope = Microscope(imaging, beam.energy_kev, self.cell_pm, margin_pm)
         plane_pm = crystal_plane_pm(crystal) if crystal else frames_plane_pm(frames)
         self.rows = list(cases(self.beam, imaging, self.cell_pm, plane_pm, phonons))

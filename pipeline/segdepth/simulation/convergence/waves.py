@@ -10,7 +10,7 @@ from ase import Atoms
 
 from segdepth.config import Beam
 from segdepth.simulation.electron import stored_orders
-from segdepth.simulation.exit_wave import carried_on, crop_orders, exit_waves
+from segdepth.simulation.exit_wave import crop_orders, exit_waves, propagate_free_space
 from segdepth.simulation.grid import grid_points
 from segdepth.simulation.scattering import parametrization
 
@@ -59,4 +59,6 @@ def abtems_wave(atoms: Atoms, beam: Beam, projection: str) -> np.ndarray:
     orders = stored_orders(100 * side, beam.energy_kev, beam.stored_angle_mrad)
     cropped = crop_orders(np.fft.fft2(wave.T) / wave.size, orders, 100 * side, beam)
     bottom_pm = 100 * float(atoms.cell[2, 2])
-    return cropped * carried_on(orders, 100 * side, beam, atoms.info.get("exit_face_pm", bottom_pm) - bottom_pm, 0.0)
+    return cropped * propagate_free_space(
+        orders, 100 * side, beam, atoms.info.get("exit_face_pm", bottom_pm) - bottom_pm, 0.0
+    )
