@@ -4,10 +4,10 @@ Labels of neighbouring columns touch: columns of equal depth form one plateau, a
 lattice does. Around each point the phases of two Fourier components of the expected depth are measured in a Gaussian
 window (``segdepth.micrograph.phase_analysis``). The phases of these components at the cell's origin are known from the
 crystal's label template, discs of the core radii (``segdepth.micrograph.reflection_pair``). Together they give the
-positions of the columns of each type. The phases are local, so that they follow strain, small rotations and errors of the
-pixel size. Types with equal phases are separated by the size of their labels (``segdepth.micrograph.origin_choice``).
-The depth of a column is the most probable class of the mean probability vector over the core's pixels; positions of depth
-0 hold no column. Where the components are too weak no column is listed.
+positions of the columns of each type. The phases are local, so that they follow strain, small rotations and errors of
+the pixel size. Types with equal phases are separated by the size of their labels
+(``segdepth.micrograph.origin_choice``). The depth of a column is the most probable class of the mean probability vector
+over the core's pixels; positions of depth 0 hold no column. Where the components are too weak no column is listed.
 """
 
 from __future__ import annotations
