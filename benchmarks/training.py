@@ -113,9 +113,7 @@ class MadeUpStructures:
 def data_seconds(device: torch.device, imaging: Imaging, crop: int, repeats: int) -> float:
     """Seconds a sample: optics, crop and noise; each image serves ``repeats`` samples."""
     size = batch_of(crop, device)
-    training = Training(
-        crop_pixels=crop, batch_size=size, optics_repeats=repeats, epoch_samples=max(64, size) * repeats
-    )
+    training = Training(crop_pixels=crop, batch_size=size, noise_repeats=repeats, epoch_samples=max(64, size) * repeats)
     source = Source(MadeUpStructures(imaging, device), imaging, 2.5, "made-up")
     samples = TrainingSamples([source], training, device)
     started = clock(device)

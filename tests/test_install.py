@@ -43,7 +43,7 @@ def counts(tmp_path_factory) -> Path:
 
 
 def arguments(counts: Path, out: Path) -> list[str]:
-    return ["predict", str(counts), "--pixel-pm", "10.568359375", "--dose", "4", "--out", str(out)]
+    return ["predict", str(counts), "--pixel-pm", "10.568359375", "--vacuum-counts", "4", "--out", str(out)]
 
 
 def check_prediction(folder: Path) -> None:

@@ -81,7 +81,7 @@ def predict(
     invalid: float | None = None,
     rotation_deg: float = 0.0,
     flip: bool = False,
-    dose: float | None = None,
+    vacuum_counts: float | None = None,
     precision: str = "auto",
     flip_average: bool = True,
     device: str = "auto",
@@ -96,7 +96,7 @@ def predict(
     invalid : value of masked pixels; NaN masks all that is not finite.
     rotation_deg, flip : bring the crystal upright (its x axis along x, the vacuum at large rows): the frame is mirrored
         along x if ``flip``, then turned counter-clockwise as seen with row 0 at the bottom.
-    dose : vacuum level in counts per pixel; found in each frame where it is not given.
+    vacuum_counts : counts per pixel in vacuum; measured in each frame if not given.
     precision : ``auto``, ``float32`` or ``bfloat16``.
     flip_average : a network that was trained for it looks at each frame and at its mirror image.
     device : ``auto``, ``cpu`` or ``cuda``; of a network that is given, its own counts.
@@ -122,7 +122,7 @@ def predict(
         "invalid": invalid,
         "rotation_deg": rotation_deg,
         "flip": flip,
-        "dose": dose,
+        "vacuum_counts": vacuum_counts,
         "precision": precision,
         "flip_average": flip_average,
     }

@@ -385,7 +385,7 @@ def test_a_repetition_gives_the_same_bytes(compared, recording, waves):
         ({"waves": "nowhere.zarr"}, "does not exist"),
         ({"input": "crystal.npy", "key": None}, "no vacuum was found"),
         ({"input": "strip.npy", "key": None, "rotation_deg": 45.0}, "--rotation-deg 45"),
-        ({"input": "scaled.npy", "key": None, "dose": 1.0}, "leave out --dose"),
+        ({"input": "scaled.npy", "key": None, "vacuum_counts": 1.0}, "leave out --vacuum-counts"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(recording, waves, tmp_path, monkeypatch, change, expected):

@@ -83,11 +83,11 @@ def test_an_option_has_the_last_word_over_a_block(tmp_path, micrograph, model):
 
 
 def test_a_block_of_the_configuration(tmp_path, micrograph, model):
-    text = CONFIG.read_text(encoding="utf-8").replace("  camera: {model:", "  camera: {dose: 2.5, model:")
+    text = CONFIG.read_text(encoding="utf-8").replace("  camera: {model:", "  camera: {vacuum_counts: 2.5, model:")
     (tmp_path / "my config.yaml").write_text(text, encoding="utf-8")
     given = ("--prediction", f"{tmp_path / 'my config.yaml'}:camera", "--pixel-pm", 6.3, "--no-picture")
     assert predict(micrograph, model, tmp_path / "out", *given) == 0
-    assert read_manifest(tmp_path / "out")["parameters"]["dose"] == 2.5
+    assert read_manifest(tmp_path / "out")["parameters"]["vacuum_counts"] == 2.5
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_a_movies_frames_are_predicted_by_themselves(tmp_path, model):
     np.save(tmp_path / "movie.npy", movie)
     np.save(tmp_path / "frame.npy", movie[0])
     for name in ("movie", "frame"):
-        predict_micrograph(tmp_path / f"{name}.npy", tmp_path / name, pixel_pm=6.3, model=model, dose=3.0)
+        predict_micrograph(tmp_path / f"{name}.npy", tmp_path / name, pixel_pm=6.3, model=model, vacuum_counts=3.0)
     both, one = open_prediction(tmp_path / "movie"), open_prediction(tmp_path / "frame")
     assert both["depth"].shape == (2, 150, 230)
     np.testing.assert_array_equal(both["probabilities"].values[0], one["probabilities"].values[0])
@@ -177,7 +177,9 @@ def test_a_network_can_be_asked_to_leave_the_mirror_image_out(tmp_path, model):
     found, looks = {}, {}
     for name, network, once in (("plain", model, False), ("once", twice, True), ("twice", twice, False)):
         out = tmp_path / name
-        predict_micrograph(tmp_path / "frame.npy", out, pixel_pm=6.3, model=network, dose=3.0, flip_average=not once)
+        predict_micrograph(
+            tmp_path / "frame.npy", out, pixel_pm=6.3, model=network, vacuum_counts=3.0, flip_average=not once
+        )
         found[name] = open_prediction(out)["probabilities"].values
         looks[name] = check_whole(out)["parameters"]["looks"]
     np.testing.assert_array_equal(found["plain"], found["once"])
@@ -188,7 +190,7 @@ def test_columns_of_every_frame_are_in_one_table(tmp_path, model, monkeypatch):
     depth, _ = ideal("flat")
     np.save(tmp_path / "in.npy", np.stack([depth, depth]).astype(np.float32) + 1)
     monkeypatch.setattr(step, "load_network", lambda folder, device: (Oracle(), card()))
-    predict_micrograph(tmp_path / "in.npy", tmp_path / "out", pixel_pm=PIXEL, model=model, dose=1.0)
+    predict_micrograph(tmp_path / "in.npy", tmp_path / "out", pixel_pm=PIXEL, model=model, vacuum_counts=1.0)
     table = pd.read_csv(tmp_path / "out" / "columns.csv")
     assert set(table["frame"]) == {0, 1} and set(table["element"]) == {"Ce", "O"}
     assert table["depth"].between(1, 10).all()
@@ -200,7 +202,7 @@ def test_columns_of_every_frame_are_in_one_table(tmp_path, model, monkeypatch):
     "change, expected",
     [
         ({"pixel_pm": None}, "--pixel-pm"),
-        ({"dose": None}, "--dose"),
+        ({"vacuum_counts": None}, "--vacuum-counts"),
         ({"key": "counts"}, "--key"),
         ({"invalid": 1}, "masked"),
         ({"model": "nowhere"}, "network.json"),
@@ -210,7 +212,7 @@ def test_columns_of_every_frame_are_in_one_table(tmp_path, model, monkeypatch):
 def test_bad_input_is_told_in_one_line_and_nothing_is_written(tmp_path, model, change, expected):
     np.save(tmp_path / "in.npy", np.ones((20, 30)))
     before = sorted(tmp_path.rglob("*"))
-    arguments = {"source": tmp_path / "in.npy", "pixel_pm": 6.3, "model": model, "dose": 1.0, **change}
+    arguments = {"source": tmp_path / "in.npy", "pixel_pm": 6.3, "model": model, "vacuum_counts": 1.0, **change}
     with pytest.raises(SegDepthError, match=expected) as failure:
         predict_micrograph(out=tmp_path / "out", **arguments)
     assert "\n" not in str(failure.value)
@@ -227,10 +229,10 @@ def test_a_folder_that_is_no_prediction_is_never_replaced(tmp_path, model):
         (partial / "a").write_text("")
     for out in (tmp_path, tmp_path / "mine", tmp_path / "file", tmp_path / "other", model):
         with pytest.raises(StoreError, match="--out"):
-            predict_micrograph(tmp_path / "in.npy", out, pixel_pm=6.3, model=model, dose=1.0)
+            predict_micrograph(tmp_path / "in.npy", out, pixel_pm=6.3, model=model, vacuum_counts=1.0)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
     (tmp_path / "empty").mkdir()
-    predict_micrograph(tmp_path / "in.npy", tmp_path / "empty", pixel_pm=6.3, model=model, dose=1.0)
+    predict_micrograph(tmp_path / "in.npy", tmp_path / "empty", pixel_pm=6.3, model=model, vacuum_counts=1.0)
     assert manifest_path(tmp_path / "empty").exists()
 
 
@@ -242,7 +244,7 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path, model, monkeypatch):
 
     monkeypatch.setattr(step, "write_columns", fail)
     with pytest.raises(StoreError, match="no ink"):
-        predict_micrograph(tmp_path / "in.npy", tmp_path / "out", pixel_pm=6.3, model=model, dose=1.0)
+        predict_micrograph(tmp_path / "in.npy", tmp_path / "out", pixel_pm=6.3, model=model, vacuum_counts=1.0)
     assert [path.name for path in tmp_path.iterdir()] == ["in.npy"]
 
 

@@ -141,7 +141,7 @@ def test_identity_preparation_keeps_the_counts():
 def test_masks_are_filled_marked_and_do_not_leak(electrons):
     counts = rng(10).poisson(4, (240, 200)).astype(np.float32)
     counts[0:50, 0:70] = 255
-    checked = check_frames(recording(counts), 6.3, invalid=255, dose=4.0)
+    checked = check_frames(recording(counts), 6.3, invalid=255, vacuum_counts=4.0)
     usable = checked.usable[0]
     assert (~usable).sum() == 50 * 70
     transform = check_geometry(counts.shape, 6.3, NETWORK_PM, 12.0)
@@ -198,11 +198,11 @@ def test_a_noise_free_vacuum_is_found():
 
 def test_without_vacuum_the_dose_is_asked_for():
     counts = rng(13).poisson(lattice((400, 400), 6.3, 2.0, edge_pm=0))
-    with pytest.raises(MicrographError, match="--dose") as failure:
+    with pytest.raises(MicrographError, match="--vacuum-counts") as failure:
         check_frames(recording(counts), 6.3)
     assert "\n" not in str(failure.value) and "here.npy, frame 0" in str(failure.value)
-    assert check_frames(recording(counts), 6.3, dose=2.0).vacuum[0].level == 2.0
-    with pytest.raises(MicrographError, match="--dose"):
+    assert check_frames(recording(counts), 6.3, vacuum_counts=2.0).vacuum[0].level == 2.0
+    with pytest.raises(MicrographError, match="--vacuum-counts"):
         check_frames(recording(counts[:30, :30]), 6.3)
 
 
@@ -230,20 +230,20 @@ def with_value(value):
         (with_value(-1), {}, "negative"),
         (np.full((20, 30), 255), {"invalid": 255}, "masked"),
         (np.zeros((20, 30)), {}, "no counts"),
-        (with_value(1), {"dose": 0}, "--dose"),
-        (with_value(1), {"dose": -2}, "--dose"),
-        (with_value(1), {"dose": float("nan")}, "--dose"),
+        (with_value(1), {"vacuum_counts": 0}, "--vacuum-counts"),
+        (with_value(1), {"vacuum_counts": -2}, "--vacuum-counts"),
+        (with_value(1), {"vacuum_counts": float("nan")}, "--vacuum-counts"),
     ],
 )
 def test_bad_counts_are_told_in_one_line(frames, options, expected):
     with pytest.raises(SegDepthError, match=expected) as failure:
-        check_frames(recording(frames), 6.3, **{"dose": 1.0, **options})
+        check_frames(recording(frames), 6.3, **{"vacuum_counts": 1.0, **options})
     assert "\n" not in str(failure.value)
 
 
 @pytest.mark.parametrize("value, invalid", [(np.nan, np.nan), (np.inf, np.nan), (-1, -1), (255, 255)])
 def test_masked_values_are_no_mistake(value, invalid):
-    checked = check_frames(recording(with_value(value)), 6.3, invalid=invalid, dose=1.0)
+    checked = check_frames(recording(with_value(value)), 6.3, invalid=invalid, vacuum_counts=1.0)
     assert (~checked.usable).sum() == 1 and checked.frames[0, 3, 4] == 0 and checked.electrons
 
 
@@ -264,14 +264,14 @@ def test_bad_geometry_is_told_in_one_line(pixel, angle, expected):
 def test_warnings_name_what_is_unlike_the_training():
     counts = rng(15).poisson(1.62, (40, 40)).astype(np.float32)
     assert dose_lambda_of(1.62, 6.3) == pytest.approx(1.14, abs=0.01)
-    checked = check_frames(recording(counts), 6.3, dose=1.62, invalid=99)
+    checked = check_frames(recording(counts), 6.3, vacuum_counts=1.62, invalid=99)
     assert any("no pixel has this value" in line for line in checked.warnings)
     transform = check_geometry((40, 40), 6.3, NETWORK_PM)
     assert any("dose" in line for line in compare_dose(checked.vacuum, transform, (2.5, 2.5)))
     assert compare_dose(checked.vacuum, transform, (1.5, 5.0)) == []
     coarse = check_geometry((40, 40), 30.0, NETWORK_PM)
     assert any("coarser" in line for line in compare_dose(checked.vacuum, coarse, (0.05, 0.05)))
-    assert any("whole numbers" in line for line in check_frames(recording(counts / 3), 6.3, dose=0.5).warnings)
+    assert any("whole numbers" in line for line in check_frames(recording(counts / 3), 6.3, vacuum_counts=0.5).warnings)
 
 
 # --- the real frame -------------------------------------------------------------------------------------------------

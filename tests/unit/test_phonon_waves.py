@@ -123,7 +123,7 @@ def test_stored_images_are_means_over_configurations(shards, expected, tmp_path)
 
 def test_samples_are_means_over_configurations(shards, expected):
     cache = StructureCache(opened(shards["waves"]), opened(shards["depth"]), [0, 1])
-    training = Training(crop_pixels=64, batch_size=2, epoch_samples=6, flip=False, fresh_optics=False)
+    training = Training(crop_pixels=64, batch_size=2, epoch_samples=6, flip=False, continuous_defocus=False)
     batches = list(TrainingSamples([Source(cache, LENS, MANY, NAME)], training, CPU))
     seen = set()
     for batch in batches:

@@ -68,14 +68,14 @@ def test_the_papers_preset_has_the_papers_numbers_of_images():
 
 ONE_THING = {
     "+ binned input, eight samples a lens": {"datasets", "architecture.variant", "training.crop_pixels",
-                                             "training.batch_size", "training.optics_repeats"},
-    "+ any defocus instead of nine": {"training.fresh_optics"},
+                                             "training.batch_size", "training.noise_repeats"},
+    "+ any defocus instead of nine": {"training.continuous_defocus"},
     "+ crops of 128 instead of 256 pixels": {"training.crop_pixels"},
     "+ Muon instead of Adam": {"training.optimizer"},
     "+ space-to-depth network": {"architecture.variant", "architecture.base_channels"},
     "four crops of 192 pixels": {"training.crop_pixels", "training.batch_size"},
-    "a lens for every sample": {"training.optics_repeats"},
-    "a lens for sixteen samples": {"training.optics_repeats"},
+    "a lens for every sample": {"training.noise_repeats"},
+    "a lens for sixteen samples": {"training.noise_repeats"},
     "mean with the mirror image": {"flip_average"},
     "lambda 2.5: every dose": {"training.dose_lambda"},
     "lambda 2.5: every dose, samples count by it": {"training.dose_lambda", "training.dose_importance"},
@@ -111,7 +111,7 @@ def test_the_papers_way_sees_no_image_twice_in_ten_minutes():
     structures = dataset.structures_of("train", config.specimens[dataset.specimen])
     images = len(structures) * len(config.imaging[dataset.imaging].defocus_values_nm)
     training = model.training
-    assert images > training.epoch_samples * training.epochs and not training.fresh_optics
+    assert images > training.epoch_samples * training.epochs and not training.continuous_defocus
 
 
 def test_the_gpus_network_learns_what_the_workstations_does():
@@ -122,7 +122,7 @@ def test_the_gpus_network_learns_what_the_workstations_does():
         and ours.architecture == theirs.architecture
         and ours.init_weights == theirs.init_weights
     )
-    same = {"dose_lambda", "dose_importance", "crop_pixels", "optimizer", "flip", "fresh_optics"}
+    same = {"dose_lambda", "dose_importance", "crop_pixels", "optimizer", "flip", "continuous_defocus"}
     assert ours.training.model_dump(include=same) == theirs.training.model_dump(include=same)
     seen = [block.training.epoch_samples * block.training.epochs for block in (ours, theirs)]
     assert seen[0] > 10 * seen[1]

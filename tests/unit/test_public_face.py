@@ -86,7 +86,7 @@ def test_a_network_is_a_folder_or_loaded_before(model):
     [
         (np.ones(7), {}, MicrographError, "1 dimensions"),
         (np.ones((20, 30), complex), {}, MicrographError, "complex"),
-        (np.ones((20, 30)), {"dose": None}, MicrographError, "vacuum"),
+        (np.ones((20, 30)), {"vacuum_counts": None}, MicrographError, "vacuum"),
         (np.full((20, 30), -1.0), {}, MicrographError, "negative"),
         (np.ones((20, 30)), {"pixel_pm": 0.01}, ConfigError, "pixel_pm: got 0.01"),
         (np.ones((20, 30)), {"pixel_pm": None}, ConfigError, "pixel_pm"),
@@ -96,7 +96,7 @@ def test_a_network_is_a_folder_or_loaded_before(model):
     ],
 )
 def test_bad_input_is_one_line(model, array, options, kind, expected):
-    given = {"pixel_pm": 6.3, "network": model, "dose": 1.0, "device": "cpu"} | options
+    given = {"pixel_pm": 6.3, "network": model, "vacuum_counts": 1.0, "device": "cpu"} | options
     with pytest.raises(kind, match=expected) as failure:
         segdepth.predict(array, **given)
     assert "\n" not in str(failure.value)

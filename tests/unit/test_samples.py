@@ -27,7 +27,7 @@ def shards(tmp_path_factory):
 
 def test_samples_are_fresh_each_epoch_and_repeat_with_the_seed(shards):
     structures = cache_of(shards, [0, 2, 4, 5])
-    samples = TrainingSamples([source(structures)], block(optics_repeats=2), CPU)
+    samples = TrainingSamples([source(structures)], block(noise_repeats=2), CPU)
     first = list(samples)
     assert len(first) == len(samples) == 6 and first[0].noisy.shape == (2, 1, 64, 64)
     again = list(samples)
@@ -48,7 +48,7 @@ def test_labels_are_those_of_the_structure_flipped_or_not(shards):
 
 def test_noise_is_fresh_while_the_optics_are_reused(shards):
     structures = cache_of(shards, [2])
-    training = block(optics_repeats=6, flip=False, batch_size=1, epoch_samples=6)
+    training = block(noise_repeats=6, flip=False, batch_size=1, epoch_samples=6)
     batches = [batch.noisy[0, 0] for batch in TrainingSamples([source(structures, dose_lambda=1e6)], training, CPU)]
     difference = max(float((a - batches[0]).abs().mean()) for a in batches[1:])
     assert 0 < difference < 0.01  # the same image, but for shot noise at a very high dose
@@ -95,7 +95,7 @@ def kinds_among(batches: list[torch.Tensor]) -> int:
 def test_an_images_repeats_lie_far_apart(shards, monkeypatch):
     """Every image of a pool comes once before any comes again; large images make a small pool."""
     structures = cache_of(shards, [0, 2, 4, 5])
-    training = block(optics_repeats=3, flip=False, batch_size=1, epoch_samples=36)
+    training = block(noise_repeats=3, flip=False, batch_size=1, epoch_samples=36)
     images = TrainingSamples([source(structures, dose_lambda=1e6)], training, CPU)
     batches = [batch.noisy[0, 0] for batch in images]
     assert kinds_among(batches[:12]) == kinds_among(batches) == 12
@@ -107,7 +107,7 @@ def test_an_images_repeats_lie_far_apart(shards, monkeypatch):
 def test_an_epoch_is_cut_into_equal_pools(shards, monkeypatch):
     """A few images at its end, used again and again, would be memorised just before the validation."""
     structures = cache_of(shards, [0, 2, 4, 5])
-    samples = TrainingSamples([source(structures)], block(optics_repeats=3, batch_size=1, epoch_samples=39), CPU)
+    samples = TrainingSamples([source(structures)], block(noise_repeats=3, batch_size=1, epoch_samples=39), CPU)
     formed = []
     monkeypatch.setattr(samples, "_form", lambda which, _: formed.append(len(which)) or torch.ones(len(which), 64, 64))
     assert len(list(samples)) == 39
@@ -151,7 +151,7 @@ def test_samples_count_by_their_dose(shards):
     """In the mean as without; a loss of doubled importance is doubled."""
     structures = cache_of(shards, [0, 2])
     given = [source(structures), source(structures, dose_lambda=7.0)]
-    training = block(dose_lambda=(0.1, 25), dose_importance=0.4, epoch_samples=1200, optics_repeats=64)
+    training = block(dose_lambda=(0.1, 25), dose_importance=0.4, epoch_samples=1200, noise_repeats=64)
     found = torch.cat([batch.importance for batch in TrainingSamples(given, training, CPU)]).numpy()
     assert found.mean() == pytest.approx(1, abs=0.06)
     assert found.max() / found.min() == pytest.approx(250**0.4, rel=0.1)

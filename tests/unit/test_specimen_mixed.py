@@ -198,7 +198,7 @@ def test_depth_maps_of_mixed_columns(zone):
 @pytest.mark.parametrize("surface", ["stepped", "sawtooth"])
 def test_surfaces_follow_the_crystal(surface):
     """Steps of whole rows of a/2, and facets of {110}, inclined by 45°: the outline of the Sr columns."""
-    block = Specimen(**{**WIDE, "field_pm": 5411}, facet_nm=(2.4, 2.4))
+    block = Specimen(**{**WIDE, "field_pm": 5411}, sawtooth_period_nm=(2.4, 2.4))
     atoms, row = planned(block, **slab(3, surface=surface))
     table = column_table(atoms, 0, block.cell_pm)
     sr = table[table["element"] == SR]

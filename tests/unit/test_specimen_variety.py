@@ -414,7 +414,7 @@ def test_rounded_step_is_an_arc_above_and_one_below(height):
 @pytest.mark.parametrize("radius", [100.0, 400.0])
 def test_rounded_teeth_lose_their_tips(radius):
     """A circle between two facets of slope tan α touches them r sin α from the tip and stays r (1/cos α - 1) below."""
-    block = Specimen(crystal="ceria", facet_nm=(2.0, 2.0))
+    block = Specimen(crystal="ceria", sawtooth_period_nm=(2.0, 2.0))
     x = np.linspace(0, 6000, 3001)
     sharp, round_ = (
         surface_line("sawtooth", x, 6000, block, CERIA, np.random.default_rng(3), None, r) for r in (0.0, radius)
@@ -465,7 +465,7 @@ def test_steps_are_the_heights_that_are_allowed(allowed):
 
 
 def test_rounded_crystal_loses_its_tips_and_fills_its_valleys():
-    block = Specimen(**{**SMALL, "field_pm": 5411, "margin_pm": 676.375}, facet_nm=(2, 2))
+    block = Specimen(**{**SMALL, "field_pm": 5411, "margin_pm": 676.375}, sawtooth_period_nm=(2, 2))
     shape = {"surface": "sawtooth", "bulk_atoms": 3, "surface_atoms": 3}
     sharp, smooth = (planned(block, **shape, corner_radius_pm=r)[0] for r in (0.0, 900.0))
     places = [np.unique(np.round(100 * atoms.positions[:, :2], 2), axis=0) for atoms in (sharp, smooth)]

@@ -205,7 +205,7 @@ def test_several_data_sets_are_trained_on_together(shards, tmp_path):
     bright = IMAGING.model_copy(update={"image_spread_pm": 60.0})
     cache = cache_of(shards, [0, 2, 4, 5])
     sources = [source(cache.part([0]), dose_lambda=1e6), source(cache.part([2, 4, 5]), bright, dose_lambda=0.1)]
-    training = block(batch_size=4, epoch_samples=400, flip=False, optics_repeats=1)
+    training = block(batch_size=4, epoch_samples=400, flip=False, noise_repeats=1)
     grain = torch.cat([batch.noisy.flatten(1).std(1) for batch in TrainingSamples(sources, training, CPU)])
     noisy = grain > grain.min() * 3
     assert noisy.float().mean() == pytest.approx(0.75, abs=0.08)

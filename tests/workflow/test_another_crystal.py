@@ -73,7 +73,7 @@ evaluations:
 micrographs:
   camera: {{dataset: small, defocus_nm: 6, pixel_pm: 6.76375}}
 predictions:
-  camera: {{model: net, micrograph: camera, dose: 4.1}}
+  camera: {{model: net, micrograph: camera, vacuum_counts: 4.1}}
 """
 
 

@@ -29,7 +29,13 @@ Rotation = Annotated[
     ),
 ]
 Flip = Annotated[bool | None, typer.Option("--flip/--no-flip", help="mirror the frame along x before it is turned")]
-Dose = Annotated[float | None, typer.Option("--dose", help="vacuum level, counts per pixel, where no vacuum is found")]
+VacuumCounts = Annotated[
+    float | None,
+    typer.Option(
+        "--vacuum-counts",
+        help="counts per pixel in vacuum; needed where the frame shows too little vacuum to find them",
+    ),
+]
 Picture = Annotated[
     bool, typer.Option("--picture/--no-picture", help="draw what was found, to OUT.png and OUT.pdf beside the folder")
 ]
@@ -76,7 +82,7 @@ def predict(
     invalid: Invalid = None,
     rotation_deg: Rotation = None,
     flip: Flip = None,
-    dose: Dose = None,
+    vacuum_counts: VacuumCounts = None,
     precision: Annotated[
         str | None,
         typer.Option(help="auto, float32 or bfloat16; auto is bfloat16 where the machine multiplies it fast"),
@@ -98,7 +104,7 @@ def predict(
         "invalid": invalid,
         "rotation_deg": rotation_deg,
         "flip": flip,
-        "dose": dose,
+        "vacuum_counts": vacuum_counts,
         "precision": precision,
         "flip_average": flip_average,
     }
@@ -132,7 +138,7 @@ def compare_micrograph(
     invalid: Invalid = None,
     rotation_deg: Rotation = None,
     flip: Flip = None,
-    dose: Dose = None,
+    vacuum_counts: VacuumCounts = None,
     defocus_nm: Annotated[
         float | None,
         typer.Option(help="which of the imaging block's defoci is shown; without it, the one whose cells are nearest"),
@@ -151,7 +157,7 @@ def compare_micrograph(
         "invalid": invalid,
         "rotation_deg": rotation_deg,
         "flip": flip,
-        "dose": dose,
+        "vacuum_counts": vacuum_counts,
         "defocus_nm": defocus_nm,
     }
     options = _options(ComparisonOptions, comparison, given)

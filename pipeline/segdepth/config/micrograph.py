@@ -36,8 +36,8 @@ class Reading(Block):
         "vacuum is at +y",
     )
     flip: bool = Field(False, description="mirror the frame along x before it is turned")
-    dose: Annotated[Number, Field(gt=0)] | None = Field(
-        None, description="vacuum level, counts per pixel, where no vacuum is found"
+    vacuum_counts: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="counts per pixel in vacuum; needed where the frame shows too little vacuum to find them"
     )
 
     @property

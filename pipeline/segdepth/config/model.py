@@ -30,11 +30,12 @@ class Training(Block):
     seed: Annotated[Count, Field(ge=0, lt=2**32)] = Field(
         0, description="of the initial weights and of all that the training draws"
     )
-    fresh_optics: bool = Field(
-        True, description="draw any defocus in the range; false: the stored values only, the paper's way"
+    continuous_defocus: bool = Field(
+        True,
+        description="draw the defocus uniformly from its range; false: from the stored values only, as in the paper",
     )
-    optics_repeats: Annotated[Count, Field(ge=1, le=64)] = Field(
-        2, description="times an image is used, each with new noise, before its lens is drawn anew"
+    noise_repeats: Annotated[Count, Field(ge=1, le=64)] = Field(
+        2, description="how often a simulated image is used, each time with new noise"
     )
     dose_lambda: range_of(gt=0, le=10_000) | None = Field(
         None, description="each sample's dose is drawn from this range, log-uniform; without it, its data set's"

@@ -49,7 +49,7 @@ class Specimen(Block):
     step_rows: Annotated[tuple[Annotated[Count, Field(ge=1, le=4)], ...], Field(min_length=1)] = Field(
         (1, 2), description="heights of the stepped surface's steps in rows of atoms along y, each as likely"
     )
-    facet_nm: range_of(ge=0.5, le=10) = Field((1.0, 2.7), description="period of the sawtooth surface")
+    sawtooth_period_nm: range_of(ge=0.5, le=10) = Field((1.0, 2.7), description="period of the sawtooth surface")
     missing_probability: Annotated[Number, Field(ge=0, le=0.5)] = Field(
         0.03, description="chance that a column near the surface lacks its last atom"
     )

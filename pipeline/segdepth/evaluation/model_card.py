@@ -157,7 +157,7 @@ def _ends(value: Any) -> list[float]:
 
 def _defocus_nm(origin: Origin) -> list[tuple[float, float]]:
     """Lowest and highest C1 that was drawn from each data set."""
-    fresh = origin.model["training"]["fresh_optics"]
+    fresh = origin.model["training"]["continuous_defocus"]
     found = []
     for blocks in origin.blocks.values():
         if "imaging" in blocks:

@@ -1,9 +1,9 @@
 """Training samples: stored waves in, noisy batches with labels out, formed on the device that trains.
 
-Each sample draws its structure, lens, flip, crop, dose and noise anew; with ``fresh_optics: false`` the defocus is one
-of the stored values, which is the paper's way (fixed images, fresh noise) where nothing else of the lens has a range.
-Draws depend on the training seed, the epoch, the batch and, of several processes, the rank alone. Images are formed
-whole and then cut: every pixel takes all of the wave, whose periodic cell is larger than the field.
+Each sample has its own structure, lens, flip, crop, dose and noise. With ``continuous_defocus: false`` the defocus is
+one of the stored values; where no other lens value has a range, that is the paper's training (fixed images, new noise).
+Draws depend only on the training seed, the epoch, the batch and the process's rank. Images are formed whole and then
+cropped, since every pixel depends on the whole wave, whose periodic cell is larger than the field.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class TrainingSamples(IterableDataset):
         return self.training.epoch_steps
 
     def __iter__(self) -> Iterator[Batch]:
-        size, repeats = self.training.batch_size, self.training.optics_repeats
+        size, repeats = self.training.batch_size, self.training.noise_repeats
         epoch = self.epoch
         pools = -(-len(self) // (self._pool_batches() * repeats))
         ends = [len(self) * (number + 1) // pools for number in range(pools)]  # else a small last pool is memorised
@@ -154,7 +154,7 @@ class TrainingSamples(IterableDataset):
     def _pool_batches(self) -> int:
         largest = max(former.field_pixels for former in self._formers) ** 2 * 4
         fitting = POOL_BYTES // (self.training.batch_size * largest)
-        return max(1, min(POOL_BATCHES * self.training.optics_repeats, fitting))
+        return max(1, min(POOL_BATCHES * self.training.noise_repeats, fitting))
 
     def _source_of(self, which: np.ndarray) -> np.ndarray:
         return np.searchsorted(self._first, which, side="right") - 1
@@ -180,7 +180,7 @@ class TrainingSamples(IterableDataset):
         return images
 
     def _defocus(self, imaging: Imaging, count: int, rng: np.random.Generator) -> np.ndarray:
-        if not self.training.fresh_optics:
+        if not self.training.continuous_defocus:
             return rng.choice(imaging.defocus_values_nm, count)
         return rng.uniform(*imaging.trained_defocus_nm, count)
 

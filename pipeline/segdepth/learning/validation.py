@@ -43,7 +43,7 @@ def _fixed_batches_of(
 ) -> list[Batch]:
     structures, imaging, former = source.structures, source.imaging, source.former(device)
     middles = (np.arange(draws) + 0.5) / draws
-    if training.fresh_optics:
+    if training.continuous_defocus:
         lowest, highest = imaging.trained_defocus_nm
         defocus = lowest + (highest - lowest) * middles
     else:

@@ -68,7 +68,7 @@ def choose_frame(recording: Recording, options: ComparisonOptions) -> tuple[Fram
             f"--rotation-deg {transform.rotation_deg:g}: no upright rectangle of {LEAST_CROP_PM / 1000:g} nm is left "
             f"of the frame ({transform.shape[0]} x {transform.shape[1]} pixels of {transform.pixel_pm:g} pm)"
         )
-    checked = check_frames(one, transform.pixel_pm, invalid=options.invalid, dose=options.dose)
+    checked = check_frames(one, transform.pixel_pm, invalid=options.invalid, vacuum_counts=options.vacuum_counts)
     vacuum, gain, warnings = checked.vacuum[0], 1.0, list(checked.warnings)
     if not checked.electrons:
         gain = vacuum.dispersion
@@ -76,8 +76,8 @@ def choose_frame(recording: Recording, options: ComparisonOptions) -> tuple[Fram
             raise MicrographError(
                 f"{source}: is not in electron counts, and its vacuum does not tell how many there were"
                 + (
-                    "; leave out --dose, so that the vacuum is found"
-                    if options.dose is not None
+                    "; leave out --vacuum-counts, so that the vacuum is found"
+                    if options.vacuum_counts is not None
                     else " (it has no shot noise)"
                 )
             )

@@ -104,7 +104,7 @@ def check_recording(recording: Recording, card: NetworkCard, options: Prediction
     transform = check_geometry(
         recording.frames.shape[1:], options.pixel_pm, card.input_pixel_pm, options.rotation_deg, options.flip
     )
-    checked = check_frames(recording, transform.pixel_pm, invalid=options.invalid, dose=options.dose)
+    checked = check_frames(recording, transform.pixel_pm, invalid=options.invalid, vacuum_counts=options.vacuum_counts)
     warnings = (*checked.warnings, *compare_dose(checked.vacuum, transform, card.doses))
     return Task(checked, transform, card, crystal, warnings)
 

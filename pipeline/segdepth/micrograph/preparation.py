@@ -100,14 +100,14 @@ def check_frames(
     pixel_pm: float,
     *,
     invalid: float | None = None,
-    dose: float | None = None,
+    vacuum_counts: float | None = None,
 ) -> Checked:
     """Mask, refuse what is no micrograph, and find each frame's vacuum.
 
     Parameters
     ----------
     invalid : value of masked pixels; NaN or infinite masks every pixel that is not finite.
-    dose : vacuum counts per input pixel; where None it is found in each frame by itself.
+    vacuum_counts : per input pixel; if None, they are measured in each frame.
 
     Raises
     ------
@@ -115,8 +115,8 @@ def check_frames(
         Not finite or negative outside of the mask, nothing left, no electrons, no vacuum.
     """
     frames, source, warnings = recording.frames, recording.source, list(recording.warnings)
-    if dose is not None:
-        dose = _finite("--dose", dose, 1e-6, 1e6)
+    if vacuum_counts is not None:
+        vacuum_counts = _finite("--vacuum-counts", vacuum_counts, 1e-6, 1e6)
     if invalid is None:
         usable = np.ones(frames.shape, dtype=bool)
     elif np.isfinite(invalid):
@@ -144,8 +144,8 @@ def check_frames(
         if not frame.any():
             raise MicrographError(f"{source}: frame {number} holds no counts, all usable pixels are 0")
     electrons = all(bool((frame == np.rint(frame)).all()) for frame in frames)
-    if dose is not None:
-        vacuum = (Vacuum(dose),) * len(frames)
+    if vacuum_counts is not None:
+        vacuum = (Vacuum(vacuum_counts),) * len(frames)
     else:
         vacuum = tuple(
             _vacuum_of(frame, mask, pixel_pm, f"{source}, frame {i}")

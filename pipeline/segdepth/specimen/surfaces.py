@@ -58,7 +58,7 @@ def stepped(
 
 def sawtooth(x_pm: np.ndarray, block: Specimen, slope: float, rng: np.random.Generator) -> np.ndarray:
     """A zigzag of facets, of this slope against the surface, of random period and phase."""
-    period = 1000 * rng.uniform(*block.facet_nm)
+    period = 1000 * rng.uniform(*block.sawtooth_period_nm)
     phase = rng.uniform(0, period)
     rise = period / 4 - np.abs((x_pm + phase) % period - period / 2)
     return slope * rise
