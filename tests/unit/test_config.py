@@ -176,7 +176,7 @@ TABLES = [
     ([ROW | {"models": ["small", "bundled"]}], ["tables.t (a).models: 'bundled' has no other seeds"]),
     ([ROW | {"models": ["small", "wide"]}], ["'small' and 'wide' differ in more than training.seed"]),
     ([ROW | {"dataset": "coarse"}], ["tables.t (a): data set 'coarse' does not fit the network 'small': the image pixel is 42.2", "not 21.1"]),  # noqa: E501
-    ([ROW | {"dataset": "thin"}], ["tables.t (a): data set 'thin' does not fit the network 'small': the labels are others: core_"]),  # noqa: E501
+    ([ROW | {"dataset": "thin"}], ["tables.t (a): data set 'thin' does not fit the network 'small': the labels differ: core_"]),  # noqa: E501
     ([ROW | {"against": "b"}], ["tables.t: rows: 'a' is against 'b', which is no other row's label"]),
     ([ROW | {"against": "a"}], ["tables.t: rows: 'a' is against 'a', which is no other row's label"]),
     ([ROW | {"aims": {"centre": 0.9}}], ["tables.t.rows.0: aims: got 'centre'; allowed: pixelwise_accuracy, "]),

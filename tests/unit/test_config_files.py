@@ -45,7 +45,7 @@ def test_an_evaluation_needs_test_structures(data):
 
 def test_what_is_trained_on_must_not_be_measured(data):
     data["datasets"]["quick_lambda1"]["splits"] = {"test": 0.5, "validation": 0.1, "train": 0.4}
-    assert "are among those that 'unet16' learns from" in refused(data)
+    assert "are among those that 'unet16' is trained or validated on" in refused(data)
 
 
 def test_an_evaluation_needs_the_networks_pixel(data):

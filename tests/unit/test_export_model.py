@@ -391,7 +391,7 @@ def test_bundled_needs_no_models_entry(data):
 @pytest.mark.parametrize(
     ("section", "value", "says"),
     [
-        ("models", {"bundled": {"datasets": ["quick"]}}, "models.bundled: this name is the package's own network's"),
+        ("models", {"bundled": {"datasets": ["quick"]}}, "models.bundled: this name is reserved for the package's network"),
         ("evaluations", {"bundled": ["none"]}, "evaluations.bundled: no block is called 'none'"),
         ("evaluations", {"bundled": ["quick", "quick"]}, "evaluations.bundled: names a data set twice"),
         ("predictions", {"p": {"model": "none", "micrograph": "camera"}}, "predictions.p.model: no block is called"),
@@ -435,7 +435,7 @@ def test_what_does_not_fit_the_bundled_network_is_told_before_any_simulation(dat
         bundled.check_bundled(measured_on(data, pixel_pm=5411 / 128))
     fitting = measured_on(data)
     thick = fitting.labels["rings"].model_copy(update={"core_radius_pm": {"Ce": 50.0, "O": 40.0}})
-    with pytest.raises(ConfigError, match="data set 'mine' does not fit .* the labels are others: core_radius_pm is"):
+    with pytest.raises(ConfigError, match="data set 'mine' does not fit .* the labels differ: core_radius_pm is"):
         bundled.check_bundled(fitting.model_copy(update={"labels": {"rings": thick}, "root_seed": 8}))
     shown = {"micrographs": {"m": Micrograph(dataset="mine")}, "evaluations": {}}
     shown["predictions"] = {"p": Prediction(model="bundled", micrograph="m")}

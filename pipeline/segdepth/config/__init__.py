@@ -1,4 +1,4 @@
-"""The configuration: one typed block a section, their checks, reading and JSON schema."""
+"""The configuration: a typed block for each section, checks, loading, JSON schema."""
 
 from segdepth.config.beam import Beam
 from segdepth.config.block import Block

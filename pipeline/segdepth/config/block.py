@@ -1,4 +1,4 @@
-"""What every block of ``config.yaml`` has in common."""
+"""The base class of all blocks of ``config.yaml``."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def as_json(self) -> str:
-        """The block on one line with sorted keys: what rules hand to commands and what manifests record."""
+        """The block as JSON on one line, with sorted keys."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))

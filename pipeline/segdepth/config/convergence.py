@@ -1,4 +1,4 @@
-"""The section ``convergence``: what the study of the simulation's accuracy looks at."""
+"""The section ``convergence``: the study of the simulation's accuracy."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from segdepth.config.fields import Count, Name
 
 
 class Convergence(Block):
-    """What the convergence study looks at: the data set's beam and imaging, on some of its structures."""
+    """The convergence study: beam and imaging of a data set, on some of its structures."""
 
-    dataset: Name = Field(description="whose beam, imaging and specimen are studied")
-    shard: Annotated[Count, Field(ge=0)] = Field(0, description="the atoms file that holds the structures")
+    dataset: Name = Field(description="name of the dataset whose beam, imaging and specimen are studied")
+    shard: Annotated[Count, Field(ge=0)] = Field(0, description="number of the atoms file that holds the structures")
     structures: tuple[Annotated[Count, Field(ge=0)], ...] = Field(
-        (), description="indices in the plan; none means the thickest and the middle one of the shard"
+        (), description="indices in the plan; empty: the thickest and the median one of the shard"
     )
     phonons: Annotated[Count, Field(ge=0, le=200)] = Field(
-        16, description="snapshots that the Debye-Waller factor is held against; 0 leaves that out"
+        16, description="number of frozen-phonon snapshots to compare with the Debye-Waller factor; 0: no comparison"
     )

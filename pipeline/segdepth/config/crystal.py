@@ -1,4 +1,4 @@
-"""The section ``crystals``: which structure is looked at, and how it lies under the beam."""
+"""The section ``crystals``: structures and their orientation."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class CrystalBlock(Block):
     zone_axis: Axis = Field(description="lattice direction [u, v, w] along the beam")
     x_axis: Axis = Field(description="lattice direction along the image's x, perpendicular to the zone axis")
     lattice_pm: Annotated[Number, Field(ge=100, le=10_000)] | None = Field(
-        None, description="lattice constant a, to which the structure is scaled; without it, the structure's own"
+        None, description="lattice constant a, to which the structure is scaled; by default the structure's own"
     )
     debye_waller_pm: dict[Element, Annotated[Number, Field(ge=0, le=50)]] | None = Field(
         None,
-        description="rms vibration u of each element along each axis, B = 8 pi^2 u^2; without it, the structure's own",
+        description="rms vibration u of each element along each axis, B = 8 pi^2 u^2; by default the structure's own",
     )
 
     @model_validator(mode="after")

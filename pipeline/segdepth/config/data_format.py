@@ -1,4 +1,4 @@
-"""What of images and depth maps a network depends on, and whether two of them agree."""
+"""The format of images and depth maps, and whether a network and data agree in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PERIOD_TOLERANCE = 0.03
 
 @dataclass(frozen=True)
 class DataFormat:
-    """What a network reads and says, or what a data set holds; None is not known, and agrees with everything.
+    """Inputs and outputs of a network, or the contents of a data set; None (not known) agrees with everything.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class DataFormat:
     image_pixels : side of the images.
     labels : how depth maps are made.
     classes : depths are 0 to ``classes - 1`` atoms.
-    crystal : ``Crystal.to_dict()``; empty is not known.
+    crystal : ``Crystal.to_dict()``; empty if not known.
     """
 
     image_pixel_pm: float | None = None
@@ -39,12 +39,12 @@ class DataFormat:
 
     @classmethod
     def of(cls, imaging: Imaging, labels: Labels, field_pm: float | None = None) -> DataFormat:
-        """As the blocks of a data set tell; the crystal is left open."""
+        """The format of a data set's blocks, without its crystal."""
         pixels = None if field_pm is None else round(field_pm / imaging.pixel_pm)
         return cls(imaging.pixel_pm, labels.pixel_pm, pixels, labels, labels.classes)
 
     def difference(self, network: DataFormat) -> str | None:
-        """Why a network of that format cannot be used on data of this one, in one line; None where it can."""
+        """Why a network of the given format cannot be used on these data, in one line; None if it can."""
         for what in ("image", "label"):
             got, wanted = getattr(self, f"{what}_pixel_pm"), getattr(network, f"{what}_pixel_pm")
             if got is not None and wanted is not None and abs(got - wanted) > PIXEL_TOLERANCE * wanted:
@@ -53,7 +53,7 @@ class DataFormat:
             return f"depths are 0 to {self.classes - 1} atoms, not 0 to {network.classes - 1}"
         known = self.labels is not None and network.labels is not None
         if known and (told := self.labels.difference(network.labels)):
-            return f"the labels are others: {told}"
+            return f"the labels differ: {told}"
         if told := _crystals_differ(self.crystal or {}, network.crystal or {}):
             return told
         if self.image_pixels is not None and self.image_pixels % NETWORK_STRIDE:

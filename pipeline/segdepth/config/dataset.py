@@ -13,13 +13,17 @@ from segdepth.splits import PARTS, split_of
 
 
 class Splits(Block):
-    """Shares of the structures; what they leave over is not used."""
+    """Shares of the structures; the rest is not used."""
 
     test: Annotated[Number, Field(ge=0, le=1)] = Field(
         0.2, description="share of the structures that networks are measured on"
     )
-    validation: Annotated[Number, Field(ge=0, le=1)] = Field(0.15, description="share that a training is judged by")
-    train: Annotated[Number, Field(ge=0, le=1)] = Field(0.65, description="share that a training draws from")
+    validation: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.15, description="share of the structures that a training is validated on"
+    )
+    train: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.65, description="share of the structures that networks are trained on"
+    )
 
     @model_validator(mode="after")
     def _sum(self) -> Splits:
@@ -39,7 +43,7 @@ class Dataset(Block):
     dose_lambda: Annotated[Number, Field(gt=0, le=10_000)] = Field(
         2.5, description="λ: electrons per 5.284 pm pixel in vacuum, the paper's unit (2.5 is 895 e/Å^2)"
     )
-    splits: Splits = Field(Splits(), description="shares of the structures")
+    splits: Splits = Field(Splits(), description="shares of the structures for test, validation and training")
 
     def structures_of(self, part: str, specimen: Specimen) -> list[int]:
         """Indices of the structures that are ``test``, ``validation`` or ``train`` in this data set."""
@@ -53,5 +57,5 @@ class Dataset(Block):
         ]
 
     def structures_seen(self, specimen: Specimen) -> list[int]:
-        """Indices of the structures that a network has seen which learns from it: trained on, or chosen by."""
+        """Indices of the structures that a network trained on this data set has seen: training and validation."""
         return sorted(self.structures_of("train", specimen) + self.structures_of("validation", specimen))

@@ -1,4 +1,4 @@
-"""Types of single values: names, numbers without booleans or NaN, ranges; and the error a user sees."""
+"""Types of single values: names, numbers without booleans or NaN, ranges."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAPER_PIXEL_PM = 5.2841796875
 vacuum, and default fields and pixels are whole multiples of it."""
 
 NETWORK_STRIDE = 64
-"""Six 2 x 2 poolings: sides of what the network sees must be divisible by this (SegDepth, appendix)."""
+"""Six 2 x 2 poolings: sides of a network's input must be divisible by this (SegDepth, appendix)."""
 
 
 def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
@@ -39,7 +39,7 @@ Element = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$", description="chemical s
 
 
 def range_of(**limits: float) -> Any:
-    """A closed range ``[low, high]`` whose ends both keep to the limits."""
+    """A closed range ``[low, high]`` with both ends within the limits."""
     end = Annotated[Number, Field(**limits)]
     return Annotated[tuple[end, end], AfterValidator(_ordered)]
 
@@ -53,8 +53,8 @@ def whole_range_of(**limits: int) -> Any:
 def value_or_range(*, smallest: float, **limits: float) -> Any:
     """A fixed value, or a range ``[low, high]`` from which each sample draws uniformly.
 
-    A value, and each end of a range, is 0 or at least ``smallest`` in magnitude: what is nearer to 0 was meant in
-    another unit.
+    A value, and each end of a range, is 0 or at least ``smallest`` in magnitude: a smaller one was meant in another
+    unit.
     """
 
     def not_tiny(value: float) -> float:
@@ -67,7 +67,7 @@ def value_or_range(*, smallest: float, **limits: float) -> Any:
 
 
 def check_whole_pixels(key: str, pixel_pm: float, field_pm: float, margin_pm: float) -> None:
-    """Field and margin must be whole numbers of pixels, or images and labels would not lie where they say.
+    """Field and margin must be whole numbers of pixels.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The section ``figures``: what the paper's figures are drawn from."""
+"""The section ``figures``: data of the paper's figures."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from segdepth.config.fields import Name
 
 
 class Figures(Block):
-    """What the paper's figures are drawn from."""
+    """Data of the paper's figures."""
 
-    model: Name = Field(description="the network that is shown")
-    dataset: Name = Field(description="the data set of the other figures")
+    model: Name = Field(description="name of the network")
+    dataset: Name = Field(description="dataset of all figures but figure 6")
     confusion_dataset: Name = Field(description="the dataset of figure 6 (the paper uses lambda = 1)")
     montage_dataset: Name | None = Field(
-        None, description="the dataset whose first shard the montage shows; without it there is none"
+        None, description="dataset whose first shard the montage shows; without it there is no montage"
     )

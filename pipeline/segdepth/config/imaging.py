@@ -18,7 +18,7 @@ class DefocusSteps(Block):
 
     start: Annotated[Number, Field(ge=-100, le=100)] = Field(description="first C1, nm")
     stop: Annotated[Number, Field(ge=-100, le=100)] = Field(description="last C1, nm")
-    step: Annotated[Number, Field(gt=0, le=100)] = Field(description="from one to the next, nm")
+    step: Annotated[Number, Field(gt=0, le=100)] = Field(description="step of C1, nm")
 
     @model_validator(mode="after")
     def _order(self) -> DefocusSteps:
@@ -40,18 +40,18 @@ class DefocusSteps(Block):
 AZIMUTH = range_of(ge=-360, le=360)
 
 WIDEST_CONVERGENCE_MRAD = 0.5
-"""Focal modes leave out what convergence and focal step do together."""
+"""Largest convergence for focal modes, which neglect its coupling to the focal step."""
 
 LARGEST_SPREAD_ANGLE = 45_000.0
 """Focal spread times aperture squared, nm mrad²: beyond it hundreds of focal modes would be needed."""
 
 
 DEFOCUS_MARGIN_NM = 0.5
-"""Training draws so far beyond the stored values, so that none of them is at the edge of what the network has seen."""
+"""Training draws the defocus this far beyond the stored values, so that these are not at the edge of its range."""
 
 
 class Imaging(Block):
-    """The lens, the camera and the pixel. A value in brackets is a range from which each image draws."""
+    """The lens, the camera and the pixel. From a range in brackets, each image draws a value."""
 
     defocus_nm: (
         DefocusSteps
@@ -60,44 +60,46 @@ class Imaging(Block):
         ]
     ) = Field(
         DefocusSteps(start=1, stop=9, step=1),
-        description="C1 of the stored images, from the crystal's exit face; training draws from the lowest to the "
-        f"highest and {DEFOCUS_MARGIN_NM:g} nm beyond",
+        description="C1 of the stored images, measured from the crystal's exit face; training draws from the lowest to "
+        f"the highest value and {DEFOCUS_MARGIN_NM:g} nm beyond",
     )
     c3_um: value_or_range(smallest=0.1, ge=-5000, le=5000) = Field(-9.0, description="spherical aberration C3")
     c5_mm: value_or_range(smallest=0.01, ge=-100, le=100) = Field(
         5.0, description="fifth-order spherical aberration C5"
     )
     a1_nm: value_or_range(smallest=0.01, ge=0, le=100) = Field(0.0, description="twofold astigmatism A1")
-    a1_azimuth_deg: AZIMUTH = Field((0.0, 360.0), description="its azimuth, from x towards y; [30, 30] is fixed")
+    a1_azimuth_deg: AZIMUTH = Field((0.0, 360.0), description="azimuth of A1, from x towards y; [30, 30] is fixed")
     b2_nm: value_or_range(smallest=0.1, ge=0, le=2000) = Field(0.0, description="axial coma B2 (C21 = 3 B2)")
-    b2_azimuth_deg: AZIMUTH = Field((0.0, 360.0), description="its azimuth")
+    b2_azimuth_deg: AZIMUTH = Field((0.0, 360.0), description="azimuth of B2, from x towards y")
     a2_nm: value_or_range(smallest=0.1, ge=0, le=2000) = Field(0.0, description="threefold astigmatism A2")
-    a2_azimuth_deg: AZIMUTH = Field((0.0, 360.0), description="its azimuth")
+    a2_azimuth_deg: AZIMUTH = Field((0.0, 360.0), description="azimuth of A2, from x towards y")
     focal_spread_nm: value_or_range(smallest=0.1, ge=0, le=20) = Field(
-        4.0, description="1/e half-width of the Gaussian over which intensities are averaged"
+        4.0, description="focal spread: 1/e half-width of the Gaussian over which intensities are averaged"
     )
     focal_steps: Annotated[Count, Field(ge=1, le=201)] | None = Field(
         None,
-        description="average over so many equal steps over ±2 half-widths (Dr. Probe's way; odd); without it, over the "
-        "eigenmodes of the focal kernel, as many as it takes",
+        description="average over this number of equal focal steps over ±2 half-widths (odd; as in Dr. Probe); "
+        "without it, over as many eigenmodes of the focal kernel as are needed",
     )
     convergence_mrad: value_or_range(smallest=0.001, ge=0, le=5) = Field(
-        0.2, description="1/e half-width, envelope on the wave"
+        0.2, description="semi-convergence angle, 1/e half-width; an envelope on the wave"
     )
-    aperture_mrad: Annotated[Number, Field(ge=5, le=100)] = Field(45.0, description="hard objective aperture")
+    aperture_mrad: Annotated[Number, Field(ge=5, le=100)] = Field(
+        45.0, description="semi-angle of the hard objective aperture"
+    )
     image_spread_pm: value_or_range(smallest=1, ge=0, le=100) = Field(20.0, description="rms image spread, isotropic")
     pixel_pm: Annotated[Number, Field(ge=2, le=60)] = Field(4 * PAPER_PIXEL_PM, description="side of an image pixel")
     camera_pixel_pm: Annotated[Number, Field(ge=1, le=60)] = Field(
         PAPER_PIXEL_PM, description="the camera's own pixel, whose Nyquist frequency the MTF refers to"
     )
     mtf_nyquist: value_or_range(smallest=0.01, gt=0, le=1) = Field(
-        1.0, description="the camera's MTF at its Nyquist frequency, beside the pixel's own box; 1 is none"
+        1.0, description="the camera's MTF at its Nyquist frequency, in addition to the pixel's box; 1: none"
     )
     mtf_exponent: Annotated[Number, Field(ge=0.3, le=4)] = Field(
         1.0, description="MTF(q) = mtf_nyquist ^ ((q / Nyquist) ^ mtf_exponent)"
     )
     detection_efficiency: Annotated[Number, Field(gt=0, le=1)] = Field(
-        1.0, description="share of the electrons that is counted: the DQE at zero frequency"
+        1.0, description="share of the electrons that are counted: the DQE at zero frequency"
     )
 
     @property
@@ -125,7 +127,7 @@ class Imaging(Block):
         widest = self.convergence_mrad[1] if isinstance(self.convergence_mrad, tuple) else self.convergence_mrad
         if self.focal_steps is None and widest > WIDEST_CONVERGENCE_MRAD:
             raise ValueError(
-                f"convergence_mrad: got {widest:g}; above {WIDEST_CONVERGENCE_MRAD:g} focal modes are too rough: "
+                f"convergence_mrad: got {widest:g}; above {WIDEST_CONVERGENCE_MRAD:g} focal modes are too inaccurate: "
                 "give focal_steps"
             )
         spread = self.focal_spread_nm[1] if isinstance(self.focal_spread_nm, tuple) else self.focal_spread_nm

@@ -17,19 +17,25 @@ class Labels(Block):
     """Depth maps."""
 
     most_atoms: Annotated[Count, Field(ge=1, le=254)] = Field(
-        10, description="the thickest column that is told from others: classes are 0 ... most_atoms"
+        10, description="largest count that is labelled: depth classes are 0 ... most_atoms"
     )
     pixel_pm: Annotated[Number, Field(ge=2, le=60)] = Field(4 * PAPER_PIXEL_PM, description="side of a label pixel")
-    core_radius_pm: Radii = Field(description="by element: flat core around a column that holds its full count")
-    outer_radius_pm: Radii = Field(description="by element: where the rings have fallen to 0")
+    core_radius_pm: Radii = Field(
+        description="by element: radius of the flat core around a column, where the depth is its full count"
+    )
+    outer_radius_pm: Radii = Field(description="by element: radius at which the depth has fallen to 0")
     atom_radius_pm: Radii | None = Field(
-        None, description="by element: disc that one atom covers in the projected counts; without it, the core's"
+        None,
+        description="by element: radius of the disc that an atom covers in the projected counts; by default the "
+        "core radius",
     )
     centre_radius_pm: Radii | None = Field(
-        None, description="by element: how near a column's centre its count is judged; without it, the core's"
+        None,
+        description="by element: distance from a column's centre up to which centre accuracy is measured; by "
+        "default the core radius",
     )
     weight_width_pm: Annotated[Number, Field(gt=0, le=500)] = Field(
-        90.0, description="Gaussian fall-off of the loss weight"
+        90.0, description="distance from a column at which the Gaussian part of the loss weight has fallen to 1/e"
     )
     weight_floor: Annotated[Number, Field(ge=0, le=1)] = Field(0.2, description="loss weight of the background")
 
@@ -64,7 +70,7 @@ class Labels(Block):
         return self.centre_radius_pm or self.core_radius_pm
 
     def difference(self, other: Labels) -> str | None:
-        """In what the depth maps differ from those of ``other``, in one line; None if in nothing."""
+        """The first difference from the depth maps of ``other``, in one line; None if there is none."""
         for field in ("most_atoms", "core_radius_pm", "outer_radius_pm", "atom_radii_pm"):
             mine, its = getattr(self, field), getattr(other, field)
             if mine != its:

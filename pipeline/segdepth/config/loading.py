@@ -68,7 +68,7 @@ def load_config(path: str | Path) -> Config:
 
 
 def check_files(config: Config) -> None:
-    """The micrographs that a configuration names must be there.
+    """Micrographs that a configuration names must exist.
 
     Raises
     ------
@@ -88,7 +88,7 @@ KEYWORDS = {
     "lt": "exclusiveMaximum",
     "multiple_of": "multipleOf",
 }
-"""Limits behind a validator, which pydantic leaves in its own words."""
+"""Pydantic's names of limits behind a validator, and those of JSON schema."""
 
 
 def _in_keywords(schema: Any) -> Any:
@@ -98,5 +98,5 @@ def _in_keywords(schema: Any) -> Any:
 
 
 def json_schema() -> str:
-    """The JSON schema of ``config.yaml``, for editors; kept in step by a test."""
+    """The JSON schema of ``config.yaml``, for editors: the content of ``workflow/config.schema.json``."""
     return json.dumps(_in_keywords(Config.model_json_schema()), indent=2, sort_keys=True) + "\n"

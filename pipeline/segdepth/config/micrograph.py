@@ -1,4 +1,4 @@
-"""The sections ``micrographs``, ``predictions`` and ``comparisons``: recordings, and what is done with them."""
+"""The sections ``micrographs``, ``predictions`` and ``comparisons``."""
 
 from __future__ import annotations
 
@@ -11,29 +11,35 @@ from segdepth.config.fields import Count, Name, Number, no_bool
 
 
 class Micrograph(Block):
-    """One simulated recording in electron counts, with a camera pixel of its own, for the prediction to read."""
+    """A simulated recording in electron counts, with a camera's own pixel."""
 
-    dataset: Name = Field(description="whose structures, beam, lens and dose are recorded")
-    structure: Annotated[Count, Field(ge=0)] = Field(0, description="which of the test structures")
+    dataset: Name = Field(description="name of the dataset whose structures, beam, lens and dose are used")
+    structure: Annotated[Count, Field(ge=0)] = Field(
+        0, description="which of the dataset's test structures, counted from 0 (not the index in the plan)"
+    )
     defocus_nm: Annotated[Number, Field(ge=-100, le=100)] = Field(5.0, description="C1, positive is overfocus")
-    pixel_pm: Annotated[Number, Field(ge=2, le=25)] = Field(6.76375, description="the camera's pixel on the specimen")
+    pixel_pm: Annotated[Number, Field(ge=2, le=25)] = Field(
+        6.76375, description="side of the camera's pixel on the specimen"
+    )
 
 
 MICROGRAPH_SUFFIXES = (".npy", ".npz", ".tif", ".tiff")
 
 
 class Reading(Block):
-    """How a micrograph is to be read."""
+    """How a micrograph is read."""
 
     key: str | None = Field(None, description="array name inside an .npz file")
-    pixel_pm: Annotated[Number, Field(ge=1, le=100)] | None = Field(None, description="side of its pixel")
+    pixel_pm: Annotated[Number, Field(ge=1, le=100)] | None = Field(
+        None, description="side of the micrograph's pixel on the specimen"
+    )
     invalid: Annotated[float, BeforeValidator(no_bool)] | None = Field(
-        None, description="value of masked pixels; .nan masks all that is not finite"
+        None, description="value of masked pixels; .nan masks all pixels that are not finite"
     )
     rotation_deg: Annotated[Number, Field(ge=-360, le=360)] = Field(
         0.0,
-        description="turn counter-clockwise (row 0 at the bottom), so that the crystal's x axis runs along x and the "
-        "vacuum is at +y",
+        description="counter-clockwise turn (row 0 at the bottom) that brings the crystal's x axis to x and the "
+        "vacuum to +y",
     )
     flip: bool = Field(False, description="mirror the frame along x before it is turned")
     vacuum_counts: Annotated[Number, Field(gt=0)] | None = Field(
@@ -42,43 +48,45 @@ class Reading(Block):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The options as a manifest records them; NaN, which JSON has not, as text."""
+        """The options for a manifest; NaN is text, since JSON has none."""
         found = self.model_dump(mode="json")
         return found | {"invalid": None if self.invalid is None else str(self.invalid)}
 
 
 class PredictionOptions(Reading):
-    """How a micrograph is to be read and predicted."""
+    """How a micrograph is read and predicted."""
 
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto is bfloat16 where the machine multiplies it fast"
+        "auto", description="auto: bfloat16 where the hardware supports it"
     )
     flip_average: bool = Field(
         True,
-        description="a network that was trained for it looks at each frame and at its mirror image; false: half the "
-        "time",
+        description="average over the frame and its mirror image, if the network was trained for it; false: half "
+        "the time",
     )
 
 
 class ComparisonOptions(Reading):
-    """How a micrograph is to be read and held against the simulation."""
+    """How a micrograph is read and compared with the simulation."""
 
     defocus_nm: Annotated[Number, Field(ge=-100, le=100)] | None = Field(
-        None, description="which of the imaging block's values is shown; without it, the one that is nearest"
+        None,
+        description="which of the imaging block's values is shown; by default the one whose average unit cells "
+        "are most similar",
     )
-    frame: Annotated[Count, Field(ge=0)] = Field(0, description="which frame of a movie, from 0")
+    frame: Annotated[Count, Field(ge=0)] = Field(0, description="frame of a movie, counted from 0")
 
 
 class Source(Block):
     """Where a micrograph comes from: ``input`` is a file, ``micrograph`` a simulated recording."""
 
-    input: str | None = Field(None, description="a file of yours")
-    micrograph: Name | None = Field(None, description="in its place: a block of micrographs")
+    input: str | None = Field(None, description="path of a micrograph")
+    micrograph: Name | None = Field(None, description="name of a micrographs block, instead of input")
 
     @model_validator(mode="after")
     def _source(self) -> Self:
         if (self.input is None) == (self.micrograph is None):
-            raise ValueError("give either input (a file) or micrograph (a name), not both and not neither")
+            raise ValueError("give exactly one of input (a file) and micrograph (a name)")
         if self.input is not None and getattr(self, "pixel_pm", None) is None:
             raise ValueError("pixel_pm is needed: the side of the input's pixel in pm")
         if self.input is not None and not self.input.lower().endswith(MICROGRAPH_SUFFIXES):
@@ -100,21 +108,25 @@ class Source(Block):
 
 
 class Prediction(PredictionOptions, Source):
-    """One micrograph for ``segdepth predict``."""
+    """A micrograph for ``segdepth predict``."""
 
-    model: Name = Field(description="a models block, or bundled")
+    model: Name = Field(description="name of a models block, or bundled")
 
     def options(self, recorded_pixel_pm: float | None = None) -> PredictionOptions:
-        """What the command needs besides its files. ``recorded_pixel_pm`` : pixel of the simulated recording."""
+        """The command's options; ``recorded_pixel_pm`` is the pixel of the simulated recording."""
         return self._options(PredictionOptions, recorded_pixel_pm)
 
 
 class Comparison(ComparisonOptions, Source):
-    """One micrograph for ``segdepth compare-micrograph``, beside the simulation at its pixel and dose."""
+    """A micrograph for ``segdepth compare-micrograph``: it is compared with the simulation at its pixel and dose."""
 
-    dataset: Name = Field(description="its specimen, beam and imaging blocks are what the micrograph is held against")
-    structure: Annotated[Count, Field(ge=0)] = Field(0, description="which of the test structures is shown")
+    dataset: Name = Field(
+        description="name of the dataset whose specimen, beam and imaging are compared with the micrograph"
+    )
+    structure: Annotated[Count, Field(ge=0)] = Field(
+        0, description="which of the dataset's test structures is shown, counted from 0 (not the index in the plan)"
+    )
 
     def options(self, recorded_pixel_pm: float | None = None) -> ComparisonOptions:
-        """What the command needs besides its files. ``recorded_pixel_pm`` : pixel of the simulated recording."""
+        """The command's options; ``recorded_pixel_pm`` is the pixel of the simulated recording."""
         return self._options(ComparisonOptions, recorded_pixel_pm)

@@ -28,7 +28,7 @@ class Training(Block):
     """How a network is trained."""
 
     seed: Annotated[Count, Field(ge=0, lt=2**32)] = Field(
-        0, description="of the initial weights and of all that the training draws"
+        0, description="seed of the initial weights and of all random draws of the training"
     )
     continuous_defocus: bool = Field(
         True,
@@ -38,35 +38,36 @@ class Training(Block):
         2, description="how often a simulated image is used, each time with new noise"
     )
     dose_lambda: range_of(gt=0, le=10_000) | None = Field(
-        None, description="each sample's dose is drawn from this range, log-uniform; without it, its data set's"
+        None, description="range from which each sample's dose is drawn, log-uniform; by default the dataset's dose"
     )
     dose_importance: Annotated[Number, Field(ge=0, le=1)] = Field(
         0.0,
-        description="samples count in the loss by their dose to this power (1 in the mean): at few electrons most "
-        "of the loss is chance; 0: all alike",
+        description="weight of a sample in the loss: its dose to this power, 1 in the mean, since at few "
+        "electrons most of the loss is noise; 0: all alike",
     )
-    flip: bool = Field(True, description="flip samples along x, at random")
+    flip: bool = Field(True, description="flip samples along x at random")
     crop_pixels: Annotated[Count, Field(ge=64, le=4096, multiple_of=NETWORK_STRIDE)] = Field(
         256, description="side of a training sample in input pixels"
     )
-    batch_size: Annotated[Count, Field(ge=1, le=4096)] = Field(8, description="samples a step, on each device")
-    epoch_samples: Annotated[Count, Field(ge=1)] = Field(512, description="samples that one epoch draws")
-    epochs: Annotated[Count, Field(ge=1, le=100_000)] = Field(10, description="at most so many")
+    batch_size: Annotated[Count, Field(ge=1, le=4096)] = Field(8, description="samples in a step, on each device")
+    epoch_samples: Annotated[Count, Field(ge=1)] = Field(512, description="samples in an epoch")
+    epochs: Annotated[Count, Field(ge=1, le=100_000)] = Field(10, description="largest number of epochs")
     patience_epochs: Annotated[Count, Field(ge=1)] | None = Field(
         None,
-        description="ends early when the validation loss has not fallen for so many epochs: the learning rate then "
-        "goes to its low end within a fifth of the epochs done, and training stops; without it, all epochs are trained",
+        description="stop early when the validation loss has not fallen for this many epochs: the learning rate "
+        "then falls to its low end within a fifth of the epochs done; without it, all epochs are "
+        "trained",
     )
     optimizer: Literal["muon", "adam"] = Field(
-        "muon", description="muon: steps of convolutions are made orthogonal, other parameters are stepped by Adam"
+        "muon", description="muon: orthogonalised steps for the inner convolutions, Adam for the other parameters"
     )
-    learning_rate: Annotated[Number, Field(gt=0, le=1)] = Field(3e-3, description="the highest, after a rise")
+    learning_rate: Annotated[Number, Field(gt=0, le=1)] = Field(3e-3, description="peak of the one-cycle schedule")
     weight_decay: Annotated[Number, Field(ge=0, le=1)] = Field(0.0, description="decoupled (AdamW, Muon)")
     gradient_clip: Annotated[Number, Field(ge=0, le=1000)] = Field(
-        0.0, description="longest gradient, in its norm; 0 leaves it as it is"
+        0.0, description="largest gradient norm; 0: no clipping"
     )
     devices: Annotated[Count, Field(ge=1, le=64)] = Field(
-        1, description="GPUs, or processes on a CPU, that train together; each takes a batch of batch_size"
+        1, description="number of GPUs, or of processes on a CPU; each takes a batch of batch_size"
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is fast")
 
@@ -80,32 +81,33 @@ class Model(Block):
     """One network and the datasets it is trained on."""
 
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
-        description="what it is trained on, each structure as often; the first one's dose is the network's own"
+        description="names of the datasets to train on, all structures equally often; the first one's dose is "
+        "the network's nominal dose"
     )
     architecture: Architecture = Field(Architecture(), description="the network")
     init_weights: Annotated[str, Field(min_length=1)] | None = Field(
         None,
-        description="folder of a trained network of the same architecture, with whose weights the training begins: "
-        "results/models/NAME, or one that comes from elsewhere; without it, weights are random at first",
+        description="folder of a trained network of the same architecture whose weights the training begins "
+        "with: results/models/NAME, or any other; without it, weights are random",
     )
     flip_average: bool = Field(
         False,
-        description="test-time augmentation: estimates are means over the frame and its mirror image along x, at twice "
-        "the time",
+        description="test-time augmentation: average the estimates over the frame and its mirror image along x, "
+        "at twice the time",
     )
     training: Training = Field(Training(), description="how it is trained")
 
     @field_validator("init_weights")
     @classmethod
     def _one_spelling(cls, value: str | None) -> str | None:
-        """Rules, checks and cards name the folder alike."""
+        """The path in one spelling, for rules, checks and cards."""
         return None if value is None else os.path.normpath(value.strip() or ".")
 
 
 class Export(Block):
-    """Which network comes with the package, as the model ``bundled``; made when it is asked for."""
+    """The network to put into the package as ``bundled`` (``make export``)."""
 
-    model: Name = Field(description="the network that is exported")
+    model: Name = Field(description="name of the network to export")
     card_datasets: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
-        description="the datasets whose evaluations its card reports"
+        description="names of the datasets whose evaluations the model card reports"
     )

@@ -1,4 +1,4 @@
-"""The whole of ``config.yaml``: that every name leads to a block, and that blocks which meet fit together."""
+"""The whole of ``config.yaml``: names must lead to blocks, and blocks that are used together must fit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TAKEN_TABLES = ("table1", "study_convergence")
 
 
 def need(key: str, name: str, among: Collection[str]) -> None:
-    """A block must have the name that a key gives."""
+    """Raise if there is no block of this name."""
     if name not in among:
         raise ValueError(f"{key}: no block is called {name!r}; there are {', '.join(among) or 'none'}")
 
@@ -36,27 +36,25 @@ def need(key: str, name: str, among: Collection[str]) -> None:
 class Config(Block):
     """The whole of ``config.yaml``."""
 
-    root_seed: Annotated[Count, Field(ge=0, lt=2**63)] = Field(
-        0, description="every random number of data comes from it"
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one")
-    crystals: dict[Name, CrystalBlock] = Field(description="structures and how they lie under the beam")
+    root_seed: Annotated[Count, Field(ge=0, lt=2**63)] = Field(0, description="seed of all random draws of the data")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if there is one")
+    crystals: dict[Name, CrystalBlock] = Field(description="structures and their orientation")
     specimens: dict[Name, Specimen] = Field(description="atomic models")
     beams: dict[Name, Beam] = Field(description="illumination and multislice")
     imaging: dict[Name, Imaging] = Field(description="lens, camera, pixel")
     labels: dict[Name, Labels] = Field(description="depth maps")
     datasets: dict[Name, Dataset] = Field(description="one block of each kind, a dose, and shares of the structures")
     models: dict[Name, Model] = Field(description="networks and how they are trained")
-    evaluations: dict[Name, tuple[Name, ...]] = Field({}, description="for each model, the datasets it is measured on")
-    figures: Figures | None = Field(None, description="what the figures of the paper are drawn from")
+    evaluations: dict[Name, tuple[Name, ...]] = Field({}, description="by model, the datasets it is measured on")
+    figures: Figures | None = Field(None, description="data of the paper's figures")
     micrographs: dict[Name, Micrograph] = Field({}, description="simulated recordings, for predictions and comparisons")
     predictions: dict[Name, Prediction] = Field({}, description="micrographs to predict")
-    comparisons: dict[Name, Comparison] = Field({}, description="micrographs to hold against the simulation")
+    comparisons: dict[Name, Comparison] = Field({}, description="micrographs to compare with the simulation")
     tables: dict[Name, Table] = Field(
-        {}, description="networks side by side; results/tables/<name>.csv is made when it is asked for"
+        {}, description="networks side by side: results/tables/<name>.csv; made on request only"
     )
-    convergence: Convergence | None = Field(None, description="the convergence study; made when it is asked for")
-    export: Export | None = Field(None, description="the network that is to come with the package")
+    convergence: Convergence | None = Field(None, description="the convergence study; made on request only")
+    export: Export | None = Field(None, description="the network to put into the package; made on request only")
 
     @model_validator(mode="after")
     def _joins(self) -> Config:
@@ -70,7 +68,7 @@ class Config(Block):
             need(f"{here}.labels", dataset.labels, self.labels)
             self._check_dataset(here, dataset)
         if BUNDLED in self.models:
-            raise ValueError(f"models.{BUNDLED}: this name is the package's own network's; give another")
+            raise ValueError(f"models.{BUNDLED}: this name is reserved for the package's network; choose another")
         for name, model in self.models.items():
             for dataset in model.datasets:
                 need(f"models.{name}.datasets", dataset, self.datasets)
@@ -121,7 +119,7 @@ class Config(Block):
         return self
 
     def _need_model(self, here: str, name: str) -> None:
-        """A network is trained here, or comes with the package."""
+        """The name must be a models block, or ``bundled``."""
         need(here, name, (*self.models, BUNDLED))
 
     def _check_evaluations(self, here: str, model: str, datasets: tuple[str, ...]) -> None:
@@ -190,9 +188,9 @@ class Config(Block):
             )
 
     def _check_evaluation(self, here: str, model: str, name: str) -> None:
-        """What is measured must be unseen, and made of pixels that the network reads.
+        """Test structures must be unseen, and their pixels those of the network.
 
-        The shipped network's own files know its pixels and what it learned from: the evaluation asks them.
+        The bundled network's card is read by ``networks.bundled.check_bundled`` instead.
         """
         self._check_test_part(here, name)
         measured = self.datasets[name]
@@ -217,15 +215,15 @@ class Config(Block):
             return
         measured = self.datasets[name]
         specimen = self.specimens[measured.specimen]
-        for learnt in (self.datasets[dataset] for dataset in self.models[model].datasets):
-            if learnt.specimen != measured.specimen:
+        for other in (self.datasets[dataset] for dataset in self.models[model].datasets):
+            if other.specimen != measured.specimen:
                 continue
-            seen = set(learnt.structures_seen(specimen))
+            seen = set(other.structures_seen(specimen))
             both = sorted(seen & set(measured.structures_of("test", specimen)))
             if both:
                 raise ValueError(
-                    f"{here}: {len(both)} test structures of {name!r} are among those that {model!r} learns from "
-                    f"(the first is {both[0]}); give both data sets the same share of test structures"
+                    f"{here}: {len(both)} test structures of {name!r} are among those that {model!r} is trained or "
+                    f"validated on (the first is {both[0]}); give both data sets the same share of test structures"
                 )
 
     def _check_model(self, here: str, model: Model) -> None:

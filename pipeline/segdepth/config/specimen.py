@@ -14,11 +14,11 @@ from segdepth.config.fields import PAPER_PIXEL_PM, Count, Element, Name, Number,
 class Specimen(Block):
     """Wedges of a crystal seen along its zone axis, thinner towards a surface whose normal is the image's +y."""
 
-    crystal: Name = Field(description="the crystals block that they are made of")
+    crystal: Name = Field(description="name of a crystals block")
     structures: Annotated[Count, Field(ge=1, le=100_000)] = Field(60, description="number of atomic models")
-    shard_size: Annotated[Count, Field(ge=1, le=1000)] = Field(10, description="atomic models in one file and job")
+    shard_size: Annotated[Count, Field(ge=1, le=1000)] = Field(10, description="number of atomic models in one file")
     surfaces: Annotated[tuple[Literal["flat", "stepped", "sawtooth"], ...], Field(min_length=1)] = Field(
-        ("flat", "stepped", "sawtooth"), description="surface kinds, in equal parts"
+        ("flat", "stepped", "sawtooth"), description="kinds of surface, in equal numbers"
     )
     field_pm: Annotated[Number, Field(ge=1000, le=50_000)] = Field(
         1024 * PAPER_PIXEL_PM, description="side of the field of view"
@@ -28,68 +28,75 @@ class Specimen(Block):
     )
     bulk_atoms: whole_range_of(ge=1, le=100) = Field(
         (3, 10),
-        description="thickness far from the surface in periods along the beam (atoms of a column that has one a "
-        "period), whole numbers spread evenly over the structures",
+        description="thickness far from the surface in periods along the beam (atoms of a column with one atom "
+        "in a period); whole numbers, spread evenly over the structures",
     )
-    surface_atoms: range_of(ge=1, le=100) = Field((1, 3), description="the same at the surface")
+    surface_atoms: range_of(ge=1, le=100) = Field(
+        (1, 3), description="thickness at the surface, in periods along the beam"
+    )
     thickest_atoms: Annotated[Count, Field(ge=1, le=200)] = Field(
-        10, description="no column gets more atoms than this by added atoms and shifted counts"
+        10, description="largest count that added atoms and shifted counts may give a column"
     )
     decay_nm: range_of(ge=0.1, le=50) = Field((0.5, 4.0), description="1/e length of the approach to the bulk")
     balanced_counts: bool = Field(
         False,
-        description="bulk, surface and decay go together: thin crystals begin with the fewest atoms and thicken "
-        "slowly, thick ones fast; every count then has its share of the columns",
+        description="draw bulk, surface and decay jointly, so that all counts are about equally frequent: thin "
+        "crystals begin with few atoms and thicken slowly, thick ones fast",
     )
     exit_fraction: range_of(ge=0, le=1) = Field(
-        (0.0, 1.0), description="share of the thinning that is on the exit surface, the rest is on the entrance"
+        (0.0, 1.0), description="share of the thinning on the exit surface; the rest is on the entrance surface"
     )
     vacuum_fraction: range_of(ge=0.05, le=0.9) = Field((0.12, 0.4), description="share of the field above the crystal")
     terrace_nm: range_of(ge=0.3, le=10) = Field((0.6, 2.0), description="terrace width of the stepped surface")
     step_rows: Annotated[tuple[Annotated[Count, Field(ge=1, le=4)], ...], Field(min_length=1)] = Field(
-        (1, 2), description="heights of the stepped surface's steps in rows of atoms along y, each as likely"
+        (1, 2),
+        description="heights of the steps of the stepped surface in rows of atoms along y; a value that is "
+        "listed twice is twice as likely",
     )
     sawtooth_period_nm: range_of(ge=0.5, le=10) = Field((1.0, 2.7), description="period of the sawtooth surface")
     missing_probability: Annotated[Number, Field(ge=0, le=0.5)] = Field(
-        0.03, description="chance that a column near the surface lacks its last atom"
+        0.03, description="probability that a column near the surface lacks its last atom"
     )
     missing_reach_nm: Annotated[Number, Field(ge=0, le=5)] = Field(
-        0.6, description="how near the surface a column must be to lack an atom, or to gain one"
+        0.6, description="distance from the surface within which columns lack or gain atoms"
     )
     added_probability: Annotated[Number, Field(ge=0, le=0.5)] = Field(
-        0.0, description="chance that a column near the surface, or up to a row above it, gains an atom"
+        0.0, description="probability that a column near the surface, or up to a row above it, gains an atom"
     )
     count_shift_atoms: Annotated[Count, Field(ge=0, le=3)] = Field(
         0, description="each column's count is shifted by up to this many atoms, clipped to 1 ... thickest_atoms"
     )
     corner_radius_nm: range_of(ge=0, le=3) = Field((0.0, 0.0), description="rounding of the surface line's corners")
     exit_decay_nm: range_of(ge=0.1, le=50) | None = Field(
-        None, description="decay length of the exit face alone; without it both faces share that of decay_nm"
+        None, description="1/e length on the exit face; without it decay_nm serves both faces"
     )
     terminations: Annotated[tuple[Literal["cut"] | Element, ...], Field(min_length=1)] = Field(
         ("cut",),
-        description="what the surface ends with, drawn: cut (as the line cuts it), the heaviest element (no other "
-        "column that lacks one of the heaviest element's columns it is bonded to), or another element (each of the "
-        "heaviest element's columns has all of that element's columns that it is bonded to)",
+        description="what the surface ends with, drawn for each structure: cut (as the surface line cuts it), "
+        "the heaviest element (other columns that lack one of the heaviest element's columns they "
+        "are bonded to are removed), or another element (each column of the heaviest element has all "
+        "columns of this element that it is bonded to)",
     )
     vacancy_fraction: range_of(ge=0, le=0.3) = Field(
         (0.0, 0.0), description="share of the vacancy element's sites that are empty, far from the surface"
     )
-    vacancy_element: Element | None = Field(None, description="which element; without it, the lightest that is counted")
+    vacancy_element: Element | None = Field(
+        None, description="element of the vacancies; by default the lightest one that is counted"
+    )
     vacancy_surface_enrichment: Annotated[Number, Field(ge=1, le=20)] = Field(
-        1.0, description="how many times more vacancies there are at the surface"
+        1.0, description="ratio of the vacancy fraction at the surface to that far from it"
     )
     vacancy_reach_nm: Annotated[Number, Field(ge=0.1, le=5)] = Field(
-        0.5, description="1/e length over which that enrichment fades"
+        0.5, description="1/e length over which the enrichment at the surface fades"
     )
     rotation_deg: range_of(ge=-45, le=45) = Field(
         (0.0, 0.0), description="in-plane rotation of the crystal, counter-clockwise with y up"
     )
     strain_percent: range_of(ge=-2, le=2) = Field(
-        (0.0, 0.0), description="in-plane strain, drawn along the image's x axis and y axis of the upright crystal"
+        (0.0, 0.0), description="in-plane strain along the upright crystal's x axis and y axis, drawn independently"
     )
     tilt_deg: range_of(ge=0, le=4) = Field(
-        (0.0, 0.0), description="tilt off the zone axis, in any direction; adds to the beam's"
+        (0.0, 0.0), description="tilt off the zone axis in a random direction; adds to the beam's"
     )
 
     @property

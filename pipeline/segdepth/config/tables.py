@@ -17,7 +17,7 @@ from segdepth.config.specimen import Specimen
 
 ELEMENT_PATTERN = r"[A-Z][a-z]?"
 ALL = "all"
-"""In place of an element: over all of them."""
+"""Stands for all elements together."""
 
 METRIC_NAMES = (
     "pixelwise_accuracy",
@@ -29,20 +29,20 @@ METRIC_NAMES = (
     "columns_mean_error",
     "columns_mean_absolute_error",
 )
-"""Metrics that are known for all elements together and for each."""
+"""Metrics that are given for all elements together and for each."""
 
 CALIBRATION_NAMES = ("expected_calibration_error", "expected_calibration_error_columns")
-"""Metrics that are known for all elements together only."""
+"""Metrics that are given for all elements together only."""
 
 CHANGES = {"columns_exact_change": "columns_exact", "centre_accuracy_change": "centre_accuracy"}
-"""Differences of a table's row to another, and the metric of which."""
+"""Changes relative to another row, and their metrics."""
 
 OBSERVER_METRICS = ("columns_exact", "columns_within_one")
 """What a row with an ideal observer can have."""
 
 SMALL_IS_GOOD = ("hallucinated_rate", "columns_mean_absolute_error", *CALIBRATION_NAMES)
 AIMED = (*(name for name in METRIC_NAMES if name != "columns_mean_error"), *CALIBRATION_NAMES, *CHANGES)
-"""What a table can set an aim for; a mean error has none, since its sign tells neither good nor bad."""
+"""What a table can set an aim for; not of a mean error, neither sign of which is better."""
 
 
 def _one_line(text: str) -> str:
@@ -58,22 +58,24 @@ Aim = Annotated[Number, Field(ge=-1, le=1)]
 class TableRow(Block):
     """One row of a table: networks on a data set, or an ideal observer of its columns."""
 
-    label: Line = Field(description="what the row is called")
-    models: tuple[Name, ...] = Field((), description="one network, or the same one trained with several seeds")
-    dataset: Name | None = Field(None, description="what they are measured on")
+    label: Line = Field(description="name of the row")
+    models: tuple[Name, ...] = Field(
+        (), description="name of a network, or of the same network trained with several seeds"
+    )
+    dataset: Name | None = Field(None, description="dataset that the networks are measured on")
     ideal_observer: Name | None = Field(
-        None, description="in place of models and dataset: the data set whose ideal observer is shown"
+        None, description="instead of models and dataset: the dataset whose ideal observer is shown"
     )
     shows: Literal["image", "prior", "image_and_prior"] | None = Field(
         None,
-        description="what the ideal observer has: image (all but the one column known), prior (no image, but the "
-        "smooth wedge that was planned) or image_and_prior",
+        description="what the ideal observer knows: image (everything but the count of one column), prior (the "
+        "planned smooth wedge, no image) or image_and_prior",
     )
-    against: str | None = Field(None, description="label of the row that the changes are against")
+    against: str | None = Field(None, description="label of the row that changes are relative to")
     aims: dict[str, Aim | dict[str, Aim]] = Field(
         {},
-        description="metric: the least value that is aimed for (of hallucinated_rate and of errors, the largest), or a "
-        "value for each of all, <element>, ...",
+        description="by metric, the least value that is aimed for (for hallucinated_rate and errors, the "
+        "largest), or a value for each of all, <element>, ...",
     )
 
     @model_validator(mode="after")
@@ -111,7 +113,7 @@ class TableRow(Block):
         return next((value for *key, value in self.each_aim() if key == [metric, element]), None)
 
     def misses(self, metric: str, element: str, value: float | None) -> bool:
-        """Whether a value falls short of its aim; what has no value does."""
+        """Whether a value misses its aim; a missing value does."""
         aim = self.aim(metric, element)
         if value is None or aim is None:
             return aim is not None
@@ -121,8 +123,8 @@ class TableRow(Block):
 class Table(Block):
     """Networks side by side."""
 
-    title: Line | None = Field(None, description="heading of the written table")
-    rows: tuple[TableRow, ...] = Field(description="at least one")
+    title: Line | None = Field(None, description="heading of the table")
+    rows: tuple[TableRow, ...] = Field(description="rows of the table, at least one")
 
     @model_validator(mode="after")
     def _labels(self) -> Table:
@@ -139,12 +141,12 @@ class Table(Block):
 
 
 def check_row(here: str, row: TableRow, table: Table, models: Mapping[str, Model], elements: Collection[str]) -> None:
-    """A row's networks are one network but for the seed, and its aims are of what it has.
+    """A row's networks may differ in their seed only, and its aims must be of metrics that the row has.
 
     Parameters
     ----------
     models : the configuration's.
-    elements : that the row's data set counts.
+    elements : counted in the row's data set.
 
     Raises
     ------
@@ -176,7 +178,7 @@ def _without_seed(model: dict) -> dict:
 
 
 def check_ideal_observer(here: str, row: TableRow, dataset: Dataset, specimen: Specimen, beam: Beam) -> None:
-    """The ideal observer that a row shows can be estimated for the data set, and has what is shown.
+    """The ideal observer of a row must be possible for the data set, and have what the row shows.
 
     Raises
     ------

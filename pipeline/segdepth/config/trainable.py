@@ -1,5 +1,4 @@
-"""Whether a network can be built and trained as its block says, on data sets that fit it and each other. Asked by the
-whole configuration, and again by a training whose blocks were given by hand."""
+"""Checks that networks can be trained as their blocks say, on data sets that fit them and each other."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from segdepth.config.specimen import Specimen
 from segdepth.errors import ConfigError
 
 LABEL_RATIO = {"binned": 1, "full": 4, "space_to_depth": 1}
-"""Label pixels, in image pixels, of each variant of the network."""
+"""Side of a label pixel in image pixels, by the network's variant."""
 
 
 class DatasetBlocks(NamedTuple):
@@ -48,7 +47,12 @@ def join_blocks(
 
 
 def check_trainable(here: str, model: Model, training_sets: Sequence[DatasetBlocks]) -> None:
-    """``here`` is the model's key, ``models.unet16``; ``training_sets`` are those of its ``datasets``, in order.
+    """Check that a model can be trained on its data sets.
+
+    Parameters
+    ----------
+    here : the model's key, ``models.unet16``.
+    training_sets : the blocks of its ``datasets``, in order.
 
     Raises
     ------
@@ -102,7 +106,7 @@ def _check_training_set(here: str, model: Model, name: str, training_set: Datase
 
 
 def _check_agree(here: str, names: Sequence[str], training_sets: Sequence[DatasetBlocks]) -> None:
-    """Data sets that a network is trained on together share pixels, field and labels, and split a specimen alike."""
+    """Data sets of one training must share pixels, field, crystal and labels, and split a specimen alike."""
     first = training_sets[0]
     splits = {first.dataset.specimen: first.dataset.splits}
     for name, other in zip(names[1:], training_sets[1:]):

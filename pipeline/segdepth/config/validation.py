@@ -1,4 +1,4 @@
-"""Check data against a model and tell what is wrong in one line: the key, what it got, what is allowed."""
+"""Check data against a model and report the first error in one line: the key, what it got, what is allowed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def validate(model: type[Block], data: Any, source: str = "config") -> Any:
         return model.model_validate(data)
     except ValidationError as failure:
         errors = failure.errors(include_url=False)
-        # of a union, the branch that got furthest into the value tells most, then the one whose kind of value it was
+        # of a union, the branch that matched most of the value is the most informative
         errors.sort(
             key=lambda e: (e["type"] != "extra_forbidden", -len(e["loc"]), e["type"].endswith(("_type", "_parsing")))
         )
