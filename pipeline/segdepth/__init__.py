@@ -7,7 +7,7 @@
 >>> image = segdepth.simulate(atoms, defocus_nm=5)
 
 The functions take and return arrays, tables and xarray; the command ``segdepth`` adds files and manifests. Each is
-imported when it is first asked for.
+imported on first use.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def torch_device(device: str) -> torch.device:
     Raises
     ------
     ConfigError
-        ``cuda`` was asked for and there is none.
+        ``cuda`` is not available.
     """
     if device not in DEVICES:
         raise ConfigError(f"device: got {device!r}; allowed: {', '.join(DEVICES)}")

@@ -1,4 +1,4 @@
-"""What can go wrong that a user can mend, each told in one line. Everything else is a fault of the program."""
+"""Errors that a user can fix, with messages of one line. Any other exception is a bug."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StoreError(SegDepthError):
 
 
 class MicrographError(SegDepthError):
-    """A micrograph cannot be read or does not fit what is asked of it."""
+    """A micrograph cannot be read or used."""
 
 
 class TrainingError(SegDepthError):

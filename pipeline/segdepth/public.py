@@ -1,4 +1,4 @@
-"""What ``import segdepth`` offers: read, predict, load_network, simulate, crystal. On arrays; nothing is written.
+"""The functions of ``import segdepth``: read, predict, load_network, simulate, crystal. On arrays; nothing is written.
 
 Heavy packages are imported by the function that needs them.
 """
@@ -98,12 +98,12 @@ def predict(
         along x if ``flip``, then turned counter-clockwise as seen with row 0 at the bottom.
     vacuum_counts : counts per pixel in vacuum; measured in each frame if not given.
     precision : ``auto``, ``float32`` or ``bfloat16``.
-    flip_average : a network that was trained for it looks at each frame and at its mirror image.
-    device : ``auto``, ``cpu`` or ``cuda``; of a network that is given, its own counts.
+    flip_average : average over the frame and its mirror image, if the network was trained for it.
+    device : ``auto``, ``cpu`` or ``cuda``; a network that is given stays on its own.
 
     Returns
     -------
-    ``maps, columns``; what the user should see is warned of (``UserWarning``) and in ``maps.attrs["warnings"]``.
+    ``maps, columns``. Warnings are issued (``UserWarning``) and kept in ``maps.attrs["warnings"]``.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def simulate(
     defocus_nm : C1, positive is overfocus; without it the imaging block's.
     pixel_pm : of the image, any; without it the imaging block's.
     electrons_per_pixel : vacuum level; the image is then counts, Poisson distributed.
-    seed : of all that is drawn: ranges of the blocks, frozen phonons, noise.
+    seed : of all random draws: ranges of the blocks, frozen phonons, noise.
     device : of the multislice: ``auto``, ``cpu`` or ``cuda``.
 
     Returns

@@ -17,8 +17,8 @@ SOURCE = Path(segdepth.__file__).parent
 FIGURE = "segdepth.figures.fig6_confusion"
 RULES = {
     **{
-        verb: (verb,)
-        for verb in (
+        command: (command,)
+        for command in (
             "plan-specimens", "build-specimens", "project-depth", "simulate-waves", "form-images",
             "record-micrograph", "study-convergence", "train-model", "evaluate-model", "estimate-ideal-observer",
             "export-model", "predict", "compare-micrograph", "tabulate-table1", "tabulate-networks", "plot-montage",
@@ -212,8 +212,8 @@ def test_plumbing_does_not_count(package, name):
     assert hashes(package) == before
 
 
-def test_unknown_verbs_and_modules():
-    for wrong in ("no-such-verb", "segdepth.no_such_module"):
+def test_unknown_commands_and_modules():
+    for wrong in ("no-such-command", "segdepth.no_such_module"):
         with pytest.raises(LookupError):
             code_hash(wrong)
 

@@ -145,7 +145,7 @@ CASES = [
     ("evaluations", {"small": ["slow"]}, ["evaluations.small: no block is called 'slow'"]),
     ("figures", {"model": "small", "dataset": "quick", "confusion_dataset": "quick"}, ["figures.dataset: evaluations.small must list 'quick'"]),  # noqa: E501
     ("figures", {"model": "small", "dataset": "quick", "confusion_dataset": "quick", "montage_dataset": "slow"}, ["figures.montage_dataset: no block is called 'slow'"]),  # noqa: E501
-    ("predictions", {"p": {"model": "small"}}, ["predictions.p", "give either input"]),
+    ("predictions", {"p": {"model": "small"}}, ["predictions.p", "give exactly one of input"]),
     ("predictions", {"p": {"model": "small", "input": "a.dm4"}}, ["predictions.p", "pixel_pm is needed"]),
     ("tables", {"table1": {"rows": [{"label": "a", "ideal_observer": "quick", "shows": "image"}]}}, ["tables.table1: results/tables/table1.csv is another table"]),  # noqa: E501
     ("device", "gpu", ["device: got 'gpu'", "'cuda'"]),

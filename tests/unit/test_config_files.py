@@ -103,7 +103,7 @@ def test_a_recording_must_show_an_unseen_structure(data):
     [
         ({"input": "none.tif", "pixel_pm": 6.3}, ["comparisons.mine.input", "none.tif"]),
         ({"input": "movie.npz"}, ["comparisons.mine", "pixel_pm is needed"]),
-        ({}, ["comparisons.mine", "give either input"]),
+        ({}, ["comparisons.mine", "give exactly one of input"]),
         ({"micrograph": "camera", "dataset": "nothing"}, ["comparisons.mine.dataset", "nothing"]),
         ({"micrograph": "nothing"}, ["comparisons.mine.micrograph", "nothing"]),
         ({"micrograph": "camera", "defocus_nm": 5.5}, ["comparisons.mine.defocus_nm", "5.5", "imaging.overfocus"]),

@@ -78,7 +78,7 @@ def test_a_network_to_begin_with_is_known_by_its_card(tmp_path):
         ConfigError, match=r"models.a.init_weights: got .*first, which is binned with base_channels 2; .* 4"
     ):
         check_pretrained_network("models.a.init_weights", folder, Architecture(base_channels=4), 11)
-    with pytest.raises(ConfigError, match=r"models.a.init_weights: .* tells 0 to 10 atoms; .* tells 0 to 20$"):
+    with pytest.raises(ConfigError, match=r"models.a.init_weights: .* classes are 0 to 10; .* are 0 to 20$"):
         check_pretrained_network("models.a.init_weights", folder, Architecture(base_channels=2), 21)
     (folder / "network.json").write_text(json.dumps({"variant": "round", "base_channels": 2}))
     for place in (folder, tmp_path / "nowhere"):
@@ -104,7 +104,7 @@ def test_one_training_may_follow_another_but_none_itself(tmp_path, monkeypatch):
     data = config.datasets["quick"].model_copy(update={"labels": "thick"})
     update = {"labels": config.labels | {"thick": thick}, "datasets": config.datasets | {"thick": data}}
     other = config.models["b"].model_copy(update={"datasets": ("thick",)})
-    with pytest.raises(ConfigError, match="models/b, which tells 0 to 20 atoms; .* tells 0 to 10"):
+    with pytest.raises(ConfigError, match="models/b, whose classes are 0 to 20; .* are 0 to 10"):
         check_pretrained(config.model_copy(update=update | {"models": config.models | {"b": other}}))
 
 

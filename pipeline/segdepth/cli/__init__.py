@@ -1,5 +1,4 @@
-"""The command ``segdepth``: one verb a rule, grouped by what the user is doing. Reads options, calls one step, tells
-errors in one line."""
+"""The command ``segdepth``. Its commands read options and call one step each; errors are reported in one line."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from segdepth import __version__
-from segdepth.cli import evaluation, figures, micrographs, networks, project, simulation, specimens  # noqa: F401  (they add verbs)
+from segdepth.cli import evaluation, figures, micrographs, networks, project, simulation, specimens  # noqa: F401  (they add commands)
 from segdepth.cli.app import app
 from segdepth.errors import SegDepthError
 
@@ -27,14 +26,14 @@ USERS = (
     errno.EROFS,
     errno.ENAMETOOLONG,
 )
-"""What the system says of files that a user can mend: missing, not allowed, no space. Everything else is our fault."""
+"""System errors that a user can fix: a file is missing, access is denied, the disk is full."""
 
 EXTRAS = {
     **dict.fromkeys(("ase", "abtem"), "simulate"),
     **dict.fromkeys(("lightning", "pytorch_optimizer"), "train"),
     "snakemake": "workflow",
 }
-"""Which extra of the package brings a module that the core does without."""
+"""The package's extra that installs a module, by module."""
 
 log = logging.getLogger("segdepth")
 
@@ -50,13 +49,13 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="show where an error comes from")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error")] = False,
 ) -> None:
-    pass  # main has read --debug, which may stand behind the verb as well
+    pass  # main has read --debug, which may also follow the command
 
 
 def _is_users(failure: OSError) -> bool:
-    """Whether an error of the system is about a file of the user's."""
+    """Whether a system error concerns a file of the user's."""
     if failure.errno not in USERS or failure.filename is None:
         return False
     package = Path(__file__).resolve().parents[1]
@@ -64,7 +63,7 @@ def _is_users(failure: OSError) -> bool:
 
 
 def main() -> None:
-    """Run. A user's mistake is one line and exit status 2; a fault of the program is a logged traceback and 1."""
+    """Run a command. A user's error is one line and exit status 2; a bug is a logged traceback and 1."""
     arguments, debug = _take_debug(sys.argv[1:])
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     log.setLevel(logging.DEBUG if debug else logging.WARNING)
@@ -80,10 +79,10 @@ def main() -> None:
         if isinstance(failure, OSError) and _is_users(failure):
             _refuse(f"{failure.filename}: {failure.strerror}", debug)
         if not hasattr(failure, "format_message"):  # what all usage errors have; their class is not public
-            log.critical("stopped by a fault of the program", exc_info=True)
+            log.critical("internal error", exc_info=True)
             sys.exit(1)
         if not arguments:
-            failure.show()  # without a verb: the help
+            failure.show()  # without a command: the help
             sys.exit(2)
         _refuse(f"{failure.format_message()} (see --help)", debug)
 
@@ -97,6 +96,6 @@ def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
 
 def _refuse(text: str, debug: bool) -> NoReturn:
     if debug:
-        log.debug("the error comes from here", exc_info=True)
+        log.debug("traceback of the error", exc_info=True)
     sys.stderr.write(f"segdepth: error: {' '.join(text.split())}\n")
     sys.exit(2)

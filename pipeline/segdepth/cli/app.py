@@ -1,4 +1,4 @@
-"""The typer application that every group of verbs adds its own to."""
+"""The typer application to which each group adds its commands."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Atom counts behind every pixel of a noisy electron micrograph. "
-    "The whole chain runs with `snakemake --cores N`; each verb below is one of its steps.",
+    "The whole chain runs with `snakemake --cores N`; each command below is one of its steps.",
 )
 
 
-def verb(name: str) -> Callable[..., Any]:
-    """The function of a verb, for a verb that ends with another one; its code is not a part of that one's."""
+def registered(name: str) -> Callable[..., Any]:
+    """The function of a command, for a command that ends with another one; its code is not part of that one's hash."""
     return next(command.callback for command in app.registered_commands if command.name == name)

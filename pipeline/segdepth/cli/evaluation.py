@@ -1,4 +1,4 @@
-"""How good networks are: evaluations, ideal observers, tables, and the network that comes with the package."""
+"""Evaluations, ideal observers, tables of networks, and the export of a network into the package."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def evaluate_model(
     device: Device = "auto",
 ) -> None:
     """Measure a network on the test structures of a data set: metrics, confusion, calibration, columns."""
-    from segdepth.steps.evaluate_model import evaluate_model as job
+    from segdepth.steps.evaluate_model import evaluate_model as step
 
     blocks = read_block(Dataset, dataset), read_block(Specimen, specimen)
-    job(*blocks, model, images, depth, out, name=name, code=code_hash("evaluate-model"), device=device)
+    step(*blocks, model, images, depth, out, name=name, code=code_hash("evaluate-model"), device=device)
 
 
 @app.command("estimate-ideal-observer")
@@ -47,16 +47,18 @@ def estimate_ideal_observer(
     columns: Annotated[int, typer.Option(min=1, help="columns of each element in each test structure")] = 2,
     device: Device = "auto",
 ) -> None:
-    """How well single columns of a data set's test structures can be counted at all: with the image, with the prior,
-    with both."""
+    """Estimate how well single columns of a data set can be counted at all.
+
+    On the test structures: with the image, with the prior (the planned smooth wedge), and with both.
+    """
     from segdepth.devices import one_thread
-    from segdepth.steps.estimate_ideal_observer import estimate_ideal_observer as job
+    from segdepth.steps.estimate_ideal_observer import estimate_ideal_observer as step
 
     texts = ((Dataset, dataset), (Specimen, specimen), (Beam, beam), (Imaging, imaging), (Labels, labels))
     blocks = [read_block(kind, text) for kind, text in texts]
     code = code_hash("estimate-ideal-observer")
     with one_thread():
-        job(*blocks, plan, atoms, out, name=name, code=code, device=device, columns=columns)
+        step(*blocks, plan, atoms, out, name=name, code=code, device=device, columns=columns)
 
 
 @app.command("export-model")
@@ -65,10 +67,10 @@ def export_model(
     evaluation: Annotated[list[Path], typer.Option(help="folder of an evaluation for its card; repeat for more")],
     out: Out,
 ) -> None:
-    """Make the network that comes with the package: float16 weights, its card, and MODEL_CARD.md."""
-    from segdepth.steps.export_model import export_model as job
+    """Export a network for the package: float16 weights, its card, and MODEL_CARD.md."""
+    from segdepth.steps.export_model import export_model as step
 
-    job(model, evaluation, out, code=code_hash("export-model"))
+    step(model, evaluation, out, code=code_hash("export-model"))
 
 
 @app.command("tabulate-networks")
@@ -79,19 +81,19 @@ def tabulate_networks(
     models_root: Annotated[Path, typer.Option(help="holds <model>")] = Path("results/models"),
     ideal_observer_root: Annotated[Path, typer.Option(help="holds <dataset>")] = Path("results/ideal_observer"),
 ) -> None:
-    """Networks side by side, with what was aimed for, as a block of `tables` asks. Writes CSV and Markdown."""
+    """Tabulate networks side by side with their aims. Writes CSV and Markdown."""
     from segdepth.steps.tabulate_networks import Folders
-    from segdepth.steps.tabulate_networks import tabulate_networks as job
+    from segdepth.steps.tabulate_networks import tabulate_networks as step
 
     folders = Folders(evaluations_root, models_root, ideal_observer_root)
-    job(read_block(Table, table), folders, out, code=code_hash("tabulate-networks"))
+    step(read_block(Table, table), folders, out, code=code_hash("tabulate-networks"))
 
 
 @app.command("tabulate-table1")
 def tabulate_table1(
     evaluation: Annotated[list[Path], typer.Option(help="folder of an evaluation; repeat for more rows")], out: Out
 ) -> None:
-    """Our networks beside the paper's Table I. Writes CSV and LaTeX."""
-    from segdepth.steps.tabulate_table1 import tabulate_table1 as job
+    """Tabulate our networks beside the paper's Table I. Writes CSV and LaTeX."""
+    from segdepth.steps.tabulate_table1 import tabulate_table1 as step
 
-    job(evaluation, out, code=code_hash("tabulate-table1"))
+    step(evaluation, out, code=code_hash("tabulate-table1"))

@@ -1,4 +1,4 @@
-"""Figures and tables from what is stored."""
+"""Figures."""
 
 from __future__ import annotations
 

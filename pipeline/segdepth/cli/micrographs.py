@@ -1,7 +1,6 @@
 """Micrographs: prediction and comparison with the simulation.
 
-How a micrograph is to be read is given option by option, or as a block; an option that is given besides the block has
-the last word.
+Options are given one by one or as a block; an option that is given overrides the block's value.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segdepth.cli.app import app, verb
+from segdepth.cli.app import app, registered
 from segdepth.cli.options import BlockText, Device, Out, read_block
 from segdepth.config import ComparisonOptions, Imaging, PredictionOptions, Reading, validate
 from segdepth.store.code_hash import code_hash
@@ -24,8 +23,7 @@ Rotation = Annotated[
     float | None,
     typer.Option(
         "--rotation-deg",
-        help="turn counter-clockwise (row 0 at the bottom), so that the crystal's x axis runs along x and the vacuum "
-        "is at +y",
+        help="counter-clockwise turn (row 0 at the bottom) that brings the crystal's x axis to x and the vacuum to +y",
     ),
 ]
 Flip = Annotated[bool | None, typer.Option("--flip/--no-flip", help="mirror the frame along x before it is turned")]
@@ -36,13 +34,11 @@ VacuumCounts = Annotated[
         help="counts per pixel in vacuum; needed where the frame shows too little vacuum to find them",
     ),
 ]
-Picture = Annotated[
-    bool, typer.Option("--picture/--no-picture", help="draw what was found, to OUT.png and OUT.pdf beside the folder")
-]
+Picture = Annotated[bool, typer.Option("--picture/--no-picture", help="draw the result to OUT.png and OUT.pdf")]
 
 
 def _options(kind: type[Reading], block: str | None, given: dict[str, Any]) -> Any:
-    """The block, JSON or FILE:NAME, with the options that were given in its place."""
+    """The options of the block (JSON or FILE:NAME), overridden by those that are given."""
     held: dict[str, Any] = {}
     if block is not None:
         read = read_block(kind if block.lstrip().startswith("{") else _section_kind(kind), block)
@@ -58,11 +54,11 @@ def _section_kind(kind: type[Reading]) -> type[Reading]:
 
 
 def _picture_path(out: Path) -> Path:
-    """Beside the folder, whose manifest says what is in it."""
+    """Beside the folder."""
     return out.with_name(out.name + ".png")
 
 
-def _tell(warnings: list[str]) -> None:
+def _print_warnings(warnings: list[str]) -> None:
     for line in warnings:
         typer.echo(f"warning: {line}", err=True)
 
@@ -71,9 +67,7 @@ def _tell(warnings: list[str]) -> None:
 def predict(
     input: Input,
     out: Out,
-    model: Annotated[
-        Path | None, typer.Option(help="folder of a trained network; without it, the one that comes with the package")
-    ] = None,
+    model: Annotated[Path | None, typer.Option(help="folder of a trained network; by default the bundled one")] = None,
     prediction: Annotated[
         str | None, typer.Option(help="block with the options below: FILE:NAME (config.yaml:NAME) or JSON")
     ] = None,
@@ -85,19 +79,20 @@ def predict(
     vacuum_counts: VacuumCounts = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="auto, float32 or bfloat16; auto is bfloat16 where the machine multiplies it fast"),
+        typer.Option(help="auto, float32 or bfloat16; auto: bfloat16 where the hardware supports it"),
     ] = None,
     flip_average: Annotated[
         bool | None,
         typer.Option(
             "--flip-average/--no-flip-average",
-            help="look at the frame and at its mirror image, if the network was trained for it; without, half the time",
+            help="average over the frame and its mirror image, if the network was trained for it; "
+            "without: half the time",
         ),
     ] = None,
     device: Device = "auto",
     picture: Picture = True,
 ) -> None:
-    """Atom counts behind every pixel of a micrograph: OUT/prediction.zarr, OUT/columns.csv and a picture, OUT.png."""
+    """Estimate the atom counts behind every pixel of a micrograph: OUT/prediction.zarr, OUT/columns.csv, OUT.png."""
     given = {
         "pixel_pm": pixel_pm,
         "key": key,
@@ -117,35 +112,43 @@ def predict(
     if picture:
         check_target(_picture_path(out), "plot-prediction", [out])
     warnings = step(options, input, model or bundled_network(), out, code=code_hash("predict"), device=device)
-    _tell(warnings)
+    _print_warnings(warnings)
     if picture:
-        verb("plot-prediction")(out, _picture_path(out))
+        registered("plot-prediction")(out, _picture_path(out))
 
 
 @app.command("compare-micrograph")
 def compare_micrograph(
     input: Input,
-    waves: Annotated[Path, typer.Option(help="shard-NNN.zarr of exit waves; all its structures make the range")],
+    waves: Annotated[Path, typer.Option(help="shard-NNN.zarr of exit waves; ranges are over all its structures")],
     imaging: BlockText,
-    structure: Annotated[int, typer.Option(min=0, help="index in the plan of the structure that is shown")],
+    structure: Annotated[
+        int,
+        typer.Option(
+            min=0, help="index in the plan of the structure that is shown (not its number among the test structures)"
+        ),
+    ],
     out: Out,
     comparison: Annotated[
         str | None, typer.Option(help="block with the options below: FILE:NAME (config.yaml:NAME) or JSON")
     ] = None,
     pixel_pm: Pixel = None,
     key: Key = None,
-    frame: Annotated[int | None, typer.Option(min=0, help="which frame of a movie, from 0")] = None,
+    frame: Annotated[int | None, typer.Option(min=0, help="frame of a movie, counted from 0")] = None,
     invalid: Invalid = None,
     rotation_deg: Rotation = None,
     flip: Flip = None,
     vacuum_counts: VacuumCounts = None,
     defocus_nm: Annotated[
         float | None,
-        typer.Option(help="which of the imaging block's defoci is shown; without it, the one whose cells are nearest"),
+        typer.Option(
+            help="which of the imaging block's values is shown; by default the one whose average unit cells are "
+            "most similar"
+        ),
     ] = None,
     picture: Picture = True,
 ) -> None:
-    """Hold a micrograph against the simulation at its pixel and dose: Fourier peaks, vacuum, column contrast.
+    """Compare a micrograph with the simulation at its pixel and dose: Fourier peaks, vacuum, column contrast.
 
     Both are measured in the same way, the simulation at every defocus of the imaging block. Writes comparison.json,
     simulated.csv and comparison.zarr in OUT, and a picture, OUT.png.
@@ -172,6 +175,6 @@ def compare_micrograph(
     if picture:
         check_target(_picture_path(out), "plot-comparison", [out])
     warnings = step(options, lens, input, waves, out, structure=structure, code=code_hash("compare-micrograph"))
-    _tell(warnings)
+    _print_warnings(warnings)
     if picture:
-        verb("plot-comparison")(out, _picture_path(out))
+        registered("plot-comparison")(out, _picture_path(out))

@@ -24,17 +24,19 @@ def train_model(
     waves: Paths,
     depth: Paths,
     out: Out,
-    checkpoints: Annotated[Path, typer.Option(help="folder for checkpoints; a stopped training goes on from there")],
+    checkpoints: Annotated[Path, typer.Option(help="folder for checkpoints, from which a stopped training resumes")],
     root_seed: Seed = 0,
     device: Device = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads")] = None,
 ) -> None:
-    """Train a network on freshly formed images; resumes where it was stopped. Several data sets are given one after
-    the other: their blocks in the same order, and their shards behind each other."""
-    from segdepth.steps.train_model import train_model as job
+    """Train a network on simulated images; a stopped training resumes.
+
+    For several data sets, give their blocks in the same order, and their shards one data set after another.
+    """
+    from segdepth.steps.train_model import train_model as step
 
     kinds = ((Dataset, dataset), (Specimen, specimen), (Imaging, imaging), (Labels, labels))
-    job(
+    step(
         read_block(Model, model),
         join_blocks(*([read_block(kind, text) for text in texts] for kind, texts in kinds)),
         waves,

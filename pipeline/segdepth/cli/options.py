@@ -1,6 +1,6 @@
-"""What the verbs share: their options, and how a block of the configuration is given.
+"""Options that commands share.
 
-A block of the configuration is given as ``FILE:NAME`` (``config.yaml:wedge``) or as JSON, as rules hand it over.
+A block of the configuration is given as ``FILE:NAME`` (``config.yaml:wedge``) or as JSON, as rules do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from segdepth.errors import ConfigError
 
 BLOCK_HELP = "block: FILE:NAME (config.yaml:NAME) or JSON"
 
-Out = Annotated[Path, typer.Option("--out", help="what is written, with a manifest beside it")]
+Out = Annotated[Path, typer.Option("--out", help="path to write to; a manifest is written beside it")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
 Seed = Annotated[int, typer.Option("--root-seed", min=0, help="the config's root_seed")]
 Name = Annotated[str, typer.Option("--name", help="name of the block; part of every structure's seed")]

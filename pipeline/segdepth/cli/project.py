@@ -1,4 +1,4 @@
-"""The project as a whole: where a file comes from, whether a configuration is valid."""
+"""Commands on the whole project: trace, verify, clean-shards, check-config, schema."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ConfigFile = Annotated[Path, typer.Argument(help="the configuration file")]
 
 @app.command("trace")
 def trace(
-    file: Annotated[Path, typer.Argument(help="any figure, table, store or file inside one")],
+    file: Annotated[Path, typer.Argument(help="a figure, table or store, or a file inside one")],
     full: Annotated[bool, typer.Option("--full", help="print whole parameter blocks and all seeds")] = False,
 ) -> None:
     """Print the chain behind a file back to plan, seeds, parameters, versions and commit; exit 1 if it is broken."""
@@ -34,14 +34,14 @@ def verify(
         list[Path] | None, typer.Argument(help="files, stores or folders of them; without any: data and results")
     ] = None,
 ) -> None:
-    """Check every byte of every store against its manifest; say what is damaged or stale and what makes it again.
+    """Check every byte of every store against its manifest; list what is damaged or stale and how to remake it.
 
     Exit 1 if there is any.
     """
-    from segdepth.store.verify import verify as job
+    from segdepth.store.verify import verify as step
 
     places = paths or [place for place in (Path("data"), Path("results")) if place.exists()]
-    checked, found = job(places)
+    checked, found = step(places)
     for finding in found:
         typer.echo(finding)
     typer.echo(f"{checked} checked, {len(found)} damaged or stale" if found else f"{checked} checked, all whole")
@@ -53,9 +53,9 @@ def verify(
 def clean_shards(
     config: ConfigFile = Path("config.yaml"),
     data: Annotated[Path, typer.Option(help="the folder of plans, waves, images and depth maps")] = Path("data"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="name them and remove nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="list them only")] = False,
 ) -> None:
-    """Remove shards that the configuration no longer has: left over by more structures or another shard size."""
+    """Remove shards that the configuration no longer has, after a change of their number or size."""
     from segdepth.store.manifest import remove
     from segdepth.store.shards import stale_shards
 
@@ -71,7 +71,7 @@ def clean_shards(
 
 @app.command("check-config")
 def check_config(config: ConfigFile = Path("config.yaml")) -> None:
-    """Check a configuration file; one line says what is wrong."""
+    """Check a configuration file; report the first error in one line."""
     from segdepth.steps.check_config import check_config as check
 
     check(load_config(config))

@@ -1,4 +1,4 @@
-"""Exit waves, images, simulated recordings, and how exact they are."""
+"""Exit waves, images, simulated recordings, and the convergence study."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def simulate_waves(
     device: Device = "auto",
 ) -> None:
     """Multislice: the exit waves of a shard of atoms, as Fourier coefficients (Zarr)."""
-    from segdepth.steps.simulate_waves import simulate_waves as job
+    from segdepth.steps.simulate_waves import simulate_waves as step
 
-    job(read_block(Beam, beam), atoms, out, code=code_hash("simulate-waves"), device=device)
+    step(read_block(Beam, beam), atoms, out, code=code_hash("simulate-waves"), device=device)
 
 
 @app.command("form-images")
@@ -34,9 +34,9 @@ def form_images(
     device: Device = "auto",
 ) -> None:
     """Images of a shard of exit waves at every defocus of an imaging block, without noise (Zarr)."""
-    from segdepth.steps.form_images import form_images as job
+    from segdepth.steps.form_images import form_images as step
 
-    job(read_block(Imaging, imaging), waves, out, code=code_hash("form-images"), device=device)
+    step(read_block(Imaging, imaging), waves, out, code=code_hash("form-images"), device=device)
 
 
 @app.command("record-micrograph")
@@ -45,14 +45,16 @@ def record_micrograph(
     micrograph: BlockText,
     imaging: BlockText,
     dataset: BlockText,
-    structure: Annotated[int, typer.Option(min=0, help="index of the structure in the plan")],
+    structure: Annotated[
+        int, typer.Option(min=0, help="index of the structure in the plan (not its number among the test structures)")
+    ],
     out: Out,
 ) -> None:
     """Record a simulated micrograph in electron counts with a camera pixel of its own (npz)."""
-    from segdepth.steps.record_micrograph import record_micrograph as job
+    from segdepth.steps.record_micrograph import record_micrograph as step
 
     blocks = read_block(Micrograph, micrograph), read_block(Imaging, imaging), read_block(Dataset, dataset)
-    job(*blocks, structure, waves, out, code=code_hash("record-micrograph"))
+    step(*blocks, structure, waves, out, code=code_hash("record-micrograph"))
 
 
 @app.command("study-convergence")
@@ -63,17 +65,22 @@ def study_convergence(
     out: Out,
     structure: Annotated[
         list[int] | None,
-        typer.Option(min=0, help="index in the plan; repeat for more; without it the thickest and the middle one"),
+        typer.Option(min=0, help="index in the plan; repeat for more; by default the thickest and the median one"),
     ] = None,
-    phonons: Annotated[int, typer.Option(min=0, max=200, help="snapshots to compare with; 0 leaves that out")] = 16,
-    checkpoints: Annotated[Path | None, typer.Option(help="folder of finished waves; a stopped study goes on")] = None,
+    phonons: Annotated[int, typer.Option(min=0, max=200, help="snapshots to compare with; 0: no comparison")] = 16,
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="folder of finished waves, from which a stopped study resumes")
+    ] = None,
 ) -> None:
-    """Image error and time of grids, slices, potentials, apertures and focal averages, around a beam and an imaging
-    block, against 2048², 16.7 pm slabs, float64 and explicit averaging (CSV). One core, half an hour. Lens and beam
-    need fixed values, the beam no tilt."""
-    from segdepth.steps.study_convergence import study_convergence as job
+    """Measure image error and time of each choice of the simulation (CSV).
 
-    job(
+    Grids, slices, potentials, apertures and focal averages around a beam and an imaging block, compared with 2048²
+    points, 16.7 pm slabs, float64 and explicit averaging. About twenty minutes on one core. Lens and beam need fixed
+    values, the beam no tilt.
+    """
+    from segdepth.steps.study_convergence import study_convergence as step
+
+    step(
         read_block(Beam, beam),
         read_block(Imaging, imaging),
         atoms,

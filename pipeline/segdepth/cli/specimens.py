@@ -15,11 +15,11 @@ from segdepth.store.code_hash import code_hash
 
 @app.command("plan-specimens")
 def plan_specimens(specimen: BlockText, crystal: BlockText, name: Name, out: Out, root_seed: Seed = 0) -> None:
-    """Draw what each structure is to be: one row of plan.csv a structure."""
-    from segdepth.steps.plan_specimens import plan_specimens as job
+    """Draw the parameters of each structure: plan.csv, one row a structure."""
+    from segdepth.steps.plan_specimens import plan_specimens as step
 
     blocks = read_block(Specimen, specimen), read_block(CrystalBlock, crystal)
-    stale = job(*blocks, name, root_seed, out, code=code_hash("plan-specimens"))
+    stale = step(*blocks, name, root_seed, out, code=code_hash("plan-specimens"))
     if stale:
         typer.echo(
             f"{len(stale)} files and folders of another shard size are left, the first is {stale[0]}; "
@@ -38,10 +38,10 @@ def build_specimens(
     root_seed: Seed = 0,
 ) -> None:
     """Build the atoms of one shard of a plan (extxyz, Å)."""
-    from segdepth.steps.build_specimens import build_specimens as job
+    from segdepth.steps.build_specimens import build_specimens as step
 
     blocks = read_block(Specimen, specimen), read_block(CrystalBlock, crystal)
-    job(*blocks, name, root_seed, shard, plan, out, code=code_hash("build-specimens"))
+    step(*blocks, name, root_seed, shard, plan, out, code=code_hash("build-specimens"))
 
 
 @app.command("project-depth")
@@ -49,6 +49,6 @@ def project_depth(
     atoms: Annotated[Path, typer.Option(help="shard-NNN.extxyz, or any extxyz")], labels: BlockText, out: Out
 ) -> None:
     """Depth maps, loss weights and the column table of a shard of atoms (Zarr)."""
-    from segdepth.steps.project_depth import project_depth as job
+    from segdepth.steps.project_depth import project_depth as step
 
-    job(read_block(Labels, labels), atoms, out, code=code_hash("project-depth"))
+    step(read_block(Labels, labels), atoms, out, code=code_hash("project-depth"))

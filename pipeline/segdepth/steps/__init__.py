@@ -1,1 +1,1 @@
-"""One module a rule: each opens stores, calls the library, and writes stores with their manifests."""
+"""One module for each rule, which opens stores, calls the library, and writes stores with their manifests."""

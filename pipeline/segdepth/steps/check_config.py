@@ -1,4 +1,4 @@
-"""Everything that a configuration must satisfy before any job: each room is asked about its own blocks."""
+"""Checks of a whole configuration before any job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segdepth.steps.pretrained import check_pretrained
 
 
 def check_config(config: Config) -> None:
-    """Check what blocks say together: crystals load, margins, grids, labels and networks fit, files are there.
+    """Check blocks against each other: files exist, crystals load, margins, grids, labels and networks fit.
 
     Raises
     ------

@@ -1,4 +1,5 @@
-"""The job ``compare-micrograph``: a micrograph and the simulated wedge at its pixel and dose, measured in the same way.
+"""The step ``compare-micrograph``: a micrograph and the simulated wedge at its pixel and dose, measured in the same
+way.
 
 The folder it writes:
 
@@ -47,8 +48,8 @@ def compare_micrograph(
 
     Parameters
     ----------
-    comparison : how the micrograph is to be read, which frame, which defocus is shown.
-    imaging : lens; its defocus values are gone through.
+    comparison : how the micrograph is read, its frame, and the defocus that is shown.
+    imaging : lens; all its defocus values are compared.
     source : ``.npy``, ``.npz`` or ``.tif``, see ``segdepth.micrograph.readers``.
     waves : shard of exit waves that holds ``structure``, index in the plan of the one that is shown.
     out : folder that is made, or replaced where it is an earlier comparison.

@@ -1,11 +1,11 @@
-"""The job ``estimate-ideal-observer``: how well columns of a data set's test structures can be counted at all.
+"""The step ``estimate-ideal-observer``: how well columns of a data set's test structures can be counted at all.
 
-With the image: for some columns of each structure the images with one atom less and one more at the exit end are formed
-(``segdepth.evaluation.ideal_observer_images``). With the prior: the score of somebody who knows the smooth wedge
-perfectly, but not what befalls single columns (``segdepth.evaluation.ideal_observer_columns``).
+With the image: for some columns of each structure, images with one atom less and one more at the exit end are formed
+(``segdepth.evaluation.ideal_observer_images``). With the prior: the planned smooth wedge, without point defects, is the
+estimate (``segdepth.evaluation.ideal_observer_columns``).
 
-It writes ``ideal_observer.json``, ``metrics.csv``, ``by_defocus.csv``, ``by_atoms.csv`` and ``columns.csv``; what they
-hold is told in ``segdepth.evaluation.results``.
+It writes ``ideal_observer.json``, ``metrics.csv``, ``by_defocus.csv``, ``by_atoms.csv`` and ``columns.csv``: see
+``segdepth.evaluation.results``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from segdepth.store.manifest import check_whole, read_manifest, write_artefact
 COMMAND = "estimate-ideal-observer"
 
 COLUMN_DRAWS = hash64("limit")
-"""Tells the draw of columns from those of the geometry's stream (``segdepth.specimen.draws`` counts from 1)."""
+"""Separates the draw of columns from those of the geometry's stream (``segdepth.specimen.draws`` counts from 1)."""
 
 BOOTSTRAP = hash64("bootstrap")
 
@@ -159,7 +159,7 @@ def _frames(atoms: Sequence[Path], structures: Sequence[int]) -> Iterator[tuple[
             if int(frame.info["index"]) in wanted:
                 crystal = FrameFacts.of(frame, position).crystal
                 if crystal is None:
-                    raise StoreError(f"{path}: its frames do not tell their crystal")
+                    raise StoreError(f"{path}: its frames have no 'crystal'")
                 yield frame, crystal
 
 

@@ -1,8 +1,8 @@
-"""The job ``evaluate-model``: a network against the test structures of a data set, at every stored defocus.
+"""The step ``evaluate-model``: a network against the test structures of a data set, at every stored defocus.
 
 It writes ``evaluation.json``, ``metrics.csv``, ``by_defocus.csv``, ``by_atoms.csv``, ``by_structure.csv``,
-``confusion.csv``, ``calibration.csv``, ``columns.csv`` and ``examples.zarr``; what they hold is told in
-``segdepth.evaluation.results``. Specimen, seed, crystal and labels are those of the stores' attributes.
+``confusion.csv``, ``calibration.csv``, ``columns.csv`` and ``examples.zarr``: see ``segdepth.evaluation.results``.
+Specimen, seed, crystal and labels are those of the stores' attributes.
 """
 
 from __future__ import annotations
@@ -83,5 +83,5 @@ def evaluate_model(
 
 def _opened(path: Path, command: str) -> xr.Dataset:
     store = open_zarr(path, command)
-    store.encoding["source"] = str(path)  # what messages call it
+    store.encoding["source"] = str(path)  # for messages
     return store

@@ -1,7 +1,7 @@
-"""The job ``export-model``: a trained network and its evaluations in, a folder that can come with the package out.
+"""The step ``export-model``: from a trained network and its evaluations to a folder for the package.
 
-It holds ``weights.safetensors`` (float16 where that keeps them, ``segdepth.networks.half_precision``),
-``network.json`` and ``MODEL_CARD.md``. That the network still says the same is checked on a noisy image.
+It holds ``weights.safetensors`` (float16 where that is exact enough, ``segdepth.networks.half_precision``),
+``network.json`` and ``MODEL_CARD.md``. The change of the network's probabilities is checked on a noisy image.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COMMAND = "export-model"
 MODEL_CARD = "MODEL_CARD.md"
 MOST_BYTES = 20_000_000
 LARGEST_CHANGE = 0.02
-"""By which half precision may change a probability."""
+"""Largest change of a probability by half precision."""
 
 
 def export_model(model: Path, evaluations: Sequence[Path], out: Path, *, code: str) -> None:
@@ -44,14 +44,14 @@ def export_model(model: Path, evaluations: Sequence[Path], out: Path, *, code: s
     ------
     StoreError
         The network is not one of ``train-model``'s, an evaluation is of another network, the folder would be larger
-        than 20 MB, or half precision changes what the network says.
+        than 20 MB, or half precision changes its probabilities.
     """
     model, out = Path(model), Path(out)
     manifest = check_whole(model, "train-model")
     check_target(out, COMMAND, [model, *evaluations])
     network, card = load_network(model)
     if not card.crystal:
-        raise StoreError(f"{model}: its card does not tell its crystal; train it on data that do")
+        raise StoreError(f"{model}: its card has no 'crystal'; train it on data that have one")
     measured = [_evaluation_of(path, model, manifest) for path in evaluations]
     origin = read_origin(model, manifest)
     parameters = {"name": origin.name, "model": origin.model, "root_seed": origin.root_seed}
@@ -94,12 +94,12 @@ def _shared_blocks(origin: Origin) -> dict[str, Any]:
 
 
 def _one_line(block: Mapping[str, Any]) -> str:
-    """A block as JSON text: a line of the manifest, which a configuration takes as it is."""
+    """A block as JSON text on one line."""
     return json.dumps(block, sort_keys=True)
 
 
 def _evaluation_of(folder: Path, model: Path, manifest: Mapping[str, Any]) -> Evaluation:
-    """An evaluation, which must have measured this very network."""
+    """An evaluation, which must be of this network."""
     evaluation = read_evaluation(folder)
     if manifest["content"] not in [given["content"] for given in read_manifest(folder)["inputs"]]:
         raise StoreError(f"{folder}: did not measure {model} as it is now; make it again with its rule")
@@ -107,12 +107,12 @@ def _evaluation_of(folder: Path, model: Path, manifest: Mapping[str, Any]) -> Ev
 
 
 def read_origin(model: Path, manifest: Mapping[str, Any]) -> Origin:
-    """What a network was made from, as its manifest and those of the waves behind it tell.
+    """The origin of a network, from its manifest and those of its waves.
 
     Raises
     ------
     StoreError
-        They do not tell: the network is of another version.
+        The network is of another version.
     """
     try:
         block, training_sets = manifest["parameters"]["model"], manifest["parameters"]["training_sets"]
@@ -125,20 +125,20 @@ def read_origin(model: Path, manifest: Mapping[str, Any]) -> Origin:
         root_seed = int(manifest["seeds"]["root_seed"])
         read_training_record(model)
     except (KeyError, TypeError, ValueError, OSError) as failure:
-        raise StoreError(f"{model}: does not tell how it was trained ({failure}); train it with this version") from None
+        raise StoreError(f"{model}: lacks the record of its training ({failure}); train it with this version") from None
     first = (environment.get("runs") or [{}])[0]
     commit, versions = first.get("commit", manifest["commit"]), first.get("versions", manifest["versions"])
     return Origin(model.name, block, blocks, structures, root_seed, commit, versions, environment)
 
 
 def _structures(training_set: Mapping[str, Any], source: str) -> int:
-    """How many structures a network was trained on, those that only judged it left out."""
+    """Number of structures that a network was trained on, without those for validation."""
     dataset = validate(Dataset, training_set["dataset"], source)
     return len(dataset.structures_of("train", validate(Specimen, training_set["specimen"], source)))
 
 
 def _beams(model: Path, manifest: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
-    """The beam blocks behind a network's waves, by name; the waves' folder bears it. Lost waves tell nothing."""
+    """The beam blocks of a network's waves, by the name of their folder. Empty if the waves are missing."""
     found = {}
     for given in manifest["inputs"]:
         path = model.parent / given["path"]

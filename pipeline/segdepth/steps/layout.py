@@ -1,7 +1,7 @@
-"""Which files belong to a name of the configuration: what the rules of the workflow ask for.
+"""The files that belong to each name of the configuration, for the workflow's rules.
 
-Paths are relative to the project's folder. Shards are listed from the number of structures, never by globbing. A wrong
-configuration that only some targets ask about raises ``ConfigError``.
+Paths are relative to the project's folder. Shards are listed from the number of structures, never by globbing. An error
+that concerns some targets only raises ``ConfigError``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Layout:
         self._shards: dict[str, list[str]] = {}
 
     def as_json(self, block: Block) -> str:
-        """A block of the configuration on one line; worked out once for all the jobs that have it."""
+        """A block on one line; computed once."""
         known = self._json.get(id(block))
         if known is None:
             known = self._json[id(block)] = block.as_json()
@@ -113,7 +113,7 @@ class Layout:
         }
 
     def test_structure(self, dataset: str, number: int) -> int:
-        """Index in the plan of one of a data set's test structures; numbers beyond the last begin anew."""
+        """Index in the plan of a data set's test structure, counted from 0; numbers beyond the last wrap around."""
         d = self.config.datasets[dataset]
         test = d.structures_of("test", self.config.specimens[d.specimen])
         return test[number % len(test)]
@@ -127,7 +127,7 @@ class Layout:
     # networks
 
     def network_of(self, model: str) -> str:
-        """Folder of a model's network; the bundled one is the package's own, which no rule makes on the way.
+        """Folder of a model's network; the bundled one is in the package.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Layout:
         return self.network_of(model)
 
     def training_shards(self, model: str, shards_of: Callable[[str], list[str]]) -> list[str]:
-        """The shards of every data set that a model learns from, behind each other."""
+        """The shards of all data sets that a model is trained on, one data set after another."""
         return [path for name in self.config.models[model].datasets for path in shards_of(name)]
 
     def init_weights_of(self, model: str) -> list[str]:
@@ -171,7 +171,7 @@ class Layout:
         )
 
     def exported_evaluations(self) -> list[str]:
-        """What the bundled network's card reports.
+        """Evaluations that the bundled network's card reports.
 
         Raises
         ------
@@ -201,7 +201,7 @@ class Layout:
         return block.input or f"data/micrographs/{block.micrograph}.npz"
 
     def micrograph_options(self, block: Prediction | Comparison) -> PredictionOptions | ComparisonOptions:
-        """How a prediction's or comparison's micrograph is to be read, and what is wanted of it."""
+        """The options of a prediction or comparison."""
         return block.options(self.config.micrographs[block.micrograph].pixel_pm if block.micrograph else None)
 
     def comparison_structure(self, name: str) -> int:
@@ -225,7 +225,7 @@ class Layout:
         return f"results/evaluation/{block.model}/{getattr(block, FIGURES[figure].dataset_field)}"
 
     def montage_shards(self) -> dict[str, str]:
-        """The files of the montage's first shard; ``NONE`` without ``figures.montage_dataset``, when no target asks."""
+        """The files of the montage's first shard; ``NONE`` without ``figures.montage_dataset``."""
         if not (self.config.figures and self.config.figures.montage_dataset):
             return dict.fromkeys(("plan", "atoms", "depth", "images"), "NONE")
         name = self.config.figures.montage_dataset
@@ -247,7 +247,7 @@ class Layout:
         return distinct(f"results/evaluation/{model}/{row.dataset}" for row in rows for model in row.models)
 
     def table_models(self, name: str) -> list[str]:
-        """Trained networks that a table tells the training time of; the package's own has none here."""
+        """Trained networks of a table, which shows their training time."""
         rows = self.config.tables[name].rows
         return distinct(f"results/models/{model}" for row in rows for model in row.models if model != BUNDLED)
 
@@ -279,7 +279,7 @@ class Layout:
         return f"results/ideal_observer/{self.benchmark_datasets(model)[-1]}"
 
     def targets(self) -> list[str]:
-        """What ``snakemake`` builds when nothing is named."""
+        """The default targets of ``snakemake``."""
         config, wanted = self.config, self.tabulated()
         wanted += [f"results/predictions/{name}" for name in config.predictions]
         wanted += [f"results/comparisons/{name}" for name in config.comparisons]
@@ -298,7 +298,7 @@ class Layout:
 
     @cached_property
     def _study(self) -> dict[str, Beam | Imaging]:
-        from segdepth.simulation.convergence.checks import check_study  # brings torch: only where it is asked for
+        from segdepth.simulation.convergence.checks import check_study  # imports torch: only where needed
 
         study = self.config.convergence
         if study is None:

@@ -1,4 +1,4 @@
-"""What each structure of a specimen block is to be: ``plan.csv``, one row a structure."""
+"""The plan of a specimen block: ``plan.csv``, one row a structure."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from segdepth.store.shards import stale_shards
 def plan_specimens(
     specimen: Specimen, crystal: CrystalBlock, name: str, root_seed: int, out: Path, *, code: str
 ) -> list[Path]:
-    """Write ``plan.csv``; returns the shards that another shard size left over, of which none is removed.
+    """Write ``plan.csv``; returns the shards that another shard size left over, without removing them.
 
-    ``out`` is ``<data>/specimens/<name>/plan.csv``; where it is called otherwise, no shards are looked for.
+    They are looked for only if ``out`` is ``<data>/specimens/<name>/plan.csv``.
     """
     if not re.fullmatch(NAME_PATTERN, name):
         raise ConfigError(
@@ -50,7 +50,7 @@ def plan_specimens(
 
 
 def plan_parameters(specimen: Specimen, crystal: Crystal, name: str) -> dict[str, Any]:
-    """What the manifest of a plan holds, and that of a shard built from it as well."""
+    """Parameters in the manifest of a plan, and of a shard that is built from it."""
     return {
         "specimen": specimen.model_dump(mode="json"),
         "crystal": json.loads(crystal_text(crystal)),

@@ -44,7 +44,8 @@ def plot_montage(atoms: Path, plan: Path, depth: Path, images: Path, out: Path, 
 
 
 def _check_together(atoms: Path, plan: Path, depth: Path, images: Path) -> None:
-    """Each was made of the one before it; images are told by specimen and seed, and by their waves where these are."""
+    """Each file must be made from the one before it; images are matched by specimen and seed, and by their waves where
+    these exist."""
     planned = check_whole(plan, "plan-specimens")
     built = check_whole(atoms, "build-specimens")
     projected, formed = check_whole(depth, "project-depth"), check_whole(images, "form-images")

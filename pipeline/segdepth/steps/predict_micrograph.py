@@ -1,4 +1,4 @@
-"""The job ``predict-micrograph``: a micrograph and a network in, a folder with maps and columns out.
+"""The step ``predict-micrograph``: a micrograph and a network in, a folder with maps and columns out.
 
 ``prediction.zarr`` (chunks of one frame and class) and ``columns.csv``: see ``segdepth.micrograph.maps``.
 """
@@ -36,7 +36,7 @@ def predict_micrograph(
 
     Parameters
     ----------
-    prediction : how the micrograph is to be read and predicted.
+    prediction : how the micrograph is read and predicted.
     source : ``.npy``, ``.npz`` or ``.tif``, see ``segdepth.micrograph.readers``.
     model : folder of a trained network.
     out : folder that is made, or replaced where it is an earlier prediction.

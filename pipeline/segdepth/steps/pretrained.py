@@ -1,6 +1,5 @@
-"""Trainings that begin with the weights of a trained network, ``models.*.init_weights``: checked before any job by the
-workflow, and by the training. Does not import PyTorch.
-"""
+"""Checks of trainings that begin with the weights of a trained network, ``models.*.init_weights``. Imports no
+PyTorch."""
 
 from __future__ import annotations
 
@@ -23,8 +22,8 @@ TRAINED = Path("results/models")
 
 
 def check_pretrained(config: Config) -> None:
-    """Networks that trainings begin with are there and whole, or are trained on the way; they are of the same
-    architecture, and were not trained on what the new network is to be measured on.
+    """Networks that trainings begin with must exist and be whole, or be trained by the workflow. They must have the
+    same architecture and must not have seen the new network's test structures.
 
     Raises
     ------
@@ -66,8 +65,8 @@ def _classes(config: Config, model: Model) -> int:
 
 
 def _check_place(key: str, folder: Path) -> None:
-    """The folder is nothing that the workflow itself makes, by another name: Snakemake removes a job's old outputs
-    before it runs, and with them the weights to begin with."""
+    """The folder must not be an output of the workflow under another name: Snakemake removes a job's old outputs, and
+    with them the weights, before it runs."""
     where = Path(os.path.abspath(folder))
     if where.parent == Path(os.path.abspath(TRAINED)) and folder.parent != TRAINED:
         raise ConfigError(f"{key}: got {str(folder)!r}; write {TRAINED / where.name}")
@@ -102,7 +101,7 @@ def _measured(config: Config, model: str) -> Iterator[tuple[str, str]]:
 
 
 def _check_unseen(here: str, config: Config, model: Model, name: str) -> None:
-    """The evaluation asks the network's card the same, but when the training is done."""
+    """The evaluation makes the same check after the training."""
     measured = config.datasets[name]
     specimen = config.specimens[measured.specimen]
     tested = set(measured.structures_of("test", specimen))
@@ -121,8 +120,8 @@ def _check_unseen(here: str, config: Config, model: Model, name: str) -> None:
 
 
 def check_pretrained_network(key: str, folder: Path, architecture: Architecture, classes: int) -> None:
-    """The network in ``folder`` is of this architecture and has as many classes, as its card says. Pixels, labels and
-    crystal may be others: what was learned on one crystal may help with the next.
+    """The network in ``folder`` must have this architecture and number of classes. Pixels, labels and crystal may
+    differ.
 
     Raises
     ------
@@ -148,4 +147,4 @@ def _another(key: str, folder: Path, found: Architecture, wanted: Architecture) 
 
 
 def _other_classes(key: str, folder: Path, found: int, wanted: int) -> str:
-    return f"{key}: got {folder}, which tells 0 to {found - 1} atoms; the network to be trained tells 0 to {wanted - 1}"
+    return f"{key}: got {folder}, whose classes are 0 to {found - 1}; the new network's are 0 to {wanted - 1}"

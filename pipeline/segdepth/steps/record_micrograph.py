@@ -1,7 +1,6 @@
-"""A simulated recording in electron counts, with a camera pixel of its own.
+"""A simulated recording in electron counts, with a camera's own pixel.
 
-Writes an ``.npz`` with ``counts`` (y, x) uint16 (uint32 where it must) and ``pixel_pm``: what a counting camera would
-hand to the prediction.
+Writes an ``.npz`` with ``counts`` (y, x) uint16 (uint32 if needed) and ``pixel_pm``.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from segdepth.store.zarr_store import open_zarr
 COMMAND = "record-micrograph"
 
 RECORDINGS = 10_000
-"""Keeps lens and noise of recordings apart from those of stored images and of the evaluation."""
+"""Separates random draws of recordings from those of stored images and of the evaluation."""
 
 
 def record_micrograph(

@@ -1,7 +1,5 @@
 """Evaluations and ideal observers on disk: a JSON file of facts, a CSV for each table, and examples as a Zarr store.
-
-What facts and tables hold is told in ``segdepth.evaluation.results``.
-"""
+See ``segdepth.evaluation.results``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Image error and time of each case of the convergence study, as CSV (``simulation.convergence.study`` names its
 columns).
 
-One core. A wave that an earlier, stopped run has kept keeps the seconds that it took there: a resumed study mixes times
-of several runs, and the manifest's note ``waves_of_earlier_runs`` counts such waves.
+On one core. Waves from an earlier, stopped run keep their times; the manifest's note ``waves_of_earlier_runs`` counts
+them.
 """
 
 from __future__ import annotations

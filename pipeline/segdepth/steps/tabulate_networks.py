@@ -1,6 +1,6 @@
-"""The job ``tabulate-networks``: networks side by side, as a block of ``tables`` asks for, as CSV and as Markdown.
+"""The step ``tabulate-networks``: networks side by side, as a block of ``tables`` lists them, as CSV and Markdown.
 
-What the CSV holds is told in ``segdepth.evaluation.network_tables``.
+For the columns see ``segdepth.evaluation.network_tables``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMMAND = "tabulate-networks"
 
 @dataclass(frozen=True)
 class Folders:
-    """Where the results lie: ``evaluations``/<model>/<dataset>, ``models``/<model>, ``observers``/<dataset>."""
+    """Folders of results: ``evaluations``/<model>/<dataset>, ``models``/<model>, ``observers``/<dataset>."""
 
     evaluations: Path
     models: Path
@@ -55,7 +55,7 @@ def tabulate_networks(table: Table, folders: Folders, out: Path, *, code: str) -
 
 
 def read_results(table: Table, folders: Folders) -> Results:
-    """What the rows of a table are made of.
+    """The results that the rows of a table need.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The job ``tabulate-table1``: our networks beside the paper's Table I, as CSV and as LaTeX."""
+"""The step ``tabulate-table1``: our networks beside the paper's Table I, as CSV and as LaTeX."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The step ``train-model``: shards of waves and depth maps in, a trained network out.
 
 ``results/models/<model>/`` holds ``weights.safetensors``, ``network.json`` (``segdepth.networks.card``), ``curve.csv``
-and ``environment.json`` (``segdepth.learning.training``). Checkpoints lie in
-``results/checkpoints/<model>/<fingerprint>/`` until a training is done, also those of one that failed; a training that
-was stopped goes on from its last epoch if nothing that determines it has changed.
+and ``environment.json`` (``segdepth.learning.training``). Checkpoints are in
+``results/checkpoints/<model>/<fingerprint>/`` until the training is done; a stopped training resumes from its last
+epoch if nothing that determines it has changed.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def train_model(
     Parameters
     ----------
     blocks : those of the data sets of ``model.datasets``, in their order.
-    waves, depth : the shards of all data sets behind each other.
+    waves, depth : the shards of all data sets, one data set after another.
     name : the model block's.
     checkpoints : folder under which checkpoints are kept.
 
-    With ``training.devices`` above 1 every device runs this function in a process of its own; the first one writes.
+    With ``training.devices`` above 1 this function runs in one process for each device; the first one writes.
     """
     key = f"models.{name}"
     check_trainable(key, model, blocks)
@@ -112,7 +112,7 @@ def train_model(
 def part_shards(
     blocks: Sequence[DatasetBlocks], waves: Sequence[Path], depth: Sequence[Path]
 ) -> list[tuple[list[Path], list[Path]]]:
-    """Shards of all data sets behind each other, parted into those of each: waves and depth maps.
+    """The shards of all data sets, one data set after another, split by data set: waves and depth maps.
 
     Raises
     ------
@@ -132,13 +132,12 @@ def part_shards(
 
 
 def _fingerprint(*determining: object) -> str:
-    """Names a training by all that determines it: a stopped one goes on only where every part is the same."""
+    """Hash of all that determines a training; a stopped one resumes only if it is the same."""
     return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _remove_checkpoints(checkpoints: Path) -> None:
-    """Remove what this training and stopped ones that differ left: folders that are named as ours are and hold
-    checkpoints alone."""
+    """Remove checkpoints of this and of other stopped trainings: folders named as ours that hold checkpoints only."""
     for folder in checkpoints.iterdir():
         ours = folder.is_dir() and re.fullmatch(r"[0-9a-f]{16}", folder.name)
         if ours and all(path.suffix == ".ckpt" for path in folder.iterdir()):

@@ -1,1 +1,1 @@
-"""Files: atomic writes, manifests, Zarr schemas and the trace. Knows nothing of physics."""
+"""Files: atomic writes, manifests, Zarr stores, tracing and verification."""

@@ -1,14 +1,14 @@
-"""A hash of the code that a rule runs, so that an edit of it reruns the rule and no other.
+"""A hash of the code that a rule runs, so that an edit of it reruns this rule and no other.
 
 Snakemake does not look into imported packages. The hash is made from files found by their paths; nothing is imported.
-It begins with the function of ``cli`` that has the rule's verb and follows the names in it:
+It begins with the function in ``cli`` of the rule's command and follows the names in it:
 
 * A definition that is reached (a function, a class, a constant) counts with every definition that it names, in its own
-  module or imported, at the top or in a function. A new key of the lens changes the class ``Imaging``, which no
-  multislice names. A module that is imported as such counts whole.
+module or imported, at the top or in a function. A new key of the lens changes the class ``Imaging``, which no
+multislice names. A module that is imported as such counts whole.
 * What runs when a module is imported and defines nothing, or registers something, counts with whatever the module has.
-* A data file counts where a definition names it, or names the folder ``data`` that it lies in.
-* ``PLUMBING`` does not count: it refuses, tells or files, and what it hands on stands in the rule's parameters.
+* A data file counts where a definition names it, or names the folder ``data`` that contains it.
+* ``PLUMBING`` does not count: its results are in the rule's parameters.
 
 Comments, docstrings, layout, and the texts of options (``help``) and keys (``description``) do not count.
 """
@@ -40,13 +40,13 @@ PLUMBING = frozenset(
         "store.verify",
     )
 )
-"""Modules that only refuse, tell or file."""
+"""Modules that only check, report or write files."""
 
 ALWAYS = ((f"{PACKAGE}.store.manifest", "LAYOUT"),)
 """Definitions that every rule depends on: a new layout of stores makes all of them anew."""
 
 TEXTS = {"cli": "help", "config": "description"}
-"""Arguments that are told to the user and change nothing, by room."""
+"""Arguments that are texts for the user, by room."""
 
 
 class Target(NamedTuple):
@@ -63,7 +63,7 @@ class Statement:
         self.import_node = node if isinstance(node, ast.Import | ast.ImportFrom) else None
         self.function = node.name if isinstance(node, ast.FunctionDef) else None
         self.is_ours = not isinstance(node, ast.Import | ast.ImportFrom) or _is_ours(node)
-        self.verbs = list(_verbs(node))
+        self.commands = list(_commands(node))
         self.decorators = {
             inner.id
             for decorator in getattr(node, "decorator_list", ())
@@ -128,8 +128,8 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
                 yield node.name
 
 
-def _verbs(statement: ast.stmt) -> Iterator[str]:
-    """Commands that a function is, by its decorators ``@app.command("verb")``."""
+def _commands(statement: ast.stmt) -> Iterator[str]:
+    """Commands that a function is, by its decorators ``@app.command("name")``."""
     for decorator in getattr(statement, "decorator_list", ()):
         if isinstance(decorator, ast.Call) and getattr(decorator.func, "attr", None) == "command":
             yield from (given.value for given in decorator.args if isinstance(given, ast.Constant))
@@ -147,7 +147,7 @@ def _is_ours(node: ast.Import | ast.ImportFrom) -> bool:
 
 
 def _called(alias: ast.alias) -> str:
-    """What an imported module or definition is called where it is used."""
+    """The local name of an imported module or definition."""
     return alias.asname or alias.name.split(".")[0]
 
 
@@ -172,8 +172,8 @@ class Module:
 
     @cached_property
     def effects(self) -> list[Statement]:
-        """What runs when the module is imported and does more than define names: a call, a decorator of the package's.
-        In ``cli``, where decorators add verbs, and in a package's ``__init__``, which is a face, nothing does."""
+        """Statements that run when the module is imported and do more than define names: a call, a decorator of the
+        package's. None in ``cli``, where decorators register commands, and in a package's ``__init__``."""
         if self.room == "cli" or self.is_package:
             return []
         ours = {name for statement in self.statements if statement.is_ours for name in statement.bound}
@@ -208,16 +208,16 @@ class Package:
             self._modules[name] = Module(name, path) if path and name.split(".")[0] == PACKAGE else None
         return self._modules[name]
 
-    def verb(self, verb: str) -> Target:
-        """The function of ``cli`` that is the command ``verb``."""
+    def command(self, command: str) -> Target:
+        """The function of ``cli`` that is the command of this name."""
         for path in sorted((self.root / "cli").glob("*.py")):
-            if path.stem == "__init__" or f'"{verb}"' not in path.read_text(encoding="utf-8"):
+            if path.stem == "__init__" or f'"{command}"' not in path.read_text(encoding="utf-8"):
                 continue
             module = self.module(f"{PACKAGE}.cli.{path.stem}")
             for statement in module.statements:
-                if verb in statement.verbs:
+                if command in statement.commands:
                     return Target(module.name, statement.function)
-        raise LookupError(f"no module of {PACKAGE}.cli defines the command {verb!r}")
+        raise LookupError(f"no module of {PACKAGE}.cli defines the command {command!r}")
 
     def closure(self, *starts: Target) -> dict[Target, str]:
         """Every module and definition that is reached, with its digest."""
@@ -320,13 +320,13 @@ def _package(root: Path) -> Package:
     return Package(root)
 
 
-def reached(verb: str, *modules: str, root: Path = ROOT) -> dict[Target, str]:
-    """Modules and definitions behind a verb, each with its digest.
+def reached(command: str, *modules: str, root: Path = ROOT) -> dict[Target, str]:
+    """Modules and definitions behind a command, each with its digest.
 
     Parameters
     ----------
-    verb : a command, ``simulate-waves``, or a module's dotted name.
-    modules : further modules that the verb imports by a name that only the rule knows (a figure's).
+    command : a command, ``simulate-waves``, or a module's dotted name.
+    modules : further modules that the command imports by a name that only the rule knows (a figure's).
     root : folder of the package.
 
     Raises
@@ -335,14 +335,14 @@ def reached(verb: str, *modules: str, root: Path = ROOT) -> dict[Target, str]:
         There is no such command or module.
     """
     package = _package(root)
-    start = Target(verb) if verb.startswith(f"{PACKAGE}.") else package.verb(verb)
+    start = Target(command) if command.startswith(f"{PACKAGE}.") else package.command(command)
     return package.closure(start, *(Target(name) for name in modules), *(Target(*always) for always in ALWAYS))
 
 
 @cache
-def code_hash(verb: str, *modules: str, root: Path = ROOT) -> str:
-    """Sixteen hex digits that change when the code behind a verb changes; the arguments are those of ``reached``."""
+def code_hash(command: str, *modules: str, root: Path = ROOT) -> str:
+    """Sixteen hex digits that change when the code behind a command changes; the arguments are those of ``reached``."""
     digest = hashlib.sha256()
-    for (module, name), content in sorted(reached(verb, *modules, root=root).items(), key=lambda item: str(item[0])):
+    for (module, name), content in sorted(reached(command, *modules, root=root).items(), key=lambda item: str(item[0])):
         digest.update(f"{module} {name or ''} {content}\n".encode())
     return digest.hexdigest()[:16]

@@ -30,7 +30,7 @@ from typing import Any
 from segdepth.errors import StoreError
 
 LAYOUT = 3
-"""Of manifests and stores: raised when what is read in them is added, renamed or changes its meaning."""
+"""Of manifests and stores; increased when anything that is read in them is added, renamed or changes its meaning."""
 
 SUFFIX = ".manifest.json"
 PACKAGES = (
@@ -51,10 +51,10 @@ PACKAGES = (
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What the system says of a disk on which nothing more can be written."""
+"""Errors of a full disk."""
 
 TRAVELS = "travels"
-"""The note of an artefact that goes where its inputs do not: its chain may end there."""
+"""Note of an artefact that is distributed without its inputs: its chain may end there."""
 
 
 def manifest_path(artefact: str | Path) -> Path:
@@ -109,11 +109,11 @@ KINDS = {
     **dict.fromkeys(("parameters", "seeds", "versions", "notes"), dict),
     "inputs": list,
 }
-"""What a manifest has, and of which type."""
+"""Keys of a manifest and their types."""
 
 
 def remedy(artefact: str | Path) -> str:
-    """What to type to have an artefact made again."""
+    """How to remake an artefact, for messages."""
     parts = Path(artefact).parts
     tops = [position for position, part in enumerate(parts) if part in ("data", "results")]
     if not tops:
@@ -131,7 +131,7 @@ def _is_manifest(value: Any) -> bool:
 
 
 def provenance_hash(manifest: Mapping[str, Any]) -> str:
-    """Hash of what determines an artefact and of its content; versions, commit and notes left out."""
+    """Hash of an artefact's content and of what determines it; without versions, commit and notes."""
     determining = {key: manifest[key] for key in ("command", "code", "content", "inputs", "parameters", "seeds")}
     return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()
 
@@ -164,12 +164,12 @@ def read_manifest(artefact: str | Path) -> dict[str, Any]:
 
 
 def check_whole(artefact: str | Path, command: str | tuple[str, ...] | None = None) -> dict[str, Any]:
-    """The manifest of an artefact that must exist, be finished and hold what its manifest says, as far as its outline
-    tells; a chunk's own checksum is checked when it is read.
+    """The manifest of an artefact, which must be finished and have its manifest's outline; chunks are checked when they
+    are read.
 
     Parameters
     ----------
-    command : the verb, or verbs one of which, must have made it, where the reader needs one kind.
+    command : that must have made it, or several of which one must.
 
     Raises
     ------
@@ -238,7 +238,7 @@ def remove(path: Path) -> None:
 
 
 def _abandoned(target: Path) -> Iterator[Path]:
-    """What killed writers of this artefact left on this machine."""
+    """Remains of this artefact's killed writers on this machine."""
     prefix, host = f".{target.name}.", socket.gethostname()
     for path in target.parent.glob(f"{escape(prefix)}*.partial"):
         owner, _, pid = path.name[len(prefix) : -len(".partial")].rpartition("-")
@@ -288,7 +288,10 @@ def check_target(target: Path, command: str, inputs: Iterable[Path] = ()) -> Non
     if not manifest_path(target).exists():
         if _abandoned_between(target):
             return
-        raise StoreError(f"{target}: is there and was not finished or not made here; remove it or give another --out")
+        raise StoreError(
+            f"{target}: exists but has no manifest: it was not finished, or not made here; remove it or give another "
+            "--out"
+        )
     earlier = read_manifest(target)
     if earlier["command"] != command:
         raise StoreError(f"{target}: was made by {earlier['command']}; remove it or give another --out")
@@ -314,7 +317,7 @@ def write_artefact(
 
     Parameters
     ----------
-    command : the verb that makes the artefact.
+    command : that makes the artefact.
     code : hash of the code, see ``segdepth.store.code_hash.code_hash``.
     parameters : what determines the content besides inputs and code.
     inputs : artefacts (or files from outside) that were read.
@@ -355,7 +358,7 @@ def write_artefact(
         os.replace(partial, target)
         os.replace(written, manifest_path(target))
     except OSError as failure:
-        if failure.filename is None and failure.errno in FULL:  # a full disk does not say where
+        if failure.filename is None and failure.errno in FULL:  # the error of a full disk names no file
             failure.filename = str(target)
         raise
     finally:

@@ -1,7 +1,7 @@
-"""Follow an artefact back to what it was made from, and say where a link is broken.
+"""Trace an artefact back to its inputs and report broken links.
 
-What travels without its inputs (the network that comes with the package) may end a chain: they are followed where they
-still lie as it read them, and named where they do not.
+The chain may end at an artefact that is distributed without its inputs (the bundled network): these are followed if
+they are present and unchanged, and named otherwise.
 """
 
 from __future__ import annotations
@@ -110,13 +110,13 @@ def _as_it_was(path: Path, given: dict[str, Any]) -> bool:
 
 
 def describe(chain: Link, *, full: bool = False) -> str:
-    """The chain as text: a tree of artefacts, then what they have in common, then where it is broken.
+    """The chain as text: a tree of artefacts, then what is broken.
 
-    Each artefact is told once; shards of the same kind that stand side by side are told by their first.
+    Each artefact is shown once; of three or more shards of a kind in one folder, the first.
     """
     lines: list[str] = []
-    told: set[Path] = set()
-    _tell(chain, "", "", lines, told, full)
+    shown_paths: set[Path] = set()
+    _append_lines(chain, "", "", lines, shown_paths, full)
     problems = [f"  {_short(link.path)} {problem}" for link in _all(chain) for problem in link.problems]
     lines.append("")
     if problems:
@@ -146,12 +146,12 @@ def _all(chain: Link) -> list[Link]:
     return list(found.values())
 
 
-def _tell(link: Link, lead: str, branch: str, lines: list[str], told: set[Path], full: bool) -> None:
+def _append_lines(link: Link, lead: str, branch: str, lines: list[str], shown_paths: set[Path], full: bool) -> None:
     mark = "".join(f"  << {problem}" for problem in link.problems)
-    if link.path in told:
+    if link.path in shown_paths:
         lines.append(f"{lead}{branch}{_short(link.path)} (see above){mark}")
         return
-    told.add(link.path)
+    shown_paths.add(link.path)
     lines.append(f"{lead}{branch}{_short(link.path)}{mark}")
     below = lead + ("" if not branch else "   " if branch.startswith("└") else "│  ")
     stem = below + ("│  " if link.inputs else "   ")
@@ -169,7 +169,7 @@ def _tell(link: Link, lead: str, branch: str, lines: list[str], told: set[Path],
     for number, (some, group) in enumerate(zip(shown, groups.values())):
         for position, item in enumerate(some):
             last = number == len(shown) - 1 and position == len(some) - 1 and len(some) == len(group)
-            _tell(item, below, "└─ " if last else "├─ ", lines, told, full)
+            _append_lines(item, below, "└─ " if last else "├─ ", lines, shown_paths, full)
         if len(some) < len(group):
             last = number == len(shown) - 1
             broken = sum(item.broken for item in group[len(some) :])

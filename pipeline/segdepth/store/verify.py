@@ -1,4 +1,4 @@
-"""Hold every artefact of a project against its manifest: what is damaged, and what was made from something else."""
+"""Compare every artefact of a project with its manifest: which are damaged, which are stale."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segdepth.errors import StoreError
 from segdepth.store.manifest import SUFFIX, content_hash, read_manifest, remedy
 
 UNFINISHED = (".zarr", ".extxyz")
-"""Suffixes of what is an artefact by its name: without a manifest it was not finished."""
+"""Suffixes of artefacts: without a manifest they are unfinished."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Finding:
 
 
 def artefacts_below(places: Iterable[Path]) -> list[Path]:
-    """Every artefact at or below some places: what has a manifest, and what ought to have one.
+    """Every artefact at or below some places: those with a manifest, and those that lack theirs.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def artefacts_below(places: Iterable[Path]) -> list[Path]:
 
 
 def check(artefact: Path) -> Finding | None:
-    """Hash the whole of an artefact, and compare what it was made from with what lies there now."""
+    """Hash the whole of an artefact and compare its recorded inputs with those present."""
     try:
         manifest = read_manifest(artefact)
     except StoreError as failure:
@@ -70,8 +70,8 @@ def check(artefact: Path) -> Finding | None:
 
 
 def _content(path: Path) -> str | None:
-    """The content of an input as its manifest says, or, of one from outside, as it is; None where that is told of the
-    input itself."""
+    """The content of an input by its manifest, or as it is where it has none; None if that is reported for the input
+    itself."""
     if not path.with_name(path.name + SUFFIX).exists():
         return None if path.name.endswith(UNFINISHED) else content_hash(path)
     try:

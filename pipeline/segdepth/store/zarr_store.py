@@ -53,8 +53,8 @@ def write_zarr(
 def one_at_a_time(
     make: Callable[[int], np.ndarray], count: int, shape: tuple[int, ...], dtype: type, text: str
 ) -> da.Array:
-    """An array (count, *shape) whose entries are made when ``write_zarr`` comes to them, one after the other, with a
-    progress bar: memory does not grow with ``count``."""
+    """A lazy array (count, *shape): entries are made one after another while ``write_zarr`` writes them, with a
+    progress bar. Memory does not grow with ``count``."""
     bar = tqdm(total=count, desc=text, unit="structure", mininterval=0.5)
 
     def entry(position: int) -> np.ndarray:
@@ -73,7 +73,7 @@ def one_at_a_time(
 
 
 class _CheckedStore(LocalStore):
-    """A folder of chunks, each held against its checksum here, where its path is known."""
+    """A folder of chunks; their checksums are compared here, so that an error names the chunk."""
 
     async def get(self, key: str, *given: Any, **options: Any) -> Any:
         read = await super().get(key, *given, **options)
@@ -92,7 +92,7 @@ def open_zarr(path: str | Path, command: str | None = None, *, part: str | None 
     Parameters
     ----------
     path : the artefact.
-    command : the verb that must have made it.
+    command : that must have made it.
     part : name of the store inside the artefact, where that is a folder of several files.
 
     Raises
