@@ -1,4 +1,4 @@
-"""What a crystal is: a structure, a zone axis and the direction along x, and all that follows from them."""
+"""Crystals: a structure, a zone axis, the direction along x, and what follows from them."""
 
 from segdepth.crystals.columns import Columns, lattice_columns
 from segdepth.crystals.crystal import Column, Crystal, Reflection

@@ -1,4 +1,4 @@
-"""Where the columns of a crystal stand in a rectangle."""
+"""Positions of a crystal's columns in a rectangle."""
 
 from __future__ import annotations
 

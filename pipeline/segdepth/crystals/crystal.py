@@ -66,9 +66,12 @@ class Reflection:
 
 @dataclass(frozen=True)
 class Crystal:
-    """See the module. ``periods_pm`` are along the image's x, its y and the beam; ``bonds`` has, for each element but
-    the heaviest, how many columns of the heaviest one its columns are bonded to and how far these stand at most, pm;
-    ``debye_waller_pm`` is the rms vibration along an axis by element (empty where it is not known)."""
+    """A crystal in projection along its zone axis.
+
+    ``periods_pm`` are along the image's x, its y and the beam. ``bonds`` has, for each element but the heaviest, the
+    number of columns of the heaviest one that its columns are bonded to, and their largest distance in projection, pm.
+    ``debye_waller_pm`` is the rms vibration along an axis by element (empty if not known).
+    """
 
     name: str
     formula: str
@@ -138,12 +141,14 @@ class Crystal:
 
     @property
     def reflection_pair(self) -> tuple[str, str]:
-        """The two widest-spaced reflections that are not parallel: what a search for the lattice looks for."""
+        """The two widest-spaced reflections that are not parallel, for the search of the lattice."""
         first = self.reflections[0]
         for other in self.reflections[1:]:
             if first.order[0] * other.order[1] != first.order[1] * other.order[0]:
                 return first.name, other.name
-        raise AssertionError("a projected crystal has reflections in two directions")  # held by its making
+        raise AssertionError(
+            "a projected crystal has reflections in two directions"
+        )  # ensured by ``projection.project``
 
     def facet_slope(self, reflection: str | None = None) -> float:
         """Slope, against the image's x, of the planes of a reflection; without a name, of the first inclined one."""
@@ -152,14 +157,14 @@ class Crystal:
         return abs(h) * (self.periods_pm[1] / self.periods_pm[0]) / abs(k) if k else float("inf")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that hold all of it: what stores and networks carry."""
+        """The crystal as plain data, for stores and networks."""
         data = asdict(self)
         data["bonds"] = {element: list(bond) for element, bond in self.bonds.items()}
         return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The crystal that ``to_dict`` gave, also after a way through JSON.
+        """The crystal of ``to_dict``'s data, also after a conversion to JSON and back.
 
         Raises
         ------

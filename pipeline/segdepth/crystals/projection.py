@@ -20,7 +20,7 @@ DIGITS = 10
 """Decimals of a place in the projected cell, so that 0.25 is 0.25 whatever the rotation's rounding."""
 
 LARGEST_INDEX = 24
-"""Of a lattice direction that is sought."""
+"""Largest index of a lattice direction."""
 
 LEAST_STRENGTH = 0.25
 WANTED_REFLECTIONS = 4

@@ -92,7 +92,7 @@ def _read(block: CrystalBlock, key: str) -> Structure:
             f"{key}: got {block.structure!r}; known structures are {', '.join(known_structures())}, and there is no "
             "such file"
         )
-    import ase.io  # seconds that a known structure need not wait for
+    import ase.io  # slow, and not needed for known structures
 
     try:
         atoms = ase.io.read(path, index=0)

@@ -1,4 +1,4 @@
-"""Which column owns a pixel: the nearest one; and the discs around columns' centres in which counting is judged
+"""Which column owns a pixel: the nearest one; and the discs around columns' centres in which counts are evaluated
 (SegDepth IV-A, "center accuracy"). Discs around neighbours may overlap."""
 
 from __future__ import annotations

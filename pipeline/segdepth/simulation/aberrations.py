@@ -1,4 +1,4 @@
-"""What a lens does to a wave: its values, and the aberration function and its slope on a grid of angles.
+"""Lens values, and the aberration function and its slope on a grid of angles.
 
 χ(w) = (2π/λ) Re{ C1 w̄w/2 + Ā1 w²/2 + B̄2 w²w̄ + Ā2 w³/3 + C3 (w̄w)²/4 + C5 (w̄w)³/6 }, w = θx + iθy (Uhlemann and
 Haider, Ultramicroscopy 72 (1998) 109; their names), C1 > 0 is overfocus. A1, B2, A2 stand for |A1| e^{2iφ}, |B2|
@@ -45,7 +45,7 @@ class Lens:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float64,
     ) -> Self:
-        """From ``{field: sequence of length batch}``; what is not named is 0.
+        """From ``{field: sequence of length batch}``; fields that are not given are 0.
 
         Raises
         ------
@@ -94,7 +94,7 @@ def aberration_function(lens: Lens, theta_x: Tensor, theta_y: Tensor, wavelength
 
 
 def aberration_slope(lens: Lens, theta_x: Tensor, theta_y: Tensor) -> tuple[Tensor, Tensor]:
-    """λ/2π · ∇χ in pm: how far the lens moves a beam's image, along x and y, each (batch, y, x)."""
+    """λ/2π · ∇χ in pm, the displacement of a beam's image along x and y, each (batch, y, x)."""
     s = theta_x**2 + theta_y**2
     round_part = _each(lens.c1_pm) + s * (_each(lens.c3_pm) + s * _each(lens.c5_pm))
     slope_x, slope_y = theta_x * round_part, theta_y * round_part

@@ -1,4 +1,4 @@
-"""Images at a pixel that need not divide the simulated cell: what a camera of any magnification would record.
+"""Images at an arbitrary pixel, which need not divide the simulated cell.
 
 ``ImageFormer`` folds the intensity's spectrum onto a grid that fits the cell. Here the image of the whole cell is
 formed once on a grid fine enough to hold that spectrum, and its Fourier series is then summed at the camera's own

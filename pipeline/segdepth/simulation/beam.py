@@ -1,4 +1,4 @@
-"""From the beam block to the beam of one structure: what it gives as a range is drawn, and every element vibrates."""
+"""From the beam block to the beam of one structure: ranges are sampled, and each element gets its vibration."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ PARAMETRIZATIONS: tuple[str, ...] = get_args(Parametrization)
 def resolve_beam(
     beam: Beam, elements: Iterable[str], vibration_pm: Mapping[str, float], rng: np.random.Generator
 ) -> Beam:
-    """The beam of one structure: ``sample_beam``, with a ``debye_waller_pm`` that has each of its elements.
+    """The beam of one structure: without ranges, and with the vibration of each of its elements.
 
     Parameters
     ----------
     elements : chemical symbols of the structure's atoms.
-    vibration_pm : rms vibration along an axis by element, of the crystal; the block's ``debye_waller_pm`` comes before.
+    vibration_pm : the crystal's rms vibration along an axis by element; values of the block's ``debye_waller_pm``
+        replace it.
     rng : of the structure's stream ``beam``.
 
     Raises
@@ -47,11 +48,10 @@ def vibrations_pm(beam: Beam) -> dict[str, float]:
 
 
 def sample_beam(beam: Beam, rng: np.random.Generator) -> Beam:
-    """The block with one value instead of each range or choice; unchanged where it has none.
+    """The block with a value drawn from each range or choice.
 
     Drawn uniformly: the factor on B, magnitude and azimuth of the random tilt, which is added to ``tilt_mrad``, and one
-    of several parametrizations. Each takes its own number of the stream, so that giving one range more changes no other
-    draw.
+    of several parametrizations. Each uses its own number of the stream, so that a further range changes no other draw.
     """
     share, length, turn, choice = rng.random(4)
     update = {}
@@ -70,7 +70,7 @@ def sample_beam(beam: Beam, rng: np.random.Generator) -> Beam:
 
 
 def check_resolved(beam: Beam, elements: Iterable[str]) -> None:
-    """A multislice needs one value of everything, and a vibration for each element (``resolve_beam``).
+    """The beam must have no ranges, and a vibration for each element (see ``resolve_beam``).
 
     Raises
     ------
@@ -92,5 +92,5 @@ def _check_vibration(known: Mapping[str, float], needed: Iterable[str]) -> None:
     if lacking:
         raise ConfigError(
             f"beam.debye_waller_pm: has no {', '.join(lacking)}, and neither has the crystal; each element of "
-            "the atoms needs its rms vibration in pm (0 for atoms that stand still)"
+            "the atoms needs its rms vibration in pm (0 for no vibration)"
         )

@@ -1,6 +1,6 @@
 """The simulated cell: a rectangle seen along the beam.
 
-Functions and stores take a cell as one number where it is square, else as (x, y); so do they with orders and points.
+Sizes (of the cell, orders, points) are one number for a square, or (x, y).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SAME_SIDE = 1e-6
 
 
 def as_xy(size: Size | Sequence[Size]) -> tuple[Size, Size]:
-    """(x, y) of a number that stands for both, or of two numbers."""
+    """(x, y) of one number for both, or of two numbers."""
     if isinstance(size, int | float):
         return size, size
     x, y = size
@@ -28,7 +28,7 @@ def as_xy(size: Size | Sequence[Size]) -> tuple[Size, Size]:
 
 
 def collapse_square(size: Size | Sequence[Size]) -> Size | list[Size]:
-    """One number where x and y are equal, else [x, y]: how stores keep it."""
+    """One number if x and y are equal, else [x, y]; as in stores."""
     x, y = as_xy(size)
     return x if x == y else [x, y]
 

@@ -55,14 +55,14 @@ def waves_dataset(
 ) -> xr.Dataset:
     """``wave(structure, configuration, ky, kx)``, dimensionless (vacuum F00 = 1), of one file's structures.
 
-    Coordinates ``structure`` (index in the plan), ``ky``, ``kx`` (orders, in units of 1/side of the cell), and what
-    each structure's beam has drawn or was given: ``tilt_x_mrad``, ``tilt_y_mrad``, ``debye_waller_scale``,
+    Coordinates ``structure`` (index in the plan), ``ky``, ``kx`` (orders, in units of 1/side of the cell), and the
+    values of each structure's beam: ``tilt_x_mrad``, ``tilt_y_mrad``, ``debye_waller_scale``,
     ``parametrization`` (its ``flag_meanings`` name the numbers). ``configuration`` counts frozen phonons; without them
     it is 1.
 
     Parameters
     ----------
-    waves : array (structure, configuration, ky, kx), also one that is computed late.
+    waves : array (structure, configuration, ky, kx), may be lazy.
     beams : of ``structure_beams``.
     """
     cell, beam, first = sides_pm(frames[0]), beams[0], facts[0]
@@ -107,7 +107,7 @@ KEPT = (
     *("cell_pm", "margin_pm", "energy_kev", "wavelength_pm", "stored_angle_mrad", "grid_points"),
     *("specimen", "root_seed", "crystal"),
 )
-"""Attributes that images have of their waves."""
+"""Attributes that images copy from their waves."""
 
 
 def images_dataset(
@@ -125,7 +125,7 @@ def images_dataset(
 
     Parameters
     ----------
-    images : array (structure, defocus, y, x), also one that is computed late.
+    images : array (structure, defocus, y, x), may be lazy.
     wave_attrs : attributes of the waves.
     indices : of the structures.
     lenses : of ``lens_values.draw_lens_values``, one a structure.

@@ -1,6 +1,6 @@
 """The electron-counting detector: dose and shot noise (SegDepth III-B3, eqs. 1 and 2).
 
-A counting detector places each electron with its own small error and loses some. So its MTF acts on the expected
+A counting detector registers each electron with a small position error and loses some. So its MTF acts on the expected
 intensity, before the noise (``segdepth.simulation.optics``), lost electrons make a lower dose, and counts of
 neighbouring pixels stay independent: DQE(q) = DQE(0) · MTF(q)², beside the pixel's box. (An integrating camera would
 blur the noise as well.)

@@ -1,8 +1,7 @@
 """Exit waves by abTEM's multislice: a plane wave through a structure, kept as Fourier coefficients.
 
-This is the border to abTEM: Å and [x, y] outside, pm and [y, x] inside.
-
-What the grid, the slices and the rest cost and how exact they are is measured by ``study_convergence``.
+The interface to abTEM: Å and [x, y] there, pm and [y, x] here. ``study_convergence`` measures accuracy and cost of
+grid, slices and other choices.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def abtem_device(device: str) -> str:
     Raises
     ------
     ConfigError
-        ``cuda`` was asked for and CuPy finds no device.
+        ``cuda`` is given and CuPy finds no device.
     """
     if device not in DEVICES:
         raise ConfigError(f"device: got {device!r}; allowed: {', '.join(DEVICES)}")
@@ -76,8 +75,8 @@ def abtem_device(device: str) -> str:
 
 
 def exit_waves(atoms: Atoms, beam: Beam, rng: np.random.Generator) -> np.ndarray:
-    """``exit_wave`` of each frozen-phonon configuration, [configuration, ky, kx]; of the atoms as they are if the beam
-    has none. ``rng`` draws the displacements."""
+    """``exit_wave`` of each frozen-phonon configuration, [configuration, ky, kx], or of the undisplaced atoms if the
+    beam has none. ``rng`` draws the displacements."""
     check_resolved(beam, atoms.get_chemical_symbols())
     if not beam.frozen_phonons:
         return exit_wave(atoms, beam)[None]
@@ -91,8 +90,8 @@ def exit_wave(atoms: Atoms, beam: Beam) -> np.ndarray:
     Parameters
     ----------
     atoms : Å; a cell with sides along x, y and z, the beam runs along +z. ``info["exit_face_pm"]`` is the height from
-        which defocus counts; without it, the cell's lower face.
-    beam : the multislice's parameters, without ranges and with a vibration for each element (``beam.resolve_beam``).
+    which defocus is measured; without it, the cell's lower face. beam : the multislice's parameters, without ranges and
+    with a vibration for each element (``beam.resolve_beam``).
 
     Returns
     -------
@@ -185,9 +184,10 @@ def _at_abtem(potential: torch.Tensor):
 def propagate_free_space(
     orders: int | Sequence[int], cell_pm: float | Sequence[float], beam: Beam, distance_pm: float, tilted_pm: float
 ) -> np.ndarray:
-    """Phases of free space over ``distance_pm`` (also backwards), and of the way back from a tilted beam's drift.
+    """Phase factors of free space over ``distance_pm`` (may be negative) and of the shift that undoes a tilted beam's
+    drift.
 
-    A beam tilted by t has carried its wave to the side by tan(t) · ``tilted_pm`` since the middle of the crystal.
+    Since the middle of the crystal, a beam tilted by t has drifted sideways by tan(t) · ``tilted_pm``.
     """
     qx, qy = (in_fft_order(most) / side for most, side in zip(as_xy(orders), as_xy(cell_pm)))
     free = -np.pi * wavelength_pm(beam.energy_kev) * distance_pm * (qy[:, None] ** 2 + qx[None, :] ** 2)

@@ -1,4 +1,4 @@
-"""From the imaging block to lens values: fixed ones, ranges drawn anew, and the image former that uses them."""
+"""From the imaging block to lens values, fixed or drawn from ranges, and to the image former."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ LENS_VALUES = {
     "a2_azimuth_deg": LensValue("a2_azimuth_rad", np.radians, "degree", "azimuth of A2"),
     "mtf_nyquist": LensValue("mtf_decay", lambda values: -np.log(values), "1", "camera's MTF at its Nyquist frequency"),
 }
-"""Field of the imaging block -> what it is in the lens's units (pm, rad)."""
+"""By field of the imaging block: field, conversion to pm or rad, units and name."""
 
 
 def draw_lens_values(imaging: Imaging, defocus_nm: Sequence[float], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Values of the imaging block's units for each defocus: ``{"defocus_nm": …, "c3_um": …}``.
+    """Lens values in the imaging block's units for each defocus: ``{"defocus_nm": …, "c3_um": …}``.
 
-    A fixed value is repeated, a range is drawn from uniformly, one draw for each defocus.
+    A fixed value is repeated; from a range, a value is drawn uniformly for each defocus.
     """
     values = {"defocus_nm": np.asarray(defocus_nm, float)}
     size = len(values["defocus_nm"])
@@ -60,7 +60,7 @@ def draw_lens_values(imaging: Imaging, defocus_nm: Sequence[float], rng: np.rand
 
 
 def lens_fields(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same values in the lens's own units (pm, rad), by the lens's field names."""
+    """Values in the units of ``Lens`` (pm, rad), by its field names."""
     return {LENS_VALUES[name].field: LENS_VALUES[name].to_lens(np.asarray(given)) for name, given in values.items()}
 
 

@@ -1,4 +1,4 @@
-"""The one image former: stored exit waves and a lens in, intensity out; batched, on CPU and GPU.
+"""The image former: from stored exit waves and lens values to intensity, in batches, on CPU and GPU.
 
 Model (SBD A.1): each focal step's wave passes exp(-iχ), a hard aperture and the quasi-coherent envelope of
 convergence; the intensities of the steps are averaged with Gaussian weights; image spread, the camera's MTF and the
@@ -147,8 +147,8 @@ class ImageFormer:
         return rows
 
     def _make_angles(self, aperture_rad: float) -> None:
-        """The orders' angles and the aperture, (ky, kx), from -K to K in rising order: a shift of all orders is a phase
-        that |ψ|² does not see."""
+        """The orders' angles and the aperture, (ky, kx), from -K to K in rising order: a shift of all orders is a
+        phase, which cancels in |ψ|²."""
         x, y = (
             torch.arange(-most, most + 1, device=self.device, dtype=torch.float64) * self.wavelength_pm / side
             for most, side in zip(self.orders, self.cell_pm)
@@ -309,7 +309,7 @@ class ImageFormer:
 
 
 def form_in_batches(form, count: int, size: int) -> Tensor:
-    """``form(slice)`` over ``count`` images, ``size`` at a time; half as many after each failure for want of memory.
+    """``form(slice)`` over ``count`` images, ``size`` at a time, half as many after each out-of-memory error.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The crystal's potential, slice by slice, each atom exactly where it is.
+"""The crystal's potential, slice by slice, with exact atomic positions.
 
 abTEM 1.0.11 spreads an atom over its four nearest grid points and corrects with a sinc that lacks its π: atoms between
 grid points come out too wide, an image error of several percent of the contrast even at 2048² (``study_convergence``
@@ -40,7 +40,7 @@ planes."""
 
 @dataclass(frozen=True)
 class Slice:
-    """``potential`` [x, y] in V·Å, on the device that was asked for, followed by ``thickness`` of
+    """``potential`` [x, y] in V·Å, on the requested device, followed by ``thickness`` of
     empty space, Å; the wave passes exp(iσ · potential - σ · absorption)."""
 
     potential: torch.Tensor
@@ -85,7 +85,7 @@ class SlicedPotential:
         planes, each plane has its own and the slicing is exact, since between the planes there is nothing. Finite
         projection: thickness of a slab.
     parametrization : abTEM's, with its ``sigmas``.
-    energy_ev : with it, what vibration scatters out of the coherent wave is taken from it (``scattering``).
+    energy_ev : if given, thermal diffuse scattering is removed from the wave (``scattering``).
     finite : three-dimensional potential instead of the infinite projection.
     """
 

@@ -1,4 +1,4 @@
-"""What one atom does to a slice: its projected potential, blurred by vibration, and what vibration takes from the wave.
+"""The contribution of one atom to a slice: its projected potential, blurred by vibration, and its absorption.
 
 Scattering factors are abTEM's. The wave that stays coherent has passed the thermal average of the transmission,
 ⟨exp(iσv(r - u))⟩; atoms vibrate independently, so that the averages multiply and their logarithms add: each atom
@@ -38,7 +38,7 @@ def parametrization(beam: Beam):
     """abTEM's parametrization of the scattering factors, with the Debye-Waller widths of a structure's own beam
     (``beam.resolve_beam``).
 
-    With frozen phonons the widths are in the atoms' places instead.
+    With frozen phonons the atoms are displaced instead.
     """
     from abtem import parametrizations
 

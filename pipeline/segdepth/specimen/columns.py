@@ -1,7 +1,6 @@
-"""The columns of a structure as a table: where each stands in the field of view and how many atoms it has.
+"""The columns of a structure as a table: position in the field of view and number of atoms.
 
-A column with atoms of several elements is called by the heaviest one. Its count is the number of that element's atoms,
-its place the mean of theirs; the lighter atoms are not counted.
+A mixed column is named by its heaviest element; its count and position are those of this element's atoms.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 SAME_COLUMN_PM = 40.0
-"""Projected atoms no further apart are of one column, where a structure does not say which atoms are: more than
-neighbours in a column tilted by 4° (27 pm at a period of 383 pm), less than the distance of
-columns that an image can tell apart."""
+"""Projected atoms no further apart form one column, if the structure has no column numbers: more than the distance of
+neighbours in a column tilted by 4° (27 pm at a period of 383 pm), less than that of columns that an image resolves."""
 
 
 def column_numbers(atoms: Atoms) -> np.ndarray:
@@ -46,9 +44,8 @@ def counted_atoms(numbers: np.ndarray, column: np.ndarray) -> np.ndarray:
 def column_table(atoms: Atoms, margin_pm: float, field_pm: float, reach_pm: float = 0.0) -> pd.DataFrame:
     """One row a lattice column: ``x_pm``, ``y_pm``, ``element`` (atomic number), ``atoms``, ``column``.
 
-    A column's position is the mean of its counted atoms' projections, its count is its own atoms. Coordinates
-    are those of the field of view, from the corner of its pixel [0, 0]. Columns up to ``reach_pm`` outside the field
-    are kept, since they may cover pixels inside.
+    Coordinates are those of the field of view, from the corner of its pixel [0, 0]. Columns up to ``reach_pm`` outside
+    the field are kept, since they may cover pixels inside.
     """
     column = column_numbers(atoms)
     counted = counted_atoms(atoms.numbers, column)

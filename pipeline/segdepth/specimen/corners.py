@@ -17,10 +17,10 @@ SAMPLE_PM = 4.0
 
 
 def rounded(line: Callable[[np.ndarray], np.ndarray], x_pm: np.ndarray, radius_pm: float) -> np.ndarray:
-    """Height of a line at each x, its corners rounded by ``radius_pm``; radius 0 leaves it alone.
+    """Height of a line at each x, its corners rounded by ``radius_pm``; unchanged if it is 0.
 
-    A corner acts on the line up to four radii away (two by the opening, two by the closing), so the line is asked for
-    its height that far beyond the outermost x and no end is ever rounded. Samples lie at whole multiples of
+    A corner acts on the line up to four radii away (two by the opening, two by the closing), so the line is evaluated
+    that far beyond the outermost x, and its ends are not rounded. Samples lie at whole multiples of
     ``SAMPLE_PM``, whatever the x.
     """
     if radius_pm == 0 or x_pm.size == 0:

@@ -1,7 +1,7 @@
-"""Atoms that a column lacks or has too many: at its ends, and vacancies anywhere.
+"""Defects of columns: missing and added end atoms, shifted counts, vacancies.
 
 A column holds the lattice sites ``first`` … ``last - 1`` (whole numbers, counted along the beam); it is absent where
-``first == last``. Every function takes its random numbers in [0, 1) and draws none.
+``first == last``. The functions take random numbers in [0, 1) and draw none.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ Sites = tuple[np.ndarray, np.ndarray]
 
 
 def remove_end_atoms(sites: Sites, lacks: np.ndarray, at_exit: np.ndarray) -> Sites:
-    """Columns without the last atom at one end, where they lack it and have one."""
+    """Remove one atom at one end of the columns in ``lacks`` that have one."""
     first, last = sites
     lacks = lacks & (last > first)
     return first + (lacks & ~at_exit), last - (lacks & at_exit)
 
 
 def add_end_atoms(sites: Sites, slab: Sites, gains: np.ndarray, at_exit: np.ndarray, thickest: int) -> Sites:
-    """Columns with one atom more at one end, where they gain it and hold fewer than ``thickest``.
+    """Add one atom at one end of the columns in ``gains`` that hold fewer than ``thickest``.
 
     An absent column becomes an adatom column: one atom on the entrance or exit site of the slab around it.
     """
@@ -34,10 +34,11 @@ def add_end_atoms(sites: Sites, slab: Sites, gains: np.ndarray, at_exit: np.ndar
 
 
 def shift_counts(sites: Sites, most: int, draw: np.ndarray, at_exit: np.ndarray, thickest: int) -> Sites:
-    """Columns whose count is shifted by a whole number from -``most`` … +``most``, each as likely, at one end.
+    """Shift each column's count by a whole number from -``most`` … +``most``, each as likely, at one end.
 
     The new count is clipped to 1 … ``thickest``, or to the old one where that is larger: no column vanishes. A wedge of
-    1 + ``most`` … ``thickest`` - ``most`` atoms is not clipped, so that a column's neighbours say nothing of its shift.
+    1 + ``most`` … ``thickest`` - ``most`` atoms is not clipped, so that counts of neighbours give no information on a
+    column's shift.
     """
     if most == 0:
         return sites

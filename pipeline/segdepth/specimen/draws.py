@@ -1,4 +1,5 @@
-"""Random numbers of one structure's geometry: a stream for each purpose, so that one draw never moves another.
+"""Random numbers of one structure's geometry: a stream for each purpose, so that one kind of draw does not affect
+another.
 
 The stream "geometry" itself draws the surface line and the missing atoms of the upright cell. All else has a stream
 beside it, and columns outside the upright cell draw after those inside: a structure keeps its terraces and its defects

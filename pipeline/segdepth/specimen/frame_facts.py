@@ -1,4 +1,4 @@
-"""What an atoms frame says about itself in its ``info``, with defaults for atoms from elsewhere."""
+"""Facts of an atoms frame from its ``info``, with defaults for atoms from elsewhere."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FrameFacts:
     index : number within the specimen block; default: position in the file.
     seed : stands for the structure's seed in tables; default: that of ``root_seed``, ``specimen`` and ``index``.
     surface : flat, stepped or sawtooth; default: empty.
-    exit_face_pm : height from which defocus counts; default: the cell's face where the beam leaves it, z = height.
+    exit_face_pm : height from which defocus is measured; default: the cell's exit face, z = height.
     field_pm, margin_pm : side of the field of view, (x, y) where it is not square, and what lies beyond each of its
         sides in the cell; defaults: the cell's side without the margins, and 0.
     specimen, root_seed : name of the specimen block and the configuration's seed, which with ``index`` make the
@@ -91,7 +91,8 @@ class FrameFacts:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """What a store carries of its frames: ``field_pm``, ``margin_pm``, ``specimen``, ``root_seed`` and, where it is
+        """Attributes of a store of such frames: ``field_pm``, ``margin_pm``, ``specimen``, ``root_seed`` and, where it
+        is
         known, ``crystal`` (JSON)."""
         shared = {name: getattr(self, name) for name in ("field_pm", "margin_pm", "specimen", "root_seed")}
         return shared | ({"crystal": crystal_text(self.crystal)} if self.crystal else {})

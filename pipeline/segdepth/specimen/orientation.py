@@ -39,7 +39,7 @@ class Orientation:
 
     @property
     def upright(self) -> bool:
-        """Whether nothing is to be done."""
+        """Whether the crystal is neither strained, turned nor tilted."""
         return self == Orientation()
 
     @property

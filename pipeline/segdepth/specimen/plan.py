@@ -1,4 +1,4 @@
-"""The plan: one row a structure, with everything about it that is a number or a word.
+"""The plan: one row a structure, with all its parameters.
 
 Columns of ``plan.csv``:
 
@@ -17,8 +17,8 @@ the block has no ``exit_decay_nm``), ``termination`` (cut, or an element),
 crystal's x and y axis), ``tilt_x_deg``, ``tilt_y_deg`` (lean of the zone axis towards +x and +y on its way down the
 beam; ``specimen.orientation`` says it exactly).
 
-A value is drawn whether its block's range is open or not, in this order, and new ones are appended: what is drawn
-before never changes when an option is switched on.
+Every value is drawn in this order, also from a range of one value, and new ones are appended: switching an option on
+changes no earlier draw.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _balanced(block: Specimen, spread: float) -> tuple[float, float]:
 
 
 def plan_row(block: Specimen, crystal: Crystal, name: str, index: int, root_seed: int) -> dict:
-    """What is drawn for structure ``index`` of the specimen block called ``name``."""
+    """The parameters of structure ``index`` of the specimen block ``name``."""
     rng = structure_rng(root_seed, name, index, "plan")
     period_x, period_y, _ = crystal.periods_pm
     low, high = block.bulk_atoms

@@ -14,7 +14,7 @@ from segdepth.crystals import Crystal
 from segdepth.specimen.corners import rounded
 
 MAX_ROWS = 4
-"""A stepped surface wanders no further than this many rows of atoms from its mean."""
+"""A stepped surface stays within this many rows of atoms of its mean."""
 
 
 def flat(x_pm: np.ndarray) -> np.ndarray:

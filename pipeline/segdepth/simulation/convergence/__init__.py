@@ -1,1 +1,1 @@
-"""How exact each choice of beam and imaging is, and what it costs: cases, their waves and images, and the table."""
+"""The convergence study: accuracy and cost of each choice of beam and imaging."""

@@ -35,15 +35,15 @@ INTENSITY_SHARES = (3.5, 3.0, 2.6, 2.4, 2.2)
 """Points of the grid of |ψ|² in units of K, the largest order inside the aperture, besides the exact 4K + 1."""
 
 SNAPSHOT_PIXEL_PM = 5.3
-"""Grid of frozen phonons: potentials of atoms that stand still are sharper (1 % at 5.3 pm, 7 % at 10.5 pm)."""
+"""Grid of frozen phonons: potentials without vibration are sharper (1 % at 5.3 pm, 7 % at 10.5 pm)."""
 
 PLAIN_SLICE_PM = 48.0
-"""Slices of what a user of abTEM would take at 2048²: the time against which others are held."""
+"""Slices of a usual abTEM calculation at 2048², whose time is the unit of the others."""
 
 
 @dataclass(frozen=True)
 class Optics:
-    """How images are formed from a wave; without a field, as the reference does.
+    """How images are formed from a wave; the defaults are the reference's.
 
     ``focal``: eigenmodes of the focal kernel (``focal_samples`` None: as many as needed), equal steps over ±2
     half-widths, Gauss-Hermite nodes, or equal steps over ±3 half-widths, each an image of its own focus.
@@ -100,7 +100,7 @@ def snapshot_beam(beam: Beam, phonons: int) -> Beam:
 
 
 def plain_beam(beam: Beam, cell_pm: float, points: int, slice_pm: float) -> Beam:
-    """What abTEM is usually given: its own potentials, 2/3 of the band, ``points``² or a little more."""
+    """A usual abTEM calculation: its own potentials, 2/3 of the band, ``points``² or a little more."""
     changes = {"pixel_pm": cell_pm / points, "slice_pm": slice_pm, "band_limit": 2 / 3}
     changes |= {"precision": "float32", "absorption": False, "frozen_phonons": 0}
     return beam.model_copy(update=changes)

@@ -1,4 +1,4 @@
-"""What the convergence study can look at, told before any work."""
+"""Checks of the blocks of a convergence study."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from segdepth.simulation.lens_values import LENS_VALUES
 
 
 def check_study(beam: Beam, imaging: Imaging, beam_key: str = "beam", imaging_key: str = "imaging") -> None:
-    """The convergence study needs one lens, whose aperture the beam's waves fill, and one beam along the axis.
+    """The convergence study needs fixed lens and beam values, no tilt, and an aperture within the stored angle.
 
     Raises
     ------
     ConfigError
-        It is not so.
+        A block has something else.
     """
     if any(beam.tilt_mrad):
         raise ConfigError(
@@ -34,7 +34,7 @@ def check_study(beam: Beam, imaging: Imaging, beam_key: str = "beam", imaging_ke
         if not isinstance(value, tuple) or value[0] == value[1]:
             continue
         magnitude = getattr(imaging, field.replace("_azimuth_deg", "_nm"))
-        if magnitude not in (0, (0, 0)):  # nothing has no direction
+        if magnitude not in (0, (0, 0)):  # without a magnitude, the azimuth does not matter
             raise ConfigError(
                 f"{imaging_key}.{field}: got the range [{value[0]:g}, {value[1]:g}]; the convergence study needs fixed "
                 "values"

@@ -39,7 +39,7 @@ class Microscope:
     def former(self, orders: int, optics: Optics) -> ImageFormer:
         if optics.focal == "modes":
             focal = {"focal_modes": optics.focal_samples}
-        else:  # what is averaged explicitly is made of images of one focus
+        else:  # explicit averages are sums of images at one focus
             focal = {"focal_steps": optics.focal_samples if optics.focal == "steps" else 1}
         return ImageFormer(
             cell_pm=self.cell_pm,
@@ -59,7 +59,7 @@ class Microscope:
     def images(self, waves: np.ndarray, optics: Optics) -> TimedImages:
         """Images of ``waves`` [configuration, ky, kx].
 
-        Orders beyond the aperture are left out before: what is stored is what the aperture passes.
+        Orders beyond the aperture are removed first, as if only these were stored.
         """
         aperture = optics.aperture_mrad or self.imaging.aperture_mrad
         orders = min(stored_orders(self.cell_pm, self.energy_kev, aperture), waves.shape[-1] // 2)

@@ -84,7 +84,7 @@ class Study:
         self.rows = list(cases(self.beam, imaging, self.cell_pm, plane_pm, phonons))
 
     def table(self, multislice: Multislice = run_multislice) -> pd.DataFrame:
-        """Measure all cases; ``multislice`` may keep what it has done."""
+        """Measure all cases; ``multislice`` may reuse earlier waves."""
         compile_all(((case.beam, case.abtem) for case in self.rows if case.beam is not None), self.elements)
         found = []
         with tqdm(total=len(self.frames) * (len(self.rows) + 1), desc="cases", unit="case") as bar:

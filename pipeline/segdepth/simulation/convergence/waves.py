@@ -39,8 +39,8 @@ def compile_all(choices: Iterable[tuple[Beam, str | None]], elements: Sequence[s
 
 
 def abtems_wave(atoms: Atoms, beam: Beam, projection: str) -> np.ndarray:
-    """The exit wave with abTEM's own potential and multislice, as a user of abTEM would ask for it; without the beam's
-    tilt, in a square cell."""
+    """The exit wave of a usual abTEM calculation, with its own potential and multislice; without tilt, in a square
+    cell."""
     import abtem
 
     side = float(atoms.cell[0, 0])
