@@ -23,4 +23,4 @@ class MicrographError(SegDepthError):
 
 
 class TrainingError(SegDepthError):
-    """A training cannot go on: its loss is not finite, its checkpoint is damaged, a device is missing."""
+    """A training cannot continue: its loss is not finite, its checkpoint is damaged, a device is missing."""

@@ -133,15 +133,15 @@ def predict(
     task = check_recording(recording, card, options)
     maps = empty_maps(task)
     arrays = {name: np.zeros(maps[name].shape, maps[name].dtype) for name in maps.data_vars if "y" in maps[name].dims}
-    told, tables = list(task.warnings), []
+    lines, tables = list(task.warnings), []
     for i, found in enumerate(predict_recording(served, task)):
         put_frame(arrays, i, found)
         tables.append(found.columns)
-        told += found.warnings
-    for line in told:
+        lines += found.warnings
+    for line in lines:
         warnings.warn(line, stacklevel=2)
     filled = {name: (maps[name].dims, values, maps[name].attrs) for name, values in arrays.items()}
-    return Predicted(maps.assign(filled).assign_attrs(warnings=told), joined_columns(tables))
+    return Predicted(maps.assign(filled).assign_attrs(warnings=lines), joined_columns(tables))
 
 
 def simulate(
@@ -155,7 +155,7 @@ def simulate(
     seed: int = 0,
     device: str = "auto",
 ) -> xr.DataArray:
-    """TEM images of a structure at each defocus: multislice, lens and, if asked for, shot noise.
+    """TEM images of a structure at each defocus: multislice, lens and optional shot noise.
 
     Parameters
     ----------

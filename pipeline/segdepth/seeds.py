@@ -32,6 +32,6 @@ def structure_rng(root_seed: int, specimen: str, index: int, stream: str, *extra
 
 
 def structure_seed(root_seed: int, specimen: str, index: int) -> int:
-    """A 63-bit number that stands for a structure's seed in plans and atoms files."""
+    """A 63-bit number that represents a structure's seed in plans and atoms files."""
     words = np.random.SeedSequence([root_seed, hash64(specimen), index]).generate_state(1, np.uint64)
     return int(words[0] >> np.uint64(1))

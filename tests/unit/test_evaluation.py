@@ -297,7 +297,7 @@ def test_data_that_do_not_belong_together_are_refused(data, model, tmp_path):
         NoisyImages([images[0].assign_attrs(root_seed=1)], depth[:1], [1])
     for name in ("crystal", "labels"):
         bare = depth[0].drop_attrs().assign_attrs({k: v for k, v in depth[0].attrs.items() if k != name})
-        with pytest.raises(StoreError, match=f"does not tell its {name}"):
+        with pytest.raises(StoreError, match=f"has no attribute '{name}'"):
             NoisyImages(images[:1], [bare], [1])
 
 

@@ -378,7 +378,7 @@ def test_prediction_is_written_whole_or_not_at_all(tmp_path):
     plot_prediction(store_prediction(tmp_path / "prediction", maps, columns), out, code="code")
     assert [manifest["command"] for manifest in both_manifests(out)] == ["plot-prediction"] * 2
     old = maps.assign_attrs({"crystal": ""})
-    with pytest.raises(StoreError, match="does not say of which crystal") as told:
+    with pytest.raises(StoreError, match="has no attribute 'crystal'") as told:
         plot_prediction(store_prediction(tmp_path / "old", old, columns), tmp_path / "none.png", code="code")
     assert "\n" not in str(told.value) and str(tmp_path / "old") in str(told.value)
     lacking = store_prediction(tmp_path / "lacking", maps.drop_vars("confidence"), columns)

@@ -52,10 +52,10 @@ class DataFormat:
         if self.classes is not None and network.classes is not None and self.classes != network.classes:
             return f"depths are 0 to {self.classes - 1} atoms, not 0 to {network.classes - 1}"
         known = self.labels is not None and network.labels is not None
-        if known and (told := self.labels.difference(network.labels)):
-            return f"the labels differ: {told}"
-        if told := _crystals_differ(self.crystal or {}, network.crystal or {}):
-            return told
+        if known and (difference := self.labels.difference(network.labels)):
+            return f"the labels differ: {difference}"
+        if difference := _crystals_differ(self.crystal or {}, network.crystal or {}):
+            return difference
         if self.image_pixels is not None and self.image_pixels % NETWORK_STRIDE:
             return f"images have {self.image_pixels} pixels a side, not a multiple of {NETWORK_STRIDE}"
         return None

@@ -41,8 +41,8 @@ def join_blocks(
     """
     given = {"dataset": datasets, "specimen": specimens, "imaging": imagings, "labels": labels}
     if len({len(blocks) for blocks in given.values()}) > 1:
-        told = ", ".join(f"{len(blocks)} --{name}" for name, blocks in given.items())
-        raise ConfigError(f"got {told}; each is needed once for every data set")
+        counts = ", ".join(f"{len(blocks)} --{name}" for name, blocks in given.items())
+        raise ConfigError(f"got {counts}; each is needed once for every data set")
     return [DatasetBlocks(*blocks) for blocks in zip(datasets, specimens, imagings, labels)]
 
 

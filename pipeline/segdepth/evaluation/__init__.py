@@ -1,1 +1,1 @@
-"""How good a network is: metrics, calibration, tables of columns, what an ideal observer would reach."""
+"""Evaluation of networks: metrics, calibration, tables of columns, ideal observers."""

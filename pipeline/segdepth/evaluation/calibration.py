@@ -1,4 +1,4 @@
-"""Reliability of the confidence score (SegDepth IV-C, Fig. 7): sums by bins of confidence, and what they say."""
+"""Reliability of the confidence score (SegDepth IV-C, Fig. 7): sums by bins of confidence, and calibration errors."""
 
 from __future__ import annotations
 

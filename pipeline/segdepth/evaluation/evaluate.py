@@ -44,7 +44,7 @@ def evaluate(
     ----------
     network : in evaluation mode; computes on the device of its parameters.
     dose_lambda : λ of the noise.
-    model, dataset : what they are called.
+    model, dataset : their names.
     batch_size : images at a time; without it, as many as make up ``BATCH_PIXELS``.
 
     Raises
@@ -54,9 +54,9 @@ def evaluate(
     StoreError
         Another version trained the network.
     """
-    check_network_fits(card, tests.format, network=repr(model), name=f"data set {dataset!r}")
-    told = {"network": repr(model), "name": f"data set {dataset!r}"}
-    check_unseen(card, tests.structures, tests.specimen, tests.root_seed, **told)
+    names = {"network": repr(model), "name": f"data set {dataset!r}"}
+    check_network_fits(card, tests.format, **names)
+    check_unseen(card, tests.structures, tests.specimen, tests.root_seed, **names)
     tallies = Tallies(tests.crystal.elements, tests.labels.classes, len(tests.structures), len(tests.defocus_nm))
     examples = Examples(tests.structures, tests.defocus_nm)
     where = next((p.device for p in network.parameters()), torch.device("cpu"))

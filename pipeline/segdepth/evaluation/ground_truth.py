@@ -1,4 +1,4 @@
-"""What is true of one structure, pixel by pixel: depth, owners, centres, cores, and its columns."""
+"""The ground truth of a structure: depth, owners, centres and cores by pixel, and its columns."""
 
 from __future__ import annotations
 

@@ -1,24 +1,24 @@
-"""What counting rests on: how far the images of n - 1, n and n + 1 atoms in a column are apart, in units of the noise.
+"""Detectability d' of one atom more or less in a column.
 
-Two images I0 and I1 of a pixel that counts λ electrons in vacuum are told apart with d'² = Σ (I1 - I0)² λ / I0 over
-the pixels, where all but the one column is known (the matched filter; Poisson noise, many electrons a pixel). No method
-errs more rarely than Q(d'/2) between the two.
+Two images I0 and I1 of a pixel that counts λ electrons in vacuum are means apart with d'² = Σ (I1 - I0)² λ / I0 over
+the pixels, where all but the one column is known (the matched filter; Poisson noise, many electrons a pixel). The error
+rate of any method is at least Q(d'/2).
 
-An ideal observer is of three kinds. Of the ``image``: everything but one count is known, and nothing is guessed from
-the neighbours. Of the ``prior``: the smooth wedge that was planned is known perfectly, without an image, but not what
-befalls single columns (shifted counts, vacancies, missing and added atoms). Of ``image_and_prior``: where counts are
-shifted, the wedge tells the middle of a column's range of counts, the image which of them it is (``exact_share_of``).
+There are three kinds of ideal observers. ``image``: everything but one count is known, and nothing is inferred from the
+neighbours. ``prior``: the planned smooth wedge is known, without point defects (shifted counts, vacancies, missing and
+added atoms) and without an image. ``image_and_prior``: where counts are shifted, the wedge gives the middle of a
+column's range of counts, the image which of them it is (``exact_share_of``).
 
 Beside a network's ``columns_exact``: ``image_and_prior`` is an upper bound, since everything but one count is known;
-``image`` is one only for who guesses nothing from the neighbours. Both are of columns that have both neighbouring
-counts among the depth classes and stand well inside the field (``segdepth.evaluation.ideal_observer_columns``), while a
-network is measured on all whose core lies in the field.
+``image`` is one only for methods that infer nothing from the neighbours. Both are of columns that have both
+neighbouring counts among the depth classes and stand well inside the field
+(``segdepth.evaluation.ideal_observer_columns``), while a network is measured on all whose core lies in the field.
 
 ``image_and_prior`` takes every count around the wedge's to be as likely. Vacancies spread them wider, which makes it a
 little too high: by 0.025 at most with 5 % of vacancies. Where shifted counts are clipped at an end of their range fewer
 are left, and it is too low; a wedge that keeps clear of both ends, as the rough benchmark's, has none of these. By true
 count it is a guide only: the thinnest and the thickest columns are mostly at an end of their range of counts, have one
-neighbour there, and can be counted better than it says (9 atoms of the rough benchmark by 0.05 to 0.1).
+neighbour there, and can be counted better (9 atoms of the rough benchmark by 0.05 to 0.1).
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _means(table: pd.DataFrame, by: str, elements: Sequence[str], choices: int) 
     for element, mine in _by_element(table, elements):
         for place, values in mine.groupby(by)[list(VALUES)].mean().iterrows():
             both = exact_share_of(choices, float(values["columns_exact"]))
-            told = [("image", name, values[name]) for name in VALUES] + [("image_and_prior", "columns_exact", both)]
-            rows += [(element, place, *each) for each in told]
+            means = [("image", name, values[name]) for name in VALUES] + [("image_and_prior", "columns_exact", both)]
+            rows += [(element, place, *each) for each in means]
     found = pd.DataFrame(rows, columns=["element", by, "kind", "metric", "value"])
     return found.astype({by: table[by].dtype, "value": float})

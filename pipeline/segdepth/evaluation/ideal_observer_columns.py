@@ -1,4 +1,4 @@
-"""Structures that differ in one column's count, and the count that a column's neighbours suggest."""
+"""Structures that differ in one column's count, and the planned smooth wedge as an estimate."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _kind(atoms: Atoms, column: int, crystal: Crystal) -> Column:
 
 
 def smooth_wedge(row: Mapping, specimen: Specimen, crystal: Crystal, name: str, root_seed: int) -> Atoms:
-    """The planned structure without what befalls single columns: shifted counts, vacancies, missing and added atoms."""
+    """The planned structure without point defects: shifted counts, vacancies, missing and added atoms."""
     nothing = {"count_shift_atoms": 0, "missing_probability": 0.0, "added_probability": 0.0}
     smooth = specimen.model_copy(update=nothing)
     return build_wedge({**row, "vacancy_fraction": 0.0}, smooth, crystal, name, root_seed)

@@ -29,7 +29,7 @@ from segdepth.simulation.grid import check_grid
 from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_fields
 
 COLUMNS = ("structure", "element", "x_pm", "y_pm", "atoms", "defocus_nm", *VALUES)
-"""What is told of a column and image."""
+"""Values of a column and image."""
 
 
 class Images:

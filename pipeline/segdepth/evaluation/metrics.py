@@ -102,12 +102,12 @@ def fractions(
         pixels = confusion[..., groups, :, :].sum(-3)
         inside = centre[..., groups, :].sum(-2)
         counted = dict(zip(COLUMN_SUMS, np.moveaxis(columns[..., groups, :].sum(-2), -1, 0)))
-        real, said = pixels[..., 1:, :].sum((-1, -2)), pixels[..., :, 1:].sum((-1, -2))
+        real, estimated = pixels[..., 1:, :].sum((-1, -2)), pixels[..., :, 1:].sum((-1, -2))
         values = {
             "pixelwise_accuracy": (np.trace(pixels, axis1=-2, axis2=-1), pixels.sum((-1, -2))),
             "centre_accuracy": (inside[..., 0], inside[..., 1]),
             "detection_rate": (pixels[..., 1:, 1:].sum((-1, -2)), real),
-            "hallucinated_rate": (pixels[..., 0, 1:].sum(-1), said),
+            "hallucinated_rate": (pixels[..., 0, 1:].sum(-1), estimated),
             "columns_exact": (counted["exact"], counted["all"]),
             "columns_within_one": (counted["within_one"], counted["all"]),
             "columns_mean_error": (counted["error"], counted["all"]),

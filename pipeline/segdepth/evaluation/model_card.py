@@ -1,4 +1,4 @@
-"""MODEL_CARD.md of an exported network: facts in, text out; the words stand in ``model_card.template.md``."""
+"""MODEL_CARD.md of an exported network: its text is in ``model_card.template.md``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from segdepth.simulation.detector import electrons_per_square_angstrom
 
 TEMPLATE = "model_card.template.md"
 BY_ELEMENT = ("centre_accuracy", "columns_exact", "columns_within_one")
-"""Metrics that are told for each element, too."""
+"""Metrics that are also given for each element."""
 
 POPULATIONS = dict(zip(CALIBRATION_NAMES, ("all pixels", "pixels of columns")))
 
@@ -58,7 +58,7 @@ TRAINED_OVER = (
 
 @dataclass(frozen=True)
 class Origin:
-    """What a network was made from, as its manifests tell.
+    """The origin of a network, from its manifests.
 
     ``blocks`` has, for each data set, its blocks as plain data by kind (``dataset``, ``specimen``, ``imaging``,
     ``labels``, and ``beam`` where the waves are still there); ``structures`` how many were trained on; ``model`` is the
@@ -102,7 +102,7 @@ def model_card(
         "architecture": _shown(origin.model["architecture"]),
         "flip": "Estimates are means over the frame and its mirror image (`flip_average`), at twice the time."
         if card.flip_average
-        else "It looks at each frame once (no `flip_average`).",
+        else "Each frame is estimated once (no `flip_average`).",
         "licence": licence,
         "input_pixel": f"{card.input_pixel_pm:.4g}",
         "label_pixel": f"{card.label_pixel_pm:.4g}",
@@ -157,13 +157,13 @@ def _ends(value: Any) -> list[float]:
 
 def _defocus_nm(origin: Origin) -> list[tuple[float, float]]:
     """Lowest and highest C1 that was drawn from each data set."""
-    fresh = origin.model["training"]["continuous_defocus"]
+    continuous = origin.model["training"]["continuous_defocus"]
     found = []
     for blocks in origin.blocks.values():
         if "imaging" in blocks:
             imaging = Imaging.model_validate(blocks["imaging"])
             values = imaging.defocus_values_nm
-            found.append(imaging.trained_defocus_nm if fresh else (min(values), max(values)))
+            found.append(imaging.trained_defocus_nm if continuous else (min(values), max(values)))
     return found
 
 
@@ -199,7 +199,7 @@ def _trained_over(origin: Origin) -> str:
 
 
 def _recipe(origin: Origin) -> str:
-    told = (
+    text = (
         f"`snakemake --cores all results/models/{origin.name}` at commit `{origin.commit}` "
         f"(segdepth {origin.versions.get('segdepth', 'unknown')}), with root_seed {origin.root_seed} and the data sets "
         "and their blocks of that commit's presets; `network.manifest.json` has all blocks."
@@ -209,7 +209,7 @@ def _recipe(origin: Origin) -> str:
         f" It began with the weights of `{start}`; the table above and the seconds below are of the training that "
         "followed."
     )
-    return told + (began if start else "") + " The model's block:"
+    return text + (began if start else "") + " The model's block:"
 
 
 def _environment(origin: Origin) -> str:

@@ -21,8 +21,9 @@ SHOWN = {
     "change of exact": ("columns_exact_change",),
     "change of centre": ("centre_accuracy_change",),
 }
-"""Headings and their metrics, for each element where the heading names them, else for all together. Others stand behind
-them where they have an aim."""
+"""Headings and their metrics, for each element where the heading names them, else for all together. Other metrics
+follow
+if they have an aim."""
 
 IN_HUNDREDTHS = "hallucinated_rate"
 
@@ -44,7 +45,7 @@ def as_markdown(table: Table, rows: Sequence[Row]) -> str:
 
 
 def _headings(rows: Sequence[Row]) -> dict[str, list[Key]]:
-    """What stands below each heading."""
+    """Metrics of each heading."""
     elements = list(dict.fromkeys(element for row in rows for element in row.elements))
     found: dict[str, list[Key]] = {}
     for heading, metrics in SHOWN.items():
@@ -76,7 +77,7 @@ def _value(metric: str, element: str, row: Row) -> str:
 
 
 def _interval(metric: str, element: str, row: Row) -> str:
-    """Of a change, behind it; of other values it stands in the CSV."""
+    """The interval of a change; those of other values are in the CSV only."""
     _, low, high = row.value(metric, element)
     if metric not in CHANGES or low is None or high is None:
         return ""
@@ -110,7 +111,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _notes(headings: Mapping[str, Any]) -> str:
-    """What the headings leave open."""
+    """Notes below the table."""
     notes = {
         "ECE all / columns": "ECE: expected calibration error over all pixels, and over those of columns.",
         "against": "Changes: the row less the one that it is against [95 % interval, structures drawn for both alike].",

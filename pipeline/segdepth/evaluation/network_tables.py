@@ -1,4 +1,4 @@
-"""Networks side by side, as a block of ``tables`` asks for: metrics, their spread, changes and whether aims are met.
+"""Networks side by side, by a block of ``tables``: metrics, their spread, changes and whether aims are met.
 
 The written table is long: one row for each row of the block, metric and element.
 
@@ -50,7 +50,7 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True)
 class Results:
-    """What a table is made of: ``evaluations`` by model and data set, ``observers`` by data set, and of each trained
+    """The results of a table: ``evaluations`` by model and data set, ``observers`` by data set, and of each trained
     network the ``training_seconds``."""
 
     evaluations: Mapping[tuple[str, str], Evaluation]

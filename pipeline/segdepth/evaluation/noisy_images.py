@@ -1,4 +1,4 @@
-"""The noisy test images, one by one, with what is true of them."""
+"""The noisy test images, one by one, with their ground truth."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class NoisyImages:
     Raises
     ------
     StoreError
-        The shards do not belong together or do not hold a structure that is asked for.
+        The shards do not belong together or lack one of the structures.
     """
 
     def __init__(self, images: Sequence[xr.Dataset], depth: Sequence[xr.Dataset], structures: Sequence[int]) -> None:
@@ -73,7 +73,7 @@ class NoisyImages:
 
     @property
     def format(self) -> DataFormat:
-        """What a network must read and say to be measured on them."""
+        """The inputs and outputs that a network must have."""
         return DataFormat(
             image_pixel_pm=self.pixel_pm,
             label_pixel_pm=self.label_pixel_pm,
@@ -134,7 +134,7 @@ def _belonging(
 
 def _attribute(store: xr.Dataset, key: str) -> Any:
     if key not in store.attrs:
-        raise StoreError(f"{_name(store)}: does not tell its {key}, which an evaluation needs")
+        raise StoreError(f"{_name(store)}: has no attribute {key!r}, which an evaluation needs")
     return store.attrs[key]
 
 

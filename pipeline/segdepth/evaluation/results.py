@@ -1,7 +1,6 @@
-"""What an evaluation and an ideal observer are, as facts and tables: what the library gives, steps store and read back,
-and figures and tables show.
+"""Evaluations and ideal observers as facts and tables.
 
-Numbers that a table cannot tell (nothing was counted) are missing (NaN; an empty cell of the CSV). Shares are 0 to 1,
+A number without a value (nothing was counted) is missing (NaN; an empty cell of the CSV). Shares are 0 to 1,
 lengths pm, defocus nm. ``element`` is ``all`` or an element's symbol. ``low`` and ``high`` are the ends of the 95 %
 bootstrap interval over structures.
 """
@@ -74,8 +73,8 @@ class Evaluation:
 @dataclass(frozen=True)
 class IdealObserver:
     """How well columns of a data set's test structures can be counted at all, of three kinds: with the ``image`` (all
-    else known), with the ``prior`` (the smooth wedge, without an image), with ``image_and_prior``. What these are, and
-    how they compare with what a network is measured on, is told in ``segdepth.evaluation.ideal_observer``.
+    else known), with the ``prior`` (the smooth wedge, without an image), with ``image_and_prior``. See
+    ``segdepth.evaluation.ideal_observer``.
 
     ``facts`` (``ideal_observer.json``): ``dataset``, ``specimen``, ``crystal``, ``elements``, ``dose_lambda``,
     ``structures``, ``columns`` (how many were drawn).

@@ -61,14 +61,14 @@ def _paper_rows(channels: int, parameters: float, *numbers: Any) -> list[dict[st
 
 
 def _our_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
-    told = evaluation.facts
+    found = evaluation.facts
     facts = {
-        "source": f"{told['model']} on {told['dataset']} ({told['variant']})",
-        "base_channels": told["base_channels"],
-        "parameters_1e6": round(told["parameters"] / 1e6, 3),
-        "lambda": told["dose_lambda"],
-        "structures": told["structures"],
-        "images": told["images"],
+        "source": f"{found['model']} on {found['dataset']} ({found['variant']})",
+        "base_channels": found["base_channels"],
+        "parameters_1e6": round(found["parameters"] / 1e6, 3),
+        "lambda": found["dose_lambda"],
+        "structures": found["structures"],
+        "images": found["images"],
     }
     return [
         {**facts, "metric": metric, "element": element, "value": evaluation.value(metric, element)}
@@ -94,8 +94,8 @@ def as_latex(table: pd.DataFrame) -> str:
             lines.append(r"\midrule")
         ours_before = ours
         values = [_number(metric, number_in(row, "value", metric=metric, element=e)) for _, metric, e in columns]
-        told = [str(source).replace("_", r"\_"), f"{channels}", f"{parameters:.2f}", f"{dose:g}"]
-        lines.append(" & ".join([*told, *values]) + r" \\")
+        cells = [str(source).replace("_", r"\_"), f"{channels}", f"{parameters:.2f}", f"{dose:g}"]
+        lines.append(" & ".join([*cells, *values]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 

@@ -1,4 +1,4 @@
-"""What stores say of themselves in their attributes: the crystal, and how many depths are told apart."""
+"""The crystal and the number of depth classes, from a store's attributes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def crystal_of(attributes: Mapping[str, Any]) -> Crystal:
         given = attributes["crystal"]
         return Crystal.from_dict(json.loads(given) if isinstance(given, str) else given)
     except (KeyError, TypeError, ValueError):
-        raise StoreError("the store does not say of which crystal it is; make it again with this version") from None
+        raise StoreError("the store has no attribute 'crystal'; make it again with this version") from None
 
 
 def classes_of(attributes: Mapping[str, Any]) -> int:
-    """Depths that labels tell apart, from the attribute ``labels`` (JSON of the block).
+    """Number of depth classes, from the attribute ``labels`` (JSON of the block).
 
     Raises
     ------
@@ -36,4 +36,4 @@ def classes_of(attributes: Mapping[str, Any]) -> int:
     try:
         return int(json.loads(attributes["labels"])["most_atoms"]) + 1
     except (KeyError, TypeError, ValueError):
-        raise StoreError("the store does not say what its labels are; make it again with this version") from None
+        raise StoreError("the store has no attribute 'labels'; make it again with this version") from None

@@ -37,7 +37,7 @@ def draw(evaluations: Sequence[Evaluation], observer: IdealObserver | None = Non
     Raises
     ------
     ConfigError
-        There are more evaluations than can be told apart, or none.
+        There are more evaluations than markers, or none.
     """
     if not 1 <= len(evaluations) <= len(KINDS):
         raise ConfigError(f"evaluation: got {len(evaluations)}; one to {len(KINDS)} can be told apart in one figure")

@@ -39,7 +39,7 @@ def draw(facts: Mapping[str, Any], table: pd.DataFrame, pictures: xr.Dataset) ->
     Raises
     ------
     StoreError
-        The pictures do not say of which crystal they are.
+        The pictures have no attribute ``crystal``.
     """
     crystal = crystal_of(pictures.attrs)
     fig = style.new_figure(10.2, 9.6, maps=False)

@@ -1,4 +1,4 @@
-"""What each choice of the simulation costs and how exact it is: the convergence study's table as a picture."""
+"""Cost and accuracy of each choice of the simulation: the table of the convergence study as a figure."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ def draw(evaluation: Evaluation) -> Figure:
         curve = table[table["population"] == population]
         seen = curve[curve["pixels"] > 0]
         error = evaluation.value(metric)
-        told = "" if error is None else f" (expected calibration error {error:.3f})"
+        note = "" if error is None else f" (expected calibration error {error:.3f})"
         shown = {"color": colour, "linewidth": 1.4}
-        upper.plot(seen["mean_confidence"], seen["accuracy"], marker=marker, markersize=4, label=label + told, **shown)
+        upper.plot(seen["mean_confidence"], seen["accuracy"], marker=marker, markersize=4, label=label + note, **shown)
         edges = [*curve["confidence_low"], curve["confidence_high"].iloc[-1]]
         lower.stairs(curve["pixels"], edges, **shown)
     upper.set(xlim=(0, 1.01), ylim=(0, 1.01), ylabel="accuracy (share of pixels)")

@@ -44,7 +44,7 @@ LENS = (
     {"convergence_mrad": "convergence {:.2f} mrad"},
     {"image_spread_pm": "image spread {:.0f} pm"},
 )
-"""How the lens values of an image are told, line by line; what is the imaging block's default is left out."""
+"""Formats of the lens values of an image, line by line; defaults of the imaging block are left out."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def draw(shard: Shard, structures: Sequence[int], defoci: Sequence[int]) -> Figu
     for row, (index, defocus) in enumerate(zip(structures, defoci)):
         frame, image = shard.frames[index], shard.images.sel(structure=index).isel(defocus=defocus)
         text = place(GAP_IN, row, TEXT_IN - 2 * GAP_IN, tall=row_height - GAP_IN)
-        _tell(text, index, shard.plan.loc[index], image, shard.crystal)
+        _write_text(text, index, shard.plan.loc[index], image, shard.crystal)
         along = place(lefts[0], row, side, "atoms along the beam")
         across = place(lefts[1], row, side * deep / field, "across the beam")
         _show_along(along, frame, shard, shard.plan.loc[index, "rotation_deg"])
@@ -131,11 +131,11 @@ def draw(shard: Shard, structures: Sequence[int], defoci: Sequence[int]) -> Figu
             style.scale_bar(ax, in_vacuum=True)
     bar = fig.add_axes((lefts[2] / WIDTH_IN, 0.42 / height, side / WIDTH_IN, 0.09 / height))
     style.depth_bar(fig, map_, None, cax=bar, orientation="horizontal")
-    _tell_colours(fig, shard.crystal, lefts[0] / WIDTH_IN, (BOTTOM_IN - GAP_IN) / height)
+    _draw_colour_key(fig, shard.crystal, lefts[0] / WIDTH_IN, (BOTTOM_IN - GAP_IN) / height)
     return fig
 
 
-def _tell_colours(fig: Figure, crystal: Crystal, left: float, top: float) -> None:
+def _draw_colour_key(fig: Figure, crystal: Crystal, left: float, top: float) -> None:
     colours = style.element_colours(crystal.all_elements)
     handles = [
         Line2D([], [], linestyle="", marker="o", markersize=5, color=colours[element], label=element)
@@ -154,7 +154,7 @@ def _signed(text: str) -> str:
     return text.replace("-", "−")
 
 
-def _tell(ax: Axes, index: int, row: pd.Series, image: xr.Dataset, crystal: Crystal) -> None:
+def _write_text(ax: Axes, index: int, row: pd.Series, image: xr.Dataset, crystal: Crystal) -> None:
     """What the structure is and how the image was taken, beside the row."""
     tilt = np.hypot(row["tilt_x_deg"], row["tilt_y_deg"])
     specimen = [
@@ -176,15 +176,15 @@ def lens_lines(image: xr.Dataset) -> list[str]:
     """Defocus, and every lens value that is not the imaging block's default, with the azimuths of what has one."""
     lines = []
     for line in LENS:
-        told = []
+        shown = []
         for name, text in line.items():
             if name not in image.coords:
                 continue
             value = float(image[name])
             if name == "defocus_nm" or not np.isclose(value, Imaging.model_fields[name].default):
                 azimuth = name.rsplit("_", 1)[0] + "_azimuth_deg"
-                told.append(text.format(value) + (f"/{float(image[azimuth]):.0f}°" if azimuth in image else ""))
-        lines += [", ".join(told)] if told else []
+                shown.append(text.format(value) + (f"/{float(image[azimuth]):.0f}°" if azimuth in image else ""))
+        lines += [", ".join(shown)] if shown else []
     return lines
 
 

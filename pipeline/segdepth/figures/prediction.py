@@ -1,6 +1,6 @@
 """The picture of a prediction: input, depth, confidence, and the columns over the input.
 
-Drawn in the input's own orientation, its row 0 at the bottom: where the surface points is not known beforehand.
+Drawn in the input's own orientation, its row 0 at the bottom: the direction of the surface is not known.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def draw(maps: xr.Dataset, columns: pd.DataFrame) -> Figure:
 
     Parameters
     ----------
-    maps : ``counts`` (vacuum = 1), ``depth``, ``confidence``, ``valid``, all (frame, y, x); ``class``, the depths that
-        are told apart; the attributes ``pixel_pm`` and ``crystal``.
+    maps : ``counts`` (vacuum = 1), ``depth``, ``confidence``, ``valid``, all (frame, y, x); ``class``, the depth
+        classes; the attributes ``pixel_pm`` and ``crystal``.
     columns : ``frame``, ``x_pm``, ``y_pm`` from the corner of the input's pixel [0, 0], ``element``, ``depth``.
 
     Raises
     ------
     StoreError
-        The maps do not say of which crystal they are.
+        The maps have no attribute ``crystal``.
     """
     crystal, pixel, frames = crystal_of(maps.attrs), float(maps.attrs["pixel_pm"]), maps.sizes["frame"]
     classes = maps.sizes["class"]
@@ -57,8 +57,8 @@ def draw(maps: xr.Dataset, columns: pd.DataFrame) -> Figure:
     fig.colorbar(sure, ax=axes[1, 0]).set_label("confidence (probability)")
     size = min(max(MARK_SHARE * crystal.nearest_column_pm * PANEL_POINTS / (width * pixel), 1.0), 8.0) ** 2
     _mark_columns(axes[1, 1], columns[columns["frame"] == 0], crystal.elements, classes, size)
-    told = ", ".join(f"{style.MARKER_SIGNS[m]} {e}" for e, m in style.element_markers(crystal.elements).items())
-    titles = ("(a) input", "(b) estimated depth", "(c) confidence", f"(d) columns: {told}")
+    signs = ", ".join(f"{style.MARKER_SIGNS[m]} {e}" for e, m in style.element_markers(crystal.elements).items())
+    titles = ("(a) input", "(b) estimated depth", "(c) confidence", f"(d) columns: {signs}")
     for ax, title in zip(axes.flat, titles):
         ax.set_title(title)
         ax.set_facecolor("white")

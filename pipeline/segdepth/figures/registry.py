@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FigureEntry:
-    """See the module. ``title`` is for lists, ``caption`` for the report."""
+    """One figure: its name and module, its source, a title for lists and a caption for the report."""
 
     name: str
     source: str

@@ -213,7 +213,7 @@ def example_text(examples: xr.Dataset, example: int) -> str:
 
 
 def middle_example(examples: xr.Dataset, example: int | None) -> int:
-    """The example that was asked for, or the middle defocus of the middle structure."""
+    """The example, or by default the middle defocus of the middle structure."""
     count = examples.sizes["example"]
     if example is None:
         structures = examples["structure"].values

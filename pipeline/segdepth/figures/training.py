@@ -1,4 +1,4 @@
-"""How a network learned: losses, centre accuracy and learning rate against the epoch."""
+"""The training of a network: losses, centre accuracy and learning rate against the epoch."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def depth_maps(
 
 
 def depth_dataset(frames: Sequence[Atoms], labels: Labels, text: str = "depth maps") -> xr.Dataset:
-    """Depth maps and columns of the frames of one file; ``text`` stands before the progress bar.
+    """Depth maps and columns of the frames of one file; ``text`` labels the progress bar.
 
     Raises
     ------

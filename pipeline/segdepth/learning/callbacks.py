@@ -1,4 +1,4 @@
-"""What accompanies a training: its samples' epoch, a progress bar, the curve, where it ran, and its early end."""
+"""Callbacks of a training: epochs of samples, progress bar, runs, curve, early stopping."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANNEAL_SHARE = 0.2
 
 
 class SampleEpoch(Callback):
-    """Tells the samples which epoch to draw, before any of them is drawn."""
+    """Sets the epoch of the samples before any of them is drawn."""
 
     def __init__(self, samples: TrainingSamples) -> None:
         self._samples = samples
@@ -71,8 +71,8 @@ class Progress(Callback):
 
 
 class Runs(Callback):
-    """One entry for each process that a training ran in; kept in its checkpoints, so that a training that goes on
-    elsewhere adds an entry.
+    """One entry for each process that a training ran in; kept in its checkpoints, so that a resumed training adds an
+    entry.
 
     An entry has the facts it is given (``commit``, ``versions``) and ``device``, ``processor``, ``threads``, ``epochs``
     (the first and the last that it finished) and ``seconds`` until the end of the last.
@@ -142,10 +142,10 @@ class Curve(Callback):
 
 
 class EarlyStopping(Callback):
-    """Ends a training whose validation loss has not fallen for ``patience`` epochs, at a low learning rate.
+    """Stops a training whose validation loss has not fallen for ``patience`` epochs, at a low learning rate.
 
-    A network of a one-cycle rate is best at the cycle's low end. So the rest of the cycle is not left out but run
-    through faster, within ``ANNEAL_SHARE`` of the epochs done; then the training stops.
+    With a one-cycle rate a network is best at the cycle's low end. So the rest of the cycle is passed faster, within
+    ``ANNEAL_SHARE`` of the epochs done; then the training stops.
     """
 
     def __init__(self, patience: int) -> None:

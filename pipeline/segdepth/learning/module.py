@@ -63,9 +63,9 @@ class DepthModule(lightning.LightningModule):
         """Before anything is kept; every process must stop where one has to."""
         bad = self.trainer.strategy.reduce((~torch.isfinite(loss)).float(), reduce_op="max")
         if bad > 0:
-            told = "not finite" if torch.isfinite(loss) else str(float(loss))
+            value = "not finite" if torch.isfinite(loss) else str(float(loss))
             raise TrainingError(
-                f"the {what} became {told} by step {self.global_step}; lower training.learning_rate "
+                f"the {what} became {value} by step {self.global_step}; lower training.learning_rate "
                 f"(got {self.training_block.learning_rate:g}); the last good checkpoint stays"
             )
 
@@ -76,7 +76,7 @@ class DepthModule(lightning.LightningModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self(batch.noisy)
         loss = weighted_cross_entropy(logits, batch.depth, batch.weight)
-        self._check_finite(loss, "validation loss")  # the last step before it may have been the one too far
+        self._check_finite(loss, "validation loss")  # the last training step may have diverged
         self.log("validation_loss", loss, batch_size=len(batch.noisy), sync_dist=True)
         right = logits.argmax(1) == batch.depth
         for row, element in enumerate(self.elements):

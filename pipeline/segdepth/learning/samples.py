@@ -115,7 +115,7 @@ class Crops(NamedTuple):
 
 
 class TrainingSamples(IterableDataset):
-    """Endless fresh samples of all sources, each structure as likely, cut into epochs: one pass gives those of
+    """Endless new samples of all sources, each structure as likely, cut into epochs: one pass gives those of
     ``epoch``, which ``segdepth.learning.callbacks.SampleEpoch`` sets.
 
     Of several processes (``training.devices``) each draws samples of its own, by its ``rank``.

@@ -71,7 +71,7 @@ class StructureCache:
     waves, depth : opened stores of waves and of depth maps, shard by shard in the same order; they must stay open while
         the cache is used.
     wanted : indices in the plan.
-    device : where what is kept lies; ``share_memory`` says how much.
+    device : whose memory keeps them; see ``share_memory``.
 
     Raises
     ------

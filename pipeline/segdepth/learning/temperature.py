@@ -13,7 +13,7 @@ from torch.nn import functional
 from segdepth.learning.samples import Batch
 
 STRIDE = 4
-"""Every fourth pixel along y and x counts: neighbours say the same."""
+"""Every fourth pixel along y and x is used, since neighbours are correlated."""
 
 RANGE = (0.1, 10.0)
 

@@ -1,7 +1,7 @@
 """The training of a network: opened waves and depth maps in, the best epoch's network out.
 
-Its logits are divided by a fitted temperature. Checkpoints lie in a folder that is named by all that determines the
-training; one that was stopped goes on from its last epoch.
+Its logits are divided by a fitted temperature. Checkpoints are in a folder that is named by a hash of all that
+determines the training; a stopped one resumes from its last epoch.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def lightning_precision(precision: str, device: torch.device) -> str:
 
 
 def check_devices(wanted: int, device: torch.device) -> None:
-    """As many GPUs are there as a training wants.
+    """There must be enough GPUs for a training.
 
     Raises
     ------
@@ -98,20 +98,20 @@ def read_checkpoint(path: Path, module: DepthModule) -> dict[str, Tensor]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-        told = misfit(module.state_dict(), state)
+        reason = misfit(module.state_dict(), state)
     except (OSError, RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, AttributeError):
-        told = "it cannot be read"
-    if told is not None:
-        raise TrainingError(f"{path}: is damaged or another network's ({told}); delete its folder to train anew")
+        reason = "it cannot be read"
+    if reason is not None:
+        raise TrainingError(f"{path}: is damaged or another network's ({reason}); delete its folder to train anew")
     return state
 
 
 def training_and_validation(
     training_sets: Sequence[TrainingSet], training: Training, root_seed: int, device: torch.device, rank: int = 0
 ) -> tuple[TrainingSamples, list[Batch]]:
-    """Samples to train on, and the held-out batches that the network is judged by.
+    """Samples to train on, and the held-out batches for validation.
 
-    One budget of memory serves both: the held-out structures are read first, and let go once their images are formed.
+    One budget of memory serves both: the held-out structures are read first, and released once their images are formed.
     """
     sources = [training_set.source(device) for training_set in training_sets]
 
@@ -142,13 +142,13 @@ def train_network(
     facts: Mapping[str, Any],
     earlier_record: Sequence[Mapping[str, Any]] = (),
 ) -> TrainedNetwork | None:
-    """Train one network, or go on with a training that was stopped.
+    """Train one network, or resume a stopped training.
 
     Parameters
     ----------
-    name : what the progress bar calls it.
+    name : for the progress bar.
     training_sets : in the order of ``model.datasets``.
-    checkpoints : folder of this very training: what determines it is in its name.
+    checkpoints : folder of this training, named by a hash of what determines it.
     facts : of this process, for ``environment.json``: ``commit`` and ``versions``.
     earlier_record : training record of the network whose weights it begins with (``model.init_weights``).
 
@@ -224,7 +224,7 @@ def _trainer(
         callbacks=[*callbacks, *early, best],
         enable_progress_bar=False,
         enable_model_summary=False,
-        use_distributed_sampler=False,  # every process draws samples of its own, and is judged by all that is held out
+        use_distributed_sampler=False,  # every process draws its own samples, and validates on all of the held-out ones
         num_sanity_val_steps=0,
         plugins=[LightningEnvironment()],  # starts its own processes, also inside a cluster's job
     )
@@ -260,7 +260,7 @@ def _fit(
         except SegDepthError:
             if trainer.is_global_zero:
                 raise
-            raise SystemExit(2) from None  # one process tells what is wrong
+            raise SystemExit(2) from None  # one process reports the error
 
 
 def _card(

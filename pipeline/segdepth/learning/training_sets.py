@@ -38,12 +38,12 @@ class TrainingSet:
 
     @property
     def crystal(self) -> dict[str, Any]:
-        """``Crystal.to_dict()`` of its waves; empty where they do not tell."""
+        """``Crystal.to_dict()`` of its waves; empty if they have none."""
         return json.loads(self.waves[0].attrs.get("crystal") or "{}")
 
 
 def crystal_of(training_sets: Sequence[TrainingSet]) -> dict[str, Any]:
-    """The crystal that all data sets share, ``Crystal.to_dict()``; empty where none tells.
+    """The crystal that all data sets share, ``Crystal.to_dict()``; empty if none has any.
 
     Raises
     ------

@@ -38,7 +38,7 @@ LEAST_WEIGHT = 1e-3
 
 MERGE_PM = 50.0
 SHIFT_PM = 40.0
-"""How far a column may stand from its lattice place, where columns are not nearer to each other than thrice as far."""
+"""Largest distance of a column from its lattice position, for columns at least three times as far apart."""
 
 SHIFT_SHARE = 0.3
 """The same over the distance of the nearest columns."""
@@ -65,14 +65,14 @@ def lattice_places(
     valid: np.ndarray | None = None,
     warn: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
-    """Where the lattice wants columns: ``x_pm``, ``y_pm``, ``element``; also in the vacuum near the crystal.
+    """Ideal lattice positions: ``x_pm``, ``y_pm``, ``element``; also in the vacuum near the crystal.
 
     Parameters
     ----------
     depth : expected depth (y, x), the crystal upright.
     labels : the labels block the map was made for; its ``core_radius_pm`` and ``outer_radius_pm`` count.
-    valid : (y, x) bool; what is not valid does not count.
-    warn : told where columns of different elements cannot be told apart.
+    valid : (y, x) bool; other pixels are not used.
+    warn : called if columns of different elements cannot be told apart.
     """
     inside = np.ones(depth.shape, dtype=bool) if valid is None else valid
     core, outer = _radii(labels)
@@ -94,7 +94,7 @@ def lattice_places(
         wanted = [(phase + shift) % 1.0 for phase, shift in zip(each.phases, origin)]
         off = np.stack([p - offset - np.rint(p - offset) for p, offset in zip(measured, wanted)])
         dx, dy = -np.tensordot(inverse, off, axes=1)
-        # every pixel names the place nearest to it; those next to a place are kept and averaged
+        # every pixel gives the position nearest to it; those next to a position are kept and averaged
         near = strong & (np.hypot(dx, dy) < 1.5 * pixel_pm)
         i, j = np.nonzero(near)
         named = np.stack([x[j] + dx[near], y[i] + dy[near]], axis=1)
@@ -142,14 +142,14 @@ def find_columns(
     ----------
     probabilities : (class, y, x), the crystal upright, classes 0 … n atoms.
     pixel_pm : side of the map's pixel.
-    crystal : what is seen.
+    crystal : the specimen's.
     labels : the labels block the network was trained on; its ``core_radius_pm`` is what is pooled over.
-    valid : (y, x) bool; columns that stand on invalid pixels are left out.
-    warn : told where columns of different elements cannot be told apart.
+    valid : (y, x) bool; columns on invalid pixels are left out.
+    warn : called if columns of different elements cannot be told apart.
 
     Position: the lattice place, moved to the centroid of the expected depth of the pixels that the column owns
     within its core, at most 40 pm. Depth and confidence: maximum of the mean probability vector of these pixels
-    (SegDepth eqs. 4 and 5 on the column). Sorted by y, then x. Mixed columns are called by their heaviest element.
+    (SegDepth eqs. 4 and 5 on the column). Sorted by y, then x. Mixed columns are named by their heaviest element.
     """
     depth = expected_depth(probabilities)
     valid = np.ones(depth.shape, dtype=bool) if valid is None else valid

@@ -1,6 +1,6 @@
-"""A micrograph held against simulated wedges at its pixel and dose, all measured in the same way.
+"""Comparison of a micrograph with simulated wedges at its pixel and dose, measured in the same way.
 
-The micrograph is measured on its own pixels; it is turned for the pictures alone.
+The micrograph is measured on its own pixels; it is turned only for the pictures.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from segdepth.micrograph.simulated_views import Camera, SimulatedWaves, View, si
 from segdepth.simulation.detector import electrons_per_square_angstrom
 
 LEAST_CROP_PM = 500.0
-"""Side of the upright picture below which there is nothing to see."""
+"""Least side of the upright picture."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def choose_frame(recording: Recording, options: ComparisonOptions) -> tuple[Fram
     ConfigError
         An option is not allowed.
     MicrographError
-        The frame is not there, holds no counts, or its vacuum does not tell how many electrons there were.
+        The frame does not exist, holds no counts, or the number of electrons cannot be derived from its vacuum.
     """
     source, number, held = recording.source, options.frame, len(recording.frames)
     if number >= held:
@@ -74,14 +74,14 @@ def choose_frame(recording: Recording, options: ComparisonOptions) -> tuple[Fram
         gain = vacuum.dispersion
         if not np.isfinite(gain) or gain <= 1e-6 * vacuum.level:
             raise MicrographError(
-                f"{source}: is not in electron counts, and its vacuum does not tell how many there were"
+                f"{source}: is not in electron counts, and these cannot be derived from its vacuum"
                 + (
                     "; leave out --vacuum-counts, so that the vacuum is found"
                     if options.vacuum_counts is not None
                     else " (it has no shot noise)"
                 )
             )
-        warnings.append(f"variance/mean in the vacuum, {gain:.3g}, is taken as the counts that an electron leaves")
+        warnings.append(f"variance/mean in the vacuum, {gain:.3g}, is taken as the counts of one electron")
     return Frame(checked.frames[0].astype(np.float64), checked.usable[0], transform, vacuum.level, gain), warnings
 
 
@@ -124,7 +124,7 @@ def _lattice(frame: Frame, crystal: Crystal, what: str) -> Lattice:
 def compare(
     mine: Measured, simulated: SimulatedWaves, imaging: Imaging, structure: int, defocus_nm: float | None, what: str
 ) -> Compared:
-    """Hold a micrograph's frame against every structure of a shard at every defocus of the imaging block.
+    """Compare a micrograph's frame with every structure of a shard at every defocus of the imaging block.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def _facts(one: Measured, crystal: Crystal) -> dict[str, Any]:
 
 
 def camera_of(mine: Measured) -> Camera:
-    """What a simulated view must have in common with the micrograph."""
+    """The camera of a micrograph, for simulated views."""
     frame = mine.frame
     rows, columns = frame.counts.shape
     c, s = (abs(part) for part in frame.transform.turn)

@@ -71,7 +71,7 @@ def _variable(dims: Sequence[str], values: np.ndarray, units: str, text: str) ->
 
 
 def _upright(frame: Frame) -> np.ndarray:
-    """Counts over the vacuum's, turned upright on the same pixel and cropped to what the frame fills; NaN where masked.
+    """Counts over the vacuum's, turned upright on the same pixel and cropped to the frame's inside; NaN where masked.
 
     Electrons are sent to their new pixels one by one, so that they stay Poisson distributed; quarter turns move none.
     """

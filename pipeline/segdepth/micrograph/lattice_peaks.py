@@ -8,8 +8,8 @@ are one peak, since counts are real. Its error is that of shot noise alone,
 
     C = ½ M⁻¹ N M⁻¹ / (2π|S|)²,  M = Σ w rrᵀ / Σ w,  N = Σ w² c rrᵀ,
 
-r from the window's centre of mass; what a bent or tilted wedge does to a peak comes on top: the four quadrants of the
-window, each fitted by itself, show it. Frequencies are (x, y) in 1/pm on the frame's own pixels.
+r from the window's centre of mass; the effect of a bent or tilted wedge adds to it and is seen in the four quadrants of
+the window, each fitted by itself. Frequencies are (x, y) in 1/pm on the frame's own pixels.
 """
 
 from __future__ import annotations
@@ -192,8 +192,8 @@ def unexpected_peak(
 def upright_rotation(image: np.ndarray, pixel_pm: float, crystal: Crystal) -> float:
     """``FrameTransform.rotation_deg``, within ±45°, that turns a frame (y, x) with little noise upright.
 
-    The power at the places of all reflections, over a raster of turns; good to a degree or two, which a search for
-    peaks forgives.
+    The power at the places of all reflections, over a raster of turns; right to a degree or two, which is enough for a
+    search of peaks.
     """
     everywhere = np.ones(image.shape, dtype=bool)
     part = Windowed(image, border_window(everywhere), everywhere, pixel_pm)

@@ -1,4 +1,4 @@
-"""What is measured on one frame, real or simulated alike: its vacuum, its lattice's peaks, its column contrast."""
+"""Measurements on one frame, real or simulated: vacuum, lattice peaks, column contrast."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from segdepth.micrograph.vacuum import neighbour_correlation, search_vacuum
 
 LEAST_SIDE_PM = 1000.0
 LEAST_REACH_PM = 200.0
-"""Half the width that the crystal must have somewhere: less holds no fringe but one."""
+"""Least half width of the crystal at its widest: a smaller one has a single fringe."""
 
 LEAST_FRINGE_PIXELS = 3.0
 """Pixels a fringe of the narrowest spacing."""
@@ -118,12 +118,12 @@ def measure_lattice(frame: Frame, crystal: Crystal) -> Lattice:
 
 
 def check_strongest(frame: Frame, lattice: Lattice, crystal: Crystal) -> None:
-    """A side lobe of another lattice must not pass for ours.
+    """The frame's strongest fringes must be the lattice's, so that a side lobe of another lattice is not taken for it.
 
     Raises
     ------
     MicrographError
-        The frame's strongest fringes are none of the lattice's.
+        They are not.
     """
     other = unexpected_peak(frame.counts, lattice.area, lattice.expected, frame.pixel_pm)
     if other is not None:
@@ -165,7 +165,7 @@ def describe_vacuum(frame: Frame) -> dict[str, float | None] | None:
 
 
 def describe_lattice(frame: Frame, lattice: Lattice, crystal: Crystal) -> dict[str, object]:
-    """Every peak, what the quadrants say, the angle between the pair's peaks, and the distortion that is left."""
+    """Every peak, its values in the quadrants, the angle between the pair's peaks, and the remaining distortion."""
     pair = crystal.reflection_pair
     quadrants = quadrant_peaks(frame.counts, lattice.area, lattice.expected, frame.pixel_pm, frame.gain)
     peaks: dict[str, object] = {}

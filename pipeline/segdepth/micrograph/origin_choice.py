@@ -1,11 +1,11 @@
-"""Which columns stand at places that a reflection pair cannot tell apart: the label templates are held against the map.
+"""Column types at positions that a reflection pair cannot tell apart: label templates are compared with the map.
 
-Where a pair's lattice is finer than the crystal's (``ReflectionPair.candidates``), connected places are numbered from
-neighbour to neighbour, so that one choice of the crystal's origin names all of them. For each choice the template, 1
-within the core radius of the element and falling linearly to 0 at its outer radius, is compared with the depth over the
-depth at the column's centre. The choice with the least square error is taken. Where it is not better than the next by
-``LEAST_CERTAINTY`` standard errors (radii that are alike, few columns), the first choice is taken and a warning told:
-elements may then be interchanged.
+Where a pair's lattice is finer than the crystal's (``ReflectionPair.candidates``), connected positions are numbered
+from neighbour to neighbour, so that one choice of the crystal's origin determines all of them. For each choice the
+template, 1 within the core radius of the element and falling linearly to 0 at its outer radius, is compared with the
+depth over the depth at the column's centre. The choice with the least square error is taken. Where it is not better
+than the next by ``LEAST_CERTAINTY`` standard errors (radii that are alike, few columns), the first choice is taken and
+a warning given: elements may then be interchanged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REACH = 1.2
 
 LEAST_CERTAINTY = 4.0
 LEAST_DEPTH = 0.5
-"""Depth at its centre below which a place says nothing."""
+"""Least depth at its centre of a position that is used."""
 
 
 def choose_column_types(
@@ -45,7 +45,7 @@ def choose_column_types(
     classes : position of each place's class among ``pair.classes``.
     depth : expected depth (y, x).
     radii_pm : core and outer radius by element.
-    warn : told where the map does not decide.
+    warn : called if the map does not decide.
     """
     if not len(points):
         return np.zeros(0, dtype=int)

@@ -1,8 +1,8 @@
 """Geometric phase analysis: where an image or a depth map shows a lattice, and the lattice's phases there.
 
 Hÿtch, Snoeck & Kilaas, Ultramicroscopy 74 (1998) 131: a Fourier component is demodulated and averaged in a Gaussian
-window; its amplitude says whether there is a lattice, its phase where the lattice stands. Both follow strain, bending
-and distortion of the frame.
+window; its amplitude shows whether there is a lattice, its phase gives the lattice's position. Both follow strain,
+bending and distortion of the frame.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class LocalMean:
 
     Parameters
     ----------
-    area : (y, x) bool; what lies outside does not count.
+    area : (y, x) bool; pixels outside are not used.
     pixel_pm : side of a pixel.
     window_pm : standard deviation of the weights.
     blocks : average on blocks of a sixth of the window and interpolate, which changes means by less than a percent
@@ -122,7 +122,7 @@ def crystal_area(
 
     Parameters
     ----------
-    frequencies : of the reflection pair, (x, y) in 1/pm; 10 % of error do no harm.
+    frequencies : of the reflection pair, (x, y) in 1/pm; right to 10 % or better.
     """
     parts = components(counts, LocalMean(usable, pixel_pm), frequencies, pixel_pm)
     amplitude = np.sqrt(sum(np.abs(part) ** 2 for part in parts))

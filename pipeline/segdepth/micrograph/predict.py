@@ -1,7 +1,7 @@
 """From a recording and a network to depth maps on the recording's own pixels, and columns. Nothing is written.
 
-``check_recording`` finds whatever is wrong before anything is computed; ``predict_recording`` then gives one frame
-after the other.
+``check_recording`` checks the input before anything is computed; ``predict_recording`` then gives one frame after the
+other.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ ROWS = 512
 class Task:
     """A recording that can be predicted.
 
-    checked : its frames. transform : from their pixels to the network's. card : the network's. crystal : what is seen.
-    warnings : lines for the user.
+    checked : its frames. transform : from their pixels to the network's. card : the network's. crystal : the
+    specimen's. warnings : lines for the user.
     """
 
     checked: Checked
@@ -54,7 +54,7 @@ class Task:
 
     @property
     def tiles(self) -> int:
-        """How many times the network is asked."""
+        """Number of tiles of all frames."""
         each = count_tiles(self.transform.grid_shape, tile=training_tile(self.card), stride=NETWORK_STRIDE)
         return len(self.checked.frames) * each
 
@@ -65,13 +65,13 @@ def crystal_of(card: NetworkCard) -> Crystal:
     Raises
     ------
     StoreError
-        Its card names none.
+        Its card has none.
     """
     try:
         return Crystal.from_dict(card.crystal)
     except (KeyError, TypeError, ValueError) as failure:
         raise StoreError(
-            "network.json: does not say on which crystal the network was trained; train or export it again"
+            "network.json: has no 'crystal', on which the network was trained; train or export it again"
         ) from failure
 
 
@@ -89,7 +89,7 @@ def serve(trained: nn.Module, options: PredictionOptions) -> ServedNetwork:
 
 
 def check_recording(recording: Recording, card: NetworkCard, options: PredictionOptions) -> Task:
-    """Whatever may be wrong with a recording, told before anything is computed.
+    """Check a recording before anything is computed.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def check_recording(recording: Recording, card: NetworkCard, options: Prediction
     MicrographError
         The frames are no counts, or no vacuum is found.
     StoreError
-        The network's card names no crystal.
+        The network's card has no crystal.
     """
     crystal = crystal_of(card)
     transform = check_geometry(
@@ -133,14 +133,14 @@ def predict_recording(
     """
     checked = task.checked
     for i, (frame, usable, vacuum) in enumerate(zip(checked.frames, checked.usable, checked.vacuum)):
-        told: list[str] = []
+        lines: list[str] = []
         prepared = prepare_frame(frame, usable, vacuum.level, task.transform, electrons=checked.electrons, number=i)
         probabilities = predict_frame(network, task.card, prepared.image, progress)
-        columns = frame_columns(probabilities, task.card, task.crystal, prepared, usable, told.append)
+        columns = frame_columns(probabilities, task.card, task.crystal, prepared, usable, lines.append)
         if columns.empty:
-            told.append(f"no columns on a {task.crystal.title} lattice were found; are pixel size and rotation right?")
+            lines.append(f"no columns on a {task.crystal.title} lattice were found; are pixel size and rotation right?")
         maps = map_back(probabilities, task.transform, task.card.label_pixel_pm)
-        warnings = tuple(f"frame {i}: {line}" for line in told)
+        warnings = tuple(f"frame {i}: {line}" for line in lines)
         yield PredictedFrame(maps, frame / vacuum.level, usable, columns, warnings)
 
 

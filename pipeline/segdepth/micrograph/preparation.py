@@ -1,10 +1,9 @@
-"""From counts to what the network was trained on: the crystal upright, vacuum at large rows and equal to 1, its pixel.
+"""From counts to the network's input: the crystal upright, vacuum at large rows and equal to 1, the network's pixel.
 
-What may be wrong with a micrograph is found in
-``check_frames`` before anything is computed; ``prepare_frame`` then works on one frame at a time.
+``check_frames`` checks a micrograph before anything is computed; ``prepare_frame`` then works on one frame at a time.
 
-Pixels that no usable input covers by half are filled, so that the network sees no cliff, and marked invalid:
-outside of the turned frame with the input mirrored at its border (crystal goes on as crystal, vacuum as vacuum, noise
+Pixels that usable input covers by less than half are filled, to avoid artificial edges, and marked invalid:
+outside of the turned frame with the input mirrored at its border (crystal continues as crystal, vacuum as vacuum, noise
 as noise); under a mask with a Poisson draw about the local mean (Gaussian-weighted over 300 pm). Pixels that are
 covered in part are divided by their coverage.
 """
@@ -50,7 +49,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One frame as the network wants it.
+    """One preprocessed frame.
 
     image : float32 (row, column), vacuum = 1. valid : bool (row, column), False where filled.
     transform : from the input's pixels to these. electrons_per_pixel : vacuum level of a network pixel.
@@ -76,7 +75,13 @@ def _finite(name: str, value: float | None, low: float, high: float) -> float:
 def check_geometry(
     shape: tuple[int, int], pixel_pm: float | None, grid_pixel_pm: float, rotation_deg: float = 0.0, flip: bool = False
 ) -> FrameTransform:
-    """The transform from an input (y, x) to the network's pixel, or one line on what is wrong with it."""
+    """The transform from an input (y, x) to the network's pixel.
+
+    Raises
+    ------
+    ConfigError, MicrographError
+        An option is missing or not allowed, or the frame is too large.
+    """
     if pixel_pm is None:
         raise ConfigError("no pixel size: give the side of the input's pixel in pm (pixel_pm, --pixel-pm)")
     pixel_pm = _finite("--pixel-pm", pixel_pm, *PIXEL_LIMITS_PM)
@@ -92,7 +97,7 @@ def check_geometry(
 
 
 MOST_COUNTS = 1e6
-"""More electrons a pixel than any camera counts in a frame, and few enough to add up exactly."""
+"""Largest value of a pixel: more than any camera counts in a frame, and small enough for exact sums."""
 
 
 def check_frames(
@@ -102,7 +107,7 @@ def check_frames(
     invalid: float | None = None,
     vacuum_counts: float | None = None,
 ) -> Checked:
-    """Mask, refuse what is no micrograph, and find each frame's vacuum.
+    """Mask pixels, check the counts, and find each frame's vacuum.
 
     Parameters
     ----------
@@ -172,7 +177,7 @@ def _vacuum_of(frame: np.ndarray, usable: np.ndarray, pixel_pm: float, what: str
 
 
 def compare_dose(vacuum: tuple[Vacuum, ...], transform: FrameTransform, doses: tuple[float, float]) -> list[str]:
-    """Warnings where the micrograph is not what the network was trained for (λ in ``doses``). Nothing is thinned."""
+    """Warnings if dose or pixel differ from what the network was trained for (λ in ``doses``)."""
     warnings = []
     mine = dose_lambda_of(float(np.median([v.level for v in vacuum])), transform.pixel_pm)
     low, high = doses

@@ -1,8 +1,7 @@
 """Micrographs on disk: ``.npy``, ``.npz`` and ``.tif`` to frames of counts.
 
-Nothing in a file is ever executed: NumPy files are read with ``allow_pickle=False``. Shapes are looked at before the
-data are, so that a file that claims to be huge is refused before memory is asked for. What cannot be read raises
-``MicrographError`` with one line.
+Nothing in a file is ever executed: NumPy files are read with ``allow_pickle=False``. Shapes are checked before data are
+read, so that no memory is allocated for frames that are too large.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import zipfile
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +17,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from segdepth.config.micrograph import MICROGRAPH_SUFFIXES
 from segdepth.errors import MicrographError
 
-SUFFIXES = (".npy", ".npz", ".tif", ".tiff")
 MAX_FRAME_PIXELS = 2**26
 """Pixels of one frame, 8192²: eleven probability maps of it take 1.5 GB."""
 
@@ -73,7 +73,7 @@ def _header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
     return shape, dtype
 
 
-def _read_npy(path: Path) -> np.ndarray:
+def _read_npy(path: Path, key: str | None) -> np.ndarray:
     with path.open("rb") as stream:
         _check_shape(*_header(stream), what=str(path))
         stream.seek(0)
@@ -105,7 +105,7 @@ def _listed(headers: dict[str, tuple[tuple[int, ...], np.dtype]]) -> str:
 
 @contextmanager
 def _quiet_tifffile():
-    """Its log lines would stand beside our one line."""
+    """Silence tifffile's log, since errors are reported in one line."""
     logger = logging.getLogger("tifffile")
     before, logger.disabled = logger.disabled, True
     try:
@@ -114,7 +114,7 @@ def _quiet_tifffile():
         logger.disabled = before
 
 
-def _read_tif(path: Path) -> np.ndarray:
+def _read_tif(path: Path, key: str | None) -> np.ndarray:
     import tifffile  # not needed for arrays and NumPy files
 
     size = path.stat().st_size
@@ -130,6 +130,12 @@ def _read_tif(path: Path) -> np.ndarray:
             if any(end > size for end in ends):
                 raise MicrographError(f"{path}: is cut off: {size} bytes, its image data reach to {max(ends)}")
         return series.asarray()
+
+
+READERS: dict[str, Callable[[Path, str | None], np.ndarray]] = dict(
+    zip(MICROGRAPH_SUFFIXES, (_read_npy, _read_npz, _read_tif, _read_tif), strict=True)
+)
+"""What reads a file, by its suffix; the second argument is the key of an array, of ``.npz`` files only."""
 
 
 def recording_of(array: np.ndarray, source: str = "array") -> Recording:
@@ -160,21 +166,14 @@ def read_micrograph(path: str | Path, key: str | None = None) -> Recording:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise MicrographError(
-            f"{path}: files of kind {suffix or '(none)'} are not read; allowed: {', '.join(SUFFIXES)}"
-        )
+    if suffix not in READERS:
+        raise MicrographError(f"{path}: files of kind {suffix or '(none)'} are not read; allowed: {', '.join(READERS)}")
     if not path.is_file():
         raise MicrographError(f"{path}: {'is not a file' if path.exists() else 'does not exist'}")
     if key is not None and suffix != ".npz":
         raise MicrographError(f"{path}: --key chooses an array of an .npz file; this is {suffix}")
     try:
-        if suffix == ".npy":
-            array = _read_npy(path)
-        elif suffix == ".npz":
-            array = _read_npz(path, key)
-        else:
-            array = _read_tif(path)
+        array = READERS[suffix](path, key)
     except MicrographError:
         raise
     except Exception as failure:  # damaged files raise many kinds in NumPy, zipfile, zlib and tifffile

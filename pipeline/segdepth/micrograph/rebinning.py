@@ -1,7 +1,7 @@
 """From the input's pixels to the network's without spoiling the counts' statistics.
 
 **Electron re-binning**, for integer counts: every electron gets a random place inside its pixel and falls, turned with
-the frame, into one network pixel. Sending the points of a Poisson process each on its own way leaves Poisson
+the frame, into one network pixel. Points of a Poisson process that are moved independently form Poisson
 processes: network pixels are independent and their variance is their mean, exactly as ``Poisson(λc)`` in training.
 Interpolation, or area weights at a ratio that is not whole, would smooth the noise and correlate neighbours. The
 price is a blur by one input pixel.
@@ -20,7 +20,7 @@ BATCH = 2**21
 """Electrons, cells or sample points worked on at a time, about."""
 
 FEW = 4
-"""Cells with so few electrons send them one by one."""
+"""Electrons of a cell up to which they are sent one by one."""
 
 DEEPEST = 12
 """Halvings after which electrons are sent one by one however many they are."""
@@ -46,7 +46,7 @@ def _scatter(
 ) -> None:
     """Send the electrons of input pixels with centres (x, y), in input pixels, to the flat grid.
 
-    A cell that lies in one network pixel hands over all it has, wherever its electrons are; one that does not is split
+    A cell that lies in one network pixel adds all its electrons to it; one that does not is split
     into quarters, its electrons binomially, until few are left, which get a random place each. The outcome has exactly
     the distribution of a random place for every electron, at a cost that grows with the root of the counts.
     """

@@ -1,8 +1,8 @@
-"""Two reflections as coordinates of the projected crystal: what their phases say of a place, and what they leave open.
+"""Two reflections as coordinates of the projected crystal.
 
-The phases of two Fourier components, one for each reflection, tell a place up to the translations that leave both waves
-as they are. Where these are more than the crystal's own translations, several places of the cell have the same phases:
-of SrTiO3 along [001], (110) and (1-10) take Sr and Ti-O columns for one.
+The phases of two Fourier components, one for each reflection, determine a position up to the translations that leave
+both waves unchanged. Where these are more than the crystal's own translations, several positions in the cell have the
+same phases: in SrTiO3 along [001], (110) and (1-10) do not distinguish Sr from Ti-O columns.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class ReflectionPair:
         )
 
     def column_type_at(self, place: tuple[float, float]) -> int | None:
-        """Which column of the cell stands at a place in fractions of the periods; None where none does."""
+        """The column type at a position in fractions of the periods; None if there is no column."""
         for column_type, column in enumerate(self.crystal.columns):
             off = np.subtract(place, (column.x, column.y))
             if np.abs(off - np.rint(off)).max() < 1e-4:

@@ -24,7 +24,7 @@ from segdepth.simulation.arbitrary_pixel import form_at_pixel
 from segdepth.simulation.lens_values import draw_lens_values
 
 NOISE_OF_COMPARISONS = 20_000
-"""Keeps this noise apart from that of images and recordings."""
+"""Separates this noise from that of images and recordings."""
 
 SURFACE_SHARE = 0.1
 """The surface is where the rows' spread has fallen to this share of its largest."""
@@ -69,7 +69,7 @@ def crop_window(surface: int, field: tuple[int, int], camera: Camera) -> tuple[s
 @dataclass(frozen=True)
 class SimulatedWaves:
     """A shard of exit waves: ``wave`` (structure, configuration, ky, kx) with the coordinate ``structure``, index in
-    the plan, and what its attributes say of the simulation."""
+    the plan, and attributes of the simulation."""
 
     waves: xr.Dataset
 
@@ -84,13 +84,13 @@ class SimulatedWaves:
         Raises
         ------
         MicrographError
-            The waves do not say.
+            The waves have no such attribute.
         """
         try:
             return Crystal.from_dict(json.loads(self.attrs["crystal"]))
         except (KeyError, TypeError, ValueError) as failure:
             raise MicrographError(
-                "the waves do not say which crystal was simulated; simulate them again from atoms that do"
+                "the waves have no attribute 'crystal'; simulate them again from atoms that have one"
             ) from failure
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Depth maps of a camera's stream: whole batches of counts on a pixel that divides the network's, nothing else done."""
+"""Depth maps of a camera's stream: whole batches of counts on a pixel that divides the network's."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A function of images, applied to one that is larger than the function takes.
 
 Tiles begin at multiples of the stride (the network's poolings then fall on the same pixels in every tile) and overlap.
-Within a tile, an eighth of its side next to an inner seam is thrown away, since convolutions there saw the tile's
+Within a tile, an eighth of its side next to an inner seam is discarded, since it is affected by the tile's
 edge; beyond it the weight rises as a cosine, so that tiles fade into each other. At the image's own border the full
 weight holds. An image whose sides are no multiples of the stride is continued by mirroring, and the result cut.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 MARGIN_SHARE = 8
-"""The side of a tile over the margin that is thrown away."""
+"""The side of a tile over the margin that is discarded."""
 
 
 def tile_starts(length: int, tile: int, stride: int) -> list[int]:

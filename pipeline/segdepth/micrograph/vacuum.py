@@ -1,4 +1,4 @@
-"""The vacuum level of a micrograph: where nothing but noise is, and how many counts a pixel has there.
+"""The vacuum of a micrograph: where there is only noise, and the counts per pixel there.
 
 Method (ours): counts are summed into cells of about 60 pm, where a lattice seen along a low zone axis shows best above
 the noise. White noise has the same variance/mean in cells as in pixels, whatever the gain; a lattice has more.

@@ -1,4 +1,4 @@
-"""The network that comes with the package, ``bundled`` by name: where it lies, and what it can be measured on.
+"""The network that comes with the package, ``bundled`` by name: its location, and checks.
 
 ``segdepth/bundled/network/`` holds its weights, its card and MODEL_CARD.md; ``network.manifest.json`` beside it says
 what it was made from. ``segdepth.steps.export_model`` makes both.
@@ -41,8 +41,9 @@ def name_of(folder: str | Path) -> str:
 
 
 def check_bundled(config: Config) -> None:
-    """What the bundled network is measured on and shown, told before any simulation; a table's data sets are asked
-    about when the table is (``check_bundled_on``).
+    """The bundled network must fit the data of all evaluations and predictions. Those of tables are checked when a
+    table
+    is made (``check_bundled_on``).
 
     Raises
     ------
@@ -67,7 +68,7 @@ def check_bundled_on(config: Config, here: str, name: str) -> None:
     """
     card = _card()
     if card is None:
-        return  # whoever needs the network is told that there is none
+        return  # reported where the network is needed
     dataset = config.datasets[name]
     data = DataFormat.of(config.imaging[dataset.imaging], config.labels[dataset.labels])
     check_network_fits(card, data, network=repr(BUNDLED), name=f"{here}: data set {name!r}")
@@ -82,8 +83,8 @@ def _card() -> NetworkCard | None:
         card = read_card(folder)
         format_of(card)
     except (StoreError, ValueError) as failure:
-        told = " ".join(str(failure).split())
-        raise ConfigError(f"{folder}: the network that comes with segdepth is damaged ({told}); restore it") from None
+        reason = " ".join(str(failure).split())
+        raise ConfigError(f"{folder}: the network that comes with segdepth is damaged ({reason}); restore it") from None
     return card
 
 

@@ -1,13 +1,13 @@
-"""The card of a trained network, ``network.json``: what rebuilds it, what it reads and says, what it was trained on.
+"""The card of a trained network, ``network.json``: its architecture, inputs and outputs, and training data.
 
 | key | what it is |
 |---|---|
 | ``variant``, ``base_channels``, ``classes`` | the architecture; classes are 0 to ``classes - 1`` atoms |
-| ``input_pixel_pm``, ``label_pixel_pm`` | side of a pixel of what it reads and of what it says |
+| ``input_pixel_pm``, ``label_pixel_pm`` | side of a pixel of its input and of its output |
 | ``field_pm`` | side of the fields that it was trained on |
 | ``dose_lambda``, ``dose_lambda_range`` | λ of its first data set, and lowest and highest λ of its training or null |
 | ``labels`` | the labels block |
-| ``crystal`` | the crystal, ``Crystal.to_dict()``; empty where the training data did not tell |
+| ``crystal`` | the crystal, ``Crystal.to_dict()``; empty if the training data had none |
 | ``temperature`` | what its logits were divided by; the weights hold it already |
 | ``flip_average`` | estimates are means over the frame and its mirror image |
 | ``training_record`` | the structures it was trained on or chosen by, see ``segdepth.networks.training_record`` |
@@ -30,7 +30,7 @@ CARD = "network.json"
 
 @dataclass(frozen=True)
 class NetworkCard:
-    """What a network is and where it applies; the fields are the keys of ``network.json``."""
+    """The fields are the keys of ``network.json``."""
 
     variant: str
     base_channels: int

@@ -1,4 +1,4 @@
-"""Whether a network fits data: the one check that evaluation, training, prediction and the bundled network share."""
+"""Checks that a network fits data, for evaluation, training, prediction and the bundled network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segdepth.networks.training_record import structures_seen
 
 
 def format_of(card: NetworkCard) -> DataFormat:
-    """What a network reads and says. A labels block that this version does not understand is a ``ValueError``."""
+    """Inputs and outputs of a network. Raises a ``ValueError`` if this version cannot read its labels block."""
     return DataFormat(
         image_pixel_pm=card.input_pixel_pm,
         label_pixel_pm=card.label_pixel_pm,
@@ -23,26 +23,26 @@ def format_of(card: NetworkCard) -> DataFormat:
 
 
 def check_network_fits(card: NetworkCard, data: DataFormat, *, network: str, name: str) -> None:
-    """A network can be used on data of this format.
+    """A network must be usable on data of this format.
 
     Parameters
     ----------
-    data : what is known of the data; what is None is not asked about.
-    network, name : what messages call the network and the data.
+    data : format of the data; what is None is not compared.
+    network, name : of the network and the data, for messages.
 
     Raises
     ------
     ConfigError
         One line: pixels, classes, labels, crystal or sides differ.
     """
-    if told := data.difference(format_of(card)):
-        raise ConfigError(f"{name} does not fit the network {network}: {told}")
+    if difference := data.difference(format_of(card)):
+        raise ConfigError(f"{name} does not fit the network {network}: {difference}")
 
 
 def check_unseen(
     card: NetworkCard, structures: Collection[int], specimen: str, root_seed: int, *, network: str, name: str
 ) -> None:
-    """A network was neither trained on any of these structures of a specimen nor chosen by them.
+    """A network must not have been trained or validated on any of these structures of a specimen.
 
     Raises
     ------

@@ -55,8 +55,8 @@ def load_weights(network: nn.Module, folder: str | Path) -> None:
         weights = load_file(path)
     except (OSError, SafetensorError) as failure:
         raise StoreError(f"{path}: cannot be read ({str(failure).splitlines()[0]})") from None
-    if told := misfit(network.state_dict(), weights):
-        raise StoreError(f"{path}: does not fit the network that it is to initialise ({told})")
+    if reason := misfit(network.state_dict(), weights):
+        raise StoreError(f"{path}: does not fit the network that it is to initialise ({reason})")
     network.load_state_dict(weights)
 
 
@@ -79,14 +79,14 @@ def load_network(folder: str | Path | None = None, device: torch.device | str = 
     try:
         network = make_network(card.variant, card.base_channels, card.classes)
         weights = load_file(folder / WEIGHTS)
-        told = misfit(network.state_dict(), weights)
-        if told is None:
+        reason = misfit(network.state_dict(), weights)
+        if reason is None:
             network.load_state_dict(weights)
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as failure:
-        told = str(failure).splitlines()[0]
-    if told is not None:
+        reason = str(failure).splitlines()[0]
+    if reason is not None:
         raise StoreError(
-            f"{folder / WEIGHTS}: does not fit its card ({told}); restore weights and card together, or train again"
+            f"{folder / WEIGHTS}: does not fit its card ({reason}); restore weights and card together, or train again"
         )
     network = FlipAverage(network) if card.flip_average else network
     return network.to(device, memory_format=torch.channels_last).eval(), card

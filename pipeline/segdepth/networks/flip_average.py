@@ -1,4 +1,4 @@
-"""Test-time augmentation: a network that reads every frame twice, as it is and mirrored along x."""
+"""Test-time augmentation: the mean over each frame and its mirror image along x."""
 
 from __future__ import annotations
 

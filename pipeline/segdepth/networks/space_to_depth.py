@@ -1,8 +1,8 @@
 """A U-Net of our own for the binned frame: 2 x 2 pixels become channels (space to depth), then the levels double.
 
 At 21 pm the finest thing to tell apart, one column from the next, is six pixels wide: the paper's first levels, with
-few channels on many pixels, cost most of the time and hold little. Space to depth loses nothing, and the same time buys
-four times the width.
+few channels on many pixels, cost most of the time and hold little. Space to depth loses nothing and allows
+four times the width in the same time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which structures a network has seen, as the ``training_record`` of its card tells.
+"""The structures that a network has seen: the ``training_record`` of its card.
 
 A record has one entry for each data set, those of the network that gave its first weights included::
 

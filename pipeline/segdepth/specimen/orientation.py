@@ -55,7 +55,7 @@ class Orientation:
         return positions if self.upright else pivot + (positions - pivot) @ self.matrix.T
 
     def beyond_pm(self, side_pm: float, height_pm: float) -> float:
-        """How far beyond each side of the cell the upright crystal must go on to fill all of it afterwards.
+        """How far beyond each side of the cell the upright crystal must extend to fill all of it afterwards.
 
         A point of the cell's square comes from A⁻¹(r - b w), A and b being the in-plane part of T R S and its column
         for the beam's direction, w the height above the pivot; the largest values are at the corners.

@@ -15,7 +15,7 @@ the block has no ``exit_decay_nm``), ``termination`` (cut, or an element),
 ``vacancy_fraction`` (share of the vacancy element's sites missing, far from the surface),
 ``rotation_deg`` (in-plane, counter-clockwise with y up), ``strain_x_percent``, ``strain_y_percent`` (along the
 crystal's x and y axis), ``tilt_x_deg``, ``tilt_y_deg`` (lean of the zone axis towards +x and +y on its way down the
-beam; ``specimen.orientation`` says it exactly).
+beam; see ``specimen.orientation``).
 
 Every value is drawn in this order, also from a range of one value, and new ones are appended: switching an option on
 changes no earlier draw.

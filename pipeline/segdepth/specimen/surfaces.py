@@ -32,7 +32,7 @@ def stepped(
     """Terraces of random width whose heights differ by ``step_rows`` rows of atoms, which are ``row_pm`` apart.
 
     ``rng`` draws the terraces over 0 … width; ``beyond`` (left, right) draws those outside, outwards from there.
-    Without it the outermost terraces go on.
+    Without it the outermost terraces continue.
     """
     low, high = (1000 * value for value in block.terrace_nm)
 

@@ -1,6 +1,6 @@
 """What the surface ends with: as the surface line cuts it, or columns of one element.
 
-Each column of another element stands among columns of the heaviest one that it is bonded to (``Crystal.bonds``). In
+Each column of another element has neighbours of the heaviest one that it is bonded to (``Crystal.bonds``). In
 fluorite along [110] that is three for each column of the anion, of which each column of the cation has six.
 """
 

@@ -36,7 +36,7 @@ def build_wedge(row: Mapping, block: Specimen, crystal: Crystal, name: str, root
 
     Parameters
     ----------
-    row : a row of the plan; one without the columns from ``corner_radius_pm`` on stands for a crystal without them.
+    row : a row of the plan; columns from ``corner_radius_pm`` on may be missing.
     block, crystal, name, root_seed : the specimen block, its crystal, its name, and the config's seed.
 
     Returns

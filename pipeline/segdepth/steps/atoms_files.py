@@ -33,7 +33,7 @@ def read_atoms(path: str | Path) -> list[Atoms]:
     Raises
     ------
     StoreError
-        The file is missing, is not what its manifest says, cannot be read or holds no atoms.
+        The file is missing, differs from its manifest, cannot be read or holds no atoms.
     """
     path = Path(path)
     if manifest_path(path).exists():

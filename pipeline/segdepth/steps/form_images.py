@@ -1,4 +1,4 @@
-"""Noise-free images of a shard of exit waves (``simulation.datasets.images_dataset`` says what the store holds)."""
+"""Noise-free images of a shard of exit waves (see ``simulation.datasets.images_dataset``)."""
 
 from __future__ import annotations
 

@@ -142,8 +142,8 @@ def check_pretrained_network(key: str, folder: Path, architecture: Architecture,
 
 
 def _another(key: str, folder: Path, found: Architecture, wanted: Architecture) -> str:
-    told = [f"{block.variant} with base_channels {block.base_channels}" for block in (found, wanted)]
-    return f"{key}: got {folder}, which is {told[0]}; the network to be trained is {told[1]}"
+    names = [f"{block.variant} with base_channels {block.base_channels}" for block in (found, wanted)]
+    return f"{key}: got {folder}, which is {names[0]}; the network to be trained is {names[1]}"
 
 
 def _other_classes(key: str, folder: Path, found: int, wanted: int) -> str:

@@ -1,4 +1,4 @@
-"""Depth maps, loss weights and columns of a shard of atoms (``labels.depth`` says what the store holds)."""
+"""Depth maps, loss weights and columns of a shard of atoms (see ``labels.depth``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exit waves of a file of atoms (``simulation.datasets.waves_dataset`` says what the store holds)."""
+"""The exit waves of a file of atoms (see ``simulation.datasets.waves_dataset``)."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def _write(found: Evaluation | IdealObserver, folder: Path, facts: str, tables: 
 
 
 def read_evaluation(folder: str | Path, *, examples: bool = False, columns: bool = False) -> Evaluation:
-    """What ``evaluate-model`` wrote; ``examples`` (lazily opened) and ``columns`` where they are asked for.
+    """What ``evaluate-model`` wrote; ``examples`` (lazily opened) and ``columns`` if requested.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def read_evaluation(folder: str | Path, *, examples: bool = False, columns: bool
 
 
 def read_ideal_observer(folder: str | Path, *, columns: bool = False) -> IdealObserver:
-    """What ``estimate-ideal-observer`` wrote; ``columns`` where they are asked for.
+    """What ``estimate-ideal-observer`` wrote; ``columns`` if requested.
 
     Raises
     ------

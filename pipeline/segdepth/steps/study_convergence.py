@@ -140,5 +140,5 @@ def _read(path: Path) -> tuple[np.ndarray, float] | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             return file["waves"], float(file["seconds"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # not there, or damaged: made anew
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # missing or damaged: made again
         return None

@@ -182,8 +182,8 @@ def check_whole(artefact: str | Path, command: str | tuple[str, ...] | None = No
         raise StoreError(f"{artefact}: does not exist, though its manifest does; {remedy(artefact)}")
     wanted = (command,) if isinstance(command, str) else command
     if wanted and manifest["command"] not in wanted:
-        told = " or ".join(wanted)
-        raise StoreError(f"{artefact}: was made by {manifest['command']}; what {told} makes is needed here")
+        allowed = " or ".join(wanted)
+        raise StoreError(f"{artefact}: was made by {manifest['command']}; what {allowed} makes is needed here")
     if outline_hash(artefact) != manifest["outline"]:
         raise StoreError(f"{artefact}: was edited or damaged since it was made; {remedy(artefact)}")
     return manifest

@@ -17,7 +17,7 @@ from segdepth.store.manifest import TRAVELS, content_hash, manifest_path, proven
 
 @dataclass
 class Link:
-    """One artefact of a chain: where it is, what its manifest says, what is wrong with it."""
+    """One artefact of a chain: its path, manifest and problems."""
 
     path: Path
     manifest: dict[str, Any] | None
@@ -45,7 +45,7 @@ def trace(path: str | Path) -> Link:
     Raises
     ------
     StoreError
-        The path is missing, or no manifest stands beside it.
+        The path is missing, or has no manifest.
     """
     path = Path(path)
     if not path.exists() and not manifest_path(path).exists():
@@ -98,7 +98,7 @@ def _trace(path: Path, expected: str | None, seen: dict[Path, Link]) -> Link:
 
 
 def _as_it_was(path: Path, given: dict[str, Any]) -> bool:
-    """Whether an input lies there with the manifest that a later artefact read."""
+    """Whether an input still has the manifest that a later artefact read."""
     try:
         manifest = read_manifest(path)
     except StoreError:
