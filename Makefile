@@ -1,4 +1,5 @@
-# Two commands: `make run` builds every figure and table, `make test` runs the tests. Both make .venv first.
+# `make run` builds every figure and table of config.yaml, `make test` runs the tests, `make help` lists all targets.
+# Targets make .venv first where they need it.
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV := .venv
@@ -30,7 +31,7 @@ run: install     ## the whole workflow with config.yaml, on all cores
 report: run      ## results/report.html with every figure and its caption
 	$(IN_VENV) $(BIN)/snakemake --cores 1 --report results/report.html
 
-convergence: install  ## error and time of the simulation's choices: results/figures/study_convergence.png, twenty minutes
+convergence: install  ## error and time of the simulation's choices: results/figures/study_convergence.png, half an hour
 	$(SNAKEMAKE) results/figures/study_convergence.png
 
 workstation: install  ## train and measure a network for every dose: two hours on two cores
