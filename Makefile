@@ -31,7 +31,7 @@ run: install     ## the whole workflow with config.yaml, on all cores
 report: run      ## results/report.html with every figure and its caption
 	$(IN_VENV) $(BIN)/snakemake --cores 1 --report results/report.html
 
-convergence: install  ## error and time of the simulation's choices: results/figures/study_convergence.png, half an hour
+convergence: install  ## error and time of the simulation's choices: results/figures/study_convergence.png, twenty minutes
 	$(SNAKEMAKE) results/figures/study_convergence.png
 
 workstation: install  ## train and measure a network for every dose: two hours on two cores
