@@ -1,4 +1,5 @@
-# Two commands: `make run` builds every figure and table, `make test` runs the tests. Both make .venv first.
+# `make run` builds every figure and table of config.yaml, `make test` runs the tests, `make help` lists all targets.
+# Targets make .venv first where they need it.
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 VENV := .venv

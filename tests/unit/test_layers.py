@@ -28,7 +28,7 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 APART = ({"simulation", "labels"}, {"evaluation", "micrograph"})
-LIBRARY = {"crystals", "specimen", "simulation", "labels", "networks", "learning", "evaluation", "figures"}
+LIBRARY = {"crystals", "specimen", "simulation", "labels", "networks", "learning", *APART[1], "figures"}
 
 
 FILE_LINES, FUNCTION_LINES = 400, 80

@@ -45,7 +45,7 @@ def test_a_figure_is_traced_to_its_plan_and_seeds(finished):
     command = [sys.executable, "-m", "segdepth", "trace", "results/figures/fig1_depth.png"]
     done = subprocess.run(command, cwd=finished.folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for word in ("plot-fig1", "evaluate-model", "train-model", "simulate-waves", "build-specimens", "plan.csv"):
+    for word in ("plot-figure", "evaluate-model", "train-model", "simulate-waves", "build-specimens", "plan.csv"):
         assert word in done.stdout
     assert '"tiny-00000"' in done.stdout and "root_seed: 7" in done.stdout and "abtem 1." in done.stdout
 
@@ -99,7 +99,7 @@ def test_a_training_begins_with_another_one_that_is_made_first(finished):
         project.write()
         done = project.snakemake(target)
         told = [line for line in (done.stdout + done.stderr).splitlines() if "segdepth: error" in line]
-        assert done.returncode == 2 and len(told) == 1 and "circle" in told[0]
+        assert done.returncode == 2 and len(told) == 1 and "leads back to itself: later <- net <- later" in told[0]
     finally:
         finished.write()
 
@@ -110,7 +110,7 @@ def test_a_table_of_networks_is_made_when_it_is_asked_for(new_project):
     project.config["models"]["net1"] = model | {"training": model["training"] | {"seed": 1}}
     rows = [
         {"label": "seeds: it's {two}", "models": ["net", "net1"], "dataset": "small"},
-        {"label": "limit", "limit": "small", "shows": "limit"},
+        {"label": "observer", "ideal_observer": "small", "shows": "image"},
     ]
     project.config["tables"] = {"side": {"rows": rows}}
     project.write()
@@ -126,7 +126,7 @@ def test_a_benchmark_figure_without_its_data_sets_is_refused_in_one_line(new_pro
     assert "benchmark_net.png: shows the data sets benchmark_smooth and benchmark_rough" in told[0]
 
 
-def test_a_table_that_the_shipped_network_does_not_fit_stops_nobody_who_did_not_ask_for_it(new_project):
+def test_a_table_that_the_bundled_network_does_not_fit_stops_nobody_who_did_not_ask_for_it(new_project):
     project = new_project("finer")
     project.config["imaging"]["finer"] = project.config["imaging"]["lens"] | {"pixel_pm": 5411 / 512}
     project.config["datasets"]["finer"] = project.config["datasets"]["small"] | {"imaging": "finer"}
@@ -136,12 +136,13 @@ def test_a_table_that_the_shipped_network_does_not_fit_stops_nobody_who_did_not_
     done = project.snakemake("-n", "results/tables/t.csv")
     told = [line for line in done.stderr.splitlines() if line.startswith("segdepth: error: ")]
     assert done.returncode == 2 and len(told) == 1 and "Traceback" not in done.stderr
-    assert "results/evaluation/bundled/finer: the input pixel of 'finer' is 10.5684 pm" in told[0]
+    assert "results/evaluation/bundled/finer: data set 'finer' does not fit the network 'bundled'" in told[0]
+    assert "the image pixel is 10.5684 pm, not 21.1367 pm" in told[0]
 
 
-def test_the_shipped_network_is_made_when_it_is_asked_for(finished):
+def test_a_network_is_exported_when_it_is_asked_for(finished):
     project = Project(finished.folder, copy.deepcopy(finished.config))
-    folder = "pipeline/segdepth/bundled/network"
+    folder = "results/export/net"
     try:
         project.config["export"] = {"model": "net", "card_datasets": ["small", "small_lambda1"]}
         project.write()
@@ -152,7 +153,7 @@ def test_the_shipped_network_is_made_when_it_is_asked_for(finished):
         assert not trace(finished.folder / folder).broken
     finally:
         finished.write()
-        shutil.rmtree(finished.folder / "pipeline", ignore_errors=True)
+        shutil.rmtree(finished.folder / "results" / "export", ignore_errors=True)
 
 
 def test_an_edited_chunk_breaks_the_trace(finished, tmp_path):

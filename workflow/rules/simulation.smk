@@ -22,7 +22,7 @@ rule simulate_waves:
         mem_mb=2500,
         runtime=lambda w: 120 * max(1, cfg.beams[w.beam].frozen_phonons),
         device=cfg.device,
-        gpu=GPU,
+        gpu=GPU,  # a resource cannot see another one: who sets device=cpu sets gpu=0 as well
     shell:
         "segdepth simulate-waves --atoms {input.atoms} --beam {params.block:q}"
         " --device {resources.device} --out {output.store} > {log} 2>&1"
