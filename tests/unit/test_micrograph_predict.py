@@ -250,5 +250,5 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path, model, monkeypatch):
 
 def test_a_network_that_names_no_crystal_is_refused():
     assert crystal_of(card()) == CERIA
-    with pytest.raises(StoreError, match="on which crystal the network was trained"):
+    with pytest.raises(StoreError, match="has no 'crystal'"):
         crystal_of(replace(card(), crystal={}))

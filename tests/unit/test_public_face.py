@@ -178,5 +178,5 @@ def test_prediction_needs_the_core_alone(tmp_path, model):
 
 def test_a_card_without_a_crystal_is_refused(tmp_path, model):
     network, card = load_network(model)
-    with pytest.raises(StoreError, match="on which crystal"):
+    with pytest.raises(StoreError, match="has no 'crystal'"):
         segdepth.predict(counts(1), 6.3, network=(network, replace(card, crystal={})))

@@ -70,9 +70,7 @@ def crystal_of(card: NetworkCard) -> Crystal:
     try:
         return Crystal.from_dict(card.crystal)
     except (KeyError, TypeError, ValueError) as failure:
-        raise StoreError(
-            "network.json: has no 'crystal', on which the network was trained; train or export it again"
-        ) from failure
+        raise StoreError("network.json: has no 'crystal'; train or export the network again") from failure
 
 
 def serve(trained: nn.Module, options: PredictionOptions) -> ServedNetwork:
