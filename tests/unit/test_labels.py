@@ -314,3 +314,29 @@ def test_labels_must_suit_their_specimens(changes, told):
     rings = config.labels["rings"].model_copy(update=changes)
     with pytest.raises(ConfigError, match=told):
         check_labels(config.model_copy(update={"labels": {"rings": rings}}))
+
+
+def test_atoms_beyond_a_periodic_face_are_labelled_where_they_are_simulated():
+    """A column that was moved by whole sides, or of which vibration put some atoms across the cell's edge."""
+    kept = structure(column(58, 600, 600, 8, 0), column(8, 735.3, 600, 2, 1), column(8, 1995, 1000, 5, 2))
+    kept.pbc = True
+    wanted, columns = depth_maps(kept, LABELS, 0.0, 2000.0)
+    for numbered in (True, False):
+        moved = kept.copy()
+        if not numbered:
+            del moved.arrays["column"]
+        moved.positions[:8] += (20, -40, 0)
+        moved.positions[11:13, 0] -= 20
+        maps, found = depth_maps(moved, LABELS, 0.0, 2000.0)
+        assert np.allclose(found[["x_pm", "y_pm", "atoms"]], columns[["x_pm", "y_pm", "atoms"]])
+        for name, values in wanted.items():
+            assert np.allclose(maps[name], values, atol=1e-5), name
+
+
+def test_a_column_across_the_edge_is_one():
+    """Two of its atoms in the cell at one edge, three at the other, as ASE's wrap leaves them."""
+    atoms = column(58, 2.0, 600, 5, 0)
+    del atoms.arrays["column"]
+    atoms.positions[::2, 0] = 19.98
+    table = depth_maps(atoms, LABELS, 0.0, 2000.0)[1]
+    assert table["atoms"].tolist() == [5] and table["x_pm"].tolist() == pytest.approx([1999.6])

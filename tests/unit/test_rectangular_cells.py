@@ -42,6 +42,12 @@ def test_a_wave_of_two_equal_squares_is_that_of_one(abtem):
         assert np.abs(rest).max() < 1e-5
 
 
+def test_a_wave_does_not_notice_whole_sides(abtem):
+    moved = crooked()
+    moved.positions[1:3] += (X, -2 * Y, 0)
+    assert relative(exit_wave(moved, SMALL_BEAM), exit_wave(crooked(), SMALL_BEAM)) < 1e-5
+
+
 def test_a_wave_is_abtems(abtem):
     """abTEM's multislice with its own potential, finite projection."""
     atoms = crooked()

@@ -27,8 +27,8 @@ from segdepth.labels.checks import check_elements
 from segdepth.labels.ownership import by_element, nearest_column, pixel_centres_pm, within_centres
 from segdepth.labels.projection import project_counts
 from segdepth.labels.rings import loss_weight, ring_depth
-from segdepth.specimen.columns import column_table, counted_atoms
-from segdepth.specimen.frame_facts import frame_facts, with_columns
+from segdepth.specimen.columns import column_table, counted_atoms, with_columns
+from segdepth.specimen.frame_facts import frame_facts
 
 MAPS = {
     "counts": ("atoms", "atoms of the owning column that cover the pixel", np.uint8),
