@@ -5,6 +5,7 @@ A mixed column is named by its heaviest element; its count and position are thos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,11 +64,13 @@ def counted_atoms(numbers: np.ndarray, column: np.ndarray) -> np.ndarray:
     return numbers == heaviest[inverse]
 
 
-def column_table(atoms: Atoms, margin_pm: float, field_pm: float, reach_pm: float = 0.0) -> pd.DataFrame:
+def column_table(
+    atoms: Atoms, margin_pm: float, field_pm: float | Sequence[float], reach_pm: float = 0.0
+) -> pd.DataFrame:
     """One row a lattice column: ``x_pm``, ``y_pm``, ``element`` (atomic number), ``atoms``, ``column``.
 
-    Coordinates are those of the field of view, from the corner of its pixel [0, 0]. Columns up to ``reach_pm`` outside
-    the field are kept, since they may cover pixels inside.
+    Coordinates are those of the field of view (its side, or its sides along x and y), from the corner of its pixel
+    [0, 0]. Columns up to ``reach_pm`` outside the field are kept, since they may cover pixels inside.
     """
     atoms = with_columns(atoms)
     column = atoms.get_array("column")
@@ -84,5 +87,6 @@ def column_table(atoms: Atoms, margin_pm: float, field_pm: float, reach_pm: floa
             "column": ids,
         }
     )
-    near = table[["x_pm", "y_pm"]].apply(lambda values: values.between(-reach_pm, field_pm + reach_pm)).all(axis=1)
+    right, top = np.broadcast_to(field_pm, 2) + reach_pm
+    near = table["x_pm"].between(-reach_pm, right) & table["y_pm"].between(-reach_pm, top)
     return table[near].reset_index(drop=True)
