@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 
 import pytest
+import yaml
 
 from segdepth.config import Config, check_files, json_schema, load_config, validate
 from segdepth.errors import ConfigError
+from segdepth.simulation.checks import check_beams
 from segdepth.simulation.grid import check_grids
+from segdepth.steps.check_config import check_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,3 +119,47 @@ def test_a_comparison_needs_a_micrograph_and_a_simulation(data, change, words):
     told = refused(data)
     for word in words:
         assert word in told, told
+
+
+def test_each_element_needs_its_vibration(data):
+    """Companions of mixed columns as well; the crystal's value or the beam's."""
+    cif = str(ROOT / "tests/data/SrTiO3.cif")
+    data["crystals"]["ceria"] |= {"structure": cif, "zone_axis": [0, 0, 1], "x_axis": [1, 0, 0], "lattice_pm": None}
+    data["crystals"]["ceria"]["debye_waller_pm"] = {"Sr": 8.9, "O": 9.6}
+    with pytest.raises(ConfigError, match=r"^crystals.ceria.debye_waller_pm: has no Ti, and neither has beams\.\w+"):
+        check_beams(validate(Config, data))
+    for beam in data["beams"].values():
+        beam["debye_waller_pm"] = {"Ti": 7.5}
+    check_beams(validate(Config, data))
+
+
+@pytest.mark.parametrize(
+    ("section", "field"),
+    [("crystals", "debye_waller_pm"), ("beams", "debye_waller_pm"), ("labels", "core_radius_pm")],
+)
+def test_symbols_are_those_of_elements(data, section, field):
+    name, block = next(iter(data[section].items()))
+    for radii in ("core_radius_pm", "outer_radius_pm") if section == "labels" else (field,):
+        block[radii] = {**(block[radii] or {}), "Xx": 5.0 if radii == field else 50.0}
+    with pytest.raises(ConfigError, match=f"^{section}.{name}.{field}: got 'Xx'; there is no such element$"):
+        check_config(validate(Config, data))
+
+
+def test_no_number_of_the_configuration_may_be_infinite_or_nan():
+    def numbers(block, path=()):
+        for key, value in block.items() if isinstance(block, dict) else enumerate(block):
+            if isinstance(value, dict | list | tuple):
+                yield from numbers(value, (*path, key))
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                yield (*path, key)
+
+    data = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for path in numbers(data):
+        for wrong in (math.nan, math.inf):
+            changed = copy.deepcopy(data)
+            block = changed
+            for key in path[:-1]:
+                block = block[key]
+            block[path[-1]] = wrong
+            told = refused(changed)
+            assert str([key for key in path if isinstance(key, str)][-1]) in told and "finite" in told, told

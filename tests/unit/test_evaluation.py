@@ -295,6 +295,8 @@ def test_data_that_do_not_belong_together_are_refused(data, model, tmp_path):
         NoisyImages([images[0], open_zarr(other)], depth[:2], [1, 2])
     with pytest.raises(StoreError, match="another root_seed .1 and 0"):
         NoisyImages([images[0].assign_attrs(root_seed=1)], depth[:1], [1])
+    with pytest.raises(StoreError, match="an evaluation needs a square one"):
+        NoisyImages(images[:1], [depth[0].assign_attrs(field_pm=[1200.0, 2000.0])], [1])
     for name in ("crystal", "labels"):
         bare = depth[0].drop_attrs().assign_attrs({k: v for k, v in depth[0].attrs.items() if k != name})
         with pytest.raises(StoreError, match=f"has no attribute '{name}'"):

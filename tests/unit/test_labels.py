@@ -318,3 +318,50 @@ def test_labels_must_suit_their_specimens(changes, told):
     rings = config.labels["rings"].model_copy(update=changes)
     with pytest.raises(ConfigError, match=told):
         check_labels(config.model_copy(update={"labels": {"rings": rings}}))
+
+
+def test_atoms_beyond_a_periodic_face_are_labelled_where_they_are_simulated():
+    """A column that was moved by whole sides, or of which vibration put some atoms across the cell's edge."""
+    kept = structure(column(58, 600, 600, 8, 0), column(8, 735.3, 600, 2, 1), column(8, 1995, 1000, 5, 2))
+    kept.pbc = True
+    wanted, columns = depth_maps(kept, LABELS, 0.0, 2000.0)
+    for numbered in (True, False):
+        moved = kept.copy()
+        if not numbered:
+            del moved.arrays["column"]
+        moved.positions[:8] += (20, -40, 0)
+        moved.positions[11:13, 0] -= 20
+        maps, found = depth_maps(moved, LABELS, 0.0, 2000.0)
+        assert np.allclose(found[["x_pm", "y_pm", "atoms"]], columns[["x_pm", "y_pm", "atoms"]])
+        for name, values in wanted.items():
+            assert np.allclose(maps[name], values, atol=1e-5), name
+
+
+def test_a_column_across_the_edge_is_one():
+    """Two of its atoms in the cell at one edge, three at the other, as ASE's wrap leaves them."""
+    atoms = column(58, 2.0, 600, 5, 0)
+    del atoms.arrays["column"]
+    atoms.positions[::2, 0] = 19.98
+    table = depth_maps(atoms, LABELS, 0.0, 2000.0)[1]
+    assert table["atoms"].tolist() == [5] and table["x_pm"].tolist() == pytest.approx([1999.6])
+
+
+def test_a_rectangular_cell_has_the_maps_of_the_square_around_it(tmp_path):
+    """Rows are y, columns x; the field is given along both."""
+    square = structure(column(58, 600, 600, 8, 0), column(8, 735.3, 900, 2, 1), column(8, 1000, 1700, 5, 2))
+    tall = square.copy()
+    tall.cell[0, 0] = 12
+    tall.info = {"margin_pm": 100.0}
+    ase.io.write(tmp_path / "tall.extxyz", tall, format="extxyz")
+    project_depth(LABELS, tmp_path / "tall.extxyz", tmp_path / "depth.zarr", code="c")
+    wanted, columns = depth_maps(square, LABELS, 100.0, 1800.0)
+    with open_zarr(tmp_path / "depth.zarr") as store:
+        assert store.attrs["field_pm"] == [1000, 1800]
+        assert (store.sizes["y"], store.sizes["x"]) == (180, 100) and store["y"].values[-1] == 1795
+        for name, values in wanted.items():
+            assert np.allclose(store[name].values[0], values[:, :100], atol=1e-6)
+        found = read_columns(store, 0)
+        assert len(found) == 3 and np.allclose(found, columns[found.columns], atol=1e-5)
+    tall.info = {}
+    with pytest.raises(ConfigError, match="field_pm .2000. must be a whole number of pixels"):
+        depth_dataset([tall], LABELS.model_copy(update={"pixel_pm": 150.0}))

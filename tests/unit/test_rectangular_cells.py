@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import torch
 from ase import Atoms
 from conftest import SMALL_BEAM, relative
 
 from segdepth.config import Imaging
+from segdepth.errors import ConfigError
 from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.arbitrary_pixel import form_at_pixel
 from segdepth.simulation.electron import wavelength_pm
@@ -40,6 +42,12 @@ def test_a_wave_of_two_equal_squares_is_that_of_one(abtem):
         rest = wave.copy()
         rest[np.ix_(places[0] * ky, places[1] * kx)] = 0
         assert np.abs(rest).max() < 1e-5
+
+
+def test_a_wave_does_not_notice_whole_sides(abtem):
+    moved = crooked()
+    moved.positions[1:3] += (X, -2 * Y, 0)
+    assert relative(exit_wave(moved, SMALL_BEAM), exit_wave(crooked(), SMALL_BEAM)) < 1e-5
 
 
 def test_a_wave_is_abtems(abtem):
@@ -127,3 +135,19 @@ def test_an_image_at_a_pixel_that_fits_is_the_formers(abtem):
     found = form_at_pixel(block, ATTRS, wave, values, 20.0)[0]
     assert found.shape == expected.shape == (100, 60)
     assert np.abs(found - expected).max() < 5e-4 * np.ptp(expected)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_numbers_must_be_finite(wrong):
+    with pytest.raises(ConfigError, match=f"^defocus_nm: got {wrong}; it must be finite$"):
+        draw_lens_values(Imaging(), [5.0, wrong], np.random.default_rng(0))
+    with pytest.raises(ConfigError, match="the cell must be a box"):
+        exit_wave(crooked(wrong), SMALL_BEAM)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.0, -5.0])
+def test_a_pixel_has_a_size(wrong):
+    values = draw_lens_values(Imaging(), [5.0], np.random.default_rng(0))
+    wave = np.ones((91, 55), complex)
+    with pytest.raises(ConfigError, match=f"^pixel_pm: got {wrong:g}; "):
+        form_at_pixel(Imaging(), ATTRS, wave, values, wrong)

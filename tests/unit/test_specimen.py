@@ -383,6 +383,16 @@ def test_columns_of_atoms_from_elsewhere_are_found_by_their_projection():
         (bare([(1, 1, 1)], field_pm=900.0), "a field of 900 pm with margins of 0 pm does not make its cell.*1200 pm"),
         (Atoms("O", positions=[(1, 1, 1)], cell=(8, 9, 10)), "square in x and y; its sides are 800.0, 900.0, 1000.0"),
         (Atoms("O", positions=[(1, 1, 1)]), "right-angled box"),
+        (Atoms("O", positions=[(1, 1, 1)], cell=(8, 8, np.nan)), "right-angled box"),
+        (Atoms("O", positions=[(1, 1, 1)], cell=(np.inf, np.inf, 8)), "right-angled box"),
+        (bare([(1, 1, 1)], exit_face_pm=np.nan), "frame 0: exit_face_pm is nan; it must be finite"),
+        (bare([(1, 1, 1)], margin_pm=np.inf), "frame 0: margin_pm is inf; it must be finite"),
+        (bare([(1, 1, 1)], field_pm=np.nan), r"frame 0: field_pm is \(nan, nan\); it must be finite"),
+        (bare([(1, 1, 1), (3, np.nan, 5)]), r"frame 0: atom 1 \(\w+\) is at \(3, nan, 5\) Å; it must be finite"),
+        (bare([(1, 1, 1), (3, 4, 21)]), r"frame 0: atom 1 \(\w+\) is at \(3, 4, 21\) Å, outside its cell.*20 Å"),
+        (bare([(1, 1, -1)]), "frame 0: atom 0 .* outside its cell along z"),
+        (Atoms("O", positions=[(13, 1, 1)], cell=(12, 12, 20)), "atom 0 .O. is at .* outside its cell along x.*12 Å"),
+        (Atoms("O", positions=[(1, -1, 1)], cell=(12, 12, 20), pbc=(1, 0, 1)), "outside its cell along y"),
     ],
 )
 def test_atoms_that_cannot_be_used_are_told_in_one_line(atoms, told):

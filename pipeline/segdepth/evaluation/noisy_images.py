@@ -64,7 +64,7 @@ class NoisyImages:
         picture, truth = self._shards[0]
         self.pixel_pm = float(_attribute(picture, "pixel_pm"))
         self.label_pixel_pm = float(_attribute(truth, "pixel_pm"))
-        self.field_pm, self.pixels = float(_attribute(truth, "field_pm")), picture.sizes["x"]
+        self.field_pm, self.pixels = _field_pm(truth), picture.sizes["x"]
         self.defocus_nm = _defocus_nm(picture)
         self.detection_efficiency = float(_attribute(picture, "detection_efficiency"))
         self.specimen, self.root_seed = str(_attribute(truth, "specimen")), int(_attribute(truth, "root_seed"))
@@ -138,6 +138,13 @@ def _attribute(store: xr.Dataset, key: str) -> Any:
     return store.attrs[key]
 
 
+def _field_pm(store: xr.Dataset) -> float:
+    field = _attribute(store, "field_pm")
+    if np.ndim(field):
+        raise StoreError(f"{_name(store)}: its field is {field} pm; an evaluation needs a square one")
+    return float(field)
+
+
 def _name(store: xr.Dataset) -> str:
     """Where a shard was read from."""
     return str(store.encoding.get("source", store.attrs.get("title", "a shard")))
@@ -152,8 +159,8 @@ def _facts(picture: xr.Dataset, truth: xr.Dataset) -> tuple:
     defocus = np.atleast_2d(picture["defocus_nm"].values)
     if not np.allclose(defocus, defocus[0]):
         raise StoreError(f"{_name(picture)}: its structures have different defocus values")
-    field = float(_attribute(truth, "field_pm"))
-    if abs(field - float(_attribute(picture, "field_pm"))) > 1e-6 * field:
+    field = _field_pm(truth)
+    if abs(field - _field_pm(picture)) > 1e-6 * field:
         raise StoreError(
             f"{_name(picture)}: its field is {picture.attrs['field_pm']:g} pm, that of the depth maps {field:g} pm"
         )

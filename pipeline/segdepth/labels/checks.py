@@ -5,7 +5,7 @@ from __future__ import annotations
 from segdepth.config import Config, Labels
 from segdepth.crystals import Crystal, load_crystal
 from segdepth.errors import ConfigError
-from segdepth.specimen.checks import thickest_column
+from segdepth.specimen.checks import check_symbols, thickest_column
 
 
 def check_labels(config: Config) -> None:
@@ -15,8 +15,10 @@ def check_labels(config: Config) -> None:
     ------
     ConfigError
         It lacks the radii of an element, or classes for the thickest columns, or a column's core reaches the centre of
-        its neighbour.
+        its neighbour, or a labels block names an element that does not exist.
     """
+    for name, labels in config.labels.items():
+        check_elements(f"labels.{name}", labels, ())
     for name, dataset in config.datasets.items():
         specimen, labels = config.specimens[dataset.specimen], config.labels[dataset.labels]
         crystal = load_crystal(config.crystals[specimen.crystal], specimen.crystal)
@@ -31,13 +33,14 @@ def check_labels(config: Config) -> None:
 
 
 def check_elements(key: str, labels: Labels, elements: tuple[str, ...]) -> None:
-    """Every counted element must have radii; ``key`` is what a message calls the block.
+    """Every counted element must have radii, and those that have must exist; ``key`` is what a message calls the block.
 
     Raises
     ------
     ConfigError
-        One has none.
+        One has none, or does not exist.
     """
+    check_symbols(f"{key}.core_radius_pm", labels.core_radius_pm)
     lacking = [element for element in elements if element not in labels.core_radius_pm]
     if lacking:
         raise ConfigError(

@@ -4,8 +4,8 @@
 ``column``: ``column_structure``, ``column_x_pm``, ``column_y_pm``, ``column_element`` (atomic number),
 ``column_atoms``.
 
-Attributes: ``pixel_pm``, ``field_pm``, ``margin_pm``, ``specimen``, ``root_seed``, ``labels`` and, where the
-frames know it, ``crystal`` (both JSON).
+Attributes: ``pixel_pm``, ``field_pm`` (one number for a square, else [x, y]), ``margin_pm``, ``specimen``,
+``root_seed``, ``labels`` and, where the frames know it, ``crystal`` (both JSON).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from segdepth.labels.checks import check_elements
 from segdepth.labels.ownership import by_element, nearest_column, pixel_centres_pm, within_centres
 from segdepth.labels.projection import project_counts
 from segdepth.labels.rings import loss_weight, ring_depth
-from segdepth.specimen.columns import column_table, counted_atoms
-from segdepth.specimen.frame_facts import frame_facts, with_columns
+from segdepth.specimen.columns import column_table, counted_atoms, with_columns
+from segdepth.specimen.frame_facts import frame_facts
 
 MAPS = {
     "counts": ("atoms", "atoms of the owning column that cover the pixel", np.uint8),
@@ -46,9 +46,11 @@ COLUMNS = {
 
 
 def depth_maps(
-    atoms: Atoms, labels: Labels, margin_pm: float, field_pm: float
+    atoms: Atoms, labels: Labels, margin_pm: float, field_pm: float | Sequence[float]
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
     """``counts``, ``depth``, ``region``, ``weight`` [y, x] of one structure, and its columns in and near the field.
+
+    ``field_pm`` is its side, or its sides along x and y.
 
     Raises
     ------
@@ -66,7 +68,7 @@ def depth_maps(
             f"{labels.most_atoms}"
         )
     check_elements("labels", labels, tuple(SYMBOLS[number] for number in columns["element"].unique()))
-    pixels = round(field_pm / labels.pixel_pm)
+    pixels = [round(side / labels.pixel_pm) for side in np.broadcast_to(field_pm, 2)]
     owner, distance = nearest_column(columns["x_pm"].to_numpy(), columns["y_pm"].to_numpy(), pixels, labels.pixel_pm)
     element = columns["element"].to_numpy()
     maps = {
@@ -98,9 +100,10 @@ def depth_dataset(frames: Sequence[Atoms], labels: Labels, text: str = "depth ma
     ConfigError
         Field or margin are not whole numbers of label pixels, or an element has no radii.
     """
-    facts = frame_facts(frames)
+    facts = frame_facts(frames, square=False)
     margin, field, crystal = facts[0].margin_pm, facts[0].field_pm, facts[0].crystal
-    check_whole_pixels("pixel_pm", labels.pixel_pm, field, margin)
+    for side in np.broadcast_to(field, 2):
+        check_whole_pixels("pixel_pm", labels.pixel_pm, side, margin)
     made = []
     for frame, one in zip(tqdm(frames, desc=text, unit="structure"), facts):
         maps, columns = depth_maps(frame, labels, margin, field)
@@ -117,15 +120,15 @@ def depth_dataset(frames: Sequence[Atoms], labels: Labels, text: str = "depth ma
         f"column_{name}": ("column", table[name].to_numpy(kind), {"units": unit, "long_name": long_name})
         for name, (unit, long_name, kind) in COLUMNS.items()
     }
-    centres = pixel_centres_pm(round(field / labels.pixel_pm), labels.pixel_pm)
+    centres = [pixel_centres_pm(round(side / labels.pixel_pm), labels.pixel_pm) for side in np.broadcast_to(field, 2)]
     indices = [one.index for one in facts]
     along_x, along_y = _axes(crystal)
     return xr.Dataset(
         variables,
         coords={
             "structure": ("structure", indices, {"units": "1", "long_name": "index in the plan"}),
-            "y": ("y", centres, {"units": "pm", "long_name": f"pixel centre along y{along_y}, vacuum at large y"}),
-            "x": ("x", centres, {"units": "pm", "long_name": f"pixel centre along x{along_x}"}),
+            "y": ("y", centres[1], {"units": "pm", "long_name": f"pixel centre along y{along_y}, vacuum at large y"}),
+            "x": ("x", centres[0], {"units": "pm", "long_name": f"pixel centre along x{along_x}"}),
         },
         attrs={
             "title": "depth maps" + (f" of {crystal.title}" if crystal else ""),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -16,17 +16,20 @@ def pixel_centres_pm(pixels: int, pixel_pm: float) -> np.ndarray:
     return (np.arange(pixels) + 0.5) * pixel_pm
 
 
-def nearest_column(x_pm: np.ndarray, y_pm: np.ndarray, pixels: int, pixel_pm: float) -> tuple[np.ndarray, np.ndarray]:
+def nearest_column(
+    x_pm: np.ndarray, y_pm: np.ndarray, pixels: int | Sequence[int], pixel_pm: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Row of the nearest column and its distance in pm for each pixel, both [y, x].
 
-    Without columns the row is -1 and the distance infinite.
+    ``pixels`` is their number along x and y, or one number for both. Without columns the row is -1 and the distance
+    infinite.
     """
+    along_x, along_y = np.broadcast_to(pixels, 2)
     if len(x_pm) == 0:
-        return np.full((pixels, pixels), -1), np.full((pixels, pixels), np.inf)
-    centres = pixel_centres_pm(pixels, pixel_pm)
-    y, x = np.meshgrid(centres, centres, indexing="ij")
+        return np.full((along_y, along_x), -1), np.full((along_y, along_x), np.inf)
+    y, x = np.meshgrid(pixel_centres_pm(along_y, pixel_pm), pixel_centres_pm(along_x, pixel_pm), indexing="ij")
     distance, row = cKDTree(np.stack([x_pm, y_pm], axis=1)).query(np.stack([x.ravel(), y.ravel()], axis=1))
-    return row.reshape(pixels, pixels), distance.reshape(pixels, pixels)
+    return row.reshape(x.shape), distance.reshape(x.shape)
 
 
 def within_centres(

@@ -24,14 +24,13 @@ def project_counts(
     atom_radius_pm : radius of the disc that each atom covers.
     owner : row of the owning column for each pixel, [y, x].
     """
-    pixels = owner.shape[0]
     counts = np.zeros(owner.shape, dtype=np.uint8)
-    centres = pixel_centres_pm(pixels, pixel_pm)
+    centres_y, centres_x = (pixel_centres_pm(pixels, pixel_pm) for pixels in owner.shape)
     for x, y, row, radius in zip(atom_x_pm, atom_y_pm, atom_row, atom_radius_pm):
-        x0, x1 = max(int((x - radius) / pixel_pm), 0), min(int((x + radius) / pixel_pm) + 1, pixels)
-        y0, y1 = max(int((y - radius) / pixel_pm), 0), min(int((y + radius) / pixel_pm) + 1, pixels)
+        x0, x1 = max(int((x - radius) / pixel_pm), 0), min(int((x + radius) / pixel_pm) + 1, centres_x.size)
+        y0, y1 = max(int((y - radius) / pixel_pm), 0), min(int((y + radius) / pixel_pm) + 1, centres_y.size)
         if x0 >= x1 or y0 >= y1:
             continue
-        inside = (centres[y0:y1, None] - y) ** 2 + (centres[None, x0:x1] - x) ** 2 <= radius**2
+        inside = (centres_y[y0:y1, None] - y) ** 2 + (centres_x[None, x0:x1] - x) ** 2 <= radius**2
         counts[y0:y1, x0:x1] += inside & (owner[y0:y1, x0:x1] == row)
     return counts

@@ -50,8 +50,10 @@ def form_at_pixel(
     Raises
     ------
     ConfigError
-        The field holds no pixel of this side, or the aperture is larger than what was stored.
+        The pixel has no size, or the field holds none, or the aperture is larger than what was stored.
     """
+    if not pixel_pm > 0:
+        raise ConfigError(f"pixel_pm: got {pixel_pm:g}; it must be above 0")
     shape, cell, orders = field_shape(wave_attrs, pixel_pm), as_xy(wave_attrs["cell_pm"]), orders_of(wave)
     if min(shape) < 1:
         raise ConfigError(f"pixel_pm: got {pixel_pm:g}; the field of view is smaller")

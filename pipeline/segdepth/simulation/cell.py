@@ -5,6 +5,7 @@ Sizes (of the cell, orders, points) are one number for a square, or (x, y).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -50,7 +51,8 @@ def sides_angstrom(atoms: Atoms) -> tuple[float, float]:
     cell = [[float(value) for value in row] for row in atoms.cell]
     x, y, height = (cell[i][i] for i in range(3))
     skew = max(abs(cell[i][j]) for i in range(3) for j in range(3) if i != j)
-    if min(x, y) <= 0 or height < 0 or skew > SAME_SIDE:
+    finite = all(math.isfinite(value) for row in cell for value in row)
+    if not finite or min(x, y) <= 0 or height < 0 or skew > SAME_SIDE:
         rows = ", ".join("[" + ", ".join(f"{value:g}" for value in row) + "]" for row in cell)
         raise ConfigError(f"atoms: the cell must be a box with sides along x, y and z, got {rows} (in Å)")
     return x, x if abs(x - y) < SAME_SIDE else y

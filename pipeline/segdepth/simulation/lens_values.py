@@ -49,8 +49,15 @@ def draw_lens_values(imaging: Imaging, defocus_nm: Sequence[float], rng: np.rand
     """Lens values in the imaging block's units for each defocus: ``{"defocus_nm": …, "c3_um": …}``.
 
     A fixed value is repeated; from a range, a value is drawn uniformly for each defocus.
+
+    Raises
+    ------
+    ConfigError
+        A defocus is NaN or infinite.
     """
     values = {"defocus_nm": np.asarray(defocus_nm, float)}
+    for value in values["defocus_nm"][~np.isfinite(values["defocus_nm"])]:
+        raise ConfigError(f"defocus_nm: got {value:g}; it must be finite")
     size = len(values["defocus_nm"])
     for field in LENS_VALUES:
         if field != "defocus_nm":

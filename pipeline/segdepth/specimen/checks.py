@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from segdepth.config import Config, Specimen
 from segdepth.crystals import Crystal, load_crystal
+from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.errors import ConfigError
 
 LABEL_REACH_PM = 360.0
@@ -18,11 +20,26 @@ def check_specimens(config: Config) -> None:
     Raises
     ------
     ConfigError
-        A crystal cannot be loaded, or a block does not suit it.
+        A crystal cannot be loaded or names an element that does not exist, or a block does not suit it.
     """
+    for name, block in config.crystals.items():
+        check_symbols(f"crystals.{name}.debye_waller_pm", block.debye_waller_pm or {})
     for name, specimen in config.specimens.items():
         crystal = load_crystal(config.crystals[specimen.crystal], specimen.crystal)
         check_specimen(f"specimens.{name}", specimen, crystal)
+
+
+def check_symbols(key: str, symbols: Iterable[str]) -> None:
+    """Chemical symbols must be those of elements; ``key`` is what a message calls them.
+
+    Raises
+    ------
+    ConfigError
+        One is not.
+    """
+    for symbol in symbols:
+        if not ATOMIC_NUMBER.get(symbol):
+            raise ConfigError(f"{key}: got {symbol!r}; there is no such element")
 
 
 def check_specimen(key: str, specimen: Specimen, crystal: Crystal) -> None:

@@ -5,6 +5,7 @@ A mixed column is named by its heaviest element; its count and position are thos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,15 +22,37 @@ SAME_COLUMN_PM = 40.0
 neighbours in a column tilted by 4° (27 pm at a period of 383 pm), less than that of columns that an image resolves."""
 
 
-def column_numbers(atoms: Atoms) -> np.ndarray:
-    """The column of each atom: the array ``column``, or atoms whose projections join within ``SAME_COLUMN_PM``.
+def with_columns(atoms: Atoms) -> Atoms:
+    """The atoms with an array ``column``, each column whole, its mean inside the cell.
 
-    Columns that are found so are numbered by their first atoms; the cell's edges are not joined across.
+    Unchanged if they have the array and all lie in the cell (to 1e-6 Å, since files round). In the copy, each atom is
+    moved by whole sides along x and y, which the simulation does not notice, to join on to its column.
     """
-    if atoms.has("column"):
-        return atoms.get_array("column")
-    pairs = cKDTree(100 * atoms.positions[:, :2]).query_pairs(SAME_COLUMN_PM, output_type="ndarray")
-    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(atoms), len(atoms)))
+    sides = np.diag(atoms.cell)[:2]
+    places = atoms.positions[:, :2]
+    if min(sides) <= 0 or atoms.has("column") and (np.abs(places - sides / 2) <= sides / 2 + 1e-6).all():
+        return atoms
+    whole = atoms.copy()
+    column = atoms.get_array("column") if atoms.has("column") else _joined_columns(places, sides)
+    whole.set_array("column", column)
+    order = np.lexsort((atoms.positions[:, 2], column))  # neighbours in height are near each other in projection too
+    _, first, which = np.unique(column[order], return_index=True, return_inverse=True)
+    turns = np.zeros_like(places)
+    turns[1:] = np.cumsum(-np.rint(np.diff(places[order], axis=0) / sides), axis=0)
+    turns -= turns[first][which]
+    means = np.stack([np.bincount(which, xy) for xy in (places[order] + turns * sides).T], axis=1)
+    turns -= np.floor(means / np.bincount(which)[:, None] / sides)[which]
+    whole.positions[order, :2] += turns * sides
+    return whole
+
+
+def _joined_columns(places: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """The column of each atom: projections [atom, (x, y)] in Å that join within ``SAME_COLUMN_PM``, also across the
+    periodic edges, numbered by their first atoms."""
+    inside = np.mod(places, sides)
+    tree = cKDTree(np.where(inside < sides, inside, 0), boxsize=sides)
+    pairs = tree.query_pairs(SAME_COLUMN_PM / 100, output_type="ndarray")
+    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(places), len(places)))
     return connected_components(links, directed=False)[1].astype(int)
 
 
@@ -41,13 +64,16 @@ def counted_atoms(numbers: np.ndarray, column: np.ndarray) -> np.ndarray:
     return numbers == heaviest[inverse]
 
 
-def column_table(atoms: Atoms, margin_pm: float, field_pm: float, reach_pm: float = 0.0) -> pd.DataFrame:
+def column_table(
+    atoms: Atoms, margin_pm: float, field_pm: float | Sequence[float], reach_pm: float = 0.0
+) -> pd.DataFrame:
     """One row a lattice column: ``x_pm``, ``y_pm``, ``element`` (atomic number), ``atoms``, ``column``.
 
-    Coordinates are those of the field of view, from the corner of its pixel [0, 0]. Columns up to ``reach_pm`` outside
-    the field are kept, since they may cover pixels inside.
+    Coordinates are those of the field of view (its side, or its sides along x and y), from the corner of its pixel
+    [0, 0]. Columns up to ``reach_pm`` outside the field are kept, since they may cover pixels inside.
     """
-    column = column_numbers(atoms)
+    atoms = with_columns(atoms)
+    column = atoms.get_array("column")
     counted = counted_atoms(atoms.numbers, column)
     numbers, column = atoms.numbers[counted], column[counted]
     x, y = (100 * atoms.positions[counted, :2] - margin_pm).T  # Å to pm
@@ -61,5 +87,6 @@ def column_table(atoms: Atoms, margin_pm: float, field_pm: float, reach_pm: floa
             "column": ids,
         }
     )
-    near = table[["x_pm", "y_pm"]].apply(lambda values: values.between(-reach_pm, field_pm + reach_pm)).all(axis=1)
+    right, top = np.broadcast_to(field_pm, 2) + reach_pm
+    near = table["x_pm"].between(-reach_pm, right) & table["y_pm"].between(-reach_pm, top)
     return table[near].reset_index(drop=True)

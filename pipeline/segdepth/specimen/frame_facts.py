@@ -13,10 +13,13 @@ import numpy as np
 from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
 from segdepth.seeds import structure_seed
-from segdepth.specimen.columns import column_numbers
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+
+FACE_SLACK = 0.5
+"""Å: vibrating atoms may lie that far outside a face of the cell that is not periodic."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ class FrameFacts:
         Raises
         ------
         StoreError
-            A fact is not of its kind, or the cell is no box or not square.
+            A fact is not of its kind, the cell is no box or not square, or an atom lies outside it, other than along
+            periodic x and y.
         """
         info = atoms.info
         try:
@@ -81,6 +85,10 @@ class FrameFacts:
             )
         except (KeyError, TypeError, ValueError) as failure:
             raise StoreError(f"frame {position}: its info cannot be used ({failure})") from None
+        for name in ("exit_face_pm", "margin_pm", "field_pm"):
+            if not np.isfinite(value := getattr(facts, name)).all():
+                raise StoreError(f"frame {position}: {name} is {value}; it must be finite")
+        _check_places(atoms, position)
         for field, side in zip(np.broadcast_to(facts.field_pm, 2), sides):
             if field <= 0 or abs(field + 2 * margin - side) > 0.1:
                 raise StoreError(
@@ -116,15 +124,6 @@ def frame_facts(frames: Sequence[Atoms], *, square: bool = True) -> list[FrameFa
     if len({one.index for one in facts}) < len(facts):
         raise StoreError("two frames have the same index")
     return facts
-
-
-def with_columns(atoms: Atoms) -> Atoms:
-    """The atoms with an array ``column``: as they are if they have one, else a copy (``columns.column_numbers``)."""
-    if atoms.has("column"):
-        return atoms
-    numbered = atoms.copy()
-    numbered.set_array("column", column_numbers(atoms))
-    return numbered
 
 
 def crystal_text(crystal: Crystal) -> str:
@@ -166,11 +165,32 @@ def _field(given: Any, sides: Sequence[float]) -> float | tuple[float, float]:
 
 def _sides_pm(atoms: Atoms, square: bool) -> tuple[float, float]:
     cell = np.asarray(atoms.cell)
-    skew = np.abs(cell - np.diag(np.diag(cell))).max()
-    uneven = abs(cell[0, 0] - cell[1, 1]) > 1e-6
-    if (square and uneven) or skew > 1e-6 or min(np.diag(cell)) <= 0:
+    box = np.isfinite(cell).all() and np.abs(cell[~np.eye(3, dtype=bool)]).max() <= 1e-6 and min(np.diag(cell)) > 0
+    uneven = box and abs(cell[0, 0] - cell[1, 1]) > 1e-6
+    if not box or (square and uneven):
         raise StoreError(
             f"the cell must be a right-angled box{', square in x and y' if square else ''}; its sides are "
             f"{', '.join(f'{100 * side:.1f}' for side in atoms.cell.lengths())} pm"
         )
     return 100 * float(cell[0, 0]), 100 * float(cell[1, 1] if uneven else cell[0, 0])
+
+
+def _check_places(atoms: Atoms, position: int) -> None:
+    """Atoms must be somewhere, and in the cell: the simulation wraps along x and y, but only periodic ones are meant
+    so; along the beam it does not."""
+    sides, places = np.diag(atoms.cell), atoms.positions
+    periodic = atoms.pbc & (True, True, False)
+    outside = ~periodic & ((places < -FACE_SLACK) | (places > sides + FACE_SLACK))
+    wrong = np.flatnonzero((outside | ~np.isfinite(places)).any(axis=1))
+    if not wrong.size:
+        return
+    first = wrong[0]
+    place = ", ".join(f"{x:g}" for x in places[first])
+    here = f"frame {position}: atom {first} ({atoms.symbols[first]}) is at ({place}) Å"
+    if not np.isfinite(places[first]).all():
+        raise StoreError(f"{here}; it must be finite")
+    axis = int(np.argmax(outside[first]))
+    raise StoreError(
+        f"{here}, outside its cell along {'xyz'[axis]}, which is {sides[axis]:g} Å long and not periodic there; move "
+        f"the atoms or change the cell{'' if axis == 2 else ' (or its pbc)'}"
+    )
