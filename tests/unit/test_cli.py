@@ -5,17 +5,34 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
 from segdepth import cli
 from segdepth.cli import project
+from segdepth.cli.app import app
 from segdepth.errors import ConfigError, MicrographError, SegDepthError, StoreError, TrainingError
 from segdepth.store.manifest import manifest_path, write_artefact
 
-HEAVY = ("torch", "scipy", "matplotlib", "lightning", "xarray", "pandas", "ase", "abtem", "zarr")
+HEAVY = (
+    "torch",
+    "tqdm",
+    "rich.progress",
+    "scipy",
+    "matplotlib",
+    "lightning",
+    "xarray",
+    "pandas",
+    "ase",
+    "abtem",
+    "zarr",
+)
+FIGURE = re.compile(r"fig\d_\w+: ")
+"""A line of a list."""
 
 
 def run(monkeypatch, capsys, *arguments: str, fail: Exception | None = None) -> tuple[int, str]:
@@ -105,6 +122,20 @@ def test_help_imports_nothing_heavy(arguments, tmp_path):
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path)
     imported = set(json.loads(done.stderr.splitlines()[-1]))
     assert "typer" in imported and not imported & set(HEAVY)
+
+
+@pytest.mark.parametrize("command", [command.name for command in app.registered_commands])
+def test_help_fills_its_lines(command, monkeypatch, capsys):
+    """No line of a paragraph ends early."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "argv", ["segdepth", command, "--help"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    lines = [line.strip() for line in capsys.readouterr().out.split("╭")[0].splitlines()]
+    assert all(len(line) <= 80 for line in lines)
+    for line, after in pairwise(lines):
+        room = 78 - len(line)
+        assert not line or not after or len(after.split()[0]) + 1 > room or FIGURE.match(after), (line, after)
 
 
 def test_verify_names_what_is_damaged_or_stale_and_what_makes_it_again(tmp_path, monkeypatch, capsys):
