@@ -382,18 +382,18 @@ def test_a_repetition_gives_the_same_bytes(compared, recording, waves):
 @pytest.mark.parametrize(
     "change, expected",
     [
-        ({"pixel_pm": None}, "--pixel-pm"),
+        ({"pixel_pm": None}, "pixel_pm"),
         ({"pixel_pm": 9.0}, "pixel size"),
         ({"rotation_deg": 30.0}, "rotation"),
         ({"structure": 7}, "does not hold structure 7"),
-        ({"defocus_nm": 5.0}, "--defocus-nm"),
-        ({"frame": 1}, "--frame"),
-        ({"key": "nothing"}, "--key"),
+        ({"defocus_nm": 5.0}, "defocus_nm"),
+        ({"frame": 1}, "frame"),
+        ({"key": "nothing"}, "key"),
         ({"input": "nowhere.npz"}, "does not exist"),
         ({"waves": "nowhere.zarr"}, "does not exist"),
         ({"input": "crystal.npy", "key": None}, "no vacuum was found"),
-        ({"input": "strip.npy", "key": None, "rotation_deg": 45.0}, "--rotation-deg 45"),
-        ({"input": "scaled.npy", "key": None, "vacuum_counts": 1.0}, "leave out --vacuum-counts"),
+        ({"input": "strip.npy", "key": None, "rotation_deg": 45.0}, "rotation_deg 45"),
+        ({"input": "scaled.npy", "key": None, "vacuum_counts": 1.0}, "leave out vacuum_counts"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(recording, waves, tmp_path, monkeypatch, change, expected):
@@ -429,7 +429,7 @@ def test_what_steers_is_no_error():
 
 
 def test_a_defocus_of_another_lens_is_a_mistake_of_the_options(recording, waves, tmp_path):
-    with pytest.raises(ConfigError, match="--defocus-nm: got 5; the imaging block has 4, 6, 8"):
+    with pytest.raises(ConfigError, match="defocus_nm: got 5; the imaging block has 4, 6, 8"):
         run(recording, waves, tmp_path / "out", defocus_nm=5.0)
 
 

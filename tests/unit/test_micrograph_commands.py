@@ -93,7 +93,7 @@ def test_a_block_of_the_configuration(tmp_path, micrograph, model):
 @pytest.mark.parametrize(
     "given, expected",
     [
-        ((), "--pixel-pm"),
+        ((), "pixel_pm"),
         (("--pixel-pm", "0"), "pixel_pm: got 0.0"),
         (("--pixel-pm", "nan"), "pixel_pm: got nan"),
         (("--pixel-pm", "6.3", "--rotation-deg", "nan"), "rotation_deg: got nan"),

@@ -198,11 +198,11 @@ def test_a_noise_free_vacuum_is_found():
 
 def test_without_vacuum_the_dose_is_asked_for():
     counts = rng(13).poisson(lattice((400, 400), 6.3, 2.0, edge_pm=0))
-    with pytest.raises(MicrographError, match="--vacuum-counts") as failure:
+    with pytest.raises(MicrographError, match="vacuum_counts") as failure:
         check_frames(recording(counts), 6.3)
     assert "\n" not in str(failure.value) and "here.npy, frame 0" in str(failure.value)
     assert check_frames(recording(counts), 6.3, vacuum_counts=2.0).vacuum[0].level == 2.0
-    with pytest.raises(MicrographError, match="--vacuum-counts"):
+    with pytest.raises(MicrographError, match="vacuum_counts"):
         check_frames(recording(counts[:30, :30]), 6.3)
 
 
@@ -230,9 +230,9 @@ def with_value(value):
         (with_value(-1), {}, "negative"),
         (np.full((20, 30), 255), {"invalid": 255}, "masked"),
         (np.zeros((20, 30)), {}, "no counts"),
-        (with_value(1), {"vacuum_counts": 0}, "--vacuum-counts"),
-        (with_value(1), {"vacuum_counts": -2}, "--vacuum-counts"),
-        (with_value(1), {"vacuum_counts": float("nan")}, "--vacuum-counts"),
+        (with_value(1), {"vacuum_counts": 0}, "vacuum_counts"),
+        (with_value(1), {"vacuum_counts": -2}, "vacuum_counts"),
+        (with_value(1), {"vacuum_counts": float("nan")}, "vacuum_counts"),
     ],
 )
 def test_bad_counts_are_told_in_one_line(frames, options, expected):
@@ -250,8 +250,8 @@ def test_masked_values_are_no_mistake(value, invalid):
 @pytest.mark.parametrize(
     "pixel, angle, expected",
     [
-        *((pixel, 0, "--pixel-pm") for pixel in (None, 0, -6, np.nan, np.inf, 6.3e-2, 630)),
-        *((6.3, angle, "--rotation-deg") for angle in (np.inf, np.nan, 1000)),
+        *((pixel, 0, "pixel_pm") for pixel in (None, 0, -6, np.nan, np.inf, 6.3e-2, 630)),
+        *((6.3, angle, "rotation_deg") for angle in (np.inf, np.nan, 1000)),
         (100, 0, "cut the micrograph"),
     ],
 )
