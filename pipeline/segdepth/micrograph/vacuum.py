@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from segdepth.errors import MicrographError
-
 CELL_PM = 60.0
 BLOCK_PM = 500.0
 LEAST_SHARE = 0.02
@@ -62,20 +60,6 @@ class VacuumSearch:
     vacuum: Vacuum | None = None
     area: np.ndarray | None = None
     reason: str = ""
-
-
-def find_vacuum(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) -> Vacuum:
-    """Vacuum level of one frame; see ``search_vacuum``.
-
-    Raises
-    ------
-    MicrographError
-        Fewer than 2 % of the blocks look like vacuum: its level must be given.
-    """
-    found = search_vacuum(counts, usable, pixel_pm)
-    if found.vacuum is None:
-        raise MicrographError(found.reason)
-    return found.vacuum
 
 
 def search_vacuum(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) -> VacuumSearch:
