@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from segdepth.cli.app import app
-from segdepth.cli.options import BlockText, BlockTexts, Device, Name, Out, Paths, Seed, read_block
+from segdepth.cli.options import BlockText, BlockTexts, Device, Out, Paths, Seed, read_block
 from segdepth.config import Dataset, Imaging, Labels, Model, Specimen, join_blocks
 from segdepth.store.code_hash import code_hash
 
 
 @app.command("train-model")
 def train_model(
-    name: Name,
+    name: Annotated[str, typer.Option(help="name of the models block")],
     model: BlockText,
     dataset: BlockTexts,
     specimen: BlockTexts,
