@@ -242,7 +242,8 @@ def test_columns_fill_a_rectangle_once(data, x, y, beyond):
 @given(data=st.data())
 def test_a_crystal_survives_json(structure, data):
     found = along(data, structure)
-    assert Crystal.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    data = json.loads(json.dumps(found.to_dict()))
+    assert Crystal.from_dict(data) == Crystal.from_dict(data | {"bonds": {}}) == found  # older data have bonds
 
 
 def test_lattice_constant_scales_a_known_structure_and_a_file():
@@ -354,11 +355,21 @@ def test_each_type_of_column_has_its_own_bonds():
     assert set(columns.column_type[added]) == {2} and set(columns.y_pm[added]) == {1800}
 
 
+def flat_cell() -> Atoms:
+    """500 columns of an atom, four of them Au, without translations in the cell."""
+    places = [((n % 20) / 20, (n // 20) / 25, 0.5 * (n == 0)) for n in range(500)]
+    symbols = ["Au" if n in (0, 5, 10, 15) else "H" for n in range(500)]
+    return Atoms(symbols, scaled_positions=places, cell=[40, 50, 4], pbc=True)
+
+
 def test_a_large_cell_is_refused_and_one_below_the_limit_read_in_seconds():
     cell = CELLS["CeO2"]
     with pytest.raises(ConfigError, match="crystals.mine.structure: its unit cell has 768 atoms; at most 500"):
         projected(cell.repeat(4), (0, 0, 1), (1, 0, 0))
+    with pytest.raises(ConfigError, match="mine.zone_axis: the projected cell has .* atoms, at most 2000; choose"):
+        projected(flat_cell(), (5, 4, 0), (0, 0, 1))
     begin = time.process_time()
+    assert len(projected(flat_cell(), (0, 0, 1), (1, 0, 0)).columns) == 500
     assert projected(cell.repeat((4, 3, 3)), (0, 0, 1), (1, 0, 0)).periods_pm == pytest.approx((A, A, A))
     assert time.process_time() - begin < 20
 

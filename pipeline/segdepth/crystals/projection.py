@@ -25,7 +25,8 @@ LARGEST_INDEX = 24
 LEAST_STRENGTH = 0.25
 WANTED_REFLECTIONS = 4
 MOST_ATOMS = 500
-"""Largest number of atoms in a unit cell; the search of its translations grows with the number's cube."""
+"""Largest number of atoms in a unit cell; the search of its translations grows with the number's cube. A projected cell
+may have four times as many."""
 
 NEAREST_PM = 50.0
 """Columns that are nearer to each other in projection cannot be labelled."""
@@ -47,8 +48,9 @@ def project(structure: Structure, zone_axis: Sequence[int], x_axis: Sequence[int
     Raises
     ------
     ConfigError
-        The unit cell is too large, the axes are not perpendicular, no lattice direction is perpendicular to both, the
-        atoms of a column are spaced unevenly along the beam, or two columns are too near to each other.
+        The unit or the projected cell is too large, the axes are not perpendicular, no lattice direction is
+        perpendicular to both, the atoms of a column are spaced unevenly along the beam, or two columns are too near to
+        each other.
     """
     key = f"crystals.{name}"
     if len(structure.atoms) > MOST_ATOMS:
@@ -72,6 +74,11 @@ def project(structure: Structure, zone_axis: Sequence[int], x_axis: Sequence[int
     vectors = [_period(axis, centring) @ structure.cell for axis in axes]
     periods = tuple(math.sqrt(float(vector @ vector)) for vector in vectors)
     places = _in_cell(structure, vectors, periods)
+    if len(places) > 4 * MOST_ATOMS:
+        raise ConfigError(
+            f"{key}.zone_axis: the projected cell has {len(places)} atoms, at most {4 * MOST_ATOMS}; choose another "
+            "zone axis"
+        )
     columns = tuple(_columns(places, key))
     crystal = Crystal(
         name=name,
@@ -196,15 +203,14 @@ def _reflections(
                 candidates.append((h, k, float(abs(sum(waves)) / total), np.hypot(h / periods[0], k / periods[1])))
     strong = sorted((c for c in candidates if c[2] >= LEAST_STRENGTH), key=lambda c: (round(c[3], 9), -c[0], -c[1]))
     chosen: list[Reflection] = []
-    last = 0.0
+    last, flat = 0.0, True
     for h, k, strength, length in strong:
-        flat = all(r.order[0] * k == r.order[1] * h for r in chosen)
         if len(chosen) >= WANTED_REFLECTIONS and length > 1.01 * last and not flat:
             break
         g = h * vectors[0] / periods[0] ** 2 + k * vectors[1] / periods[1] ** 2
         chosen.append(Reflection(_miller(cell @ g), (h, k), round(strength, 6)))
-        last = length
-    if len({r.order[0] * chosen[0].order[1] == r.order[1] * chosen[0].order[0] for r in chosen}) < 2:
+        last, flat = length, flat and chosen[0].order[0] * k == chosen[0].order[1] * h
+    if flat:
         raise ConfigError(f"{key}.zone_axis: shows strong reflections in one direction only; choose another zone axis")
     return chosen
 
