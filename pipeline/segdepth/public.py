@@ -113,6 +113,7 @@ def predict(
     import numpy as np
 
     from segdepth.config import PredictionOptions, validate
+    from segdepth.errors import ConfigError
     from segdepth.micrograph.maps import empty_maps, joined_columns, put_frame
     from segdepth.micrograph.predict import check_recording, predict_recording, serve
     from segdepth.micrograph.readers import Recording, recording_of
@@ -128,6 +129,8 @@ def predict(
     }
     options = validate(PredictionOptions, given, "predict")
     recording = counts if isinstance(counts, Recording) else recording_of(counts)
+    if network is not None and not isinstance(network, str | Path | tuple):
+        raise ConfigError(f"network: got {type(network).__name__}; a folder, or what load_network gave, is needed")
     trained, card = network if isinstance(network, tuple) else load_network(network, device=device)
     served = serve(trained, options)
     task = check_recording(recording, card, options)
@@ -181,9 +184,10 @@ def simulate(
         angle that is kept, or the cell is no box.
     """
     import numpy as np
-    import xarray as xr
+    from ase import Atoms
 
-    from segdepth.config import Beam, Imaging, validate
+    from segdepth.config import Beam, Imaging, SimulationOptions, validate
+    from segdepth.errors import ConfigError
     from segdepth.seeds import structure_rng
     from segdepth.simulation.arbitrary_pixel import form_at_pixel
     from segdepth.simulation.datasets import structure_beams, waves_dataset
@@ -191,10 +195,15 @@ def simulate(
     from segdepth.simulation.lens_values import draw_lens_values
     from segdepth.specimen.frame_facts import frame_facts
 
-    given_beam = beam if isinstance(beam, Beam) else validate(Beam, dict(beam or {}), "beam")
-    lens = imaging if isinstance(imaging, Imaging) else validate(Imaging, dict(imaging or {}), "imaging")
-    values = lens.defocus_values_nm if defocus_nm is None else [float(d) for d in np.atleast_1d(defocus_nm)]
-    pixel = lens.pixel_pm if pixel_pm is None else float(pixel_pm)
+    if not isinstance(atoms, Atoms):
+        raise ConfigError(f"atoms: got {type(atoms).__name__}; ase.Atoms are needed")
+    given_beam = beam if isinstance(beam, Beam) else validate(Beam, {} if beam is None else beam, "beam")
+    lens = imaging if isinstance(imaging, Imaging) else validate(Imaging, {} if imaging is None else imaging, "imaging")
+    defoci = None if defocus_nm is None else np.ravel(defocus_nm).tolist()
+    given = {"defocus_nm": defoci, "pixel_pm": pixel_pm, "electrons_per_pixel": electrons_per_pixel, "seed": seed}
+    options = validate(SimulationOptions, given, "simulate")
+    values = options.defocus_nm or lens.defocus_values_nm
+    pixel = options.pixel_pm or lens.pixel_pm
     facts = frame_facts([atoms], square=False)
     (fixed,) = structure_beams(given_beam, [atoms], facts)
     configure_abtem(abtem_device(device))
@@ -205,19 +214,32 @@ def simulate(
     wave = exit_waves(atoms, fixed, rng("phonons"))
     attrs = waves_dataset(wave[None], [atoms], facts, [fixed]).attrs
     images = form_at_pixel(lens, attrs, wave, draw_lens_values(lens, values, rng("lens")), pixel)
-    text = {"units": "1", "long_name": "image intensity, vacuum = 1"}
+    attrs = {"energy_kev": fixed.energy_kev, "crystal": attrs["crystal"]}
     if electrons_per_pixel is not None:
         images = rng("noise").poisson(np.maximum(images, 0) * electrons_per_pixel)
-        text = {"units": "electrons", "long_name": "counts", "electrons_per_pixel": electrons_per_pixel}
-    rows, columns = ((np.arange(count) + 0.5) * pixel for count in images.shape[-2:])
+        attrs["electrons_per_pixel"] = electrons_per_pixel
+    return _image_array(images, values, pixel, attrs)
+
+
+def _image_array(
+    images: np.ndarray, defocus_nm: Sequence[float], pixel_pm: float, attrs: dict[str, Any]
+) -> xr.DataArray:
+    """Images (defocus, y, x), with names, units and coordinates."""
+    import numpy as np
+    import xarray as xr
+
+    text = {"units": "1", "long_name": "image intensity, vacuum = 1"}
+    if "electrons_per_pixel" in attrs:
+        text = {"units": "electrons", "long_name": "counts"}
+    rows, columns = ((np.arange(count) + 0.5) * pixel_pm for count in images.shape[-2:])
     return xr.DataArray(
         images,
         dims=("defocus", "y", "x"),
         coords={
-            "defocus": ("defocus", values, {"units": "nm", "long_name": "defocus C1, positive is overfocus"}),
+            "defocus": ("defocus", list(defocus_nm), {"units": "nm", "long_name": "defocus C1, positive is overfocus"}),
             "y": ("y", rows, {"units": "pm", "long_name": "pixel centre along y"}),
             "x": ("x", columns, {"units": "pm", "long_name": "pixel centre along x"}),
         },
         name="image",
-        attrs={**text, "pixel_pm": pixel, "energy_kev": fixed.energy_kev, "crystal": attrs["crystal"]},
+        attrs={**text, "pixel_pm": pixel_pm, **attrs},
     )

@@ -5,17 +5,34 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
 from segdepth import cli
 from segdepth.cli import project
+from segdepth.cli.app import app
 from segdepth.errors import ConfigError, MicrographError, SegDepthError, StoreError, TrainingError
 from segdepth.store.manifest import manifest_path, write_artefact
 
-HEAVY = ("torch", "scipy", "matplotlib", "lightning", "xarray", "pandas", "ase", "abtem", "zarr")
+HEAVY = (
+    "torch",
+    "tqdm",
+    "rich.progress",
+    "scipy",
+    "matplotlib",
+    "lightning",
+    "xarray",
+    "pandas",
+    "ase",
+    "abtem",
+    "zarr",
+)
+FIGURE = re.compile(r"fig\d_\w+: ")
+"""A line of a list."""
 
 
 def run(monkeypatch, capsys, *arguments: str, fail: Exception | None = None) -> tuple[int, str]:
@@ -107,6 +124,20 @@ def test_help_imports_nothing_heavy(arguments, tmp_path):
     assert "typer" in imported and not imported & set(HEAVY)
 
 
+@pytest.mark.parametrize("command", [command.name for command in app.registered_commands])
+def test_help_fills_its_lines(command, monkeypatch, capsys):
+    """No line of a paragraph ends early."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "argv", ["segdepth", command, "--help"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    lines = [line.strip() for line in capsys.readouterr().out.split("╭")[0].splitlines()]
+    assert all(len(line) <= 80 for line in lines)
+    for line, after in pairwise(lines):
+        room = 78 - len(line)
+        assert not line or not after or len(after.split()[0]) + 1 > room or FIGURE.match(after), (line, after)
+
+
 def test_verify_names_what_is_damaged_or_stale_and_what_makes_it_again(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
@@ -160,6 +191,73 @@ def test_verify_finds_a_flipped_byte_whose_time_is_kept(tmp_path, monkeypatch, c
     assert code == 1
 
 
+@pytest.fixture
+def verify(tmp_path, monkeypatch, capsys):
+    """`segdepth verify` in an empty folder: exit status, lines of stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def told(*places: str) -> tuple[int, list[str], str]:
+        monkeypatch.setattr(sys, "argv", ["segdepth", "verify", *places])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return ended.value.code, out.splitlines(), err
+
+    return told
+
+
+def make(path: str, parameters: dict | None = None) -> None:
+    with write_artefact(path, command="t", code="c", parameters=parameters or {}) as partial:
+        if path.endswith(".zarr"):
+            partial.mkdir()
+            partial /= "zarr.json"
+        partial.write_text("{}")
+
+
+def test_verify_takes_any_place(verify, tmp_path, monkeypatch):
+    make("data/a.csv")
+    make("data/b.zarr")
+    whole = ["2 checked, all whole"]
+    for place in (".", "..", "data", "./data/", str(tmp_path)):
+        if place == "..":
+            monkeypatch.chdir(tmp_path / "data")
+        assert verify(place)[:2] == (0, whole), place
+        monkeypatch.chdir(tmp_path)
+    one = ["1 checked, all whole"]
+    assert verify("data/a.csv")[1] == verify("data/a.csv.manifest.json")[1] == verify("data/b.zarr")[1] == one
+    assert verify("nowhere") == (2, [], "segdepth: error: nowhere: does not exist\n")
+    monkeypatch.chdir(tmp_path / "data" / "b.zarr")
+    assert verify(".")[1] == one
+    monkeypatch.setattr(os, "walk", lambda place: [(str(place), [], [])])
+    assert verify("/")[:2] == (0, ["0 checked, all whole"])
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", "{}", '{"content": 1}', "null", "[" * 100_000, "\0", '{"layout": []}'])
+def test_verify_of_a_manifest_that_cannot_be_read(verify, text):
+    make("data/a.csv")
+    manifest_path("data/a.csv").write_text(text)
+    code, lines, _ = verify("data")
+    assert code == 1 and len(lines) == 2 and len(lines[0]) < 400
+    assert lines[0].startswith("data/a.csv: data/a.csv.manifest.json: cannot be read") or "another version" in lines[0]
+    assert "make it again: snakemake" in lines[0] and lines[1] == "1 checked, 1 damaged or stale"
+
+
+def test_verify_names_shards_that_the_plan_does_not_have(verify):
+    make("data/specimens/one/plan.csv", {"specimen": {"structures": 5, "shard_size": 3}})
+    for number in (1, 2):
+        make(f"data/specimens/one/shard-{number:03d}.extxyz")
+        make(f"data/waves/one/beam/shard-{number:03d}.zarr")
+        make(f"data/images/one/beam/lens/shard-{number:03d}.zarr")
+        make(f"data/depth/two/rings/shard-{number:03d}.zarr")
+    code, lines, _ = verify()
+    note = "is stale: its plan has 2 shards, from 000; remove it: segdepth clean-shards"
+    stale = ("images/one/beam/lens/shard-002.zarr", "specimens/one/shard-002.extxyz", "waves/one/beam/shard-002.zarr")
+    assert (code, lines) == (1, [*(f"data/{path}: {note}" for path in stale), "9 checked, 3 damaged or stale"])
+    assert verify("data/waves/one/beam/shard-002.zarr")[1][0].endswith(note)
+    manifest_path("data/specimens/one/plan.csv").write_text("{")
+    assert verify()[1][-1] == "9 checked, 1 damaged or stale"
+
+
 def test_clean_shards_names_and_removes_what_the_plan_does_not_have(tmp_path, monkeypatch, capsys):
     from segdepth.config import Config, Specimen
 
@@ -174,6 +272,13 @@ def test_clean_shards_names_and_removes_what_the_plan_does_not_have(tmp_path, mo
         ("data/specimens/one/shard-002.extxyz", stale),
         ("data/specimens/one/shard-002.extxyz.manifest.json", stale),
         ("data/specimens/one/shard-002.txt", kept),
+        ("data/specimens/one/shard-02.extxyz", kept),
+        ("data/specimens/one/shard-0002.extxyz", kept),
+        ("data/specimens/one/shard-1000.extxyz", stale),
+        ("data/specimens/one/mine/shard-002.extxyz", kept),
+        ("data/waves/one/shard-002_old.zarr/zarr.json", kept),
+        ("data/waves/one/beam/0002_old.zarr/zarr.json", kept),
+        ("data/waves/one/beam/mine/shard-002.zarr/zarr.json", kept),
         ("data/waves/one/beam/shard-010.zarr/zarr.json", stale),
         ("data/images/one/beam/lens/shard-002.zarr/zarr.json", stale),
         ("data/depth/two/rings/shard-001.zarr/zarr.json", stale),

@@ -260,23 +260,36 @@ def test_name_ending_with_a_newline(tmp_path):
     refused(tmp_path, yaml.safe_dump(data))
 
 
+BOMB = "".join(f"{new}: &{new} [{', '.join(10 * [f'*{old}'])}]\n" for old, new in zip("abcdefgh", "bcdefghi"))
+"""Each line stands for ten of the one before."""
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("a: [1, 2", "is not valid YAML at line"),
         ("a: 1\n  b: 2\n", "is not valid YAML at line 2"),
-        ("\ta: 1", "is not valid YAML"),
+        ("\ta: 1", "is not valid YAML at line 1 (found character '\\t' that cannot start any token)"),
         ("a: !!python/object/apply:os.system ['true']", "is not valid YAML"),
         ("a: 2024-13-45", "is not valid YAML"),
         ("a: 1\n---\nb: 2\n", "is not valid YAML"),
-        ("", "expected a mapping"),
+        ("", "expected a mapping of keys to values, got nothing"),
         ("- 1\n- 2\n", "expected a mapping of keys to values, got list"),
         ("only words", "got str"),
         ("specimens: {a: {}, b: {}, a: {}}", "line 1: the key 'a' is given twice"),
         ("labels: {}\nbeams:\n  b:\n    pixel_pm: 5\n    pixel_pm: 6\n", "line 5: the key 'pixel_pm' is given twice"),
         ("labels: {}\nbeams: {}\nlabels: {}\n", "line 3: the key 'labels' is given twice"),
-        ("a: &a [*a]", "a: unknown key"),
-        ("specimens: &a {b: *a}", "specimens.b"),
+        ("a: &a [*a]", "line 1: an anchor holds its own alias"),
+        ("a: 1\nspecimens: &a {b: *a}", "line 2: an anchor holds its own alias"),
+        ("? [a, b]\n: 1", "line 1: a list or mapping is given as a key"),
+        ("labels:\n  ? {a: b}\n  : 1", "line 2: a list or mapping is given as a key"),
+        ("1: 2", "crystals: missing"),
+        ("null: 2", "crystals: missing"),
+        ("a: !!bool perhaps", "is not valid YAML"),
+        ("a: !!timestamp now", "is not valid YAML"),
+        ("a: !!int ''", "is not valid YAML"),
+        ("a: &a [1, 2]\n" + BOMB, "has more than 100000 values"),
+        ("#" * 2**20 + "\n", "is too large to be a configuration; at most 1 MiB is read"),
         ("[" * 20_000, "nested too deeply"),
         ("a: *nowhere", "is not valid YAML at line 1"),
     ],
@@ -307,7 +320,7 @@ def test_missing_and_binary_files(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01\x80")
-    with pytest.raises(ConfigError, match="is not valid YAML"):
+    with pytest.raises(ConfigError, match=r"is not valid YAML \(it is not UTF-8 text\)"):
         load_config(tmp_path / "binary.yaml")
 
 

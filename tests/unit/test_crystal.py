@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import ase.io
@@ -20,6 +21,7 @@ from segdepth.crystals import Column, Crystal, lattice_columns, load_crystal
 from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.crystals.projection import Structure, project
 from segdepth.errors import ConfigError
+from segdepth.specimen.terminations import termination_mask
 
 A, B = 541.1, 390.5
 TITANATE = TITANATE_BLOCK.structure
@@ -53,8 +55,9 @@ def test_ceria_along_110():
     assert CERIA.row_pm == pytest.approx(A / (2 * np.sqrt(2))) and CERIA.nearest_column_pm == pytest.approx(A / 4)
     assert CERIA.border_pm == A / 2
     assert CERIA.facet_slope() == CERIA.facet_slope("1-11") == pytest.approx(np.tan(np.radians(35.2644)), abs=1e-6)
-    count, reach = CERIA.bonds["O"]
-    assert count == 3 and np.hypot(A / 4, A / (2 * np.sqrt(2))) < reach < 0.75 * A
+    assert {kind: len(offsets) for kind, offsets in CERIA.bonds.items()} == {2: 3, 3: 3, 4: 3, 5: 3}
+    far = np.hypot(A / 4, A / np.sqrt(8))
+    assert sorted(np.hypot(*CERIA.bonds[2].T)) == pytest.approx([A / 4, far, far])
     assert CERIA.debye_waller_pm == {"Ce": 6.6, "O": 8.5}
 
 
@@ -72,7 +75,7 @@ def test_ceria_along_001():
     assert found.periods_pm == pytest.approx((A, A, A)) and found.y_axis == (0, 1, 0)
     assert {c[0] for c in columns_of(found)} == {"Ce", "O"} and len(found.columns) == 8
     assert {(c.element, c.per_period) for c in found.columns} == {("Ce", 1), ("O", 2)}
-    assert found.nearest_column_pm == pytest.approx(A / np.sqrt(8)) and found.bonds["O"][0] == 4
+    assert found.nearest_column_pm == pytest.approx(A / np.sqrt(8)) and {len(b) for b in found.bonds.values()} == {4}
     assert found.reflection_pair == ("200", "020") and found.facet_slope() == pytest.approx(1)
 
 
@@ -94,7 +97,7 @@ def test_titanate_along_001():
     assert found.periods_pm == pytest.approx((B, B, B))
     assert columns_of(found) == [("Sr", 0, 0, 0, 1), ("Ti-O", 0.5, 0.5, 0.5, 1), ("O", 0.5, 0, 0.5, 1), ("O", 0, 0.5, 0.5, 1)]  # noqa: E501  # fmt: skip
     assert found.columns[1].companions == (("O", 0.5),)
-    assert found.bonds["Ti"][0] == 4 and found.bonds["O"][0] == 2
+    assert [len(found.bonds[kind]) for kind in (1, 2, 3)] == [4, 2, 2]
     assert found.nearest_column_pm == found.row_pm == pytest.approx(B / 2)
     assert found.debye_waller_pm == {"Sr": 8.9, "Ti": 7.5, "O": 9.6}
     assert {"110", "1-10"} == set(found.reflection_pair)  # 100 is weak: Sr against Ti and O
@@ -263,15 +266,26 @@ def test_an_edited_file_is_read_anew(tmp_path):
 
 
 def wrong_files(folder: Path) -> dict[str, str]:
-    (folder / "text.cif").write_text("data_\nthis is no structure\n")
     ase.io.write(folder / "molecule.xyz", Atoms("CO", positions=[(0, 0, 0), (0, 0, 1.1)]), format="xyz")
-    text = Path(TITANATE).read_text().replace("Sr1 Sr 0 0 0 1", "Sr1 Sr 0 0 0 0.6\nBa1 Ba 0 0 0 0.4")
-    (folder / "mixed.cif").write_text(text)
+    right = Path(TITANATE).read_text()
+    for name, text in {
+        "text.cif": "data_\nthis is no structure\n",
+        "empty.cif": "",
+        "half.cif": right[: len(right) // 2],
+        "structure.foo": right,
+        "mixed.cif": right.replace("Sr1 Sr 0 0 0 1", "Sr1 Sr 0 0 0 0.6\nBa1 Ba 0 0 0 0.4"),
+        "vacant.cif": right.replace("Sr1 Sr 0 0 0 1", "Sr1 Sr 0 0 0 0.6"),
+        "element.cif": right.replace("Ti1 Ti", "Qq1 Qq"),
+        "dummy.cif": right.replace("Ti1 Ti", "Ti1 X"),
+    }.items():
+        (folder / name).write_text(text)
+    unread = r"got '.*{}', which ASE cannot read as a structure \(\w+:.*\); give a CIF"
     return {
-        "none.cif": "got .*none.cif.*; known structures are CeO2, and there is no such file",
-        "text.cif": "text.cif cannot be read as a structure",
-        "molecule.xyz": "it has no unit cell",
-        "mixed.cif": "partly occupied",
+        "none.cif": "got '.*none.cif'; known structures are CeO2, and there is no such file",
+        **{name: unread.format(name) for name in ("text.cif", "empty.cif", "half.cif", "structure.foo", "element.cif")},
+        "molecule.xyz": "molecule.xyz has no unit cell with atoms",
+        **{name: f"{name} has sites that are partly occupied; give an ord" for name in ("mixed.cif", "vacant.cif")},
+        "dummy.cif": "dummy.cif has an atom X; each atom must be of a chemical element",
     }
 
 
@@ -286,12 +300,16 @@ def monoclinic() -> Atoms:
     return Atoms("ZrO", scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5)], cell=(5.1, 5.2, 5.3, 90, 100.7, 90), pbc=True)
 
 
-def test_axes_that_do_not_suit_are_told_in_one_line():
+def test_axes_and_vibrations_that_do_not_suit_are_told_in_one_line():
     told = r"crystals.mine.x_axis: got \[100\], which is not perpendicular to the zone axis \[110\]"
     with pytest.raises(ConfigError, match=told):
         crystal("CeO2", (1, 1, 0), (1, 0, 0))
-    with pytest.raises(ConfigError, match=r"crystals.mine.zone_axis: got \[001\]; no lattice direction is perp"):
+    with pytest.raises(
+        ConfigError, match=r"crystals.mine.zone_axis: got \[001\]; no lattice direction with indices up to 24 is perp"
+    ):
         projected(monoclinic(), (0, 0, 1), (0, 1, 0))
+    with pytest.raises(ConfigError, match="mine.debye_waller_pm: got a value for Ti; CeO2 has Ce, O"):
+        crystal("CeO2", (1, 1, 0), (0, 0, 1), debye_waller_pm={"Ce": 6.6, "Ti": 7.5})
     with pytest.raises(ConfigError, match="in one direction only; choose another zone axis"):
         crystal("CeO2", (0, 1, 2), (1, 0, 0))
 
@@ -303,6 +321,52 @@ def test_columns_that_are_uneven_along_the_beam_are_refused():
     lone = Atoms("Pt2O", scaled_positions=[(0, 0, 0), (0, 0, 0.5), (0, 0, 0.25)], cell=[4, 4, 4], pbc=True)
     with pytest.raises(ConfigError, match="the lighter atoms of a Pt column do not repeat with its Pt atoms"):
         projected(lone, (0, 0, 1), (1, 0, 0))
+
+
+def test_swapped_image_axes_swap_the_reflections():
+    """In a cell of 1 : 4 too, whose reflection of the fourth order is as strong as the first of the other axis."""
+    flat = Atoms("Pt4", scaled_positions=[(0, n / 4, 0) for n in range(4)], cell=[4, 16.004, 4], pbc=True)
+    flat.append("O"), flat.set_scaled_positions([*flat.get_scaled_positions()[:4], (0.5, 0.1, 0.5)])
+    for upright, turned in [
+        (projected(flat, (0, 0, 1), (1, 0, 0)), projected(flat, (0, 0, 1), (0, 1, 0))),
+        (CERIA, crystal("CeO2", (1, 1, 0), (1, -1, 0))),
+        (crystal(TITANATE, (1, 1, 0), (0, 0, 1)), crystal(TITANATE, (1, 1, 0), (1, -1, 0))),
+    ]:
+        orders = [{tuple(map(abs, r.order)) for r in one.reflections} for one in (upright, turned)]
+        assert orders[0] == {(k, h) for h, k in orders[1]}
+        assert sorted(r.strength for r in upright.reflections) == sorted(r.strength for r in turned.reflections)
+
+
+def test_each_type_of_column_has_its_own_bonds():
+    """An O between two Pb, and one beside a single Pb."""
+    places = [(0, 0, 0), (0.5, 0, 0), (0, 0.25, 0)]
+    found = projected(Atoms("PbO2", scaled_positions=places, cell=[4, 8, 4], pbc=True), (0, 0, 1), (1, 0, 0))
+    assert [(c.element, c.x, c.y) for c in found.columns] == [("Pb", 0, 0), ("O", 0.5, 0), ("O", 0, 0.25)]
+    assert {kind: offsets.tolist() for kind, offsets in found.bonds.items()} == {
+        1: [[-200, 0], [200, 0]],
+        2: [[0, -200]],
+    }
+    columns = lattice_columns(found, 4000, 4000, (0, 0), found.border_pm)
+    inside = columns.y_pm < 1700
+    middle = (np.abs(columns.x_pm - 2000) < 1000) & (np.abs(columns.y_pm - 2000) < 1000)
+    assert termination_mask("Pb", columns, inside, found)[middle].tolist() == inside[middle].tolist()
+    added = middle & ~inside & termination_mask("O", columns, inside, found)
+    assert set(columns.column_type[added]) == {2} and set(columns.y_pm[added]) == {1800}
+
+
+def test_a_large_cell_is_refused_and_one_below_the_limit_read_in_seconds():
+    cell = CELLS["CeO2"]
+    with pytest.raises(ConfigError, match="crystals.mine.structure: its unit cell has 768 atoms; at most 500"):
+        projected(cell.repeat(4), (0, 0, 1), (1, 0, 0))
+    begin = time.process_time()
+    assert projected(cell.repeat((4, 3, 3)), (0, 0, 1), (1, 0, 0)).periods_pm == pytest.approx((A, A, A))
+    assert time.process_time() - begin < 20
+
+
+def test_columns_that_cannot_be_told_apart_are_refused():
+    near = Atoms("PbO", scaled_positions=[(0, 0, 0), (0.1, 0, 0.5)], cell=[4, 4, 4], pbc=True)
+    with pytest.raises(ConfigError, match="mine.zone_axis: columns of Pb and O are 40 pm apart.* at least 50 pm"):
+        projected(near, (0, 0, 1), (1, 0, 0))
 
 
 def test_known_block_is_the_default_configurations():

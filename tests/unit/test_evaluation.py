@@ -19,11 +19,10 @@ from evaluation_data import (
     shares,
 )
 
-from segdepth.config import ALL, CALIBRATION_NAMES
+from segdepth.config import ALL, CALIBRATION_NAMES, METRIC_NAMES
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation import evaluate
 from segdepth.evaluation.examples import chosen_defoci, evenly_spaced
-from segdepth.evaluation.metrics import NAMES
 from segdepth.evaluation.noisy_images import NoisyImages
 from segdepth.evaluation.results import chosen
 from segdepth.labels.depth import read_columns
@@ -63,7 +62,9 @@ def test_everything_is_written_once_and_whole(evaluation, folder):
     assert facts["crystal"] == "CeO2 [110]" and facts["elements"] == ["Ce", "O"] and facts["classes"] == 11
     table = evaluation.metrics
     assert list(table) == ["metric", "element", "value", "low", "high"]
-    wanted = [(name, element) for element in ELEMENTS for name in NAMES] + [(name, ALL) for name in CALIBRATION_NAMES]
+    wanted = [(name, element) for element in ELEMENTS for name in METRIC_NAMES] + [
+        (name, ALL) for name in CALIBRATION_NAMES
+    ]
     assert list(zip(table["metric"], table["element"])) == wanted
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
     pixels = 12 * 64 * 64
@@ -212,7 +213,7 @@ def test_a_perfect_network(data, model, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "_probabilities", oracle)
     found = read_evaluation(run(data, model, tmp_path / "evaluation"), columns=True)
     for element in ELEMENTS:
-        assert [found.value(n, element) for n in NAMES] == [1, 1, 1, 0, 1, 1, 0, 0]
+        assert [found.value(n, element) for n in METRIC_NAMES] == [1, 1, 1, 0, 1, 1, 0, 0]
     assert found.interval("centre_accuracy") == (1, 1)
     for name in CALIBRATION_NAMES:  # always right with confidence 0.9
         assert found.value(name) == pytest.approx(0.1, abs=1e-6)

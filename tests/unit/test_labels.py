@@ -305,6 +305,10 @@ def test_frames_of_two_fields_are_no_store():
     ("changes", "told"),
     [
         ({"core_radius_pm": {"Ce": 85}, "outer_radius_pm": {"Ce": 120}}, "labels.rings.core_radius_pm.*O need one"),
+        (
+            {"core_radius_pm": {"Ce": 85, "O": 140}},
+            "labels.rings.core_radius_pm: got 140 for O; Ce columns of CeO2 .110. are 135 pm away",
+        ),
         ({"most_atoms": 9}, "labels.rings.most_atoms: got 9; columns of specimens.* have up to 10 atoms"),
     ],
 )

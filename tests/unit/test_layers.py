@@ -12,7 +12,7 @@ ROOT = Path(segdepth.__file__).parent
 PROJECT = ROOT.parents[1]
 FLOORS = (
     {"errors"},
-    {"devices", "seeds", "splits"},
+    {"devices", "recently_used", "seeds", "splits"},
     {"config"},
     {"store"},
     {"crystals"},

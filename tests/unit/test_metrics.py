@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from conftest import RINGS
 
+from segdepth.config import METRIC_NAMES
 from segdepth.evaluation import calibration, metrics
 from segdepth.evaluation.ground_truth import ground_truth_of
 
@@ -49,7 +50,7 @@ def test_a_perfect_estimate():
     tallies = metrics.confusion_matrix(true, true, group, SHAPE), metrics.centre_tally(true, true, group, true > 3, 2)
     found = values(*tallies)
     for element in ("all", "Ce", "O"):
-        assert [found[n, element] for n in metrics.NAMES[:4]] == [1, 1, 1, 0]
+        assert [found[n, element] for n in METRIC_NAMES[:4]] == [1, 1, 1, 0]
 
 
 def test_three_elements_and_four_classes():

@@ -9,9 +9,11 @@ from scipy.spatial import cKDTree
 from segdepth.config import Labels, Specimen
 from segdepth.crystals import load_crystal
 from segdepth.crystals.elements import SYMBOLS
+from segdepth.crystals.projection import Structure, project
 from segdepth.labels.depth import depth_maps
 from segdepth.micrograph import columns as module
 from segdepth.micrograph.columns import COLUMNS, lattice_places
+from segdepth.micrograph.origin_choice import choose_column_types
 from segdepth.micrograph.reflection_pair import ReflectionPair, image_pair, template_pair
 from segdepth.specimen.wedge import build_wedge
 
@@ -158,6 +160,38 @@ def test_labels_of_one_size_tell_no_elements_apart_and_this_is_said():
     table = find_columns(one_hot(depth), PIXEL, TITANATE, labels, warn=told.append)
     assert compare(table, truth)[0].mean() > 0.98
     assert len(told) == 1 and "Sr and Ti-O and O in SrTiO3 [001]" in told[0] and "interchanged" in told[0]
+
+
+def rutile(zone, x):
+    """TiO2, a = 459.4 pm, c = 295.9 pm, u = 0.305."""
+    places = [(0.305, 0.305, 0), (0.695, 0.695, 0), (0.195, 0.805, 0.5), (0.805, 0.195, 0.5)]
+    atoms = [("Ti", (0, 0, 0)), ("Ti", (0.5, 0.5, 0.5)), *(("O", place) for place in places)]
+    return project(Structure("TiO2", np.diag([459.4, 459.4, 295.9]), atoms, {}), zone, x, "rutile")
+
+
+@pytest.mark.parametrize("core", [(60, 45), (85, 64)])
+@pytest.mark.parametrize("axes", [[(0, 0, 1), (1, 0, 0)], [(0, 0, 1), (1, 1, 0)], [(1, 1, 0), (0, 0, 1)]])
+def test_columns_of_rutile_are_found_once(axes, core):
+    """Along [001] the pair leaves two origins; along [110] O are 71 pm apart, and phases lie beyond a whole period."""
+    crystal, core = rutile(*axes), dict(zip(("Ti", "O"), core))
+    labels = Labels(core_radius_pm=core, outer_radius_pm={element: radius + 30 for element, radius in core.items()})
+    depth, truth = ideal("flat", 0, crystal, labels)
+    told = []
+    table = find_columns(one_hot(depth), PIXEL, crystal, labels, warn=told.append)
+    found, row, distance = compare(table, truth, 30.0)
+    element = truth["element"].map(lambda number: SYMBOLS[number]).to_numpy()[found]
+    assert found.mean() > 0.99 and len(table) < 1.01 * len(truth) and told == []
+    assert (table["element"].to_numpy()[row[found]] == element).mean() > 0.99
+    assert np.sqrt((distance[found] ** 2).mean()) < 10
+
+
+def test_a_lone_place_that_is_no_column_of_one_choice_is_not_decided():
+    """O of rutile's one origin is no place of the other's lattice."""
+    crystal, told = rutile((0, 0, 1), (1, 0, 0)), []
+    pair, radii = ReflectionPair(crystal, crystal.reflection_pair), {"Ti": 60, "O": 45}
+    place = np.array([[200.0, 200.0]])
+    chosen = choose_column_types(place, np.array([1]), pair, np.ones((20, 20)), 20.0, (radii, radii), told.append)
+    assert chosen.shape == (1,) and len(pair.candidates) == 2 and len(told) == 1
 
 
 def test_what_a_pair_tells_apart():

@@ -93,7 +93,7 @@ def test_a_block_of_the_configuration(tmp_path, micrograph, model):
 @pytest.mark.parametrize(
     "given, expected",
     [
-        ((), "--pixel-pm"),
+        ((), "pixel_pm"),
         (("--pixel-pm", "0"), "pixel_pm: got 0.0"),
         (("--pixel-pm", "nan"), "pixel_pm: got nan"),
         (("--pixel-pm", "6.3", "--rotation-deg", "nan"), "rotation_deg: got nan"),
@@ -123,6 +123,21 @@ def test_the_same_for_a_comparison(tmp_path, micrograph, capsys):
         told = capsys.readouterr().err
         assert expected in told and told.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_comparison_uses_one_thread_and_leaves_as_many_as_before(tmp_path, micrograph, monkeypatch):
+    threads, inside = torch.get_num_threads(), []
+    monkeypatch.setattr(
+        "segdepth.steps.compare_micrograph.compare_micrograph",
+        lambda *_, **__: inside.append(torch.get_num_threads()) or [],
+    )
+    common = ("compare-micrograph", "--waves", "w", "--structure", 0, "--imaging", "{}", "--pixel-pm", 6.3)
+    try:
+        torch.set_num_threads(3)
+        assert segdepth(*common, "--no-picture", "--out", tmp_path / "out", micrograph) == 0
+        assert (inside, torch.get_num_threads()) == ([1], 3)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_a_change_of_a_picture_repeats_no_prediction():

@@ -19,7 +19,7 @@ from segdepth.micrograph.preparation import (
 )
 from segdepth.micrograph.readers import Recording, read_micrograph
 from segdepth.micrograph.rebinning import area_means, rebin_electrons
-from segdepth.micrograph.vacuum import find_vacuum
+from segdepth.micrograph.vacuum import search_vacuum
 
 NETWORK_PM = 5411 / 256
 
@@ -184,25 +184,25 @@ def test_what_lies_outside_is_the_crystal_mirrored():
 def test_the_vacuum_is_found_beside_a_lattice(pixel_pm, level):
     shape = (int(3200 / pixel_pm), int(4400 / pixel_pm))
     counts = rng(12).poisson(lattice(shape, pixel_pm, level))
-    found = find_vacuum(counts, np.ones(shape, bool), pixel_pm)
+    found = search_vacuum(counts, np.ones(shape, bool), pixel_pm).vacuum
     assert abs(found.level / level - 1) < 0.02
     assert abs(found.dispersion - 1) < 0.1
-    scaled = find_vacuum(counts * 3.7, np.ones(shape, bool), pixel_pm)
+    scaled = search_vacuum(counts * 3.7, np.ones(shape, bool), pixel_pm).vacuum
     assert abs(scaled.level / (3.7 * level) - 1) < 0.02 and abs(scaled.dispersion / 3.7 - 1) < 0.1
 
 
 def test_a_noise_free_vacuum_is_found():
     image = lattice((500, 700), 6.3, 1.0)
-    assert abs(find_vacuum(image, np.ones(image.shape, bool), 6.3).level - 1) < 1e-3
+    assert abs(search_vacuum(image, np.ones(image.shape, bool), 6.3).vacuum.level - 1) < 1e-3
 
 
 def test_without_vacuum_the_dose_is_asked_for():
     counts = rng(13).poisson(lattice((400, 400), 6.3, 2.0, edge_pm=0))
-    with pytest.raises(MicrographError, match="--vacuum-counts") as failure:
+    with pytest.raises(MicrographError, match="vacuum_counts") as failure:
         check_frames(recording(counts), 6.3)
     assert "\n" not in str(failure.value) and "here.npy, frame 0" in str(failure.value)
     assert check_frames(recording(counts), 6.3, vacuum_counts=2.0).vacuum[0].level == 2.0
-    with pytest.raises(MicrographError, match="--vacuum-counts"):
+    with pytest.raises(MicrographError, match="vacuum_counts"):
         check_frames(recording(counts[:30, :30]), 6.3)
 
 
@@ -230,9 +230,9 @@ def with_value(value):
         (with_value(-1), {}, "negative"),
         (np.full((20, 30), 255), {"invalid": 255}, "masked"),
         (np.zeros((20, 30)), {}, "no counts"),
-        (with_value(1), {"vacuum_counts": 0}, "--vacuum-counts"),
-        (with_value(1), {"vacuum_counts": -2}, "--vacuum-counts"),
-        (with_value(1), {"vacuum_counts": float("nan")}, "--vacuum-counts"),
+        (with_value(1), {"vacuum_counts": 0}, "vacuum_counts"),
+        (with_value(1), {"vacuum_counts": -2}, "vacuum_counts"),
+        (with_value(1), {"vacuum_counts": float("nan")}, "vacuum_counts"),
     ],
 )
 def test_bad_counts_are_told_in_one_line(frames, options, expected):
@@ -250,8 +250,8 @@ def test_masked_values_are_no_mistake(value, invalid):
 @pytest.mark.parametrize(
     "pixel, angle, expected",
     [
-        *((pixel, 0, "--pixel-pm") for pixel in (None, 0, -6, np.nan, np.inf, 6.3e-2, 630)),
-        *((6.3, angle, "--rotation-deg") for angle in (np.inf, np.nan, 1000)),
+        *((pixel, 0, "pixel_pm") for pixel in (None, 0, -6, np.nan, np.inf, 6.3e-2, 630)),
+        *((6.3, angle, "rotation_deg") for angle in (np.inf, np.nan, 1000)),
         (100, 0, "cut the micrograph"),
     ],
 )
@@ -318,5 +318,5 @@ def test_a_strip_of_vacuum_thinner_than_a_nanometre_is_found():
     y, x = np.meshgrid(np.arange(500) * 6.3, np.arange(420) * 6.3, indexing="ij")
     lattice = 1 + 0.4 * np.cos(2 * np.pi * x / 270.5) * np.cos(2 * np.pi * y / 191.3)
     image = np.where(y > (500 - 105) * 6.3, 1.0, lattice)  # 0.66 nm
-    found = find_vacuum(rng.poisson(3.5 * image).astype(float), np.ones(image.shape, bool), 6.3)
+    found = search_vacuum(rng.poisson(3.5 * image).astype(float), np.ones(image.shape, bool), 6.3).vacuum
     assert found.level == pytest.approx(3.5, rel=0.02) and 0.05 < found.share < 0.25

@@ -49,7 +49,7 @@ def test_the_key_chooses_and_wrong_keys_are_told_what_is_there(tmp_path):
     for key in (None, "third"):
         with pytest.raises(MicrographError) as failure:
             read_micrograph(tmp_path / "a.npz", key)
-        assert "first (3, 5), second (3, 5)" in one_line(failure) and "--key" in str(failure.value)
+        assert "first (3, 5), second (3, 5)" in one_line(failure) and "key" in str(failure.value)
 
 
 def npy_bytes(array, **options) -> bytes:
@@ -119,7 +119,7 @@ def test_bad_files_are_told_in_one_line(tmp_path, name):
 def test_missing_files_folders_and_needless_keys(tmp_path):
     (tmp_path / "folder.npy").mkdir()
     np.save(tmp_path / "a.npy", COUNTS)
-    cases = (("none.npy", None, "does not exist"), ("folder.npy", None, "not a file"), ("a.npy", "k", "--key"))
+    cases = (("none.npy", None, "does not exist"), ("folder.npy", None, "not a file"), ("a.npy", "k", "key"))
     for path, key, expected in cases:
         with pytest.raises(MicrographError) as failure:
             read_micrograph(tmp_path / path, key)

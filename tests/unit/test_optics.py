@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -523,6 +525,19 @@ def test_focal_steps():
     assert steps[0] == -2 and steps[-1] == 2 and np.allclose(np.diff(steps), 0.25)
     assert np.isclose(sum(weights), 1) and np.allclose(np.array(weights) / weights[8], np.exp(-np.square(steps)))
     assert focal_steps(1) == ([0.0], [1.0])
+
+
+def test_an_image_former_is_freed_with_its_last_reference():
+    """Its maps of modes take a gigabyte on a GPU; a cycle of references keeps them until Python looks for cycles."""
+    which = former(ORDERS, samples=None)
+    form(which, WAVE, lens())
+    freed = weakref.ref(which)
+    gc.disable()
+    try:
+        del which
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_spreads_are_rounded_before_their_modes_are_sought(monkeypatch):

@@ -93,6 +93,8 @@ def test_a_network_is_a_folder_or_loaded_before(model):
         (np.ones((20, 30)), {"rotation_deg": float("nan")}, ConfigError, "rotation_deg"),
         (np.ones((20, 30)), {"precision": "half"}, ConfigError, "precision"),
         (np.ones((20, 30)), {"network": "nowhere"}, StoreError, "network.json"),
+        (np.ones((20, 30)), {"network": 3}, ConfigError, "network: got int"),
+        (None, {}, MicrographError, "plain numbers"),
     ],
 )
 def test_bad_input_is_one_line(model, array, options, kind, expected):
@@ -128,6 +130,28 @@ def test_atoms_to_images(abtem):
     assert noisy.attrs["units"] == "electrons" and noisy.dtype == np.int64
     off = (noisy.values[0] - 20 * image.values[1]) / np.sqrt(20 * image.values[1])
     assert abs(off.mean()) < 0.02 and off.std() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ({"defocus_nm": float("nan")}, "defocus_nm"),
+        ({"defocus_nm": [3, "far"]}, "defocus_nm"),
+        ({"defocus_nm": []}, "defocus_nm"),
+        ({"pixel_pm": 0}, "pixel_pm"),
+        ({"electrons_per_pixel": -1}, "electrons_per_pixel"),
+        ({"seed": -1}, "seed"),
+        ({"device": "tpu", "beam": {"debye_waller_pm": {"Au": 8}}}, "device"),
+        ({"beam": "300 kV"}, "beam"),
+        ({"imaging": {"c1": 3}}, "c1"),
+        ({"atoms": "CeO2"}, "atoms: got str"),
+    ],
+)
+def test_bad_values_of_a_simulation_are_one_line(options, expected):
+    given = {"atoms": Atoms("Au", positions=[(8, 6, 4)], cell=(16, 12, 8))} | options
+    with pytest.raises(ConfigError, match=expected) as failure:
+        segdepth.simulate(**given)
+    assert "\n" not in str(failure.value)
 
 
 def test_atoms_from_elsewhere_need_vibrations(abtem):
@@ -178,5 +202,5 @@ def test_prediction_needs_the_core_alone(tmp_path, model):
 
 def test_a_card_without_a_crystal_is_refused(tmp_path, model):
     network, card = load_network(model)
-    with pytest.raises(StoreError, match="on which crystal"):
+    with pytest.raises(StoreError, match="'crystal' is empty"):
         segdepth.predict(counts(1), 6.3, network=(network, replace(card, crystal={})))

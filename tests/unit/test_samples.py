@@ -15,9 +15,10 @@ from segdepth.learning import samples as samples_module
 from segdepth.learning import structures as structures_module
 from segdepth.learning.loss import weighted_cross_entropy
 from segdepth.learning.samples import Crops, TrainingSamples
-from segdepth.learning.structures import RecentlyUsed, share_memory
+from segdepth.learning.structures import share_memory
 from segdepth.learning.training import training_and_validation
 from segdepth.learning.validation import fixed_batches
+from segdepth.recently_used import RecentlyUsed
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from training_data import (
 from segdepth.config import Splits
 from segdepth.errors import TrainingError
 from segdepth.learning.callbacks import Curve
+from segdepth.learning.training import TrainedNetwork
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,22 @@ def test_an_early_end_survives_a_stop(shards, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="power cut"):
         train(shards, tmp_path / "cut", block(**given))
     monkeypatch.setattr(Curve, "on_train_epoch_end", ended)
+    resumed = train(shards, tmp_path / "cut", block(**given))
+    for name in ("curve.csv", "weights.safetensors"):
+        assert (whole / name).read_bytes() == (resumed / name).read_bytes()
+
+
+def test_a_training_that_ended_early_is_not_trained_further(shards, tmp_path, monkeypatch):
+    given = {"epochs": 30, "patience_epochs": 1, "learning_rate": 0.3, "optimizer": "adam"}
+    whole = train(shards, tmp_path / "whole", block(**given))
+
+    def full_disk(*_):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainedNetwork, "write", full_disk)
+        with pytest.raises(OSError, match="disk full"):
+            train(shards, tmp_path / "cut", block(**given))
     resumed = train(shards, tmp_path / "cut", block(**given))
     for name in ("curve.csv", "weights.safetensors"):
         assert (whole / name).read_bytes() == (resumed / name).read_bytes()

@@ -1,4 +1,4 @@
-"""The checked configuration, `cfg`. A mistake in it is told in one line, before any job."""
+"""The checked configuration, `cfg`. Errors in it are reported in one line, before any job."""
 
 
 def refuse(failure):

@@ -12,7 +12,7 @@ LIGHT_DEVICE = "cpu" if cfg.device == "cpu" else "auto"
 
 
 def asked(method):
-    """A method of the layout whose ConfigError is told in one line, as those of the whole configuration are."""
+    """A method of the layout; its ConfigError is reported in one line, like those of the whole configuration."""
 
     @wraps(method)
     def answer(*given):

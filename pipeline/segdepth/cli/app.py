@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import typer
 
-app = typer.Typer(
+
+class _App(typer.Typer):
+    """Typer, with the lines of each paragraph of a help text joined: it would break them where the code does, too."""
+
+    def command(self, name: str, *, help: str | None = None) -> Callable[..., Any]:
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            text = help or inspect.getdoc(function) or ""
+            return super(_App, self).command(name, help="\n\n".join(map(_joined, text.split("\n\n"))))(function)
+
+        return register
+
+
+def _joined(paragraph: str) -> str:
+    """The paragraph on one line, unless it is a list, which begins with ``\\b`` on a line of its own."""
+    return paragraph.removeprefix("\b\n") if paragraph.startswith("\b\n") else paragraph.replace("\n", " ")
+
+
+app = _App(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -1,4 +1,4 @@
-"""Figures."""
+"""Figures of evaluations, networks, micrographs and studies."""
 
 from __future__ import annotations
 

@@ -166,15 +166,14 @@ def compare_micrograph(
     options = _options(ComparisonOptions, comparison, given)
     lens = read_block(Imaging, imaging)
 
-    import torch
-
+    from segdepth.devices import one_thread
     from segdepth.steps.compare_micrograph import compare_micrograph as step
     from segdepth.store.manifest import check_target
 
-    torch.set_num_threads(1)
     if picture:
         check_target(_picture_path(out), "plot-comparison", [out])
-    warnings = step(options, lens, input, waves, out, structure=structure, code=code_hash("compare-micrograph"))
+    with one_thread():
+        warnings = step(options, lens, input, waves, out, structure=structure, code=code_hash("compare-micrograph"))
     _print_warnings(warnings)
     if picture:
         registered("plot-comparison")(out, _picture_path(out))

@@ -7,7 +7,7 @@ from segdepth.config.crystal import CrystalBlock
 from segdepth.config.dataset import Dataset, Splits
 from segdepth.config.fields import BUNDLED, NAME_PATTERN, NETWORK_STRIDE, PAPER_PIXEL_PM, check_whole_pixels
 from segdepth.config.figures import Figures
-from segdepth.config.imaging import DefocusSteps, Imaging
+from segdepth.config.imaging import DefocusSteps, Imaging, SimulationOptions
 from segdepth.config.labels import Labels
 from segdepth.config.loading import check_files, json_schema, load_config, read_yaml
 from segdepth.config.micrograph import Comparison, ComparisonOptions, Micrograph, Prediction, PredictionOptions, Reading
@@ -48,6 +48,7 @@ __all__ = [
     "Prediction",
     "PredictionOptions",
     "Reading",
+    "SimulationOptions",
     "Specimen",
     "Splits",
     "Table",

@@ -142,3 +142,12 @@ class Imaging(Block):
     def least_image_spread_pm(self) -> float:
         """The smallest image spread that a lens of this block can have."""
         return self.image_spread_pm[0] if isinstance(self.image_spread_pm, tuple) else self.image_spread_pm
+
+
+class SimulationOptions(Block):
+    """What ``segdepth.simulate`` takes besides blocks; None: the imaging block's, and no noise."""
+
+    defocus_nm: Annotated[tuple[Annotated[Number, Field(ge=-1e4, le=1e4)], ...], Field(min_length=1)] | None = None
+    pixel_pm: Annotated[Number, Field(ge=1, le=1000)] | None = None
+    electrons_per_pixel: Annotated[Number, Field(gt=0, le=1e9)] | None = None
+    seed: Annotated[Count, Field(ge=0)] = 0

@@ -1,4 +1,4 @@
-"""Read ``config.yaml`` as data only, with duplicate keys refused; print its JSON schema."""
+"""Read ``config.yaml`` as data only, with duplicate keys and unreasonable files refused; print its JSON schema."""
 
 from __future__ import annotations
 
@@ -12,22 +12,50 @@ from segdepth.config.root import Config
 from segdepth.config.validation import validate
 from segdepth.errors import ConfigError
 
+MAX_BYTES = 2**20
+"""Of a configuration file; ours have about 5 kB."""
+
+MAX_VALUES = 100_000
+"""In a configuration, each alias counted as often as it stands for its anchor."""
+
+
+class _Refused(ValueError):
+    """YAML that is no configuration of ours, and why."""
+
 
 class _Loader(yaml.SafeLoader):
-    """YAML as data only; a key given twice is refused, where YAML would silently keep the last."""
+    """YAML as data only. A key given twice is refused, where YAML would silently keep the last, as are keys that are
+    lists or mappings, and aliases that grow without bound."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _values_in(node, {}) > MAX_VALUES:
+            raise _Refused(f"has more than {MAX_VALUES} values, counted with its aliases")
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            line = f"line {key.start_mark.line + 1}"
+            if not isinstance(key, yaml.ScalarNode):
+                raise _Refused(f"{line}: a list or mapping is given as a key; a key is one word")
             if key.value in seen:
-                raise _Refused(f"line {key.start_mark.line + 1}: the key {key.value!r} is given twice in one block")
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
+                raise _Refused(f"{line}: the key {key.value!r} is given twice in one block")
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
-class _Refused(ValueError):
-    """A key that is given twice."""
+def _values_in(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    """How many values a node holds, with its aliases written out; ``known`` has those of nodes already counted."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if node not in known:
+        known[node] = 0  # while it is counted
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
+        known[node] = 1 + sum(_values_in(part, known) for part in parts)
+    elif not known[node]:
+        raise _Refused(f"line {node.start_mark.line + 1}: an anchor holds its own alias")
+    return known[node]
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -36,24 +64,29 @@ def read_yaml(path: str | Path) -> Any:
     Raises
     ------
     ConfigError
-        It is missing or is not YAML, or a key is given twice.
+        It is missing, too large or not YAML, or a key is given twice.
     """
     path = Path(path)
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise _Refused(f"is too large to be a configuration; at most {MAX_BYTES // 2**20} MiB is read")
+        return yaml.load(content.decode("utf-8"), Loader=_Loader)
     except OSError as failure:
         raise ConfigError(f"{path}: cannot be read ({failure.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as failure:
-        where = getattr(failure, "problem_mark", None)
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not valid YAML (it is not UTF-8 text)") from None
+    except yaml.YAMLError as failure:
+        where, what = getattr(failure, "problem_mark", None), getattr(failure, "problem", None)
         line = f" at line {where.line + 1}" if where else ""
-        raise ConfigError(f"{path}: is not valid YAML{line}") from None
+        raise ConfigError(f"{path}: is not valid YAML{line}{f' ({what})' if what else ''}") from None
     except _Refused as failure:
         raise ConfigError(f"{path}: {failure}") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply to be a configuration") from None
-    except ValueError as failure:  # a date or number that YAML's own grammar lets through, 2024-13-45
+    except (ValueError, LookupError, AttributeError) as failure:  # PyYAML's, of 2024-13-45 or of !!bool maybe
         raise ConfigError(f"{path}: is not valid YAML ({failure})") from None
-    return data
 
 
 def load_config(path: str | Path) -> Config:

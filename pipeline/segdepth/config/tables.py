@@ -42,7 +42,7 @@ OBSERVER_METRICS = ("columns_exact", "columns_within_one")
 
 SMALL_IS_GOOD = ("hallucinated_rate", "columns_mean_absolute_error", *CALIBRATION_NAMES)
 AIMED = (*(name for name in METRIC_NAMES if name != "columns_mean_error"), *CALIBRATION_NAMES, *CHANGES)
-"""What a table can set an aim for; not of a mean error, neither sign of which is better."""
+"""Metrics that can have an aim; a mean error cannot, since neither sign is better."""
 
 
 def _one_line(text: str) -> str:

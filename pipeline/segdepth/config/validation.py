@@ -67,7 +67,8 @@ def validate(model: type[Block], data: Any, source: str = "config") -> Any:
         One line: the source, the key, what it got and what is allowed.
     """
     if not isinstance(data, dict):
-        raise ConfigError(f"{source}: expected a mapping of keys to values, got {type(data).__name__}")
+        got = "nothing" if data is None else type(data).__name__
+        raise ConfigError(f"{source}: expected a mapping of keys to values, got {got}")
     try:
         return model.model_validate(data)
     except ValidationError as failure:

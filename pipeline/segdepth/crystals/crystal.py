@@ -19,6 +19,9 @@ import numpy as np
 
 from segdepth.crystals.elements import ATOMIC_NUMBER
 
+BOND_MARGIN = 1.05
+"""Neighbours up to so many times the least distance are bonded."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -68,9 +71,8 @@ class Reflection:
 class Crystal:
     """A crystal in projection along its zone axis.
 
-    ``periods_pm`` are along the image's x, its y and the beam. ``bonds`` has, for each element but the heaviest, the
-    number of columns of the heaviest one that its columns are bonded to, and their largest distance in projection, pm.
-    ``debye_waller_pm`` is the rms vibration along an axis by element (empty if not known).
+    ``periods_pm`` are along the image's x, its y and the beam. ``debye_waller_pm`` is the rms vibration along an axis
+    by element (empty if not known).
     """
 
     name: str
@@ -81,7 +83,6 @@ class Crystal:
     periods_pm: tuple[float, float, float]
     columns: tuple[Column, ...]
     reflections: tuple[Reflection, ...]
-    bonds: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     debye_waller_pm: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
@@ -108,23 +109,43 @@ class Crystal:
         return min(gaps) * self.periods_pm[1]
 
     @cached_property
+    def distances_pm(self) -> np.ndarray:
+        """Least distance in projection between columns of each two types, also of a type and itself; (type, type)."""
+        shifts = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])
+        off = (self._places[:, None, None] - self._places[None, :, None] + shifts) * self.periods_pm[:2]
+        distances = np.hypot(off[..., 0], off[..., 1])
+        return np.where(distances > 0, distances, np.inf).min(axis=2)
+
+    @property
     def nearest_column_pm(self) -> float:
         """Least distance between two columns in projection."""
-        shifts = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-        size_x, size_y, _ = self.periods_pm
-        distances = [
-            np.hypot((a.x - b.x + i) * size_x, (a.y - b.y + j) * size_y)
-            for a in self.columns
-            for b in self.columns
-            for i, j in shifts
-            if a is not b or (i, j) != (0, 0)
-        ]
-        return float(min(distances))
+        return float(self.distances_pm.min())
+
+    @cached_property
+    def bonds(self) -> dict[int, np.ndarray]:
+        """For each type of column whose element is not the heaviest, by its position among ``columns``: the columns of
+        the heaviest element that hold its nearest neighbours in space, as (x, y) from it in pm."""
+        heaviest = [n for n, c in enumerate(self.columns) if c.element == self.elements[0]]
+        shifts = np.array([(i, j) for i in range(-2, 3) for j in range(-2, 3)])
+        found = {}
+        for n in set(range(len(self.columns))) - set(heaviest):
+            flat = ((self._places[heaviest, None] + shifts - self._places[n]) * self.periods_pm[:2]).reshape(-1, 2)
+            rise = np.empty(len(heaviest))
+            for row, other in enumerate(self.columns[m] for m in heaviest):
+                steps = other.z - self.columns[n].z + np.arange(-2, 3, 1 / other.per_period)
+                rise[row] = np.abs(steps).min() * self.periods_pm[2]
+            distance = np.hypot(np.hypot(*flat.T), np.repeat(rise, len(shifts)))
+            found[n] = flat[distance <= BOND_MARGIN * distance.min()]
+        return found
 
     @property
     def border_pm(self) -> float:
-        """Half the longest projected period: at least as far as any column that a column is bonded to."""
-        return max([0.5 * max(self.periods_pm[:2]), *(reach for _, reach in self.bonds.values())])
+        """Half the longest projected period, or more: as far as any column that a column is bonded to, 1 % to spare."""
+        return max([0.5 * max(self.periods_pm[:2]), *(1.01 * float(np.hypot(*b.T).max()) for b in self.bonds.values())])
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        return np.array([(c.x, c.y) for c in self.columns])
 
     @cached_property
     def by_name(self) -> dict[str, Reflection]:
@@ -158,9 +179,7 @@ class Crystal:
 
     def to_dict(self) -> dict[str, Any]:
         """The crystal as plain data, for stores and networks."""
-        data = asdict(self)
-        data["bonds"] = {element: list(bond) for element, bond in self.bonds.items()}
-        return data
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -194,7 +213,6 @@ class Crystal:
             periods_pm=tuple(float(p) for p in data["periods_pm"]),
             columns=columns,
             reflections=reflections,
-            bonds={str(e): (int(n), float(reach)) for e, (n, reach) in data["bonds"].items()},
             debye_waller_pm={str(e): float(u) for e, u in data["debye_waller_pm"].items()},
         )
 

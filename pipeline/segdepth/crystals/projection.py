@@ -24,8 +24,11 @@ LARGEST_INDEX = 24
 
 LEAST_STRENGTH = 0.25
 WANTED_REFLECTIONS = 4
-BOND_MARGIN = 1.05
-"""Neighbours up to so many times the least distance are bonded."""
+MOST_ATOMS = 500
+"""Largest number of atoms in a unit cell; the search of its translations grows with the number's cube."""
+
+NEAREST_PM = 50.0
+"""Columns that are nearer to each other in projection cannot be labelled."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,12 @@ def project(structure: Structure, zone_axis: Sequence[int], x_axis: Sequence[int
     Raises
     ------
     ConfigError
-        The axes are not perpendicular, no lattice direction is perpendicular to both, or the atoms of a column are
-        spaced unevenly along the beam.
+        The unit cell is too large, the axes are not perpendicular, no lattice direction is perpendicular to both, the
+        atoms of a column are spaced unevenly along the beam, or two columns are too near to each other.
     """
     key = f"crystals.{name}"
+    if len(structure.atoms) > MOST_ATOMS:
+        raise ConfigError(f"{key}.structure: its unit cell has {len(structure.atoms)} atoms; at most {MOST_ATOMS}")
     zone_axis, x_axis = ([i // math.gcd(*axis) for i in axis] for axis in (zone_axis, x_axis))
     beam, along_x = (np.asarray(axis) @ structure.cell for axis in (zone_axis, x_axis))
     if abs(beam @ along_x) > 1e-6 * np.linalg.norm(beam) * np.linalg.norm(along_x):
@@ -58,8 +63,9 @@ def project(structure: Structure, zone_axis: Sequence[int], x_axis: Sequence[int
     y_axis = _indices_along(np.cross(beam, along_x), structure.cell)
     if y_axis is None:
         raise ConfigError(
-            f"{key}.zone_axis: got {direction(tuple(zone_axis))}; no lattice direction is perpendicular to it and to "
-            f"x_axis {direction(tuple(x_axis))}, so that the projected cell is no rectangle; choose other axes"
+            f"{key}.zone_axis: got {direction(tuple(zone_axis))}; no lattice direction with indices up to "
+            f"{LARGEST_INDEX} is perpendicular to it and to x_axis {direction(tuple(x_axis))}, so that the projected "
+            "cell is no rectangle; choose other axes"
         )
     axes = [tuple(int(i) for i in x_axis), y_axis, tuple(int(i) for i in zone_axis)]
     centring = _centring(structure)
@@ -67,7 +73,7 @@ def project(structure: Structure, zone_axis: Sequence[int], x_axis: Sequence[int
     periods = tuple(math.sqrt(float(vector @ vector)) for vector in vectors)
     places = _in_cell(structure, vectors, periods)
     columns = tuple(_columns(places, key))
-    return Crystal(
+    crystal = Crystal(
         name=name,
         formula=structure.formula,
         zone_axis=axes[2],
@@ -76,9 +82,16 @@ def project(structure: Structure, zone_axis: Sequence[int], x_axis: Sequence[int
         periods_pm=periods,
         columns=columns,
         reflections=tuple(_reflections(columns, vectors, periods, structure.cell, key)),
-        bonds=_bonds(columns, periods),
         debye_waller_pm=dict(structure.debye_waller_pm),
     )
+    first, second = np.unravel_index(crystal.distances_pm.argmin(), crystal.distances_pm.shape)
+    if crystal.nearest_column_pm < NEAREST_PM:
+        raise ConfigError(
+            f"{key}.zone_axis: columns of {columns[first].label} and {columns[second].label} are "
+            f"{crystal.nearest_column_pm:.0f} pm apart in projection, at least {NEAREST_PM:g} pm are needed; choose "
+            "another zone axis"
+        )
+    return crystal
 
 
 def _indices_along(vector: np.ndarray, cell: np.ndarray) -> tuple[int, int, int] | None:
@@ -176,7 +189,7 @@ def _reflections(
     """Those of at least ``LEAST_STRENGTH``, by falling spacing: ``WANTED_REFLECTIONS`` and what is spaced alike."""
     total = sum(map(_weight, columns))
     candidates = []
-    for h in range(4):
+    for h in range(5):
         for k in range(-4, 5):
             if h > 0 or k > 0:
                 waves = [_weight(c) * np.exp(2j * np.pi * (h * c.x + k * c.y)) for c in columns]
@@ -199,23 +212,3 @@ def _reflections(
 def _miller(indices: np.ndarray) -> str:
     whole = [int(i) for i in np.rint(indices)]
     return ("" if all(abs(i) < 10 for i in whole) else " ").join(str(i) for i in whole)
-
-
-def _bonds(columns: Sequence[Column], periods: Sequence[float]) -> dict[str, tuple[int, float]]:
-    """For each counted element but the heaviest: columns of the heaviest one that hold its nearest neighbours, and the
-    largest distance to these in projection, pm with 1 % to spare."""
-    heaviest = columns[0].element
-    bonds = {}
-    for element in dict.fromkeys(c.element for c in columns if c.element != heaviest):
-        column = next(c for c in columns if c.element == element)
-        neighbours = []
-        for other in (c for c in columns if c.element == heaviest):
-            for i in (-2, -1, 0, 1, 2):
-                for j in (-2, -1, 0, 1, 2):
-                    dx, dy = (other.x + i - column.x) * periods[0], (other.y + j - column.y) * periods[1]
-                    steps = (other.z - column.z + np.arange(-2, 3, 1 / other.per_period)) * periods[2]
-                    neighbours.append((math.sqrt(dx**2 + dy**2 + float((steps**2).min())), math.hypot(dx, dy)))
-        least = min(neighbours)[0]
-        bonded = [flat for distance, flat in neighbours if distance <= BOND_MARGIN * least]
-        bonds[element] = len(bonded), 1.01 * max(bonded)
-    return bonds

@@ -45,6 +45,12 @@ def _load(block_json: str, name: str, stamp: int) -> Crystal:
     block = CrystalBlock.model_validate_json(block_json)
     structure = _known(block) if block.structure in known_structures() else _read(block, f"crystals.{name}.structure")
     if block.debye_waller_pm is not None:
+        present = {symbol: None for symbol, _ in structure.atoms}
+        if unknown := [element for element in block.debye_waller_pm if element not in present]:
+            raise ConfigError(
+                f"crystals.{name}.debye_waller_pm: got a value for {unknown[0]}; {structure.formula} has "
+                f"{', '.join(present)}"
+            )
         structure = Structure(structure.formula, structure.cell, structure.atoms, block.debye_waller_pm)
     return project(structure, block.zone_axis, block.x_axis, name)
 
@@ -96,14 +102,20 @@ def _read(block: CrystalBlock, key: str) -> Structure:
 
     try:
         atoms = ase.io.read(path, index=0)
-        cell, places = 100 * np.asarray(atoms.cell), atoms.get_scaled_positions()
-        if abs(np.linalg.det(cell)) < 1:
-            raise ValueError("it has no unit cell")
-        if any(max(site.values()) < 1 - 1e-3 for site in atoms.info.get("occupancy", {}).values()):
-            raise ValueError("it has sites that are partly occupied; give an ordered structure")
+        cell, places, symbols = 100 * np.asarray(atoms.cell), atoms.get_scaled_positions(), atoms.get_chemical_symbols()
     except Exception as failure:  # ASE raises many kinds; the reader needs one line
-        raise ConfigError(f"{key}: {path} cannot be read as a structure ({failure})") from None
+        told = " ".join(f"{type(failure).__name__}: {failure}".split())
+        raise ConfigError(
+            f"{key}: got {block.structure!r}, which ASE cannot read as a structure ({told}); give a CIF, or another "
+            "file that ASE reads"
+        ) from None
+    if not symbols or abs(np.linalg.det(cell)) < 1:
+        raise ConfigError(f"{key}: {path} has no unit cell with atoms; give the structure of a crystal")
+    if any(max(site.values()) < 1 - 1e-3 for site in atoms.info.get("occupancy", {}).values()):
+        raise ConfigError(f"{key}: {path} has sites that are partly occupied; give an ordered structure")
+    if "X" in symbols:
+        raise ConfigError(f"{key}: {path} has an atom X; each atom must be of a chemical element")
     if block.lattice_pm is not None:
         cell = cell * (block.lattice_pm / np.linalg.norm(cell[0]))
-    listed = [(symbol, tuple(map(float, p))) for symbol, p in zip(atoms.get_chemical_symbols(), places)]
+    listed = [(symbol, tuple(map(float, p))) for symbol, p in zip(symbols, places)]
     return Structure(atoms.get_chemical_formula("metal", empirical=True), cell, listed, {})

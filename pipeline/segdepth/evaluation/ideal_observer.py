@@ -1,6 +1,6 @@
 """Detectability d' of one atom more or less in a column.
 
-Two images I0 and I1 of a pixel that counts λ electrons in vacuum are means apart with d'² = Σ (I1 - I0)² λ / I0 over
+Two images I0 and I1 of a pixel that counts λ electrons in vacuum are distinguished with d'² = Σ (I1 - I0)² λ / I0 over
 the pixels, where all but the one column is known (the matched filter; Poisson noise, many electrons a pixel). The error
 rate of any method is at least Q(d'/2).
 

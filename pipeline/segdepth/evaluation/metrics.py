@@ -19,12 +19,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from segdepth.config import ALL, METRIC_NAMES
+from segdepth.config import ALL
 
 Key = TypeVar("Key", bound=Hashable)
 COLUMN_SUMS = ("exact", "within_one", "error", "absolute_error", "all")
-NAMES = METRIC_NAMES
-"""Metrics; each is given over all elements (``all``) and for each element."""
 
 
 def confusion_matrix(true: np.ndarray, estimate: np.ndarray, group: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -22,8 +22,7 @@ SHOWN = {
     "change of centre": ("centre_accuracy_change",),
 }
 """Headings and their metrics, for each element where the heading names them, else for all together. Other metrics
-follow
-if they have an aim."""
+follow if they have an aim."""
 
 IN_HUNDREDTHS = "hallucinated_rate"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segdepth.config import Config, Labels
-from segdepth.crystals import load_crystal
+from segdepth.crystals import Crystal, load_crystal
 from segdepth.errors import ConfigError
 from segdepth.specimen.checks import check_symbols, thickest_column
 
@@ -14,8 +14,8 @@ def check_labels(config: Config) -> None:
     Raises
     ------
     ConfigError
-        It lacks the radii of an element, or classes for the thickest columns, or a labels block names an element that
-        does not exist.
+        It lacks the radii of an element, or classes for the thickest columns, or a column's core reaches the centre of
+        its neighbour, or a labels block names an element that does not exist.
     """
     for name, labels in config.labels.items():
         check_elements(f"labels.{name}", labels, ())
@@ -24,6 +24,7 @@ def check_labels(config: Config) -> None:
         crystal = load_crystal(config.crystals[specimen.crystal], specimen.crystal)
         key = f"labels.{dataset.labels}"
         check_elements(key, labels, crystal.elements)
+        _check_cores(key, labels, crystal)
         if (thickest := thickest_column(specimen, crystal)) > labels.most_atoms:
             raise ConfigError(
                 f"{key}.most_atoms: got {labels.most_atoms}; columns of specimens.{dataset.specimen}, which "
@@ -46,3 +47,14 @@ def check_elements(key: str, labels: Labels, elements: tuple[str, ...]) -> None:
             f"{key}.core_radius_pm: has values for {', '.join(labels.core_radius_pm) or 'no element'}; the columns of "
             f"{lacking[0]} need one as well"
         )
+
+
+def _check_cores(key: str, labels: Labels, crystal: Crystal) -> None:
+    """Discs of neighbours may overlap, since a pixel belongs to the nearest column; but no core may reach a centre."""
+    for column, distances in zip(crystal.columns, crystal.distances_pm):
+        core, other = labels.core_radius_pm[column.element], crystal.columns[distances.argmin()]
+        if core >= distances.min():
+            raise ConfigError(
+                f"{key}.core_radius_pm: got {core:g} for {column.element}; {other.element} columns of {crystal.title} "
+                f"are {distances.min():.0f} pm away from it, and the core must end before"
+            )

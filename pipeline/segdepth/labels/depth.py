@@ -1,8 +1,8 @@
 """Depth maps and columns of structures as one data set.
 
 ``counts``, ``depth``, ``region`` uint8 and ``weight`` float32, all (structure, y, x); the flat column table along
-``column``:
-``column_structure``, ``column_x_pm``, ``column_y_pm``, ``column_element`` (atomic number), ``column_atoms``.
+``column``: ``column_structure``, ``column_x_pm``, ``column_y_pm``, ``column_element`` (atomic number),
+``column_atoms``.
 
 Attributes: ``pixel_pm``, ``field_pm`` (one number for a square, else [x, y]), ``margin_pm``, ``specimen``,
 ``root_seed``, ``labels`` and, where the frames know it, ``crystal`` (both JSON).

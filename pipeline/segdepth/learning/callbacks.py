@@ -153,6 +153,12 @@ class EarlyStopping(Callback):
         self.best, self.waited = math.inf, 0
         self.first_step, self.first_position, self.steps = 0, 0, 0  # of the faster rest; no steps: it has not begun
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.should_stop = self._is_over(trainer)  # resumed after its last epoch
+
+    def _is_over(self, trainer: Trainer) -> bool:
+        return self.steps > 0 and trainer.global_step >= self.first_step + self.steps
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if not self.steps:
             return
@@ -164,7 +170,7 @@ class EarlyStopping(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.steps:
-            trainer.should_stop = trainer.global_step >= self.first_step + self.steps
+            trainer.should_stop = self._is_over(trainer)
             return
         loss = float(trainer.callback_metrics["validation_loss"])
         self.best, self.waited = (loss, 0) if loss < self.best else (self.best, self.waited + 1)

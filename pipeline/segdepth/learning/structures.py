@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from threading import Lock
-from typing import Generic, TypeVar
 
 import torch
 import xarray as xr
 from torch import Tensor
 
 from segdepth.errors import StoreError
-
-Kept = TypeVar("Kept")
+from segdepth.recently_used import RecentlyUsed
 
 KEPT_BYTES = 500_000_000
 """What all caches of a training keep in memory together, enough for the structures of a pool; the rest is read again
@@ -32,35 +28,6 @@ MAPS = {"depth": "depth", "weight": "weight", "regions": "region"}
 
 BYTES_A_LABEL = 6
 """Of a label pixel's maps: depth and regions one each, weight four."""
-
-
-class RecentlyUsed(Generic[Kept]):
-    """At most so many values by their number; the one that was not used for longest is dropped first.
-
-    It holds no reference to what reads the values, so that they are freed with their owner at once.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most, self.reads = most, 0
-        self._values: OrderedDict[int, Kept] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, number: int, read: Callable[[int], Kept]) -> Kept:
-        """The value of a number, read if it is not kept."""
-        with self._lock:
-            if number in self._values:
-                self._values.move_to_end(number)
-                return self._values[number]
-        value = read(number)
-        with self._lock:
-            self.reads += 1
-            self._values[number] = value
-            while len(self._values) > self.most:
-                self._values.popitem(last=False)
-        return value
-
-    def __len__(self) -> int:
-        return len(self._values)
 
 
 class StructureCache:
@@ -124,8 +91,8 @@ class StructureCache:
         """Let so much stay in memory from now on, one structure at least; what was kept is dropped."""
         self.kept_bytes = most_bytes
         self.most_kept = max(1, most_bytes // max(1, self.bytes_each))
-        self.waves: RecentlyUsed[Tensor] = RecentlyUsed(self.most_kept)
-        self.labels: RecentlyUsed[dict[str, Tensor]] = RecentlyUsed(self.most_kept)
+        self.waves: RecentlyUsed[int, Tensor] = RecentlyUsed(self.most_kept)
+        self.labels: RecentlyUsed[int, dict[str, Tensor]] = RecentlyUsed(self.most_kept)
 
     def read_ahead(self) -> None:
         """Read now, several at a time, what stays in memory."""

@@ -7,7 +7,9 @@ crystal's label template, discs of the core radii (``segdepth.micrograph.reflect
 positions of the columns of each type. The phases are local, so that they follow strain, small rotations and errors of
 the pixel size. Types with equal phases are separated by the size of their labels
 (``segdepth.micrograph.origin_choice``). The depth of a column is the most probable class of the mean probability vector
-over the core's pixels; positions of depth 0 hold no column. Where the components are too weak no column is listed.
+over the core's pixels; positions of depth 0 hold no column. Where the components are too weak no column is listed:
+labels that cover nearly the whole plane show no lattice. In rutile along [100], whose columns are 140 pm apart, a tenth
+or more is not found with core radii of 85 and 64 pm; with 50 and 40 pm nearly all are.
 """
 
 from __future__ import annotations

@@ -59,13 +59,13 @@ def choose_frame(recording: Recording, options: ComparisonOptions) -> tuple[Fram
     """
     source, number, held = recording.source, options.frame, len(recording.frames)
     if number >= held:
-        raise MicrographError(f"--frame: got {number}; {source} holds {held}, numbered from 0")
+        raise MicrographError(f"frame: got {number}; {source} holds {held}, numbered from 0")
     one = Recording(recording.frames[number : number + 1], source, recording.warnings)
     pixel_pm = options.pixel_pm
     transform = check_geometry(one.frames.shape[1:], pixel_pm, pixel_pm or 1.0, options.rotation_deg, options.flip)
     if min(crop_shape(transform)) * transform.pixel_pm < LEAST_CROP_PM:
         raise MicrographError(
-            f"--rotation-deg {transform.rotation_deg:g}: no upright rectangle of {LEAST_CROP_PM / 1000:g} nm is left "
+            f"rotation_deg {transform.rotation_deg:g}: no upright rectangle of {LEAST_CROP_PM / 1000:g} nm is left "
             f"of the frame ({transform.shape[0]} x {transform.shape[1]} pixels of {transform.pixel_pm:g} pm)"
         )
     checked = check_frames(one, transform.pixel_pm, invalid=options.invalid, vacuum_counts=options.vacuum_counts)
@@ -76,7 +76,7 @@ def choose_frame(recording: Recording, options: ComparisonOptions) -> tuple[Fram
             raise MicrographError(
                 f"{source}: is not in electron counts, and these cannot be derived from its vacuum"
                 + (
-                    "; leave out --vacuum-counts, so that the vacuum is found"
+                    "; leave out vacuum_counts, so that the vacuum is found"
                     if options.vacuum_counts is not None
                     else " (it has no shot noise)"
                 )
@@ -95,7 +95,7 @@ def check_defocus(imaging: Imaging, defocus_nm: float | None) -> None:
     """
     if defocus_nm is not None and not np.isclose(imaging.defocus_values_nm, defocus_nm).any():
         listed = ", ".join(f"{value:g}" for value in imaging.defocus_values_nm)
-        raise ConfigError(f"--defocus-nm: got {defocus_nm:g}; the imaging block has {listed}")
+        raise ConfigError(f"defocus_nm: got {defocus_nm:g}; the imaging block has {listed}")
 
 
 def measure_micrograph(frame: Frame, crystal: Crystal, what: str) -> Measured:

@@ -2,8 +2,8 @@
 
 Every pixel of the crystal is sent to its place in the projected cell by the local phases of the reflection pair's two
 components; so strain, bending and distortion of the frame do not blur the cell, and no column has to be found by
-itself. Places that the pair cannot tell apart are averaged.
-Counts and pixels of a raster of about 10 pm are summed, both smoothed by a Gaussian of 20 pm, and divided.
+itself. Places that the pair cannot tell apart are averaged. Counts and pixels of a raster of about 10 pm are summed,
+both smoothed by a Gaussian of 20 pm, and divided.
 
 ===============  ==================================================================================================
 quantity         meaning

@@ -103,20 +103,6 @@ def search_lattice(frame: Frame, crystal: Crystal) -> LatticeSearch:
     return LatticeSearch(Lattice(area, expected, peaks))
 
 
-def measure_lattice(frame: Frame, crystal: Crystal) -> Lattice:
-    """The crystal's lattice in a frame.
-
-    Raises
-    ------
-    MicrographError
-        The frame or the crystal in it is too small, or shows no such lattice.
-    """
-    found = search_lattice(frame, crystal)
-    if found.lattice is None:
-        raise MicrographError(found.reason)
-    return found.lattice
-
-
 def check_strongest(frame: Frame, lattice: Lattice, crystal: Crystal) -> None:
     """The frame's strongest fringes must be the lattice's, so that a side lobe of another lattice is not taken for it.
 

@@ -2,18 +2,20 @@
 
 Where a pair's lattice is finer than the crystal's (``ReflectionPair.candidates``), connected positions are numbered
 from neighbour to neighbour, so that one choice of the crystal's origin determines all of them. For each choice the
-template, 1 within the core radius of the element and falling linearly to 0 at its outer radius, is compared with the
-depth over the depth at the column's centre. The choice with the least square error is taken. Where it is not better
-than the next by ``LEAST_CERTAINTY`` standard errors (radii that are alike, few columns), the first choice is taken and
-a warning given: elements may then be interchanged.
+template, which is the depth at the nearest column's centre within the core radius of its element and falls linearly to
+0 at its outer radius, is compared with the depth. The choice with the least square error is taken. Where it is not
+better than the next by ``LEAST_CERTAINTY`` standard errors (radii that are alike, few columns), the first choice is
+taken and a warning given: elements may then be interchanged.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import cache
 
 import numpy as np
+from scipy import ndimage
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import cKDTree
@@ -114,7 +116,7 @@ def _costs(
     pixel_pm: float,
     radii_pm: tuple[Mapping[str, float], Mapping[str, float]],
 ) -> np.ndarray:
-    """Mean square difference of the template and the depth over that at the centre, one a place."""
+    """Mean square difference of template and depth, over the largest depth around, of the pixels near each place."""
     core, outer = (np.array([radii[c.element] for c in pair.crystal.columns]) for radii in radii_pm)
     rows, columns = depth.shape
     y, x = (np.arange(rows) + 0.5) * pixel_pm, (np.arange(columns) + 0.5) * pixel_pm
@@ -127,9 +129,13 @@ def _costs(
     with np.errstate(divide="ignore", invalid="ignore"):
         height = np.bincount(owner[middle], values[middle], minlength=size) / np.bincount(owner[middle], minlength=size)
     height = np.nan_to_num(height)
-    column_type = column_types[owner]
-    template = np.clip((outer[column_type] - distance) / np.maximum(outer[column_type] - core[column_type], 1e-9), 0, 1)
-    template = np.where(column_type < 0, 0.0, template)
-    wrong = (values / np.maximum(height[owner], LEAST_DEPTH) - template) ** 2
+    model, taken = np.zeros_like(values, dtype=float), np.flatnonzero(column_types >= 0)
+    if len(taken):
+        distance, column = cKDTree(points[taken]).query(grid[near])
+        kind = column_types[taken[column]]
+        share = (outer[kind] - distance) / np.maximum(outer[kind] - core[kind], 1e-9)
+        model = height[taken[column]] * np.clip(share, 0, 1)
+    largest = ndimage.maximum_filter(depth, 2 * math.ceil(outer.max() / pixel_pm) + 1).ravel()[near]
+    wrong = ((values - model) / np.maximum(largest, LEAST_DEPTH)) ** 2
     cost = np.bincount(owner, wrong, minlength=size) / np.maximum(np.bincount(owner, minlength=size), 1)
     return np.where(height >= LEAST_DEPTH, cost, 0.0)

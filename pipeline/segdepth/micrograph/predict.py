@@ -65,14 +65,12 @@ def crystal_of(card: NetworkCard) -> Crystal:
     Raises
     ------
     StoreError
-        Its card has none.
+        Its card has no crystal, or no labels, whose radii are needed to find columns.
     """
-    try:
-        return Crystal.from_dict(card.crystal)
-    except (KeyError, TypeError, ValueError) as failure:
-        raise StoreError(
-            "network.json: has no 'crystal', on which the network was trained; train or export it again"
-        ) from failure
+    for name in ("crystal", "labels"):
+        if not getattr(card, name):
+            raise StoreError(f"network.json: {name!r} is empty: it cannot predict; train or export the network again")
+    return Crystal.from_dict(card.crystal)
 
 
 def serve(trained: nn.Module, options: PredictionOptions) -> ServedNetwork:
@@ -98,7 +96,7 @@ def check_recording(recording: Recording, card: NetworkCard, options: Prediction
     MicrographError
         The frames are no counts, or no vacuum is found.
     StoreError
-        The network's card has no crystal.
+        The network's card has no crystal or no labels.
     """
     crystal = crystal_of(card)
     transform = check_geometry(

@@ -83,14 +83,14 @@ def check_geometry(
         An option is missing or not allowed, or the frame is too large.
     """
     if pixel_pm is None:
-        raise ConfigError("no pixel size: give the side of the input's pixel in pm (pixel_pm, --pixel-pm)")
-    pixel_pm = _finite("--pixel-pm", pixel_pm, *PIXEL_LIMITS_PM)
-    rotation_deg = _finite("--rotation-deg", rotation_deg, -360, 360)
+        raise ConfigError("no pixel size: give the side of the input's pixel in pm (pixel_pm)")
+    pixel_pm = _finite("pixel_pm", pixel_pm, *PIXEL_LIMITS_PM)
+    rotation_deg = _finite("rotation_deg", rotation_deg, -360, 360)
     transform = FrameTransform(tuple(shape), pixel_pm, float(grid_pixel_pm), rotation_deg, bool(flip))
     rows, columns = transform.grid_shape
     if rows * columns > MAX_FRAME_PIXELS:
         raise MicrographError(
-            f"--pixel-pm {pixel_pm:g}: the frame becomes {rows} x {columns} network pixels; at most "
+            f"pixel_pm {pixel_pm:g}: the frame becomes {rows} x {columns} network pixels; at most "
             f"{MAX_FRAME_PIXELS} are allowed, cut the micrograph"
         )
     return transform
@@ -121,7 +121,7 @@ def check_frames(
     """
     frames, source, warnings = recording.frames, recording.source, list(recording.warnings)
     if vacuum_counts is not None:
-        vacuum_counts = _finite("--vacuum-counts", vacuum_counts, 1e-6, 1e6)
+        vacuum_counts = _finite("vacuum_counts", vacuum_counts, 1e-6, 1e6)
     if invalid is None:
         usable = np.ones(frames.shape, dtype=bool)
     elif np.isfinite(invalid):
@@ -129,21 +129,21 @@ def check_frames(
     else:
         usable = np.isfinite(frames)
     if invalid is not None and usable.all():
-        warnings.append(f"--invalid {invalid:g}: no pixel has this value")
+        warnings.append(f"invalid {invalid:g}: no pixel has this value")
     bad = int((usable & ~np.isfinite(frames)).sum())
     if bad:
-        raise MicrographError(f"{source}: {bad} pixels are not finite; mask them with --invalid nan")
+        raise MicrographError(f"{source}: {bad} pixels are not finite; mask them with invalid = nan")
     huge = int((usable & (frames > MOST_COUNTS)).sum())
     if huge:
         raise MicrographError(
-            f"{source}: {huge} pixels are above {MOST_COUNTS:g}; these are no counts (mask a value with --invalid)"
+            f"{source}: {huge} pixels are above {MOST_COUNTS:g}; these are no counts (mask a value with invalid)"
         )
     negative = int((usable & (frames < 0)).sum())
     if negative:
-        raise MicrographError(f"{source}: {negative} pixels are negative; counts are not (mask a value with --invalid)")
+        raise MicrographError(f"{source}: {negative} pixels are negative; counts are not (mask a value with invalid)")
     for number, mask in enumerate(usable):
         if not mask.any():
-            raise MicrographError(f"{source}: every pixel of frame {number} is masked by --invalid {invalid:g}")
+            raise MicrographError(f"{source}: every pixel of frame {number} is masked by invalid {invalid:g}")
     frames = np.where(usable, frames, np.float32(0))
     for number, frame in enumerate(frames):
         if not frame.any():

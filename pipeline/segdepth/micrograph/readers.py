@@ -90,10 +90,10 @@ def _read_npz(path: Path, key: str | None) -> np.ndarray:
         if key is None:
             fitting = [name for name, (shape, _) in headers.items() if len(shape) in (2, 3)]
             if len(fitting) != 1:
-                raise MicrographError(f"{path}: holds the arrays {_listed(headers)}; choose one with --key")
+                raise MicrographError(f"{path}: holds the arrays {_listed(headers)}; give the name of one (key)")
             key = fitting[0]
         if key not in headers:
-            raise MicrographError(f"{path}: --key {key!r} is not in it; it holds {_listed(headers)}")
+            raise MicrographError(f"{path}: key {key!r} is not in it; it holds {_listed(headers)}")
         _check_shape(*headers[key], what=f"{path}[{key}]")
         with archive.open(members[key]) as stream:
             return np.lib.format.read_array(stream, allow_pickle=False)
@@ -171,7 +171,7 @@ def read_micrograph(path: str | Path, key: str | None = None) -> Recording:
     if not path.is_file():
         raise MicrographError(f"{path}: {'is not a file' if path.exists() else 'does not exist'}")
     if key is not None and suffix != ".npz":
-        raise MicrographError(f"{path}: --key chooses an array of an .npz file; this is {suffix}")
+        raise MicrographError(f"{path}: key chooses an array of an .npz file; this is {suffix}")
     try:
         array = READERS[suffix](path, key)
     except MicrographError:

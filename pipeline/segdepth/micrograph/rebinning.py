@@ -46,9 +46,9 @@ def _scatter(
 ) -> None:
     """Send the electrons of input pixels with centres (x, y), in input pixels, to the flat grid.
 
-    A cell that lies in one network pixel adds all its electrons to it; one that does not is split
-    into quarters, its electrons binomially, until few are left, which get a random place each. The outcome has exactly
-    the distribution of a random place for every electron, at a cost that grows with the root of the counts.
+    A cell that lies in one network pixel adds all its electrons to it; one that does not is split into quarters, its
+    electrons binomially, until few are left, which get a random place each. The outcome has exactly the distribution of
+    a random place for every electron, at a cost that grows with the root of the counts.
     """
     scale = transform.pixel_pm / transform.grid_pixel_pm
     reach = sum(abs(part) for part in transform.turn) * scale * (1 - 1e-9)

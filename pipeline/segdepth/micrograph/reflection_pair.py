@@ -26,7 +26,7 @@ LEAST_SHARE = 0.2
 
 def _cycle(value: float | np.ndarray) -> np.ndarray:
     """In [0, 1), rounded."""
-    return np.round(value, DIGITS) % 1.0
+    return np.round(np.round(value, DIGITS) % 1.0, DIGITS) % 1.0  # 1.39 too gives exactly 0.39
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from segdepth.errors import MicrographError
-
 CELL_PM = 60.0
 BLOCK_PM = 500.0
 LEAST_SHARE = 0.02
@@ -64,20 +62,6 @@ class VacuumSearch:
     reason: str = ""
 
 
-def find_vacuum(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) -> Vacuum:
-    """Vacuum level of one frame; see ``search_vacuum``.
-
-    Raises
-    ------
-    MicrographError
-        Fewer than 2 % of the blocks look like vacuum: its level must be given.
-    """
-    found = search_vacuum(counts, usable, pixel_pm)
-    if found.vacuum is None:
-        raise MicrographError(found.reason)
-    return found.vacuum
-
-
 def search_vacuum(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) -> VacuumSearch:
     """Vacuum of one frame, if there is any.
 
@@ -93,7 +77,7 @@ def search_vacuum(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) -> Va
     whole = _sums(usable.astype(np.float64), size) == size * size
     if min(whole.shape, default=0) < per_block:
         return VacuumSearch(
-            reason=f"the frame is too small to find its vacuum (under {per_block * size} pixels); give --vacuum-counts"
+            reason=f"the frame is too small to find its vacuum (under {per_block * size} pixels); give vacuum_counts"
         )
     cells = np.where(whole, _sums(values, size), 0.0)
     squares = np.where(whole, _sums(values**2, size), 0.0)
@@ -117,7 +101,7 @@ def search_vacuum(counts: np.ndarray, usable: np.ndarray, pixel_pm: float) -> Va
     if share < LEAST_SHARE:
         return VacuumSearch(
             reason=f"no vacuum was found ({100 * share:.1f} % of the frame is free of lattice, "
-            f"{100 * LEAST_SHARE:.0f} % are needed); give the counts per pixel in vacuum with --vacuum-counts"
+            f"{100 * LEAST_SHARE:.0f} % are needed); give the counts per pixel in vacuum with vacuum_counts"
         )
     inner = ndimage.binary_erosion(patch, iterations=max(1, per_block // 4), border_value=1)
     patch = inner if inner.any() else patch

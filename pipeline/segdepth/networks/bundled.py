@@ -42,8 +42,7 @@ def name_of(folder: str | Path) -> str:
 
 def check_bundled(config: Config) -> None:
     """The bundled network must fit the data of all evaluations and predictions. Those of tables are checked when a
-    table
-    is made (``check_bundled_on``).
+    table is made (``check_bundled_on``).
 
     Raises
     ------

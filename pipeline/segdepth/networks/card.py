@@ -6,7 +6,7 @@
 | ``input_pixel_pm``, ``label_pixel_pm`` | side of a pixel of its input and of its output |
 | ``field_pm`` | side of the fields that it was trained on |
 | ``dose_lambda``, ``dose_lambda_range`` | λ of its first data set, and lowest and highest λ of its training or null |
-| ``labels`` | the labels block |
+| ``labels`` | the labels block; empty if it is not known |
 | ``crystal`` | the crystal, ``Crystal.to_dict()``; empty if the training data had none |
 | ``temperature`` | what its logits were divided by; the weights hold it already |
 | ``flip_average`` | estimates are means over the frame and its mirror image |
@@ -19,10 +19,13 @@ card needs no PyTorch.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from segdepth.config import Architecture, Labels, validate
+from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
 
 CARD = "network.json"
@@ -64,18 +67,30 @@ def read_card(folder: str | Path) -> NetworkCard:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         card = NetworkCard(**found)
-        for name in ("base_channels", "classes"):
-            if type(found[name]) is not int or found[name] < 1:
-                raise ValueError(f"{name}: got {found[name]!r}; a whole number above 0 is needed")
-        for name in ("input_pixel_pm", "label_pixel_pm", "field_pm", "dose_lambda", "temperature"):
-            if type(getattr(card, name)) not in (int, float) or not getattr(card, name) > 0:
-                raise ValueError(f"{name}: got {getattr(card, name)!r}; a number above 0 is needed")
-        for name, kind in (("labels", dict), ("crystal", dict), ("training_record", list)):
-            if not isinstance(getattr(card, name), kind):
-                raise ValueError(f"{name}: got {type(getattr(card, name)).__name__}")
+        _check(card)
     except (OSError, ValueError, TypeError) as failure:
         raise StoreError(f"{path}: is not the card of a trained network ({failure})") from None
     return card
+
+
+def _check(card: NetworkCard) -> None:
+    """Raise ValueError or TypeError where a value cannot be a trained network's."""
+    for name in ("input_pixel_pm", "label_pixel_pm", "field_pm", "dose_lambda", "temperature", "doses"):
+        values = card.doses if name == "doses" else [getattr(card, name)]
+        if any(type(value) not in (int, float) or not 0 < value < math.inf for value in values):
+            raise ValueError(f"{name}: got {', '.join(map(repr, values))}; a number above 0 is needed")
+    if not isinstance(card.flip_average, bool) or not isinstance(card.training_record, list):
+        raise ValueError("flip_average must be true or false, and training_record a list")
+    validate(Architecture, {"variant": card.variant, "base_channels": card.base_channels}, "architecture")
+    if type(card.classes) is not int or card.classes < 1:
+        raise ValueError(f"classes: got {card.classes!r}; a whole number above 0 is needed")
+    if card.labels and validate(Labels, card.labels, "labels").classes != card.classes:
+        raise ValueError(f"classes: got {card.classes!r}; labels.most_atoms is {card.labels.get('most_atoms')}")
+    if card.crystal:
+        try:
+            Crystal.from_dict(card.crystal)
+        except (KeyError, TypeError, ValueError, AttributeError) as failure:
+            raise ValueError(f"crystal: {type(failure).__name__} {failure}") from None
 
 
 def write_card(card: NetworkCard, folder: Path) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from segdepth.devices import one_thread
+from segdepth.recently_used import RecentlyUsed
 from segdepth.simulation.aberrations import Lens, aberration_function, aberration_slope
 from segdepth.simulation.cell import as_xy
 from segdepth.simulation.focal import focal_modes, focal_steps
@@ -130,7 +131,7 @@ class ImageFormer:
                 raise ValueError(f"intensity_points: got {points}; a wave of orders up to {most} needs {2 * most + 1}")
         self._make_angles(aperture_rad)
         self._make_spectrum(camera_pixel_pm or self.pixel_pm[0], mtf_exponent)
-        self._mode_maps = lru_cache(maxsize=4)(self._make_mode_maps)
+        self._kept_maps: RecentlyUsed[tuple[float, float], Tensor] = RecentlyUsed(4)
 
     @property
     def field_pixels(self) -> int:
@@ -246,9 +247,9 @@ class ImageFormer:
         spreads = (SPREAD_STEP_PM * (lens.focal_spread_pm / SPREAD_STEP_PM).round()).tolist()
         kinds = list(zip(spreads, lens.convergence_rad.tolist()))
         if len(set(kinds)) == 1:
-            maps = self._mode_maps(*kinds[0])[None]
+            maps = self._mode_maps(kinds[0])[None]
         else:
-            maps = pad_sequence([self._mode_maps(*kind) for kind in kinds], batch_first=True)
+            maps = pad_sequence([self._mode_maps(kind) for kind in kinds], batch_first=True)
         total = None
         for mode in range(maps.shape[1]):
             total = self._add_intensity(total, wave * maps[:, mode], 1.0)
@@ -265,8 +266,12 @@ class ImageFormer:
         decay = (lens.convergence_rad * (math.pi / self.wavelength_pm)).square()[:, None, None]
         return torch.polar(torch.exp(-decay * (slope_x**2 + slope_y**2)), -chi)
 
-    def _make_mode_maps(self, spread_pm: float, convergence_rad: float) -> Tensor:
-        """Modes on the grid of orders, (mode, ky, kx)."""
+    def _mode_maps(self, kind: tuple[float, float]) -> Tensor:
+        """Modes on the grid of orders, (mode, ky, kx), for a focal spread in pm and a convergence in rad."""
+        return self._kept_maps.get(kind, self._make_mode_maps)
+
+    def _make_mode_maps(self, kind: tuple[float, float]) -> Tensor:
+        spread_pm, convergence_rad = kind
         largest = self._largest_angle
         table = _kept_modes(spread_pm, convergence_rad, largest, self.wavelength_pm, self.focal_modes)
         table = table.to(self.complex_dtype).to(self.device, non_blocking=True)

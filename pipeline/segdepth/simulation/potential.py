@@ -40,8 +40,8 @@ planes."""
 
 @dataclass(frozen=True)
 class Slice:
-    """``potential`` [x, y] in V·Å, on the requested device, followed by ``thickness`` of
-    empty space, Å; the wave passes exp(iσ · potential - σ · absorption)."""
+    """``potential`` [x, y] in V·Å, on the requested device, followed by ``thickness`` of empty space, Å; the wave
+    passes exp(iσ · potential - σ · absorption)."""
 
     potential: torch.Tensor
     thickness: float

@@ -100,8 +100,7 @@ class FrameFacts:
     @property
     def attributes(self) -> dict[str, Any]:
         """Attributes of a store of such frames: ``field_pm``, ``margin_pm``, ``specimen``, ``root_seed`` and, where it
-        is
-        known, ``crystal`` (JSON)."""
+        is known, ``crystal`` (JSON)."""
         shared = {name: getattr(self, name) for name in ("field_pm", "margin_pm", "specimen", "root_seed")}
         return shared | ({"crystal": crystal_text(self.crystal)} if self.crystal else {})
 

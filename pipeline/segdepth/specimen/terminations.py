@@ -10,7 +10,6 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from segdepth.crystals import Columns, Crystal
-from segdepth.crystals.elements import ATOMIC_NUMBER
 
 
 def termination_mask(kind: str, columns: Columns, inside: np.ndarray, crystal: Crystal) -> np.ndarray:
@@ -32,17 +31,16 @@ def termination_mask(kind: str, columns: Columns, inside: np.ndarray, crystal: C
     """
     if kind == "cut":
         return inside
-    heaviest, *others = crystal.elements
     if kind not in crystal.elements:
         raise ValueError(f"termination {kind!r}: allowed are cut, {', '.join(crystal.elements)}")
     places = np.stack([columns.x_pm, columns.y_pm], axis=1)
-    heavy = np.flatnonzero(columns.atomic_number == ATOMIC_NUMBER[heaviest])
-    tree = cKDTree(places[heavy])
+    tree, known = cKDTree(places), np.append(inside, False)
     present = inside.copy()
-    for element in others if kind == heaviest else [kind]:
-        count, reach = crystal.bonds[element]
-        mine = np.flatnonzero(columns.atomic_number == ATOMIC_NUMBER[element])
-        _, near = tree.query(places[mine], k=range(1, count + 1), distance_upper_bound=reach)
-        beside = np.append(inside[heavy], False)[near]  # a neighbour that is not among the columns has the last index
-        present[mine] = present[mine] & beside.all(axis=1) if kind == heaviest else beside.any(axis=1)
+    heaviest = kind == crystal.elements[0]
+    for column_type, offsets in crystal.bonds.items():
+        if heaviest or crystal.columns[column_type].element == kind:
+            mine = np.flatnonzero(columns.column_type == column_type)
+            _, near = tree.query(places[mine, None] + offsets, distance_upper_bound=1.0)
+            beside = known[near]  # a neighbour that is not among the columns has the last index
+            present[mine] = present[mine] & beside.all(axis=1) if heaviest else beside.any(axis=1)
     return present

@@ -36,6 +36,7 @@ PLUMBING = frozenset(
         "figures.registry",
         "store.code_hash",
         "store.manifest",
+        "store.shards",
         "store.trace",
         "store.verify",
     )

@@ -150,7 +150,7 @@ def read_manifest(artefact: str | Path) -> dict[str, Any]:
     except FileNotFoundError:
         what = "has no manifest: it was not finished" if Path(artefact).exists() else "does not exist"
         raise StoreError(f"{artefact}: {what}; {remedy(artefact)}") from None
-    except (OSError, ValueError) as failure:
+    except (OSError, ValueError, RecursionError) as failure:
         raise StoreError(f"{path}: cannot be read ({failure}); {remedy(artefact)}") from None
     layout = manifest.get("layout", 2) if isinstance(manifest, dict) and "content" in manifest else LAYOUT
     if layout != LAYOUT:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
-from segdepth.store.manifest import SUFFIX
+from segdepth.store.manifest import SUFFIX, manifest_path, read_manifest
 
-KINDS = ("specimens", "waves", "images", "depth")
-"""Folders below ``data`` that hold the shards of a specimen, each under its name."""
+KINDS = {"specimens": 0, "waves": 1, "images": 2, "depth": 1}
+"""Folders below ``data`` that hold shards, ``data/<kind>/<specimen>/.../shard-NNN.*``, and how many folders lie between
+the specimen's and the shard."""
 
-_SHARD = re.compile(rf"shard-(\d+)\.(extxyz|zarr)({re.escape(SUFFIX)})?$")
+_SHARD = re.compile(rf"shard-([0-9]{{3,}})\.(extxyz|zarr)({re.escape(SUFFIX)})?")
+
+
+def shard_number(name: str) -> int | None:
+    """The number in the name of a shard or of its manifest, ``shard-007.zarr``; None for any other name."""
+    match = _SHARD.fullmatch(name)
+    return int(match[1]) if match and match[1] == f"{int(match[1]):03d}" else None
 
 
 def stale_shards(data: Path, specimen: str, shards: int) -> list[Path]:
@@ -23,9 +31,30 @@ def stale_shards(data: Path, specimen: str, shards: int) -> list[Path]:
     shards : how many shards the plan has; they are counted from 0.
     """
     found = []
-    for kind in KINDS:
-        for path in (data / kind / specimen).rglob("shard-*"):
-            match = _SHARD.fullmatch(path.name)
-            if match and int(match[1]) >= shards:
+    for kind, depth in KINDS.items():
+        for path in (data / kind / specimen).glob("*/" * depth + "shard-*"):
+            number = shard_number(path.name)
+            if number is not None and number >= shards:
                 found.append(path)
     return sorted(found)
+
+
+def planned_shards(shard: Path) -> int | None:
+    """How many shards the plan beside a shard has; None where the path is no shard's or has no whole plan beside it.
+
+    Raises
+    ------
+    StoreError
+        The plan's manifest cannot be read.
+    """
+    folders = shard.absolute().parents
+    for kind, depth in KINDS.items():
+        if shard_number(shard.name) is None or len(folders) < depth + 2 or folders[depth + 1].name != kind:
+            continue
+        plan = folders[depth + 1].parent / "specimens" / folders[depth].name / "plan.csv"
+        if manifest_path(plan).exists():
+            block = read_manifest(plan)["parameters"].get("specimen")
+            counts = [block.get(key) for key in ("structures", "shard_size")] if isinstance(block, dict) else []
+            if counts and all(isinstance(count, int) and count > 0 for count in counts):
+                return math.ceil(counts[0] / counts[1])
+    return None

@@ -11,7 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from segdepth.errors import StoreError
-from segdepth.store.manifest import SUFFIX, content_hash, read_manifest, remedy
+from segdepth.store.manifest import SUFFIX, content_hash, manifest_path, read_manifest, remedy
+from segdepth.store.shards import planned_shards, shard_number
 
 UNFINISHED = (".zarr", ".extxyz")
 """Suffixes of artefacts: without a manifest they are unfinished."""
@@ -40,7 +41,11 @@ def artefacts_below(places: Iterable[Path]) -> list[Path]:
     for place in places:
         if not place.exists():
             raise StoreError(f"{place}: does not exist")
-        if place.with_name(place.name + SUFFIX).exists() or place.is_file():
+        if place.name in ("", "..") and place.resolve().name:  # ".", which may lie in a store; "/" stays without a name
+            place = place.resolve() if manifest_path(place.resolve()).exists() else place
+        if place.is_file():
+            place = place.with_name(place.name.removesuffix(SUFFIX))
+        if not place.is_dir() or (place.name and manifest_path(place).exists()):
             found.add(place)
             continue
         for folder, folders, files in os.walk(place):
@@ -54,6 +59,8 @@ def artefacts_below(places: Iterable[Path]) -> list[Path]:
 
 def check(artefact: Path) -> Finding | None:
     """Hash the whole of an artefact and compare its recorded inputs with those present."""
+    if (shards := _planned(artefact)) is not None and shard_number(artefact.name) >= shards:
+        return Finding(artefact, f"is stale: its plan has {shards} shards, from 000; remove it: segdepth clean-shards")
     try:
         manifest = read_manifest(artefact)
     except StoreError as failure:
@@ -67,6 +74,13 @@ def check(artefact: Path) -> Finding | None:
         if path.exists() and _content(path) not in (None, given["content"]):
             return Finding(artefact, f"is stale: {path} has changed since it was made from it; {remedy(artefact)}")
     return None
+
+
+def _planned(artefact: Path) -> int | None:
+    try:
+        return planned_shards(artefact)
+    except StoreError:  # it is reported for the plan itself
+        return None
 
 
 def _content(path: Path) -> str | None:
@@ -96,7 +110,8 @@ def verify(places: Iterable[Path]) -> tuple[int, list[Finding]]:
     artefacts = artefacts_below(places)
     sizes = {path: _size(path) for path in artefacts}
     found = []
-    bar = tqdm(total=sum(sizes.values()), desc="verify", unit="B", unit_scale=True, mininterval=0.5)
+    total = sum(sizes.values())
+    bar = tqdm(total=total, desc="verify", unit="B", unit_scale=True, mininterval=0.5, disable=None if total else True)
     with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
         for done in as_completed(running := {pool.submit(check, path): path for path in artefacts}):
             bar.update(sizes[running[done]])
