@@ -112,7 +112,11 @@ CASES: list[tuple[str, str, set[str]]] = [
     ("steps/form_images.py", "form_images", {"form-images"}),
     ("config/beam.py", "Beam", MULTISLICE),
     ("config/imaging.py", "Imaging", LENS | {"evaluate-model", "export-model", "plot-montage"}),
-    ("config/labels.py", "Labels", {"project-depth", "train-model", "evaluate-model", "estimate-ideal-observer"}),
+    (
+        "config/labels.py",
+        "Labels",  # a network's card has its labels, which are checked when it is read
+        {"project-depth", "train-model", "evaluate-model", "estimate-ideal-observer", "predict", "export-model"},
+    ),
     ("config/model.py", "Training", {"train-model"}),
     ("config/tables.py", "Table", {"tabulate-networks"}),
     ("config/root.py", "Config", set()),
