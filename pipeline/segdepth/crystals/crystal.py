@@ -91,6 +91,23 @@ class Crystal:
         return tuple(sorted({c.element for c in self.columns}, key=ATOMIC_NUMBER.__getitem__, reverse=True))
 
     @cached_property
+    def four_fold(self) -> bool:
+        """Whether a quarter turn about the beam takes every column to one of the same element."""
+        x, y, _ = self.periods_pm
+        if abs(x / y - 1) > 1e-6:
+            return False
+        places = {(c.label, round(c.x, 4) % 1, round(c.y, 4) % 1) for c in self.columns}
+        first = self.columns[0]
+        for other in self.columns:  # the axis may go through any column of the first one's kind, or between
+            turned = {
+                (label, round((other.x - (y - first.y)) % 1, 4) % 1, round((other.y + (x - first.x)) % 1, 4) % 1)
+                for label, x, y in places
+            }
+            if turned == places:
+                return True
+        return False
+
+    @cached_property
     def all_elements(self) -> tuple[str, ...]:
         """Those of companions too, the heaviest first."""
         every = {*self.elements, *(symbol for c in self.columns for symbol, _ in c.companions)}

@@ -109,10 +109,10 @@ class Windowed:
         row, column = np.unravel_index(np.argmax(raster), raster.shape)
         return self._peak_near(np.array([gx[column], gy[row]]), 1.5 * step)
 
-    def peak(self, expected: tuple[float, float]) -> Peak:
-        """The highest peak within ``SEARCH_SHARE`` of a frequency."""
+    def peak(self, expected: tuple[float, float], share: float = SEARCH_SHARE) -> Peak:
+        """The highest peak within a share of the length of a frequency around it."""
         centre = np.array(expected)
-        reach = SEARCH_SHARE * np.hypot(*centre)
+        reach = share * np.hypot(*centre)
         size = max(np.ptp(self.x), np.ptp(self.y))
         offsets = np.linspace(-reach, reach, 2 * max(3, int(np.ceil(4 * reach * size))) + 1)
         raster = self.moduli(centre[0] + offsets, centre[1] + offsets)
