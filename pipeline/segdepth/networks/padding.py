@@ -16,8 +16,12 @@ class _ReplicatePad(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
+        if x.device.type == "cpu":
+            with torch.autocast("cpu", enabled=False):
+                return functional.pad(x, (1, 1, 1, 1), mode="replicate")
         batch, channels, height, width = x.shape
-        padded = x.new_empty((batch, channels, height + 2, width + 2)).contiguous(memory_format=torch.channels_last)
+        shape, layout = (batch, channels, height + 2, width + 2), torch.channels_last
+        padded = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
         padded[..., 1:-1, 1:-1] = x
         padded[..., 1:-1, 0], padded[..., 1:-1, -1] = x[..., 0], x[..., -1]
         padded[..., 0, :], padded[..., -1, :] = padded[..., 1, :], padded[..., -2, :]

@@ -30,6 +30,25 @@ class InFloat32(nn.Module):
             return self.layer(x.float())
 
 
+class BitwiseReLU(nn.Module):
+    """max(x, 0) in place. A negative bfloat16 is a negative int16, and comparing those takes a quarter of the time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).clamp_min_(0)
+        return x
+
+
+def prepare_bfloat16(network: nn.Module) -> None:
+    """Round the weights of convolutions once instead of at every call, but for those in ``InFloat32``."""
+    exact = {id(part) for module in network.modules() if isinstance(module, InFloat32) for part in module.modules()}
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and id(module) not in exact:
+            module.to(torch.bfloat16)
+        for name, child in module.named_children():
+            if isinstance(child, nn.ReLU):
+                setattr(module, name, BitwiseReLU())
+
+
 class ServedNetwork(nn.Module):
     """Counts (vacuum = 1) to logits in float32, as the network it was made of.
 
@@ -48,14 +67,16 @@ class ServedNetwork(nn.Module):
         super().__init__()
         if precision not in PRECISIONS:
             raise ConfigError(f"precision: got {precision!r}; allowed: {', '.join(PRECISIONS)}")
-        self.network = fuse_norms(network)
+        self.network = fuse_norms(network).requires_grad_(False)
         self._kind = next((p.device.type for p in network.parameters()), "cpu")
         self.half = in_bfloat16(precision, torch.device(self._kind))
         if self.half:
             for module in list(self.network.modules()):
                 if isinstance(getattr(module, "head", None), nn.Conv2d):
                     module.head = InFloat32(module.head)
+            prepare_bfloat16(self.network)
 
+    @torch.inference_mode()
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(self._kind, torch.bfloat16, enabled=self.half):
             return self.network(x.contiguous(memory_format=torch.channels_last)).float()
