@@ -11,7 +11,7 @@ BENCHMARKS := $(PRESETS)/benchmarks.yaml
 WORKSTATION := $(BENCHMARKS) $(PRESETS)/workstation.yaml
 GPU := $(WORKSTATION) $(PRESETS)/gpu.yaml
 
-.PHONY: run test install report convergence workstation gpu export benchmarks ablation docs docs-results lint audit lock schema clean help
+.PHONY: run test install report convergence workstation gpu export familiarity benchmarks ablation docs docs-results lint audit lock schema clean help
 
 help:            ## what there is to type
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -51,6 +51,11 @@ export: install  ## replace the network in the package by the trained one, with 
 	rm -rf $(BUNDLED)/network
 	mv $(BUNDLED)/network.new $(BUNDLED)/network
 	cp results/export/$(MODEL).manifest.json $(BUNDLED)/network.manifest.json
+
+familiarity: install  ## measure what frames the network in the package has learnt, and put that beside it; half an hour on two cores
+	$(SNAKEMAKE) --configfile $(PRESETS)/familiarity.yaml -- results/familiarity/bundled.json
+	cp results/familiarity/bundled.json $(BUNDLED)/familiarity.json
+	cp results/familiarity/bundled.json.manifest.json $(BUNDLED)/familiarity.json.manifest.json
 
 benchmarks: install  ## the bundled network on every benchmark: results/tables/benchmarks.md, half an hour
 	$(SNAKEMAKE) --configfile $(BENCHMARKS) -- results/tables/benchmarks.csv results/figures/benchmark_bundled.png

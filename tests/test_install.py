@@ -43,12 +43,13 @@ def counts(tmp_path_factory) -> Path:
 
 
 def arguments(counts: Path, out: Path) -> list[str]:
-    return ["predict", str(counts), "--pixel-pm", "10.568359375", "--vacuum-counts", "4", "--out", str(out)]
+    geometry = ["--no-calibrate", "--pixel-pm", "10.568359375", "--rotation-deg", "0"]
+    return ["predict", str(counts), *geometry, "--dose", "358", "--out", str(out)]
 
 
 def check_prediction(folder: Path) -> None:
     assert (folder / "prediction.zarr").is_dir()
-    assert (folder / "columns.csv").read_text().startswith("frame,x_pm,y_pm,element")
+    assert (folder / "columns.csv").read_text().startswith("frame,column,x_pm,y_pm")
 
 
 def test_prediction_imports_no_extra(counts, tmp_path):

@@ -1,8 +1,8 @@
 """SegDepth: from atoms to micrographs to the number of atoms behind every pixel.
 
 >>> import segdepth
->>> film = segdepth.read("film.npz", key="counts")
->>> maps, columns = segdepth.predict(film, pixel_pm=6.3, rotation_deg=-82)
+>>> film = segdepth.read("film.dm4")
+>>> maps, columns = segdepth.predict(film)
 >>> rutile = segdepth.crystal("rutile.cif", zone_axis=(0, 0, 1), x_axis=(1, 0, 0))
 >>> image = segdepth.simulate(atoms, defocus_nm=5)
 
@@ -16,10 +16,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segdepth.public import Predicted, crystal, load_network, predict, read, simulate
+    from segdepth.public import Predicted, calibrate, crystal, load_network, predict, read, simulate
 
 __version__ = "0.1.0"
-__all__ = ["Predicted", "crystal", "load_network", "predict", "read", "simulate"]
+__all__ = ["Predicted", "calibrate", "crystal", "load_network", "predict", "read", "simulate"]
 
 
 def __getattr__(name: str) -> Any:

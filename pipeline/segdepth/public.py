@@ -1,4 +1,5 @@
-"""The functions of ``import segdepth``: read, predict, load_network, simulate, crystal. On arrays; nothing is written.
+"""The functions of ``import segdepth``: read, calibrate, predict, load_network, simulate, crystal. On arrays; nothing
+is written.
 
 Heavy packages are imported by the function that needs them.
 """
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segdepth.crystals import make_crystal as crystal
 
-__all__ = ["Predicted", "crystal", "load_network", "predict", "read", "simulate"]
+__all__ = ["Predicted", "calibrate", "crystal", "load_network", "predict", "read", "simulate"]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,41 +23,97 @@ if TYPE_CHECKING:
     from torch import nn
 
     from segdepth.config import Beam, Imaging
-    from segdepth.micrograph.readers import Recording
+    from segdepth.crystals import Crystal
+    from segdepth.micrograph.calibration.calibrate import Calibration
+    from segdepth.micrograph.files.recording import Recording
     from segdepth.networks.card import NetworkCard
 
 
 class Predicted(NamedTuple):
     """What ``predict`` found.
 
-    maps : ``depth``, ``confidence``, ``probabilities``, ``counts``, ``valid`` over (frame, y, x), with units and
-        coordinates in pm; see ``segdepth.micrograph.maps``. Attribute ``warnings``: lines for the user.
-    columns : one row a column: ``frame``, ``x_pm``, ``y_pm``, ``element``, ``depth``, ``confidence``.
+    maps : on the network's grid, over (frame, row, column): ``probabilities``, ``depth``, ``confidence``, ``counts``,
+        ``valid``, with units, coordinates in pm and the affine map to the micrograph's pixels; see
+        ``segdepth.micrograph.results.maps``. Attribute ``warnings``: lines for the user.
+    columns : one row a column: ``frame``, ``column``, ``x_pm``, ``y_pm``, ``x_px``, ``y_px``, ``element``, ``depth``,
+        ``confidence``, ``depth_low``, ``depth_high``, ``at_least``, ``llr``, ``q_value``, ``reliable``; see
+        ``segdepth.micrograph.results.tables``.
     """
 
     maps: xr.Dataset
     columns: pd.DataFrame
 
 
-def read(path: str | Path, *, key: str | None = None) -> Recording:
-    """A micrograph or a movie from ``.npy``, ``.npz`` or ``.tif``.
+def read(path: str | Path, *, image: str | None = None) -> Recording:
+    """A micrograph or a film, as a camera or another program wrote it.
 
     Parameters
     ----------
-    key : array name inside an ``.npz``; not needed where only one array has two or three dimensions.
+    path : dm3, dm4, mrc, ser, emi, emd, tif, hspy, zspy, mib, tvips, npy or npz.
+    image : name or number of one of several images in the file; without it the largest film.
 
     Returns
     -------
-    Recording with ``frames``, float32 (frame, y, x), row 0 as in the file.
+    Recording with ``shape`` (y, x), ``count`` frames, ``read_frame(number)``, and what the file says: ``pixel_pm``,
+    ``exposure_s``, ``energy_kev``, ``times_s``. A context manager, which closes the file.
 
     Raises
     ------
     MicrographError
-        The file is missing, damaged, too large, or holds no counts.
+        The file is missing, damaged, too large, or holds no micrograph.
     """
-    from segdepth.micrograph.readers import read_micrograph
+    from segdepth.micrograph.files import open_recording
 
-    return read_micrograph(path, key)
+    return open_recording(path, image)
+
+
+def calibrate(
+    counts: np.ndarray | Recording,
+    crystal: Crystal,
+    *,
+    pixel_pm: float | None = None,
+    invalid: float | None = None,
+) -> Calibration:
+    """Find a crystal's lattice in a micrograph: pixel, rotation, distortion, and where the crystal is.
+
+    Parameters
+    ----------
+    counts : (y, x) or (frame, y, x), in any linear unit, or what ``read`` gave.
+    crystal : of ``segdepth.crystal``.
+    pixel_pm : about the side of a pixel, if known (right to 30 %); without it a recording's own.
+    invalid : value of masked pixels.
+
+    Returns
+    -------
+    Calibration with ``pixel_pm``, ``pixel_error_pm``, ``rotation_deg``, ``rotation_error_deg``, ``elongation``,
+    ``area`` and ``others`` (y, x) bool, and ``lines``.
+
+    Raises
+    ------
+    MicrographError
+        The lattice is not there: what was found instead.
+    """
+    from segdepth.micrograph.calibration.calibrate import calibrate as find
+    from segdepth.micrograph.film import sample_frames
+
+    recording = _recording(counts)
+    frames = [(frame.values, frame.usable) for frame in sample_frames(recording, invalid)]
+    return find(frames, crystal, pixel_pm=pixel_pm or recording.pixel_pm)
+
+
+def _recording(counts: np.ndarray | Recording) -> Recording:
+    import numpy as np
+
+    from segdepth.errors import MicrographError
+    from segdepth.micrograph.files.recording import Recording, recording_of
+
+    if isinstance(counts, Recording):
+        return counts
+    try:
+        array = np.asarray(counts)
+    except ValueError as failure:
+        raise MicrographError(f"array: is no image or film ({failure})") from None
+    return recording_of(array)
 
 
 def load_network(path: str | Path | None = None, *, device: str = "auto") -> tuple[nn.Module, NetworkCard]:
@@ -75,76 +132,63 @@ def load_network(path: str | Path | None = None, *, device: str = "auto") -> tup
 
 def predict(
     counts: np.ndarray | Recording,
-    pixel_pm: float,
     *,
     network: str | Path | tuple[nn.Module, NetworkCard] | None = None,
-    invalid: float | None = None,
-    rotation_deg: float = 0.0,
-    flip: bool = False,
-    vacuum_counts: float | None = None,
-    precision: str = "auto",
-    flip_average: bool = True,
+    familiarity: str | Path | None = None,
     device: str = "auto",
+    **options: Any,
 ) -> Predicted:
-    """The number of atoms behind every pixel, and the atomic columns, of a micrograph or of each frame of a movie.
+    """The number of atoms behind every pixel, and the atomic columns, of a micrograph or of each frame of a film.
 
     Parameters
     ----------
-    counts : (y, x) or (frame, y, x), electron counts or what ``read`` gave.
-    pixel_pm : side of the camera's pixel on the specimen.
+    counts : (y, x) or (frame, y, x), or what ``read`` gave.
     network : folder of a trained network or what ``load_network`` gave; without it the one that comes with the package.
-    invalid : value of masked pixels; NaN masks all that is not finite.
-    rotation_deg, flip : bring the crystal upright (its x axis along x, the vacuum at large rows): the frame is mirrored
-        along x if ``flip``, then turned counter-clockwise as seen with row 0 at the bottom.
-    vacuum_counts : counts per pixel in vacuum; measured in each frame if not given.
-    precision : ``auto``, ``float32`` or ``bfloat16``.
-    flip_average : average over the frame and its mirror image, if the network was trained for it.
+    familiarity : what another network has learnt, of ``measure-familiarity``.
     device : ``auto``, ``cpu`` or ``cuda``; a network that is given stays on its own.
+    options : what is known better than the file and the lattice tell it: ``pixel_pm``, ``rotation_deg``, ``flip``,
+        ``calibrate`` (False: pixel and rotation are taken as given), ``invalid`` (value of masked pixels), ``gain``,
+        ``offset``, ``dose_e_per_a2``, ``false_discovery``, ``precision``, ``flip_average``: the keys of a block
+        ``predictions`` of the configuration.
 
     Returns
     -------
-    ``maps, columns``. Warnings are issued (``UserWarning``) and kept in ``maps.attrs["warnings"]``.
+    ``maps, columns``, all frames in memory. What was found is told in ``maps.attrs["warnings"]``; that a frame is
+    outside of what the network has learnt, or that this is not known, is issued as a ``UserWarning`` too.
 
     Raises
     ------
     SegDepthError
         One line on what is wrong with the counts, an option or the network.
     """
-    import numpy as np
-
     from segdepth.config import PredictionOptions, validate
+    from segdepth.devices import shared_cores
     from segdepth.errors import ConfigError
-    from segdepth.micrograph.maps import empty_maps, joined_columns, put_frame
-    from segdepth.micrograph.predict import check_recording, predict_recording, serve
-    from segdepth.micrograph.readers import Recording, recording_of
+    from segdepth.micrograph.familiarity.judgement import read_familiarity
+    from segdepth.micrograph.film import inspect_film
+    from segdepth.micrograph.predict import NOT_KNOWN, crystal_of, film_facts, predict_film, serve
+    from segdepth.micrograph.results.facts import NOT_RELIABLE
+    from segdepth.micrograph.results.in_memory import gathered
+    from segdepth.networks.bundled import bundled_folder, familiarity_of, name_of
+    from segdepth.networks.card import read_card
 
-    given = {
-        "pixel_pm": pixel_pm,
-        "invalid": invalid,
-        "rotation_deg": rotation_deg,
-        "flip": flip,
-        "vacuum_counts": vacuum_counts,
-        "precision": precision,
-        "flip_average": flip_average,
-    }
-    options = validate(PredictionOptions, given, "predict")
-    recording = counts if isinstance(counts, Recording) else recording_of(counts)
+    chosen = validate(PredictionOptions, options, "predict")
     if network is not None and not isinstance(network, str | Path | tuple):
         raise ConfigError(f"network: got {type(network).__name__}; a folder, or what load_network gave, is needed")
+    recording = _recording(counts)
     trained, card = network if isinstance(network, tuple) else load_network(network, device=device)
-    served = serve(trained, options)
-    task = check_recording(recording, card, options)
-    maps = empty_maps(task)
-    arrays = {name: np.zeros(maps[name].shape, maps[name].dtype) for name in maps.data_vars if "y" in maps[name].dims}
-    lines, tables = list(task.warnings), []
-    for i, found in enumerate(predict_recording(served, task)):
-        put_frame(arrays, i, found)
-        tables.append(found.columns)
-        lines += found.warnings
-    for line in lines:
-        warnings.warn(line, stacklevel=2)
-    filled = {name: (maps[name].dims, values, maps[name].attrs) for name, values in arrays.items()}
-    return Predicted(maps.assign(filled).assign_attrs(warnings=lines), joined_columns(tables))
+    if familiarity is None and (not isinstance(network, tuple) or card == read_card(bundled_folder())):
+        familiarity = familiarity_of(bundled_folder() if network is None or isinstance(network, tuple) else network)
+    learnt = None if familiarity is None else read_familiarity(familiarity, card)
+    with shared_cores():
+        film = inspect_film(recording, crystal_of(card), card.input_pixel_pm, chosen, lattice=chosen.calibrate)
+        name = "given" if isinstance(network, tuple) else name_of(network or bundled_folder())
+        facts = film_facts(film, card, name, chosen, learnt)
+        maps, columns = gathered(facts, predict_film(serve(trained, chosen), card, film, chosen, learnt))
+    for line in maps.attrs["warnings"]:
+        if line.startswith((NOT_RELIABLE, NOT_KNOWN)):
+            warnings.warn(line, stacklevel=2)
+    return Predicted(maps, columns)
 
 
 def simulate(

@@ -14,6 +14,7 @@ from segdepth.config import ALL, CALIBRATION_NAMES, METRIC_NAMES, CrystalBlock, 
 from segdepth.crystals import Crystal, lattice_columns, load_crystal
 from segdepth.crystals.elements import SYMBOLS
 from segdepth.evaluation.results import Evaluation, IdealObserver
+from segdepth.micrograph.results.reading import Picture
 from segdepth.specimen.plan import plan_table
 from segdepth.specimen.wedge import build_wedge
 from segdepth.steps.stored_evaluation import write_evaluation
@@ -153,25 +154,25 @@ def make_observer(crystal: Crystal = CERIA, both: bool = True) -> IdealObserver:
     return IdealObserver(facts, table.assign(low=np.nan, high=np.nan), by_defocus, by_atoms)
 
 
-def make_prediction(crystal: Crystal = CERIA, frames: int = 1, classes: int = 11) -> tuple[xr.Dataset, pd.DataFrame]:
-    """Maps with a masked corner, and one column of each element's places on the lattice."""
+def make_picture(crystal: Crystal = CERIA, frames: int = 1, classes: int = 11) -> Picture:
+    """A frame with a masked corner, and one column of each element's places on the lattice."""
     rng = np.random.default_rng(0)
-    shape, dims = (frames, 60, 90), ("frame", "y", "x")
+    shape = (60, 90)
     valid = np.ones(shape, bool)
-    valid[:, :8, :20] = False
-    maps = {
-        "counts": (dims, np.where(valid, rng.poisson(40, shape) / 40, np.nan).astype(np.float32)),
-        "depth": (dims, np.where(valid, rng.integers(0, classes, shape), 255).astype(np.uint8)),
-        "confidence": (dims, np.where(valid, rng.random(shape), np.nan).astype(np.float32)),
-        "valid": (dims, valid),
-    }
-    coords = {"class": (("class",), np.arange(classes))}
-    store = described(maps, coords, {"pixel_pm": 15.0, "crystal": json.dumps(crystal.to_dict())})
+    valid[:8, :20] = False
+    depth, confidence = rng.integers(0, classes, shape), rng.random(shape)
     places = lattice_columns(crystal, 1350, 900, (0, 0))
-    columns = pd.DataFrame({"frame": 0, "x_pm": places.x_pm, "y_pm": places.y_pm})
+    columns = pd.DataFrame({"x_pm": places.x_pm, "y_pm": places.y_pm})
     columns["element"] = [SYMBOLS[number] for number in places.atomic_number]
     columns["depth"], columns["confidence"] = 1 + np.arange(len(columns)) % (classes - 1), 0.9
-    return store, columns
+    columns["at_least"], columns["reliable"] = columns["depth"] == classes - 1, np.arange(len(columns)) % 5 > 0
+    frame = {"frame": 3, "dose_e_per_a2": 412.3, "reliable": True}
+    film = {
+        "pixel_pm": 15.0, "pixel_error_pm": 0.02, "rotation_deg": -81.7, "rotation_error_deg": None, "flip": False,
+        "classes": classes, "crystal": crystal.to_dict(), "frames": [frame] * frames, "lost_frames": [],
+    }  # fmt: skip
+    maps = (np.where(valid, values, np.nan) for values in (depth, confidence, rng.poisson(40, shape) / 40))
+    return Picture(*maps, columns, film, frame)
 
 
 def make_comparison(crystal: Crystal = CERIA):

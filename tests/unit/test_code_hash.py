@@ -107,7 +107,7 @@ CASES: list[tuple[str, str, set[str]]] = [
     ("learning/loss.py", "weighted_cross_entropy", {"train-model"}),
     ("evaluation/calibration.py", "_errors", {"evaluate-model"}),
     ("evaluation/table1.py", "as_latex", {"tabulate-table1"}),
-    ("micrograph/vacuum.py", "search_vacuum", {"predict", "compare-micrograph"}),
+    ("micrograph/electrons/vacuum.py", "search_vacuum", {"predict", "compare-micrograph"}),
     ("figures/fig6_confusion.py", "draw", {"plot-figure"}),
     ("steps/form_images.py", "form_images", {"form-images"}),
     ("config/beam.py", "Beam", MULTISLICE),

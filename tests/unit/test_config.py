@@ -146,7 +146,11 @@ CASES = [
     ("figures", {"model": "small", "dataset": "quick", "confusion_dataset": "quick"}, ["figures.dataset: evaluations.small must list 'quick'"]),  # noqa: E501
     ("figures", {"model": "small", "dataset": "quick", "confusion_dataset": "quick", "montage_dataset": "slow"}, ["figures.montage_dataset: no block is called 'slow'"]),  # noqa: E501
     ("predictions", {"p": {"model": "small"}}, ["predictions.p", "give exactly one of input"]),
-    ("predictions", {"p": {"model": "small", "input": "a.dm4"}}, ["predictions.p", "pixel_pm is needed"]),
+    ("predictions", {"p": {"model": "small", "input": "a.pdf"}}, ["predictions.p", "got 'a.pdf'", ".dm4, .ser"]),
+    ("predictions", {"p": {"model": "small", "input": "a.dm4", "calibrate": False}}, ["predictions.p", "needs pixel_pm and rotation_deg"]),  # noqa: E501
+    ("predictions", {"p": {"model": "small", "input": "a.dm4", "dose_e_per_a2": 0}}, ["predictions.p.dose_e_per_a2: got 0"]),  # noqa: E501
+    ("predictions", {"p": {"model": "small", "input": "a.dm4", "vacuum_counts": 4}}, ["predictions.p.vacuum_counts: unknown key"]),  # noqa: E501
+    ("predictions", {"p": {"model": "small", "input": "a.dm4", "false_discovery": 0}}, ["predictions.p.false_discovery: got 0"]),  # noqa: E501
     ("tables", {"table1": {"rows": [{"label": "a", "ideal_observer": "quick", "shows": "image"}]}}, ["tables.table1: results/tables/table1.csv is another table"]),  # noqa: E501
     ("device", "gpu", ["device: got 'gpu'", "'cuda'"]),
     ("root_seed", -1, ["root_seed: got -1"]),

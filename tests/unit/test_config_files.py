@@ -106,7 +106,9 @@ def test_a_recording_must_show_an_unseen_structure(data):
     ("change", "words"),
     [
         ({"input": "none.tif", "pixel_pm": 6.3}, ["comparisons.mine.input", "none.tif"]),
-        ({"input": "movie.npz"}, ["comparisons.mine", "pixel_pm is needed"]),
+        ({"input": "movie.npz"}, ["comparisons.mine.input", "movie.npz"]),  # the pixel may be in the file
+        ({"input": "movie.pdf"}, ["comparisons.mine", "movie.pdf", ".mrc"]),
+        ({"micrograph": "camera", "gain": 0}, ["comparisons.mine.gain", "got 0"]),
         ({}, ["comparisons.mine", "give exactly one of input"]),
         ({"micrograph": "camera", "dataset": "nothing"}, ["comparisons.mine.dataset", "nothing"]),
         ({"micrograph": "nothing"}, ["comparisons.mine.micrograph", "nothing"]),

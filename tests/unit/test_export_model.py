@@ -344,7 +344,8 @@ def predict(tmp_path: Path, monkeypatch, capsys, *options: str) -> tuple[int, st
     """Exit status and what is told of ``segdepth predict`` on a small frame."""
     counts = np.random.default_rng(0).poisson(40.0, (80, 90)).astype(np.uint16)
     np.save(tmp_path / "frame.npy", counts)
-    words = ["segdepth", "predict", str(tmp_path / "frame.npy"), "--pixel-pm", "21.13671875", "--vacuum-counts", "40"]
+    words = ["segdepth", "predict", str(tmp_path / "frame.npy"), "--no-calibrate"]
+    words += ["--pixel-pm", "21.13671875", "--rotation-deg", "0"]
     monkeypatch.setattr("sys.argv", [*words, "--device", "cpu", "--out", str(tmp_path / "depth"), *options])
     with pytest.raises(SystemExit) as ended:
         cli.main()

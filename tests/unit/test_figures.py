@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import json
+import shutil
+from dataclasses import replace
 from importlib import import_module
 
 import ase.io
@@ -17,7 +19,7 @@ from figure_data import (
     make_comparison,
     make_evaluation,
     make_observer,
-    make_prediction,
+    make_picture,
     store_evaluation,
     titanate,
 )
@@ -25,6 +27,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from results_data import make_facts, make_frames, open_folder
 
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.examples import evenly_spaced
@@ -343,47 +346,72 @@ def test_convergence_tables_that_are_none(table, told):
 @pytest.mark.parametrize("frames", (1, 3))
 @pytest.mark.parametrize("found", (True, False))
 def test_prediction(frames, found):
-    maps, columns = make_prediction(frames=frames)
-    columns = pd.concat([columns, columns[:3].assign(frame=2)])[: None if found else 0]
-    fig = prediction.draw(maps, columns)
+    picture = make_picture(frames=frames)
+    picture = picture if found else replace(picture, columns=picture.columns[:0])
+    fig = prediction.draw(picture)
     assert fits(fig)
     heading = fig.get_suptitle()
-    assert "row 0 at the bottom" in heading and ("first of 3 frames" in heading) == (frames == 3)
-    assert "(d) columns: ○ Ce, △ O" in words_of(fig)
-    points = sum(len(c.get_offsets()) for ax in fig.axes[:4] for c in ax.collections)
-    assert points == (columns["frame"] == 0).sum()
+    assert "row 0 is at the top" in heading and ("frame 3 (one of 3)" in heading) == (frames == 3)
+    assert "412 e⁻/Å², pixel 15 ± 0.02 pm, turned by -81.7°" in heading and "white is not valid" in heading
+    assert ("dot: at least" in heading) == ("red edge: not reliable" in heading) == found
+    assert "(d) columns: ○ Ce, △ O" in words_of(fig) and "≥ 10" in words_of(fig)
+    assert "NOT RELIABLE" not in words_of(fig)
+    points = np.concatenate([c.get_offsets() for ax in fig.axes[:4] for c in ax.collections] or [np.zeros((0, 2))])
+    wanted = picture.columns[["x_pm", "y_pm"]].to_numpy() / 1000
+    wanted[:, 1] = 0.9 - wanted[:, 1]  # 60 rows of 15 pm, the first one at the top
+    np.testing.assert_allclose(sorted(map(tuple, points)), sorted(map(tuple, wanted)), atol=1e-9)
+
+
+def test_prediction_has_row_0_at_the_top():
+    picture = make_picture()
+    image, depth = (ax.images[0] for ax in prediction.draw(picture).axes[:2])
+    for shown, wanted in ((image, picture.counts), (depth, picture.depth)):
+        assert shown.origin == "lower"
+        np.testing.assert_array_equal(np.ma.filled(shown.get_array().astype(float), np.nan)[::-1], wanted)
+
+
+def test_prediction_that_is_not_reliable_is_stamped():
+    picture = make_picture()
+    fig = prediction.draw(replace(picture, frame=picture.frame | {"reliable": False}))
+    stamps = [text for text in texts_of(fig) if text.get_color() == prediction.STAMP_COLOUR]
+    assert [text.get_text() for text in stamps] == ["NOT RELIABLE", "outside of what the network has learnt"]
+    box = stamps[0].get_window_extent(FigureCanvasAgg(fig).get_renderer())
+    assert box.width > 0.4 * fig.bbox.width
 
 
 def test_prediction_of_another_crystal(tmp_path):
     crystal = titanate(tmp_path)
-    maps, columns = make_prediction(crystal, classes=26)
-    fig = prediction.draw(maps, columns)
-    assert fits(fig) and "(d) columns: ○ Sr, △ Ti, □ O" in words_of(fig)
+    picture = make_picture(crystal, classes=26)
+    fig = prediction.draw(picture)
+    assert fits(fig) and "(d) columns: ○ Sr, △ Ti, □ O" in words_of(fig) and "≥ 25" in words_of(fig)
     marked = {len(c.get_offsets()) for c in fig.axes[3].collections}
-    assert marked == set(columns["element"].value_counts())
+    assert marked == set(picture.columns["element"].value_counts())
     assert fig.axes[1].images[0].norm.vmax == 25.5
 
 
-def store_prediction(folder, maps, columns):
+def store_prediction(folder):
+    facts = make_facts()
     with write_artefact(folder, command="predict-micrograph", code="c", parameters={}) as partial:
-        partial.mkdir()
-        write_zarr(maps, partial / "prediction.zarr", leading=("frame",), parameters={})
-        columns.to_csv(partial / "columns.csv", index=False)
+        writer = open_folder(partial, facts)
+        for result in make_frames(facts):
+            writer.put(result)
+        writer.close()
     return folder
 
 
 def test_prediction_is_written_whole_or_not_at_all(tmp_path):
-    maps, columns = make_prediction()
-    out = tmp_path / "picture.png"
-    plot_prediction(store_prediction(tmp_path / "prediction", maps, columns), out, code="code")
+    out, folder = tmp_path / "picture.png", store_prediction(tmp_path / "prediction")
+    plot_prediction(folder, out, code="code")
     assert [manifest["command"] for manifest in both_manifests(out)] == ["plot-prediction"] * 2
-    old = maps.assign_attrs({"crystal": ""})
-    with pytest.raises(StoreError, match="has no attribute 'crystal'") as told:
-        plot_prediction(store_prediction(tmp_path / "old", old, columns), tmp_path / "none.png", code="code")
-    assert "\n" not in str(told.value) and str(tmp_path / "old") in str(told.value)
-    lacking = store_prediction(tmp_path / "lacking", maps.drop_vars("confidence"), columns)
-    with pytest.raises(StoreError, match="is not a prediction of this version"):
-        plot_prediction(lacking, tmp_path / "none.png", code="code")
+    summary = json.loads((folder / "summary.json").read_text())
+    for lacking, told in (("crystal", "has no attribute 'crystal'"), ("frames", "is not a prediction of this version")):
+        other = tmp_path / lacking
+        with write_artefact(other, command="predict-micrograph", code="c", parameters={}) as partial:
+            shutil.copytree(folder, partial)
+            (partial / "summary.json").write_text(json.dumps({k: v for k, v in summary.items() if k != lacking}))
+        with pytest.raises(StoreError, match=told) as failure:
+            plot_prediction(other, tmp_path / "none.png", code="code")
+        assert "\n" not in str(failure.value) and str(failure.value).count(str(other)) == 1
     with pytest.raises(StoreError, match="does not exist"):
         plot_prediction(tmp_path / "nothing", tmp_path / "none.png", code="code")
     assert not list(tmp_path.glob("none*"))

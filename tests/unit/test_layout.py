@@ -33,7 +33,7 @@ figures: {model: net, dataset: d, confusion_dataset: e}
 micrographs: {camera: {dataset: d, structure: 1, defocus_nm: 5, pixel_pm: 6.76375}}
 predictions:
   camera: {model: net, micrograph: camera}
-  mine: {model: net, input: my movie.tif, pixel_pm: 6.3, rotation_deg: -82, flip: true, vacuum_counts: 4}
+  mine: {model: net, input: my movie.tif, pixel_pm: 6.3, rotation_deg: -82, flip: true, dose_e_per_a2: 400}
 """
 
 
@@ -75,9 +75,9 @@ def test_test_structures_are_counted_round(layout):
 def test_options_of_a_micrograph(layout):
     predictions = layout.config.predictions
     assert layout.micrograph_input(predictions["camera"]) == "data/micrographs/camera.npz"
-    assert layout.micrograph_options(predictions["camera"]) == PredictionOptions(pixel_pm=6.76375, key="counts")
+    assert layout.micrograph_options(predictions["camera"]) == PredictionOptions(pixel_pm=6.76375, image="counts")
     assert layout.micrograph_input(predictions["mine"]) == "my movie.tif"
-    options = PredictionOptions(pixel_pm=6.3, vacuum_counts=4, rotation_deg=-82, flip=True)
+    options = PredictionOptions(pixel_pm=6.3, dose_e_per_a2=400, rotation_deg=-82, flip=True)
     assert layout.micrograph_options(predictions["mine"]) == options
     assert validate(PredictionOptions, json.loads(options.as_json())) == options  # as the rule hands it over
 

@@ -2,43 +2,22 @@
 
 import numpy as np
 import pytest
-from conftest import CERIA, RINGS, TITANATE_BLOCK
+from column_data import ideal, one_hot, radii
+from conftest import CERIA, RINGS, TITANATE
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from segdepth.config import Labels, Specimen
-from segdepth.crystals import load_crystal
+from segdepth.config import Labels
 from segdepth.crystals.elements import SYMBOLS
 from segdepth.crystals.projection import Structure, project
-from segdepth.labels.depth import depth_maps
 from segdepth.micrograph import columns as module
-from segdepth.micrograph.columns import COLUMNS, lattice_places
-from segdepth.micrograph.origin_choice import choose_column_types
-from segdepth.micrograph.reflection_pair import ReflectionPair, image_pair, template_pair
-from segdepth.specimen.wedge import build_wedge
+from segdepth.micrograph.columns import COLUMNS
+from segdepth.micrograph.columns.origin_choice import choose_candidate
+from segdepth.micrograph.columns.reflection_pair import ReflectionPair, image_pair, template_pair
 
 LABELS = RINGS
 CLASSES = LABELS.classes
 PIXEL = LABELS.pixel_pm
-TITANATE = load_crystal(TITANATE_BLOCK, "titanate")
-
-
-def ideal(surface, index=0, crystal=CERIA, labels=LABELS):
-    """Depth map [y, x] and column table of one wedge."""
-    block = Specimen(crystal="any")
-    row = {
-        "id": "t", "index": index, "seed": 1, "surface": surface,
-        "origin_x_pm": 100.0 + 37 * index, "origin_y_pm": 50.0,
-        "vacuum_fraction": 0.3, "bulk_atoms": 8, "surface_atoms": 2, "decay_pm": 1500.0,
-        "exit_fraction": 0.5, "entrance_phase": 0.2,
-    }  # fmt: skip
-    maps, columns = depth_maps(build_wedge(row, block, crystal, "t", 0), labels, block.margin_pm, block.field_pm)
-    inside = columns["x_pm"].between(0, block.field_pm) & columns["y_pm"].between(0, block.field_pm)
-    return maps["depth"], columns[inside]
-
-
-def one_hot(depth):
-    return np.moveaxis(np.eye(CLASSES, dtype=np.float32)[depth], -1, 0)
 
 
 def find_columns(probabilities, pixel_pm, crystal=CERIA, labels=LABELS, **options):
@@ -120,19 +99,7 @@ def test_noise_is_no_lattice():
     assert find_columns(noise / noise.sum(axis=0), PIXEL).empty
 
 
-def test_places_are_a_lattice():
-    """One Ce and two O a primitive cell."""
-    depth, _ = ideal("flat")
-    places = lattice_places(depth.astype(float), PIXEL, CERIA, LABELS.model_dump(mode="json"))
-    assert 1.8 < (places["element"] == "O").sum() / (places["element"] == "Ce").sum() < 2.2
-
-
 # --- another crystal ------------------------------------------------------------------------------------------------
-
-
-def radii(strontium, titanium, oxygen):
-    core = {"Sr": strontium, "Ti": titanium, "O": oxygen}
-    return Labels(core_radius_pm=core, outer_radius_pm={element: radius + 30 for element, radius in core.items()})
 
 
 @pytest.mark.parametrize("surface", ["flat", "sawtooth"])
@@ -189,9 +156,9 @@ def test_a_lone_place_that_is_no_column_of_one_choice_is_not_decided():
     """O of rutile's one origin is no place of the other's lattice."""
     crystal, told = rutile((0, 0, 1), (1, 0, 0)), []
     pair, radii = ReflectionPair(crystal, crystal.reflection_pair), {"Ti": 60, "O": 45}
-    place = np.array([[200.0, 200.0]])
-    chosen = choose_column_types(place, np.array([1]), pair, np.ones((20, 20)), 20.0, (radii, radii), told.append)
-    assert chosen.shape == (1,) and len(pair.candidates) == 2 and len(told) == 1
+    place, waves = np.array([[200.0, 200.0]]), np.array([pair.classes[1].phases])
+    chosen = choose_candidate(place, waves, pair, np.ones((20, 20)), 20.0, (radii, radii), told.append)
+    assert chosen == pair.candidates[0] and len(pair.candidates) == 2 and len(told) == 1
 
 
 def test_what_a_pair_tells_apart():

@@ -1,4 +1,4 @@
-"""``segdepth predict`` and ``compare-micrograph`` at the terminal: options, blocks, pictures, and what they refuse."""
+"""``segdepth predict`` and ``compare-micrograph`` at the terminal: options, blocks, and what they refuse."""
 
 from __future__ import annotations
 
@@ -9,35 +9,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import CERIA, RINGS
+from film_data import crystal_film, open_prediction, small_network, vacuum_film
 
 from segdepth.cli import main
-from segdepth.networks.files import NetworkCard, save_network
-from segdepth.networks.unet import UNet
 from segdepth.store.code_hash import reached
 from segdepth.store.manifest import check_whole, read_manifest
 from segdepth.store.trace import trace
 
-PIXEL = RINGS.pixel_pm
 CONFIG = Path(__file__).parents[2] / "config.yaml"
+
+
+KNOWN = ("--no-calibrate", "--pixel-pm", 6.3, "--rotation-deg", 0)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("model")
-    labels, crystal = RINGS.model_dump(mode="json"), CERIA.to_dict()
-    card = NetworkCard(
-        "binned", 4, RINGS.classes, PIXEL, PIXEL, 256 * PIXEL, 2.5, labels, flip_average=True, crystal=crystal
-    )
-    save_network(UNet(4, "binned", RINGS.classes), card, folder)
-    return folder
+    return small_network(tmp_path_factory.mktemp("model"), flip_average=True)
 
 
 @pytest.fixture
 def micrograph(tmp_path):
     place = tmp_path / "it's a film.npy"
-    np.save(place, np.random.default_rng(0).poisson(3.0, (150, 230)).astype(np.uint16))
+    np.save(place, vacuum_film()[0])
     return place
 
 
@@ -54,46 +47,79 @@ def predict(micrograph, model, out, *more) -> int:
     return segdepth("predict", "--model", model, "--device", "cpu", "--out", out, *more, "--", micrograph)
 
 
-def test_a_picture_lies_beside_the_folder_which_stays_whole(tmp_path, micrograph, model, capsys):
+def test_a_film_without_any_option(tmp_path, model, capsys):
+    """Pixel, rotation and dose are found; what is found is told, and where the page is."""
+    np.save(tmp_path / "film.npy", crystal_film(2))
     out = tmp_path / "mine"
     for _ in range(2):  # and again over itself
-        assert predict(micrograph, model, out, "--pixel-pm", 6.3) == 0
-        assert "warning: frame 0: no columns on a CeO2 [110] lattice" in capsys.readouterr().err
-        assert check_whole(out)["command"] == "predict-micrograph"
-        for kind in ("png", "pdf"):
-            assert not trace(tmp_path / f"mine.{kind}").broken
-    assert sorted(path.name for path in out.iterdir()) == ["columns.csv", "prediction.zarr"]
+        assert predict(tmp_path / "film.npy", model, out) == 0
+        told = capsys.readouterr()
+        assert told.out.strip() == str(out / "prediction.html") and Path(told.out.strip()).is_file()
+        lines = [line for line in told.err.splitlines() if line.startswith(("note: ", "warning: "))]
+        assert any("electrons per Å² and frame, from the vacuum" in line for line in lines)
+        assert any(line.startswith("note: what this network has learnt is not known") for line in lines)
+        assert len(lines) == len({line.split(": ", 1)[1] for line in lines})  # none twice
+        assert check_whole(out)["command"] == "predict-micrograph" and not trace(out).broken
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    assert str(summary).count("the lattice") and len(summary["warnings"]) == len(lines)
 
 
-def test_a_picture_of_someone_else_is_told_before_anything_is_computed(tmp_path, micrograph, model, capsys):
-    (tmp_path / "mine.png").write_text("a thesis")
-    assert predict(micrograph, model, tmp_path / "mine", "--pixel-pm", 6.3) == 2
-    assert "mine.png" in capsys.readouterr().err and not (tmp_path / "mine").exists()
-    assert predict(micrograph, model, tmp_path / "mine", "--pixel-pm", 6.3, "--no-picture") == 0
-    assert (tmp_path / "mine.png").read_text() == "a thesis"
+def test_noise_is_refused_in_one_line_and_nothing_is_written(tmp_path, micrograph, capsys):
+    """With the network that comes with the package, as a new user would."""
+    before = sorted(tmp_path.rglob("*"))
+    assert segdepth("predict", micrograph, "--out", tmp_path / "out", "--device", "cpu") == 2
+    told = capsys.readouterr().err
+    assert told.startswith("segdepth: error: ") and "no lattice at all" in told and told.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_geometry_that_is_given_is_taken(tmp_path, micrograph, model, capsys):
+    assert predict(micrograph, model, tmp_path / "out", *KNOWN, "--dose", 500, "--file-grid") == 0
+    told = capsys.readouterr().err
+    assert "note: 500 electrons per Å² and frame, from what was given" in told
+    assert "note: no column of CeO2 [110] was found" in told
+    store = open_prediction(tmp_path / "out")
+    assert store.attrs["pixel_pm"] == 6.3 and store.attrs["rotation_deg"] == 0
+    assert store["dose"].values == pytest.approx([500]) and store["file_depth"].shape == (1, 150, 230)
+
+
+def test_a_dose_that_is_given_scales_the_image(tmp_path, micrograph, model):
+    seen = {}
+    for dose in (400, 800):
+        assert predict(micrograph, model, tmp_path / str(dose), *KNOWN, "--dose", dose) == 0
+        seen[dose] = float(np.nanmean(open_prediction(tmp_path / str(dose))["counts"].values))
+    assert seen[400] / seen[800] == pytest.approx(2, rel=0.01)
+    assert seen[800] == pytest.approx(3 / (800 * 0.063**2), rel=0.02)
 
 
 def test_an_option_has_the_last_word_over_a_block(tmp_path, micrograph, model):
-    block = json.dumps({"pixel_pm": 6.3, "rotation_deg": 20, "flip": True, "invalid": float("nan")})
-    given = ("--prediction", block, "--rotation-deg", -7.5, "--no-flip-average", "--no-flip", "--no-picture")
+    block = json.dumps({"calibrate": False, "pixel_pm": 6.3, "rotation_deg": 20, "flip": True, "invalid": float("nan")})
+    given = ("--prediction", block, "--rotation-deg", -7.5, "--no-flip-average", "--no-flip")
     assert predict(micrograph, model, tmp_path / "out", *given) == 0
     noted = read_manifest(tmp_path / "out")["parameters"]
     assert (noted["pixel_pm"], noted["rotation_deg"], noted["flip"], noted["invalid"]) == (6.3, -7.5, False, "nan")
-    assert noted["looks"] == 1 and noted["flip_average"] is False
+    assert noted["flip_average"] is False and noted["calibrate"] is False
 
 
 def test_a_block_of_the_configuration(tmp_path, micrograph, model):
-    text = CONFIG.read_text(encoding="utf-8").replace("  camera: {model:", "  camera: {vacuum_counts: 2.5, model:")
+    text = CONFIG.read_text(encoding="utf-8").replace("  camera: {model:", "  camera: {dose_e_per_a2: 650, model:")
     (tmp_path / "my config.yaml").write_text(text, encoding="utf-8")
-    given = ("--prediction", f"{tmp_path / 'my config.yaml'}:camera", "--pixel-pm", 6.3, "--no-picture")
+    given = ("--prediction", f"{tmp_path / 'my config.yaml'}:camera", *KNOWN)
     assert predict(micrograph, model, tmp_path / "out", *given) == 0
-    assert read_manifest(tmp_path / "out")["parameters"]["vacuum_counts"] == 2.5
+    assert read_manifest(tmp_path / "out")["parameters"]["dose_e_per_a2"] == 650
 
 
 @pytest.mark.parametrize(
     "given, expected",
     [
-        ((), "pixel_pm"),
+        ((), "no lattice at all"),
+        (("--no-calibrate",), "calibrate: false needs pixel_pm and rotation_deg"),
+        (("--dose", "0"), "dose_e_per_a2: got 0"),
+        (("--gain", "-1"), "gain: got -1"),
+        (("--false-discovery", "0"), "false_discovery: got 0"),
+        (("--image", "2"), "2"),
+        (("--vacuum-counts", "4"), "No such option: --vacuum-counts"),
+        (("--familiarity", "nowhere.json"), "nowhere.json"),
         (("--pixel-pm", "0"), "pixel_pm: got 0.0"),
         (("--pixel-pm", "nan"), "pixel_pm: got nan"),
         (("--pixel-pm", "6.3", "--rotation-deg", "nan"), "rotation_deg: got nan"),
@@ -140,8 +166,11 @@ def test_a_comparison_uses_one_thread_and_leaves_as_many_as_before(tmp_path, mic
         torch.set_num_threads(threads)
 
 
-def test_a_change_of_a_picture_repeats_no_prediction():
-    """The verbs draw too, but their rules' hashes do not follow the drawing."""
-    for verb, other in (("predict", "plot-prediction"), ("compare-micrograph", "plot-comparison")):
-        assert not {target.module for target in reached(verb) if target.module.startswith("segdepth.figures")}
-        assert {target.module for target in reached(other) if target.module.startswith("segdepth.figures")}
+def test_a_change_of_a_picture_repeats_no_comparison():
+    """The verb draws too, but its rule's hash does not follow the drawing; a prediction's folder holds its picture."""
+    assert not {
+        target.module for target in reached("compare-micrograph") if target.module.startswith("segdepth.figures")
+    }
+    assert "segdepth.figures.prediction" in {target.module for target in reached("predict")}
+    for verb in ("plot-prediction", "plot-comparison"):
+        assert {target.module for target in reached(verb) if target.module.startswith("segdepth.figures")}

@@ -22,7 +22,8 @@ def laid_over(*names: str) -> Config:
 
 
 def test_every_preset_is_known_here():
-    assert {path.stem for path in PRESETS.glob("*.yaml")} == {"benchmarks", "workstation", "gpu", "paper", "ablation"}
+    known = {"benchmarks", "workstation", "gpu", "paper", "ablation", "familiarity"}
+    assert {path.stem for path in PRESETS.glob("*.yaml")} == known
 
 
 def test_the_benchmarks_are_the_same_under_every_preset_and_never_trained_on():
@@ -126,3 +127,17 @@ def test_the_gpus_network_learns_what_the_workstations_does():
     assert ours.training.model_dump(include=same) == theirs.training.model_dump(include=same)
     seen = [block.training.epoch_samples * block.training.epochs for block in (ours, theirs)]
     assert seen[0] > 10 * seen[1]
+
+
+def test_familiarity_is_measured_over_what_the_bundled_network_has_learnt_on_structures_that_it_has_not_seen():
+    config = laid_over("benchmarks", "workstation", "gpu", "familiarity")
+    trained = [config.datasets[name] for name in config.models["gpu"].datasets]
+    lens = config.imaging[trained[0].imaging]
+    for dataset in (config.datasets[name] for name in config.familiarity["bundled"]):
+        assert dataset.specimen not in {other.specimen for other in trained}
+        mine = config.imaging[dataset.imaging]
+        assert (min(mine.defocus_values_nm), max(mine.defocus_values_nm)) == lens.trained_defocus_nm
+        for name in ("a1_nm", "focal_spread_nm", "image_spread_pm", "c3_um", "c5_mm", "b2_nm"):
+            assert getattr(mine, name) == getattr(lens, name), name
+        tilts = [config.beams[other.beam].random_tilt_mrad[1] for other in trained]
+        assert config.beams[dataset.beam].random_tilt_mrad[1] <= max(tilts)

@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
-import torch
 import xarray as xr
 from ase import Atoms
-from conftest import CERIA, RINGS, SMALL_BEAM, small_slab
+from conftest import CERIA, SMALL_BEAM, small_slab
+from film_data import KNOWN, crystal_film, open_prediction, predict_micrograph, small_network, vacuum_film
+from film_data import card as own_card
 
 import segdepth
-from segdepth.config import PredictionOptions
 from segdepth.crystals import Crystal
 from segdepth.errors import ConfigError, MicrographError, StoreError
-from segdepth.networks.files import NetworkCard, load_network, save_network
-from segdepth.networks.unet import UNet
-from segdepth.steps.predict_micrograph import predict_micrograph
-
-PIXEL = RINGS.pixel_pm
-CARD = NetworkCard(
-    "binned", 4, RINGS.classes, PIXEL, PIXEL, 256 * PIXEL, 2.5, RINGS.model_dump(mode="json"), crystal=CERIA.to_dict()
-)
+from segdepth.micrograph.results.tables import HEADER
+from segdepth.networks.files import load_network
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("a network")
-    save_network(UNet(4, "binned", RINGS.classes), CARD, folder)
-    return folder
+    return small_network(tmp_path_factory.mktemp("a network"))
 
 
 def counts(frames=2):
-    return np.random.default_rng(0).poisson(3.0, (frames, 150, 230)).astype(np.uint16)
+    return vacuum_film(frames)
 
 
 def run(code: str) -> str:
@@ -58,47 +51,64 @@ def test_names():
 def test_memory_and_the_command_say_the_same(tmp_path, model):
     """To the bit; what the user should see is a warning."""
     source = tmp_path / "film of mine.npz"
-    np.savez(source, counts=counts(), other=np.zeros(3))
-    options = {"pixel_pm": 6.3, "rotation_deg": -20.0}
-    told = predict_micrograph(PredictionOptions(**options), source, model, tmp_path / "out", device="cpu")
-    with pytest.warns(UserWarning, match="no columns on a CeO2"):
-        maps, columns = segdepth.predict(segdepth.read(source), **options, network=model, device="cpu")
-    with xr.open_zarr(tmp_path / "out" / "prediction.zarr", consolidated=False, chunks=None) as stored:
-        for name in ("depth", "confidence", "valid", "counts", "probabilities", "vacuum_level"):
-            np.testing.assert_array_equal(maps[name].values, stored[name].values)
-            assert maps[name].dims == stored[name].dims and maps[name].attrs == stored[name].attrs
-        assert maps.attrs["warnings"] == list(stored.attrs["warnings"]) == told
-    assert maps["x"].attrs["units"] == "pm" and maps["x"].values[1] == pytest.approx(1.5 * 6.3)
-    assert list(columns.columns) == ["frame", "x_pm", "y_pm", "element", "depth", "confidence"]
+    np.savez(source, counts=crystal_film(2), other=np.zeros(3))
+    told = predict_micrograph(source, tmp_path / "out", model=model, false_discovery=1)
+    with segdepth.read(source) as recording, pytest.warns(UserWarning, match="not known"):
+        maps, columns = segdepth.predict(recording, network=model, device="cpu", false_discovery=1)
+    stored = open_prediction(tmp_path / "out").load()
+    attributes = {name: value for name, value in stored.attrs.items() if name in maps.attrs}
+    xr.testing.assert_identical(maps, stored.drop_attrs(deep=False).assign_attrs(attributes))
+    assert maps.attrs["warnings"] == list(told)
+    assert not np.array_equal(maps["counts"], maps["confidence"], equal_nan=True)
+    assert maps["column"].attrs["units"] == "pm"
+    assert list(columns.columns) == HEADER
+    stored_columns = pd.read_csv(tmp_path / "out" / "columns.csv")
+    assert len(stored_columns) == len(columns) and (stored_columns["frame"] == columns["frame"].to_numpy()).all()
+
+
+def test_the_lattice_of_an_array_or_a_recording(tmp_path):
+    film = crystal_film(2)
+    np.save(tmp_path / "film.npy", film)
+    ceria = segdepth.crystal("CeO2", (1, 1, 0), (0, 0, 1))
+    with segdepth.read(tmp_path / "film.npy") as recording:
+        assert recording.count == 2 and recording.shape == film.shape[1:] and recording.pixel_pm is None
+        for counts in (film, recording):
+            found = segdepth.calibrate(counts, ceria)
+            assert found.pixel_pm == pytest.approx(7.0, rel=0.007) and found.area.shape == recording.shape
+    with pytest.raises(MicrographError, match="no lattice at all"):
+        segdepth.calibrate(vacuum_film(), ceria)
 
 
 def test_a_network_is_a_folder_or_loaded_before(model):
     network, card = segdepth.load_network(model, device="cpu")
-    assert Crystal.from_dict(card.crystal) == CERIA and card.labels == CARD.labels and not network.training
+    assert Crystal.from_dict(card.crystal) == CERIA and card.labels == own_card().labels and not network.training
     with pytest.warns(UserWarning):
-        first = segdepth.predict(counts(1)[0], 6.3, network=(network, card)).maps
-        again = segdepth.predict(counts(1), 6.3, network=model, device="cpu").maps
+        first = segdepth.predict(counts(1)[0], network=(network, card), **KNOWN).maps
+        again = segdepth.predict(counts(1), network=model, device="cpu", **KNOWN).maps
+    for maps, name in ((first, "given"), (again, model.name)):
+        assert json.loads(maps.attrs.pop("network"))["name"] == name
     xr.testing.assert_identical(first, again)
 
 
 @pytest.mark.parametrize(
     "array, options, kind, expected",
     [
-        (np.ones(7), {}, MicrographError, "1 dimensions"),
+        (np.ones(7), {}, MicrographError, "a line of 7"),
         (np.ones((20, 30), complex), {}, MicrographError, "complex"),
-        (np.ones((20, 30)), {"vacuum_counts": None}, MicrographError, "vacuum"),
-        (np.full((20, 30), -1.0), {}, MicrographError, "negative"),
+        (np.ones((20, 30)), {}, MicrographError, "it is empty: every usable pixel is 1"),
+        (vacuum_film(), {"calibrate": True}, MicrographError, "no lattice at all"),
         (np.ones((20, 30)), {"pixel_pm": 0.01}, ConfigError, "pixel_pm: got 0.01"),
-        (np.ones((20, 30)), {"pixel_pm": None}, ConfigError, "pixel_pm"),
+        (np.ones((20, 30)), {"pixel_pm": None}, ConfigError, "needs pixel_pm and rotation_deg"),
         (np.ones((20, 30)), {"rotation_deg": float("nan")}, ConfigError, "rotation_deg"),
         (np.ones((20, 30)), {"precision": "half"}, ConfigError, "precision"),
+        (np.ones((20, 30)), {"vacuum_counts": 3}, ConfigError, "vacuum_counts: unknown key"),
         (np.ones((20, 30)), {"network": "nowhere"}, StoreError, "network.json"),
         (np.ones((20, 30)), {"network": 3}, ConfigError, "network: got int"),
-        (None, {}, MicrographError, "plain numbers"),
+        (None, {}, MicrographError, "numbers|objects"),
     ],
 )
 def test_bad_input_is_one_line(model, array, options, kind, expected):
-    given = {"pixel_pm": 6.3, "network": model, "vacuum_counts": 1.0, "device": "cpu"} | options
+    given = KNOWN | {"network": model, "device": "cpu"} | options
     with pytest.raises(kind, match=expected) as failure:
         segdepth.predict(array, **given)
     assert "\n" not in str(failure.value)
@@ -167,19 +177,19 @@ def test_the_import_brings_nothing_heavy():
     heavy = ("torch", "scipy", "pandas", "xarray", "zarr", "matplotlib", "ase", "abtem", "lightning", "snakemake")
     out = run(f"""
         import sys
-        from segdepth import predict, read, simulate, load_network
+        from segdepth import predict, read, calibrate, simulate, load_network
         print([name for name in {heavy!r} if name in sys.modules])
     """)
     assert out.strip() == "[]"
 
 
 def test_prediction_needs_the_core_alone(tmp_path, model):
-    """With ASE, abTEM, Lightning, Snakemake and the optimizer's package locked away; Matplotlib draws pictures only."""
-    np.save(tmp_path / "a frame.npy", counts(1)[0])
+    """With ASE, abTEM, Lightning, Snakemake and the optimizer's package locked away."""
+    np.save(tmp_path / "a frame.npy", crystal_film(1)[0])
     out = run(f"""
         import sys
 
-        LOCKED = {{"ase", "abtem", "lightning", "snakemake", "pytorch_optimizer", "matplotlib", "numba"}}
+        LOCKED = {{"ase", "abtem", "lightning", "snakemake", "pytorch_optimizer", "numba"}}
 
         class Lock:
             def find_spec(self, name, path=None, target=None):
@@ -189,7 +199,7 @@ def test_prediction_needs_the_core_alone(tmp_path, model):
         sys.meta_path.insert(0, Lock())
         from segdepth.cli import main
 
-        arguments = ["--model", {str(model)!r}, "--pixel-pm", "6.3", "--no-picture", "--device", "cpu"]
+        arguments = ["--model", {str(model)!r}, "--device", "cpu"]
         sys.argv = ["segdepth", "predict", *arguments, "--out", {str(tmp_path / "out")!r}, {str(tmp_path / "a frame.npy")!r}]
         try:
             main()
@@ -203,4 +213,4 @@ def test_prediction_needs_the_core_alone(tmp_path, model):
 def test_a_card_without_a_crystal_is_refused(tmp_path, model):
     network, card = load_network(model)
     with pytest.raises(StoreError, match="'crystal' is empty"):
-        segdepth.predict(counts(1), 6.3, network=(network, replace(card, crystal={})))
+        segdepth.predict(counts(1), **KNOWN, network=(network, replace(card, crystal={})))

@@ -1,20 +1,16 @@
-"""The network as it predicts: norms fused, bfloat16, and a stream of counts to depth maps."""
+"""The network as it predicts: norms fused, bfloat16, mirror images averaged."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from segdepth.errors import ConfigError, MicrographError
-from segdepth.micrograph.stream import depth_of_counts
+from segdepth.errors import ConfigError
 from segdepth.networks.architectures import make_network
-from segdepth.networks.card import NetworkCard
 from segdepth.networks.flip_average import FlipAverage
-from segdepth.networks.serving import ServedNetwork, fuse_norms
+from segdepth.networks.serving import BitwiseReLU, ServedNetwork, fuse_norms
 
-PIXEL = 5411 / 256
 CLASSES = 11
 
 
@@ -67,20 +63,30 @@ def test_bfloat16_rounds_and_float32_does_not():
         ServedNetwork(network, "half")
 
 
-def test_a_stream_of_counts_is_binned_exactly():
-    network = trained("space_to_depth")
-    card = NetworkCard("space_to_depth", 4, CLASSES, PIXEL, PIXEL, 128 * PIXEL, 2.5, {})
-    rng = np.random.default_rng(0)
-    counts = rng.poisson(2.5, (2, 512, 256)).astype(np.uint8)
-    depth, confidence = depth_of_counts(ServedNetwork(network, "float32"), card, counts, PIXEL / 4, 2.5)
-    image = counts.reshape(2, 128, 4, 64, 4).sum((2, 4)) / (16 * 2.5)
+def test_frame_and_mirror_image_go_as_one_batch_and_give_their_mean():
+    network, frames = trained("space_to_depth"), torch.rand(3, 1, 64, 128)
+    seen = []
+    network.register_forward_hook(lambda module, given, out: seen.append(given[0]))
     with torch.no_grad():
-        expected = network(torch.tensor(image, dtype=torch.float32)[:, None]).softmax(1).numpy()
-    assert depth.shape == (2, 128, 64) and depth.dtype == np.uint8
-    assert np.allclose(confidence, expected.max(1), atol=1e-4) and (depth == expected.argmax(1)).mean() > 0.999
-    for shape in ((2, 500, 500), (512, 512), (1, 512, 128)):
-        with pytest.raises(MicrographError, match="sides a multiple of 256"):
-            depth_of_counts(ServedNetwork(network), card, np.ones(shape), PIXEL / 4, 2.5)
-    for pixel_pm in (PIXEL / 3.5, 2 * PIXEL):
-        with pytest.raises(MicrographError, match="pixel_pm: got"):
-            depth_of_counts(ServedNetwork(network), card, counts, pixel_pm, 2.5)
+        both = FlipAverage(network)(frames)
+        expected = (network(frames) + network(frames.flip(-1)).flip(-1)) / 2
+    assert torch.allclose(both, expected, atol=1e-4 * float(expected.abs().max()))
+    assert torch.equal(seen[0], torch.cat([frames, frames.flip(-1)]))
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32])
+def test_the_served_relu_is_exact(kind):
+    every = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
+    x = every[~every.isnan()].to(kind).reshape(1, -1, 1, 2).contiguous(memory_format=torch.channels_last)
+    expected = x.relu()
+    assert torch.equal(BitwiseReLU()(x), expected) and torch.equal(x, expected)
+
+
+def test_weights_are_rounded_once_and_the_trained_network_keeps_its_own():
+    network = trained("space_to_depth")
+    served = ServedNetwork(network, "bfloat16")
+    kinds = {m.weight.dtype for m in served.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)}
+    assert kinds == {torch.bfloat16} and served.network.head.layer.weight.dtype == torch.float32
+    assert all(p.dtype == torch.float32 and p.requires_grad for p in network.parameters())
+    assert any(isinstance(m, nn.ReLU) for m in network.modules())
+    assert not served(torch.rand(1, 1, 64, 64)).requires_grad

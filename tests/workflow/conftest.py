@@ -44,9 +44,9 @@ figures: {model: net, dataset: small, confusion_dataset: small_lambda1, montage_
 micrographs:
   camera: {dataset: small, defocus_nm: 6, pixel_pm: 6.76375}
 predictions:
-  camera: {model: net, micrograph: camera, vacuum_counts: 4.1}
+  camera: {model: net, micrograph: camera, calibrate: false, pixel_pm: 6.76375, rotation_deg: 0, dose_e_per_a2: 896}
 comparisons:
-  camera: {dataset: small, micrograph: camera, vacuum_counts: 4.1}
+  camera: {dataset: small, micrograph: camera, rotation_deg: 0, dose_e_per_a2: 896}
 """
 
 

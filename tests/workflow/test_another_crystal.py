@@ -16,6 +16,7 @@ from segdepth.config import Config, validate
 from segdepth.crystals import Crystal
 from segdepth.labels.depth import depth_maps, read_columns
 from segdepth.micrograph.columns import find_columns
+from segdepth.micrograph.results.tables import HEADER
 from segdepth.specimen.frame_facts import FrameFacts
 from segdepth.steps.atoms_files import read_atoms, read_plan
 from segdepth.store.trace import trace
@@ -76,7 +77,9 @@ evaluations:
 micrographs:
   camera: {{dataset: small, defocus_nm: 6, pixel_pm: 6.76375}}
 predictions:
-  camera: {{model: net, micrograph: camera, vacuum_counts: 41}}
+  camera:
+    {{model: net, micrograph: camera, calibrate: false, pixel_pm: 6.76375, rotation_deg: 0, dose_e_per_a2: 8962,
+      file_grid: true}}
 """
 
 
@@ -151,20 +154,26 @@ def test_prediction_has_the_classes_and_is_traced_to_the_file(titanate):
     with open_zarr(folder, part="prediction.zarr") as store:
         pixel, side = store.attrs["pixel_pm"], int(SIDE / 6.76375)
         assert pixel == pytest.approx(6.76375)
-        assert dict(store.sizes) == {"frame": 1, "class": 7, "y": side, "x": side}
-        assert store["vacuum_level"].values == 41 and store["valid"].values.all()
+        sizes = dict(store.sizes)
+        assert (sizes["frame"], sizes["class"], sizes["y"], sizes["x"]) == (1, 7, side, side)
+        assert store.attrs["file_shape"] == [side, side]
+        assert store["vacuum_level"].values == pytest.approx(41, rel=1e-3)
         crystal = Crystal.from_dict(json.loads(store.attrs["crystal"]))
         assert crystal.title == "SrTiO3 [001]" and crystal.all_elements == ("Sr", "Ti", "O")
-        assert json.loads(store.attrs["network"])["core_radius_pm"] == {"Sr": 85, "Ti": 65, "O": 45}
-        probabilities = store["probabilities"].values.astype(float)
-        assert np.allclose(probabilities.sum(axis=1), 1, atol=5e-3)
-        assert np.allclose(probabilities.max(axis=1), store["confidence"].values, atol=1e-3)
-        chosen = np.take_along_axis(probabilities, store["depth"].values[:, None].astype(int), axis=1)[:, 0]
-        assert np.allclose(chosen, probabilities.max(axis=1), atol=1e-3)
+        assert json.loads(store.attrs["labels"])["core_radius_pm"] == {"Sr": 85, "Ti": 65, "O": 45}
+        valid = store["valid"].values[0]
+        assert valid.mean() > 0.95
+        probabilities = store["probabilities"].values[0].astype(float)[:, valid]
+        assert np.allclose(probabilities.sum(axis=0), 1, atol=5e-3)
+        assert np.allclose(probabilities.max(axis=0), store["confidence"].values[0][valid], atol=1e-3)
+        depth = store["depth"].values[0][valid].astype(int)
+        chosen = np.take_along_axis(probabilities, depth[None], axis=0)[0]
+        assert np.allclose(chosen, probabilities.max(axis=0), atol=1e-3)
+        assert store["file_depth"].values.max() <= 6
         warnings = store.attrs["warnings"]
     columns = pd.read_csv(folder / "columns.csv", keep_default_na=False)
-    assert list(columns) == ["frame", "x_pm", "y_pm", "element", "depth", "confidence"]
-    assert len(columns) and not any("no columns on a" in line for line in warnings)
+    assert list(columns) == HEADER and columns["column"].str.fullmatch(r"-?\d+,-?\d+,(Sr|Ti|O)\d").all()
+    assert len(columns) and not any("no column of" in line for line in warnings)
     assert columns["element"].isin(["Sr", "Ti", "O"]).all() and columns["depth"].between(1, 6).all()
     assert columns[["x_pm", "y_pm"]].stack().between(0, SIDE).all()
 

@@ -38,6 +38,7 @@ network_of = asked(layout.network_of)
 evaluated_network = asked(layout.evaluated_network)
 exported_evaluations = asked(layout.exported_evaluations)
 training_shards = layout.training_shards
+familiar_shards = asked(layout.familiar_shards)
 training_options = layout.training_options
 init_weights_of = layout.init_weights_of
 micrograph_structure = layout.micrograph_structure

@@ -25,7 +25,7 @@ rule predict_micrograph:
         device=LIGHT_DEVICE,
     shell:
         "OMP_NUM_THREADS={threads} segdepth predict --model {input.network:q} --prediction {params.prediction:q}"
-        " --no-picture --device {resources.device} --out {output.folder} -- {input.micrograph:q} > {log} 2>&1"
+        " --device {resources.device} --out {output.folder} -- {input.micrograph:q} > {log} 2>&1"
 
 
 rule compare_micrograph:
@@ -54,3 +54,31 @@ rule compare_micrograph:
     shell:
         "segdepth compare-micrograph --waves {input.waves} --imaging {params.imaging:q} --structure {params.structure}"
         " --comparison {params.comparison:q} --no-picture --out {output.folder} -- {input.micrograph:q} > {log} 2>&1"
+
+
+rule measure_familiarity:
+    input:
+        network=lambda w: ancient(network_of(w.model)),
+        network_manifest=lambda w: manifests([network_of(w.model)]),
+        images=lambda w: ancient(familiar_shards(w.model)),
+        manifests=lambda w: manifests(familiar_shards(w.model)),
+    output:
+        json="results/familiarity/{model}.json",
+        manifest="results/familiarity/{model}.json.manifest.json",
+    params:
+        images=lambda w, input: repeated("--images", input.images),
+        code=code_hash("measure-familiarity"),
+    log:
+        "logs/measure_familiarity/{model}.log",
+    benchmark:
+        "logs/benchmarks/measure_familiarity/{model}.tsv"
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 2
+    resources:
+        mem_mb=3000,
+        runtime=120,
+        device=LIGHT_DEVICE,
+    shell:
+        "OMP_NUM_THREADS={threads} segdepth measure-familiarity --model {input.network:q} {params.images}"
+        " --device {resources.device} --out {output.json} > {log} 2>&1"

@@ -5,6 +5,7 @@ Options are given one by one or as a block; an option that is given overrides th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,29 +13,37 @@ import typer
 
 from segdepth.cli.app import app, registered
 from segdepth.cli.options import BlockText, Device, Out, read_block
-from segdepth.config import ComparisonOptions, Imaging, PredictionOptions, Reading, validate
+from segdepth.config import Block, ComparisonOptions, Imaging, PredictionOptions, Reading, validate
+from segdepth.errors import SegDepthError
 from segdepth.store.code_hash import code_hash
 
-Input = Annotated[Path, typer.Argument(help="micrograph: .npy, .npz or .tif, counts of one frame or of a movie")]
-Pixel = Annotated[float | None, typer.Option("--pixel-pm", help="side of the micrograph's pixel in pm")]
-Key = Annotated[str | None, typer.Option("--key", help="array name inside an .npz file")]
-Invalid = Annotated[float | None, typer.Option("--invalid", help="value of masked pixels")]
-Rotation = Annotated[
-    float | None,
-    typer.Option(
-        "--rotation-deg",
-        help="counter-clockwise turn (row 0 at the bottom) that brings the crystal's x axis to x and the vacuum to +y",
-    ),
-]
-Flip = Annotated[bool | None, typer.Option("--flip/--no-flip", help="mirror the frame along x before it is turned")]
-VacuumCounts = Annotated[
-    float | None,
-    typer.Option(
-        "--vacuum-counts",
-        help="counts per pixel in vacuum; needed where the frame shows too little vacuum to find them",
-    ),
+NOT_RELIABLE = "NOT RELIABLE"
+
+Input = Annotated[
+    Path,
+    typer.Argument(help="micrograph or film: dm3, dm4, mrc, ser, emi, emd, tif, hspy, zspy, mib, tvips, npy, npz"),
 ]
 Picture = Annotated[bool, typer.Option("--picture/--no-picture", help="draw the result to OUT.png and OUT.pdf")]
+
+
+def _described(kind: type[Block], field: str) -> str:
+    """What the configuration says of a key."""
+    return str(kind.model_fields[field].description)
+
+
+def _option(kind: type[Block], field: str, *names: str) -> Any:
+    """The option of a key of the configuration, with the same description."""
+    return typer.Option(*names, help=_described(kind, field))
+
+
+Image = Annotated[str | None, _option(Reading, "image", "--image")]
+Pixel = Annotated[float | None, _option(Reading, "pixel_pm", "--pixel-pm")]
+Rotation = Annotated[float | None, _option(Reading, "rotation_deg", "--rotation-deg")]
+Flip = Annotated[bool | None, _option(Reading, "flip", "--flip/--no-flip")]
+Invalid = Annotated[float | None, _option(Reading, "invalid", "--invalid")]
+Gain = Annotated[float | None, _option(Reading, "gain", "--gain")]
+Offset = Annotated[float | None, _option(Reading, "offset", "--offset")]
+Dose = Annotated[float | None, _option(Reading, "dose_e_per_a2", "--dose")]
 
 
 def _options(kind: type[Reading], block: str | None, given: dict[str, Any]) -> Any:
@@ -58,9 +67,9 @@ def _picture_path(out: Path) -> Path:
     return out.with_name(out.name + ".png")
 
 
-def _print_warnings(warnings: list[str]) -> None:
-    for line in warnings:
-        typer.echo(f"warning: {line}", err=True)
+def _show(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(f"{'warning' if line.startswith(NOT_RELIABLE) else 'note'}: {line}", err=True)
 
 
 @app.command("predict")
@@ -68,38 +77,56 @@ def predict(
     input: Input,
     out: Out,
     model: Annotated[Path | None, typer.Option(help="folder of a trained network; by default the bundled one")] = None,
+    familiarity: Annotated[
+        Path | None,
+        typer.Option(help="what the network has learnt, of measure-familiarity; that of the bundled one is known"),
+    ] = None,
     prediction: Annotated[
         str | None, typer.Option(help="block with the options below: FILE:NAME (config.yaml:NAME) or JSON")
     ] = None,
+    image: Image = None,
     pixel_pm: Pixel = None,
-    key: Key = None,
-    invalid: Invalid = None,
     rotation_deg: Rotation = None,
     flip: Flip = None,
-    vacuum_counts: VacuumCounts = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(help="auto, float32 or bfloat16; auto: bfloat16 where the hardware supports it"),
-    ] = None,
+    calibrate: Annotated[bool | None, _option(PredictionOptions, "calibrate", "--calibrate/--no-calibrate")] = None,
+    invalid: Invalid = None,
+    gain: Gain = None,
+    offset: Offset = None,
+    dose: Dose = None,
+    false_discovery: Annotated[float | None, _option(PredictionOptions, "false_discovery", "--false-discovery")] = None,
+    file_grid: Annotated[bool | None, _option(PredictionOptions, "file_grid", "--file-grid/--no-file-grid")] = None,
+    precision: Annotated[str | None, _option(PredictionOptions, "precision", "--precision")] = None,
     flip_average: Annotated[
-        bool | None,
-        typer.Option(
-            "--flip-average/--no-flip-average",
-            help="average over the frame and its mirror image, if the network was trained for it; "
-            "without: half the time",
-        ),
+        bool | None, _option(PredictionOptions, "flip_average", "--flip-average/--no-flip-average")
     ] = None,
     device: Device = "auto",
-    picture: Picture = True,
 ) -> None:
-    """Estimate the atom counts behind every pixel of a micrograph: OUT/prediction.zarr, OUT/columns.csv, OUT.png."""
+    """Atoms behind every pixel of a micrograph, and its columns, or why they cannot be told.
+
+    Pixel, dose and rotation are taken from the file and measured in the frame; options are for what is known better.
+    Start with no options at all.
+
+    \b
+    OUT/prediction.html      a page to look at, with every frame
+    OUT/prediction.png       the first frame as a picture
+    OUT/columns.csv          one row a column and frame (.parquet: the same)
+    OUT/depth.ome.tif        depth, confidence, counts (.hspy: for HyperSpy)
+    OUT/crystal.extxyz       the counted crystal
+    OUT/prediction.zarr      probabilities on the network's pixels
+    OUT/summary.json         what was found, in numbers
+    """
     given = {
+        "image": image,
         "pixel_pm": pixel_pm,
-        "key": key,
-        "invalid": invalid,
         "rotation_deg": rotation_deg,
         "flip": flip,
-        "vacuum_counts": vacuum_counts,
+        "calibrate": calibrate,
+        "invalid": invalid,
+        "gain": gain,
+        "offset": offset,
+        "dose_e_per_a2": dose,
+        "false_discovery": false_discovery,
+        "file_grid": file_grid,
         "precision": precision,
         "flip_average": flip_average,
     }
@@ -107,14 +134,24 @@ def predict(
 
     from segdepth.networks.bundled import bundled_network
     from segdepth.steps.predict_micrograph import predict_micrograph as step
-    from segdepth.store.manifest import check_target
 
-    if picture:
-        check_target(_picture_path(out), "plot-prediction", [out])
-    warnings = step(options, input, model or bundled_network(), out, code=code_hash("predict"), device=device)
-    _print_warnings(warnings)
-    if picture:
-        registered("plot-prediction")(out, _picture_path(out))
+    told: list[str] = []
+    try:
+        lines = step(
+            options,
+            input,
+            model or bundled_network(),
+            out,
+            familiarity=familiarity,
+            code=code_hash("predict"),
+            device=device,
+            tell=told.append,
+        )
+    except SegDepthError:
+        _show(told)  # what is known of a file helps to see why it is refused
+        raise
+    _show(lines)
+    typer.echo(f"{out / 'prediction.html'}")
 
 
 @app.command("compare-micrograph")
@@ -132,13 +169,15 @@ def compare_micrograph(
     comparison: Annotated[
         str | None, typer.Option(help="block with the options below: FILE:NAME (config.yaml:NAME) or JSON")
     ] = None,
+    image: Image = None,
     pixel_pm: Pixel = None,
-    key: Key = None,
     frame: Annotated[int | None, typer.Option(min=0, help="frame of a movie, counted from 0")] = None,
-    invalid: Invalid = None,
     rotation_deg: Rotation = None,
     flip: Flip = None,
-    vacuum_counts: VacuumCounts = None,
+    invalid: Invalid = None,
+    gain: Gain = None,
+    offset: Offset = None,
+    dose: Dose = None,
     defocus_nm: Annotated[
         float | None,
         typer.Option(
@@ -154,13 +193,15 @@ def compare_micrograph(
     simulated.csv and comparison.zarr in OUT, and a picture, OUT.png.
     """
     given = {
+        "image": image,
         "pixel_pm": pixel_pm,
-        "key": key,
         "frame": frame,
-        "invalid": invalid,
         "rotation_deg": rotation_deg,
         "flip": flip,
-        "vacuum_counts": vacuum_counts,
+        "invalid": invalid,
+        "gain": gain,
+        "offset": offset,
+        "dose_e_per_a2": dose,
         "defocus_nm": defocus_nm,
     }
     options = _options(ComparisonOptions, comparison, given)
@@ -173,7 +214,7 @@ def compare_micrograph(
     if picture:
         check_target(_picture_path(out), "plot-comparison", [out])
     with one_thread():
-        warnings = step(options, lens, input, waves, out, structure=structure, code=code_hash("compare-micrograph"))
-    _print_warnings(warnings)
+        lines = step(options, lens, input, waves, out, structure=structure, code=code_hash("compare-micrograph"))
+    _show(lines)
     if picture:
         registered("plot-comparison")(out, _picture_path(out))

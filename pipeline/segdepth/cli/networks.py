@@ -1,4 +1,4 @@
-"""Training networks."""
+"""Training networks, and measuring what they have learnt."""
 
 from __future__ import annotations
 
@@ -49,3 +49,20 @@ def train_model(
         device=device,
         threads=threads,
     )
+
+
+@app.command("measure-familiarity")
+def measure_familiarity(
+    model: Annotated[Path, typer.Option(help="folder of the trained network")],
+    images: Paths,
+    out: Out,
+    device: Device = "auto",
+) -> None:
+    """Measure what frames a network has learnt, so that `segdepth predict` can tell whether a micrograph is like them.
+
+    The images are simulated over the ranges that the network was trained on, of structures that it has not seen.
+    """
+    from segdepth.steps.measure_familiarity import measure_familiarity as step
+
+    rates = step(model, images, out, code=code_hash("measure-familiarity"), device=device)
+    typer.echo(", ".join(f"{name} {value:.3g}" for name, value in rates.items()))

@@ -23,27 +23,41 @@ class Micrograph(Block):
     )
 
 
-MICROGRAPH_SUFFIXES = (".npy", ".npz", ".tif", ".tiff")
+MRC_SUFFIXES = tuple(kind + z for kind in (".mrc", ".mrcs", ".map", ".rec", ".st") for z in ("", ".gz", ".bz2"))
+
+MICROGRAPH_SUFFIXES = (
+    *(".dm3", ".dm4", ".ser", ".emi", ".emd", ".tif", ".tiff", ".hspy", ".zspy", ".mib", ".tvips", ".npy", ".npz"),
+    *MRC_SUFFIXES,
+)
+"""Ends of the names of files that are read, in lower case."""
 
 
 class Reading(Block):
-    """How a micrograph is read."""
+    """How a micrograph is read. What is left out is taken from the file or measured."""
 
-    key: str | None = Field(None, description="array name inside an .npz file")
-    pixel_pm: Annotated[Number, Field(ge=1, le=100)] | None = Field(
-        None, description="side of the micrograph's pixel on the specimen"
+    image: str | None = Field(
+        None, description="name or number of one of several images in the file; without it the largest film"
     )
-    invalid: Annotated[float, BeforeValidator(no_bool)] | None = Field(
-        None, description="value of masked pixels; .nan masks all pixels that are not finite"
+    pixel_pm: Annotated[Number, Field(ge=1, le=1000)] | None = Field(
+        None, description="side of a pixel on the specimen, instead of the file's own; the lattice corrects it"
     )
-    rotation_deg: Annotated[Number, Field(ge=-360, le=360)] = Field(
-        0.0,
+    rotation_deg: Annotated[Number, Field(ge=-360, le=360)] | None = Field(
+        None,
         description="counter-clockwise turn (row 0 at the bottom) that brings the crystal's x axis to x and the "
-        "vacuum to +y",
+        "vacuum to +y; without it the lattice's",
     )
     flip: bool = Field(False, description="mirror the frame along x before it is turned")
-    vacuum_counts: Annotated[Number, Field(gt=0)] | None = Field(
-        None, description="counts per pixel in vacuum; needed where the frame shows too little vacuum to find them"
+    invalid: Annotated[float, BeforeValidator(no_bool)] | None = Field(
+        None, description="value of masked pixels (a label box); pixels that are not finite are always masked"
+    )
+    gain: Annotated[Number, Field(ge=1e-9, le=1e9)] | None = Field(
+        None, description="grey values of one electron; without it the vacuum's noise tells"
+    )
+    offset: Annotated[Number, Field(ge=-1e9, le=1e9)] | None = Field(
+        None, description="grey value of no electron; without it the vacuum's noise tells"
+    )
+    dose_e_per_a2: Annotated[Number, Field(ge=1e-3, le=1e7)] | None = Field(
+        None, description="electrons per square angstrom and frame in vacuum; without it the vacuum's mean"
     )
 
     @property
@@ -56,6 +70,13 @@ class Reading(Block):
 class PredictionOptions(Reading):
     """How a micrograph is read and predicted."""
 
+    calibrate: bool = Field(
+        True, description="find the lattice and take pixel and rotation from it; false: they are taken as given"
+    )
+    false_discovery: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.01, description="share of false columns that is accepted among those listed; 1 lists all"
+    )
+    file_grid: bool = Field(False, description="also store depth and confidence on the file's own pixels")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the hardware supports it"
     )
@@ -64,6 +85,12 @@ class PredictionOptions(Reading):
         description="average over the frame and its mirror image, if the network was trained for it; false: half "
         "the time",
     )
+
+    @model_validator(mode="after")
+    def _given(self) -> Self:
+        if not self.calibrate and (self.pixel_pm is None or self.rotation_deg is None):
+            raise ValueError("calibrate: false needs pixel_pm and rotation_deg")
+        return self
 
 
 class ComparisonOptions(Reading):
@@ -74,7 +101,7 @@ class ComparisonOptions(Reading):
         description="which of the imaging block's values is shown; by default the one whose average unit cells "
         "are most similar",
     )
-    frame: Annotated[Count, Field(ge=0)] = Field(0, description="frame of a movie, counted from 0")
+    frame: Annotated[Count, Field(ge=0)] = Field(0, description="frame of a film, counted from 0")
 
 
 class Source(Block):
@@ -87,8 +114,6 @@ class Source(Block):
     def _source(self) -> Self:
         if (self.input is None) == (self.micrograph is None):
             raise ValueError("give exactly one of input (a file) and micrograph (a name)")
-        if self.input is not None and getattr(self, "pixel_pm", None) is None:
-            raise ValueError("pixel_pm is needed: the side of the input's pixel in pm")
         if self.input is not None and not self.input.lower().endswith(MICROGRAPH_SUFFIXES):
             raise ValueError(
                 f"input: got {self.input!r}; allowed are files that end in {', '.join(MICROGRAPH_SUFFIXES)}"
@@ -103,7 +128,7 @@ class Source(Block):
         """The fields of ``kind``, with what is known of a simulated recording filled in."""
         given = {name: getattr(self, name) for name in kind.model_fields}
         if self.micrograph is not None:
-            given |= {"key": "counts", "pixel_pm": given["pixel_pm"] or recorded_pixel_pm}
+            given |= {"image": "counts", "pixel_pm": given["pixel_pm"] or recorded_pixel_pm}
         return kind(**given)
 
 

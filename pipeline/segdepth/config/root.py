@@ -46,6 +46,11 @@ class Config(Block):
     datasets: dict[Name, Dataset] = Field(description="one block of each kind, a dose, and shares of the structures")
     models: dict[Name, Model] = Field(description="networks and how they are trained")
     evaluations: dict[Name, tuple[Name, ...]] = Field({}, description="by model, the datasets it is measured on")
+    familiarity: dict[Name, tuple[Name, ...]] = Field(
+        {},
+        description="by model, datasets over the ranges that it has learnt, which micrographs are compared with; made "
+        "on request only",
+    )
     figures: Figures | None = Field(None, description="data of the paper's figures")
     micrographs: dict[Name, Micrograph] = Field({}, description="simulated recordings, for predictions and comparisons")
     predictions: dict[Name, Prediction] = Field({}, description="micrographs to predict")
@@ -76,6 +81,9 @@ class Config(Block):
         for name, datasets in self.evaluations.items():
             self._need_model(f"evaluations.{name}", name)
             self._check_evaluations(f"evaluations.{name}", name, datasets)
+        for name, datasets in self.familiarity.items():
+            self._need_model(f"familiarity.{name}", name)
+            self._check_evaluations(f"familiarity.{name}", name, datasets)
         for name, micrograph in self.micrographs.items():
             here = f"micrographs.{name}"
             need(f"{here}.dataset", micrograph.dataset, self.datasets)

@@ -1,20 +1,23 @@
 """The picture of a prediction: input, depth, confidence, and the columns over the input.
 
-Drawn in the input's own orientation, its row 0 at the bottom: the direction of the surface is not known.
+Drawn on the file's own pixels, its row 0 at the top, as other programs show the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from segdepth.figures import style
 from segdepth.figures.attributes import crystal_of
+from segdepth.micrograph.results.facts import NOT_RELIABLE
+from segdepth.micrograph.results.reading import Picture
 
 PANEL_POINTS = 230
 """About the width of a panel."""
@@ -22,66 +25,101 @@ PANEL_POINTS = 230
 MARK_SHARE = 0.81
 """Width of a mark over the distance of the nearest columns, so that neighbours do not touch."""
 
+STAMP_COLOUR = "#d00020"
+
 
 @style.styled
-def draw(maps: xr.Dataset, columns: pd.DataFrame) -> Figure:
-    """The first frame of a prediction.
-
-    Parameters
-    ----------
-    maps : ``counts`` (vacuum = 1), ``depth``, ``confidence``, ``valid``, all (frame, y, x); ``class``, the depth
-        classes; the attributes ``pixel_pm`` and ``crystal``.
-    columns : ``frame``, ``x_pm``, ``y_pm`` from the corner of the input's pixel [0, 0], ``element``, ``depth``.
+def draw(picture: Picture) -> Figure:
+    """One frame of a prediction, of ``read_picture``.
 
     Raises
     ------
     StoreError
-        The maps have no attribute ``crystal``.
+        Its summary has no crystal.
     """
-    crystal, pixel, frames = crystal_of(maps.attrs), float(maps.attrs["pixel_pm"]), maps.sizes["frame"]
-    classes = maps.sizes["class"]
-    counts, depth, confidence = (maps[name][0].values for name in ("counts", "depth", "confidence"))
-    valid = maps["valid"][0].values.astype(bool)
-    height, width = valid.shape
-    counts = np.where(valid, counts, np.nan)
-    fig = style.new_figure(8.6, 0.9 + 2 * min(max(3.4 * height / width, 2.2), 7.0))
+    film, frame = picture.film, picture.frame
+    crystal, pixel, classes = crystal_of(film), float(film["pixel_pm"]), int(film["classes"])
+    counts, depth, confidence = (values[::-1] for values in (picture.counts, picture.depth, picture.confidence))
+    height, width = counts.shape
+    fig = style.new_figure(8.6, 1.1 + 2 * min(max(3.4 * height / width, 2.2), 7.0))
     axes = fig.subplots(2, 2)
     limits = style.image_limits(counts) if np.isfinite(counts).any() else (0.0, 1.0)
     image = style.show_image(axes[0, 0], counts, pixel, limits)
     style.show_image(axes[1, 1], counts, pixel, limits)
     style.intensity_bar(fig, image, axes[0, 0])
-    shown = style.show_depth(axes[0, 1], np.ma.array(depth, mask=~valid), pixel, classes)
-    sure = style.show_probability(axes[1, 0], np.ma.array(confidence, mask=~valid), pixel)
-    style.depth_bar(fig, shown, axes[0, 1])
-    style.depth_bar(fig, shown, axes[1, 1])
+    shown = style.show_depth(axes[0, 1], np.ma.masked_invalid(depth), pixel, classes)
+    sure = style.show_probability(axes[1, 0], np.ma.masked_invalid(confidence), pixel)
+    for ax in (axes[0, 1], axes[1, 1]):
+        style.depth_bar(fig, shown, ax, saturated=True)
     fig.colorbar(sure, ax=axes[1, 0]).set_label("confidence (probability)")
     size = min(max(MARK_SHARE * crystal.nearest_column_pm * PANEL_POINTS / (width * pixel), 1.0), 8.0) ** 2
-    _mark_columns(axes[1, 1], columns[columns["frame"] == 0], crystal.elements, classes, size)
+    _mark_columns(axes[1, 1], picture.columns, crystal.elements, classes, size, height * pixel)
     signs = ", ".join(f"{style.MARKER_SIGNS[m]} {e}" for e, m in style.element_markers(crystal.elements).items())
     titles = ("(a) input", "(b) estimated depth", "(c) confidence", f"(d) columns: {signs}")
     for ax, title in zip(axes.flat, titles):
         ax.set_title(title)
         ax.set_facecolor("white")
         style.scale_bar(ax)
-    which = f"first of {frames} frames, " if frames > 1 else ""
-    masked = "" if valid.all() else "; white is not valid"
-    fig.suptitle(f"{which}{pixel:.3g} pm a pixel, the input's row 0 at the bottom{masked}")
+    fig.suptitle(_heading(film, frame) + "\n" + _legend(picture))
+    if not frame["reliable"]:
+        _stamp(fig)
     return fig
 
 
-def _mark_columns(ax: Axes, columns: pd.DataFrame, elements: Sequence[str], classes: int, size: float) -> None:
-    """Each column as a mark of its depth's colour."""
+def _heading(film: Mapping[str, Any], frame: Mapping[str, Any]) -> str:
+    many = len(film["frames"]) + len(film["lost_frames"])
+    which = f"frame {frame['frame']} (one of {many}), " if many > 1 else ""
+    pixel = _with_error(film["pixel_pm"], film["pixel_error_pm"])
+    turn = _with_error(film["rotation_deg"], film["rotation_error_deg"])
+    return f"{which}{frame['dose_e_per_a2']:.3g} e⁻/Å², pixel {pixel} pm, turned by {turn}°" + (
+        ", mirrored" if film["flip"] else ""
+    )
+
+
+def _legend(picture: Picture) -> str:
+    parts = ["the file's row 0 is at the top"]
+    if not np.isfinite(picture.depth).all():
+        parts.append("white is not valid")
+    if picture.columns["at_least"].any():
+        parts.append("dot: at least so many atoms")
+    return "; ".join(parts)
+
+
+def _with_error(value: float, error: float | None) -> str:
+    return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"
+
+
+def _stamp(fig: Figure) -> None:
+    """Across the picture, in red."""
+    word, reason = NOT_RELIABLE.split(": ")
+    outline = [withStroke(linewidth=4, foreground="white")]
+    for text, size, drop in ((word, 46, 0.0), (reason, 17, 0.075)):
+        fig.text(
+            0.5, 0.5 - drop, text, ha="center", va="center", rotation=20, fontsize=size, fontweight="bold",
+            color=STAMP_COLOUR, alpha=0.85, path_effects=outline, in_layout=False,
+        )  # fmt: skip
+
+
+def _mark_columns(
+    ax: Axes, columns: pd.DataFrame, elements: Sequence[str], classes: int, size: float, top_pm: float
+) -> None:
+    """Each column as a mark of its depth's colour, red at the edge where it is not reliable, with a dot where there are
+    at least so many atoms."""
     scale, markers = style.DepthColours(classes), style.element_markers(elements)
-    for element, mine in columns.groupby("element"):
+    places = columns["x_pm"] / 1000, (top_pm - columns["y_pm"]) / 1000
+    doubtful = ~columns["reliable"].to_numpy(bool)
+    edges = np.where(doubtful & ~doubtful.all(), STAMP_COLOUR, "black")
+    for element, mine in columns.groupby("element").indices.items():
         ax.scatter(
-            mine["x_pm"] / 1000,
-            mine["y_pm"] / 1000,
-            c=mine["depth"],
+            *(values.to_numpy()[mine] for values in places),
+            c=columns["depth"].to_numpy()[mine],
             cmap=scale.colours,
             norm=scale.norm,
             s=size,
             marker=markers.get(str(element), "X"),
-            edgecolors="black",
+            edgecolors=edges[mine],
             linewidths=min(0.5, size / 40),
         )
+    full = columns["at_least"].to_numpy(bool)
+    ax.plot(*(values[full] for values in places), ".", color="black", ms=min(2.5, 0.3 * size**0.5), mec="none")
     ax.autoscale(False)

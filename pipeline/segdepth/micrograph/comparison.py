@@ -6,7 +6,7 @@ The micrograph is measured on its own pixels; it is turned only for the pictures
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from segdepth.crystals import Crystal
 from segdepth.errors import ConfigError, MicrographError
 from segdepth.micrograph.comparison_pictures import crop_shape
 from segdepth.micrograph.contrast import quantities
+from segdepth.micrograph.files.recording import Recording
+from segdepth.micrograph.film import inspect_film
 from segdepth.micrograph.geometry import FrameTransform
 from segdepth.micrograph.measurement import (
     Frame,
@@ -29,13 +31,15 @@ from segdepth.micrograph.measurement import (
     measure_contrast,
     search_lattice,
 )
-from segdepth.micrograph.preparation import check_frames, check_geometry, dose_lambda_of
-from segdepth.micrograph.readers import Recording
+from segdepth.micrograph.preparation import dose_lambda_of
 from segdepth.micrograph.simulated_views import Camera, SimulatedWaves, View, simulated_views
 from segdepth.simulation.detector import electrons_per_square_angstrom
 
 LEAST_CROP_PM = 500.0
 """Least side of the upright picture."""
+
+PIXEL_LIMIT_PM = 1000.0
+"""In the place of a network's pixel, so that no pixel that the options allow is too coarse."""
 
 
 @dataclass(frozen=True)
@@ -47,42 +51,33 @@ class Compared:
     sides: dict[str, Measured]
 
 
-def choose_frame(recording: Recording, options: ComparisonOptions) -> tuple[Frame, list[str]]:
+def choose_frame(recording: Recording, options: ComparisonOptions, crystal: Crystal) -> tuple[Frame, list[str]]:
     """One frame of a recording, checked, with its vacuum level, and lines for the user.
+
+    Pixel and rotation are those that are given, or else the file's and the lattice's.
 
     Raises
     ------
-    ConfigError
-        An option is not allowed.
     MicrographError
         The frame does not exist, holds no counts, or the number of electrons cannot be derived from its vacuum.
     """
-    source, number, held = recording.source, options.frame, len(recording.frames)
+    number, held = options.frame, recording.count
     if number >= held:
-        raise MicrographError(f"frame: got {number}; {source} holds {held}, numbered from 0")
-    one = Recording(recording.frames[number : number + 1], source, recording.warnings)
-    pixel_pm = options.pixel_pm
-    transform = check_geometry(one.frames.shape[1:], pixel_pm, pixel_pm or 1.0, options.rotation_deg, options.flip)
+        raise MicrographError(f"frame: got {number}; {recording.source} holds {held}, numbered from 0")
+    one = replace(recording, count=1, read_frame=lambda index: recording.read_frame(number))
+    pixel = options.pixel_pm or recording.pixel_pm
+    known = pixel is not None and options.rotation_deg is not None
+    film = inspect_film(one, crystal, PIXEL_LIMIT_PM, options, lattice=not known)
+    measured_on = pixel or film.transform.pixel_pm
+    transform = replace(film.transform, pixel_pm=measured_on, grid_pixel_pm=measured_on)
     if min(crop_shape(transform)) * transform.pixel_pm < LEAST_CROP_PM:
         raise MicrographError(
             f"rotation_deg {transform.rotation_deg:g}: no upright rectangle of {LEAST_CROP_PM / 1000:g} nm is left "
             f"of the frame ({transform.shape[0]} x {transform.shape[1]} pixels of {transform.pixel_pm:g} pm)"
         )
-    checked = check_frames(one, transform.pixel_pm, invalid=options.invalid, vacuum_counts=options.vacuum_counts)
-    vacuum, gain, warnings = checked.vacuum[0], 1.0, list(checked.warnings)
-    if not checked.electrons:
-        gain = vacuum.dispersion
-        if not np.isfinite(gain) or gain <= 1e-6 * vacuum.level:
-            raise MicrographError(
-                f"{source}: is not in electron counts, and these cannot be derived from its vacuum"
-                + (
-                    "; leave out vacuum_counts, so that the vacuum is found"
-                    if options.vacuum_counts is not None
-                    else " (it has no shot noise)"
-                )
-            )
-        warnings.append(f"variance/mean in the vacuum, {gain:.3g}, is taken as the counts of one electron")
-    return Frame(checked.frames[0].astype(np.float64), checked.usable[0], transform, vacuum.level, gain), warnings
+    electrons, masked = film.electrons_of(one.read_frame(0))
+    level = film.level_of(electrons, masked.usable)
+    return Frame(electrons.astype(np.float64), masked.usable, transform, level), list(film.lines)
 
 
 def check_defocus(imaging: Imaging, defocus_nm: float | None) -> None:

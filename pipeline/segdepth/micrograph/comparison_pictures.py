@@ -13,7 +13,7 @@ from scipy import ndimage
 from segdepth.crystals import Crystal
 from segdepth.micrograph.geometry import FrameTransform
 from segdepth.micrograph.measurement import Frame, Measured
-from segdepth.micrograph.preparation import prepare_frame
+from segdepth.micrograph.preparation import Preparation
 
 SMOOTHING_PM = 25.0
 SPECTRUM_LIMIT_PER_NM = 8.0
@@ -75,9 +75,8 @@ def _upright(frame: Frame) -> np.ndarray:
 
     Electrons are sent to their new pixels one by one, so that they stay Poisson distributed; quarter turns move none.
     """
-    prepared = prepare_frame(
-        frame.counts, frame.usable, frame.level, frame.transform, electrons=frame.gain == 1.0, number=0
-    )
+    preparation = Preparation(frame.transform, frame.usable, whole=frame.gain == 1.0)
+    prepared = preparation.frame(frame.counts, frame.level)
     image = np.where(prepared.valid, prepared.image, np.nan)
     offsets = [(size - kept) // 2 for size, kept in zip(image.shape, crop_shape(frame.transform))]
     return image[tuple(np.s_[o : o + kept] for o, kept in zip(offsets, crop_shape(frame.transform)))]

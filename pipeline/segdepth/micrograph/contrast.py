@@ -28,8 +28,8 @@ import numpy as np
 from scipy import ndimage
 
 from segdepth.crystals import Crystal
+from segdepth.micrograph.columns.reflection_pair import ReflectionPair, image_pair
 from segdepth.micrograph.phase_analysis import lattice_phases
-from segdepth.micrograph.reflection_pair import ReflectionPair, image_pair
 
 BIN_PM = 10.0
 SMOOTHING_PM = 20.0

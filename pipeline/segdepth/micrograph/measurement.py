@@ -9,6 +9,8 @@ import numpy as np
 from segdepth.crystals import Crystal
 from segdepth.errors import MicrographError
 from segdepth.micrograph.contrast import Contrast, column_contrast
+from segdepth.micrograph.electrons.correlation import neighbour_correlation
+from segdepth.micrograph.electrons.vacuum import search_vacuum
 from segdepth.micrograph.geometry import FrameTransform
 from segdepth.micrograph.lattice_peaks import (
     Peak,
@@ -20,7 +22,6 @@ from segdepth.micrograph.lattice_peaks import (
     unexpected_peak,
 )
 from segdepth.micrograph.phase_analysis import crystal_area
-from segdepth.micrograph.vacuum import neighbour_correlation, search_vacuum
 
 LEAST_SIDE_PM = 1000.0
 LEAST_REACH_PM = 200.0

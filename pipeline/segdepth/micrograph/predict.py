@@ -1,62 +1,54 @@
-"""From a recording and a network to depth maps on the recording's own pixels, and columns. Nothing is written.
+"""From a film and a network to depth maps and columns, one frame after the other. Nothing is written.
 
-``check_recording`` checks the input before anything is computed; ``predict_recording`` then gives one frame after the
-other.
+Frames are read and prepared, predicted, and searched for columns in three threads, so that these overlap; memory does
+not depend on the length of the film.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
-from scipy import ndimage
 from torch import nn
 
-from segdepth.config import NETWORK_STRIDE, PredictionOptions
+from segdepth.config import PredictionOptions
 from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
-from segdepth.micrograph.columns import find_columns
-from segdepth.micrograph.geometry import FrameTransform
-from segdepth.micrograph.preparation import (
-    Checked,
-    Prepared,
-    check_frames,
-    check_geometry,
-    compare_dose,
-    prepare_frame,
-)
-from segdepth.micrograph.readers import Recording
-from segdepth.micrograph.tiling import apply_tiled, count_tiles
+from segdepth.micrograph.columns.film import FilmSites
+from segdepth.micrograph.familiarity.features import GEOMETRY, features
+from segdepth.micrograph.familiarity.judgement import Familiarity
+from segdepth.micrograph.files.recording import FrameLost
+from segdepth.micrograph.film import Film
+from segdepth.micrograph.network_maps import predict_images
+from segdepth.micrograph.overlap import ahead
+from segdepth.micrograph.preparation import Preparation, Prepared
+from segdepth.micrograph.results.facts import FilmFacts, FrameResult, LostFrame
 from segdepth.networks.card import NetworkCard
 from segdepth.networks.flip_average import FlipAverage
 from segdepth.networks.serving import ServedNetwork
 
-ROWS = 512
-"""Input rows that are mapped back at a time."""
+BATCH_PIXELS = 4 * 128 * 128
+"""Network pixels of a batch of frames, about: more are no faster."""
+
+MOST_BATCH = 8
+TOLD_SATURATED = 0.1
+"""Share of columns in the last class from which on it is said."""
+
+
+NOT_KNOWN = "what this network has learnt is not known (--familiarity): frames unlike it cannot be recognised"
 
 
 @dataclass(frozen=True)
-class Task:
-    """A recording that can be predicted.
+class _Ready:
+    """A frame on the network's grid. image : (y, x) on the file's pixels, vacuum = 1, NaN where masked."""
 
-    checked : its frames. transform : from their pixels to the network's. card : the network's. crystal : the
-    specimen's. warnings : lines for the user.
-    """
-
-    checked: Checked
-    transform: FrameTransform
-    card: NetworkCard
-    crystal: Crystal
-    warnings: tuple[str, ...]
-
-    @property
-    def tiles(self) -> int:
-        """Number of tiles of all frames."""
-        each = count_tiles(self.transform.grid_shape, tile=training_tile(self.card), stride=NETWORK_STRIDE)
-        return len(self.checked.frames) * each
+    number: int
+    image: np.ndarray
+    usable: np.ndarray
+    level: float
+    prepared: Prepared
 
 
 def crystal_of(card: NetworkCard) -> Crystal:
@@ -86,139 +78,206 @@ def serve(trained: nn.Module, options: PredictionOptions) -> ServedNetwork:
     return ServedNetwork(trained, options.precision)
 
 
-def check_recording(recording: Recording, card: NetworkCard, options: PredictionOptions) -> Task:
-    """Check a recording before anything is computed.
-
-    Raises
-    ------
-    ConfigError
-        An option is not allowed.
-    MicrographError
-        The frames are no counts, or no vacuum is found.
-    StoreError
-        The network's card has no crystal or no labels.
-    """
-    crystal = crystal_of(card)
-    transform = check_geometry(
-        recording.frames.shape[1:], options.pixel_pm, card.input_pixel_pm, options.rotation_deg, options.flip
+def film_facts(
+    film: Film, card: NetworkCard, name: str, options: PredictionOptions, familiarity: Familiarity | None
+) -> FilmFacts:
+    """What all results say of the film. ``name`` and ``familiarity`` : of the network."""
+    recording, found = film.recording, film.calibration
+    distortion = {}
+    if found is not None and found.elongation is not None:
+        distortion = {"elongation": found.elongation, "elongation_error": found.elongation_error}
+    return FilmFacts(
+        source=recording.source,
+        frames=range(recording.count),
+        transform=film.transform,
+        label_pixel_pm=card.label_pixel_pm,
+        classes=card.classes,
+        crystal=crystal_of(card),
+        labels=card.labels,
+        network={"name": name, "variant": card.variant, "classes": card.classes, "dose_lambda": list(card.doses)},
+        image=recording.image,
+        pixel_from=film.pixel_from,
+        pixel_error_pm=None if found is None else found.pixel_error_pm,
+        rotation_error_deg=None if found is None else found.rotation_error_deg,
+        distortion=distortion,
+        dose_from=film.dose_from,
+        false_discovery=options.false_discovery,
+        energy_kev=recording.energy_kev,
+        exposure_s=recording.exposure_s,
+        times_s=recording.times_s,
+        warnings=film.lines if familiarity is not None else (NOT_KNOWN, *film.lines),
     )
-    checked = check_frames(recording, transform.pixel_pm, invalid=options.invalid, vacuum_counts=options.vacuum_counts)
-    warnings = (*checked.warnings, *compare_dose(checked.vacuum, transform, card.doses))
-    return Task(checked, transform, card, crystal, warnings)
 
 
-@dataclass(frozen=True)
-class PredictedFrame:
-    """maps : on the input's pixels. counts : (y, x) over the vacuum level. usable : (y, x) bool, False where masked.
-    columns : in the input's coordinates. warnings : lines for the user."""
-
-    maps: Maps
-    counts: np.ndarray
-    usable: np.ndarray
-    columns: pd.DataFrame
-    warnings: tuple[str, ...]
-
-
-def predict_recording(
-    network: nn.Module, task: Task, progress: Callable[[], None] | None = None
-) -> Iterator[PredictedFrame]:
-    """One frame after the other; each by itself.
+def predict_film(
+    network: nn.Module,
+    card: NetworkCard,
+    film: Film,
+    options: PredictionOptions,
+    familiarity: Familiarity | None,
+) -> Iterator[FrameResult | LostFrame]:
+    """One item a frame, in their order.
 
     Parameters
     ----------
     network : of ``serve``.
-    progress : called after each tile.
+    familiarity : of the network; without it no frame can be judged.
     """
-    checked = task.checked
-    for i, (frame, usable, vacuum) in enumerate(zip(checked.frames, checked.usable, checked.vacuum)):
-        lines: list[str] = []
-        prepared = prepare_frame(frame, usable, vacuum.level, task.transform, electrons=checked.electrons, number=i)
-        probabilities = predict_frame(network, task.card, prepared.image, progress)
-        columns = frame_columns(probabilities, task.card, task.crystal, prepared, usable, lines.append)
-        if columns.empty:
-            lines.append(f"no columns on a {task.crystal.title} lattice were found; are pixel size and rotation right?")
-        maps = map_back(probabilities, task.transform, task.card.label_pixel_pm)
-        warnings = tuple(f"frame {i}: {line}" for line in lines)
-        yield PredictedFrame(maps, frame / vacuum.level, usable, columns, warnings)
+    batches = ahead(_batches(_prepared(film), film.transform.grid_shape))
+    predicted = ahead(_predicted(network, card, batches))
+    sites: FilmSites | None = None
+    vacuum: np.ndarray | None = None
+    crystal, unsure = crystal_of(card), []
+    for batch, probabilities in predicted:
+        if sites is None and len(probabilities):
+            valid = [item.prepared.valid for item in batch if isinstance(item, _Ready)]
+            sites = FilmSites.start(
+                probabilities,
+                card.label_pixel_pm,
+                crystal,
+                card.labels,
+                labels_valid(valid[0], probabilities.shape[2:], card),
+                unsure.append,
+            )
+            vacuum = vacuum_labels(film, probabilities.shape[2:], card)
+        answers = iter(probabilities)
+        for item in batch:
+            if isinstance(item, LostFrame):
+                yield item
+            else:
+                yield _result(
+                    item, next(answers), sites, film, card, crystal, options, familiarity, vacuum, tuple(unsure)
+                )
 
 
-def training_tile(card: NetworkCard) -> int:
-    """Side of the field the network was trained on in input pixels, a multiple of the network's stride."""
-    return max(NETWORK_STRIDE, round(card.field_pm / card.input_pixel_pm / NETWORK_STRIDE) * NETWORK_STRIDE)
+def _prepared(film: Film) -> Iterator[_Ready | LostFrame]:
+    """Every frame, read and brought onto the network's grid."""
+    preparation: Preparation | None = None
+    for number in range(film.recording.count):
+        try:
+            electrons, masked = film.electrons_of(film.recording.read_frame(number))
+            level = film.level_of(electrons, masked.usable)
+        except FrameLost as lost:
+            yield LostFrame(number, str(lost).rpartition("is lost: ")[2])
+            continue
+        if preparation is None:
+            preparation = Preparation(film.transform, masked.usable, whole=film.camera.whole)
+        prepared = preparation.frame(electrons, level, number, masked.usable)
+        image = electrons / np.float32(level)
+        if not masked.usable.all():
+            image = np.where(masked.usable, image, np.float32(np.nan))
+        yield _Ready(number, image, masked.usable, level, prepared)
 
 
-def predict_frame(
-    network: nn.Module, card: NetworkCard, image: np.ndarray, progress: Callable[[], None] | None = None
-) -> np.ndarray:
-    """Probabilities float32 (class, row, column) on label pixels, of an image (row, column) with vacuum = 1."""
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+def _batches(items: Iterable[_Ready | LostFrame], shape: tuple[int, int]) -> Iterator[list[_Ready | LostFrame]]:
+    """Frames in groups that the network takes at once."""
+    size = max(1, min(MOST_BATCH, round(BATCH_PIXELS / (shape[0] * shape[1]))))
+    batch: list[_Ready | LostFrame] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
-    def function(tile: np.ndarray) -> np.ndarray:
-        batch = torch.from_numpy(np.ascontiguousarray(tile))[None, None].to(device, memory_format=torch.channels_last)
-        return torch.softmax(network(batch), dim=1)[0].cpu().numpy()
 
+def _predicted(
+    network: nn.Module, card: NetworkCard, batches: Iterable[list[_Ready | LostFrame]]
+) -> Iterator[tuple[list[_Ready | LostFrame], np.ndarray]]:
+    """Each batch, and the probabilities (frame, class, row, column) of those of its frames that are not lost."""
+    for batch in batches:
+        images = [item.prepared.image for item in batch if isinstance(item, _Ready)]
+        yield batch, predict_images(network, card, np.stack(images)) if images else np.empty((0, card.classes, 0, 0))
+
+
+def labels_valid(valid: np.ndarray, shape: tuple[int, int], card: NetworkCard) -> np.ndarray:
+    """Label pixels, of a map of ``shape``, at least half of whose input pixels are valid."""
     shrink = round(card.label_pixel_pm / card.input_pixel_pm)
-    with torch.inference_mode():
-        return apply_tiled(
-            function, image, tile=training_tile(card), stride=NETWORK_STRIDE, shrink=shrink, progress=progress
-        )
+    if shrink == 1:
+        return valid[: shape[0], : shape[1]]
+    padded = np.zeros((shape[0] * shrink, shape[1] * shrink))
+    padded[: valid.shape[0], : valid.shape[1]] = valid
+    return padded.reshape(shape[0], shrink, shape[1], shrink).mean(axis=(1, 3)) >= 0.5
 
 
-@dataclass(frozen=True)
-class Maps:
-    """On the input's pixels: probabilities float16 (class, y, x); depth uint8 and confidence float32 (y, x)."""
-
-    probabilities: np.ndarray
-    depth: np.ndarray
-    confidence: np.ndarray
-
-
-def map_back(probabilities: np.ndarray, transform: FrameTransform, label_pixel_pm: float) -> Maps:
-    """Maps at the centres of the input's pixels, from probabilities (class, row, column) on label pixels.
-
-    Bilinear between label pixels' centres, the nearest one beyond the outermost; each vector is normalised. Depth is
-    its most probable class and confidence that class's probability (SegDepth eqs. 4 and 5).
-    """
-    height, width = transform.shape
-    out = np.empty((len(probabilities), height, width), dtype=np.float16)
-    depth, confidence = np.empty((height, width), np.uint8), np.empty((height, width), np.float32)
-    x = (np.arange(width)[None, :] + 0.5) * transform.pixel_pm
-    for top in range(0, height, ROWS):
-        y = (np.arange(top, min(top + ROWS, height))[:, None] + 0.5) * transform.pixel_pm
-        u, v = transform.forward(x, y)
-        places = np.stack([v / label_pixel_pm - 0.5, u / label_pixel_pm - 0.5])
-        part = np.stack([ndimage.map_coordinates(p, places, order=1, mode="nearest") for p in probabilities])
-        part /= part.sum(axis=0)
-        here = slice(top, top + ROWS)
-        out[:, here], depth[here], confidence[here] = part, part.argmax(axis=0), part.max(axis=0)
-    return Maps(out, depth, confidence)
+def vacuum_labels(film: Film, shape: tuple[int, int], card: NetworkCard) -> np.ndarray | None:
+    """Label pixels, of a map of ``shape``, whose centres lie in the film's vacuum; None where there is none."""
+    if film.vacuum is None:
+        return None
+    transform, (rows, columns) = film.transform, shape
+    v, u = (np.arange(rows)[:, None] + 0.5) * card.label_pixel_pm, (np.arange(columns) + 0.5) * card.label_pixel_pm
+    x, y = transform.inverse(*np.broadcast_arrays(u, v))
+    j, i = (np.floor(values / transform.pixel_pm).astype(int) for values in (x, y))
+    inside = (i >= 0) & (i < transform.shape[0]) & (j >= 0) & (j < transform.shape[1])
+    found = np.zeros(shape, dtype=bool)
+    found[inside] = film.vacuum[i[inside], j[inside]]
+    return found
 
 
-def _valid_labels(prepared: Prepared, shape: tuple[int, int], shrink: int) -> np.ndarray:
-    """Label pixels at least half of whose input pixels are valid."""
-    rows, columns = shape
-    padded = np.zeros((rows * shrink, columns * shrink))
-    padded[: prepared.valid.shape[0], : prepared.valid.shape[1]] = prepared.valid
-    return padded.reshape(rows, shrink, columns, shrink).mean(axis=(1, 3)) >= 0.5
-
-
-def frame_columns(
+def _result(
+    ready: _Ready,
     probabilities: np.ndarray,
+    sites: FilmSites,
+    film: Film,
     card: NetworkCard,
     crystal: Crystal,
-    prepared: Prepared,
-    usable: np.ndarray,
-    warn: Callable[[str], None] = lambda line: None,
-) -> pd.DataFrame:
-    """Columns of one frame in the input's coordinates; those outside of it or under its mask are left out."""
-    shrink = round(card.label_pixel_pm / card.input_pixel_pm)
-    valid = _valid_labels(prepared, probabilities.shape[1:], shrink)
-    table = find_columns(probabilities, card.label_pixel_pm, crystal, card.labels, valid=valid, warn=warn)
+    options: PredictionOptions,
+    familiarity: Familiarity | None,
+    vacuum: np.ndarray | None,
+    lines: tuple[str, ...],
+) -> FrameResult:
+    """Columns and judgement of one frame."""
+    prepared = ready.prepared
+    valid = labels_valid(prepared.valid, probabilities.shape[1:], card)
+    counts = prepared.image * prepared.electrons_per_pixel  # as if each pixel were covered whole
+    table = sites.columns(
+        probabilities,
+        counts,
+        prepared.electrons_per_pixel,
+        valid,
+        options.false_discovery,
+        vacuum,
+    )
+    table = _in_file(table, ready.usable, film)
+    level, numbers, reasons = "unknown", {}, ()
+    if familiarity is not None:
+        found = features(prepared.counts, prepared.electrons_per_pixel, probabilities, prepared.valid, crystal, card)
+        if film.calibration is not None:
+            found |= dict.fromkeys(GEOMETRY, 0.0)  # the lattice search has measured these better
+        judged = familiarity.judge(found, pixel_pm=film.transform.pixel_pm, energy_kev=film.recording.energy_kev)
+        level, numbers, reasons = judged.level, {**found, "distance": judged.distance}, judged.reasons
     if table.empty:
-        return table
-    transform = prepared.transform
+        level = level if familiarity is None else "outside"
+        reasons = (*reasons, f"no column of {crystal.title} was found")
+    elif (share := float(table["at_least"].mean())) >= TOLD_SATURATED:
+        reasons = (
+            *reasons,
+            f"{100 * share:.0f} % of the columns have at least {card.classes - 1} atoms: more cannot be told apart",
+        )
+    counts = np.where(prepared.valid, prepared.image, np.float32(np.nan))
+    return FrameResult(
+        number=ready.number,
+        table=table,
+        probabilities=probabilities,
+        depth=probabilities.argmax(axis=0).astype(np.uint8),
+        confidence=probabilities.max(axis=0),
+        valid=valid,
+        counts=counts,
+        image=ready.image,
+        dose_e_per_a2=film.dose_of(ready.level),
+        vacuum_level=ready.level,
+        familiarity=level,
+        familiarity_numbers=numbers,
+        lines=(*lines, *reasons),
+    )
+
+
+def _in_file(table: pd.DataFrame, usable: np.ndarray, film: Film) -> pd.DataFrame:
+    """A table in the file's coordinates, less what lies outside of the frame or under its mask."""
+    transform = film.transform
     x, y = transform.inverse(table["x_pm"].to_numpy(float), table["y_pm"].to_numpy(float))
     j, i = (np.floor(values / transform.pixel_pm).astype(int) for values in (x, y))
     here = (i >= 0) & (i < transform.shape[0]) & (j >= 0) & (j < transform.shape[1])
     here[here] &= usable[i[here], j[here]]
-    return table.assign(x_pm=x, y_pm=y)[here].reset_index(drop=True)
+    return table.assign(x_pm=x, y_pm=y, reliable=True)[here].reset_index(drop=True)

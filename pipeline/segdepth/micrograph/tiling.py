@@ -1,9 +1,9 @@
-"""A function of images, applied to one that is larger than the function takes.
+"""A function of images, applied to images that are larger than the function takes.
 
 Tiles begin at multiples of the stride (the network's poolings then fall on the same pixels in every tile) and overlap.
-Within a tile, an eighth of its side next to an inner seam is discarded, since it is affected by the tile's
-edge; beyond it the weight rises as a cosine, so that tiles fade into each other. At the image's own border the full
-weight holds. An image whose sides are no multiples of the stride is continued by mirroring, and the result cut.
+A quarter of the overlap next to an inner seam is discarded, since it is affected by the tile's edge; beyond it the
+weight rises as a cosine, so that tiles fade into each other. At the image's own border the full weight holds. An image
+whose sides are no multiples of the stride is continued by mirroring, and the result cut.
 """
 
 from __future__ import annotations
@@ -12,93 +12,88 @@ from collections.abc import Callable
 
 import numpy as np
 
-MARGIN_SHARE = 8
-"""The side of a tile over the margin that is discarded."""
+
+def tile_starts(length: int, tile: int, overlap: int, stride: int) -> tuple[int, list[int]]:
+    """Side of tiles that cover ``length`` (a multiple of ``stride``), ``tile`` at most, and their first pixels.
+
+    There are as few tiles as overlap by ``overlap`` or a little less, and no larger ones than these need.
+    """
+    if length <= tile:
+        return length, [0]
+    number = -(-(length - overlap) // (tile - overlap))
+    side = min(tile, -(-(length + (number - 1) * overlap) // number // stride) * stride)
+    last = length - side
+    return side, [round(last * place / (number - 1) / stride) * stride for place in range(number)]
 
 
-def tile_starts(length: int, tile: int, stride: int) -> list[int]:
-    """First pixels of tiles that cover ``length`` (a multiple of ``stride``) and overlap by half a tile or more."""
-    step = max(stride, tile // 2 // stride * stride)
-    last = max(0, length - tile)
-    return [*range(0, last, step), last]
-
-
-def window(tile: int, first: bool, last: bool) -> np.ndarray:
+def window(side: int, overlap: int, first: bool, last: bool) -> np.ndarray:
     """Weights along one axis of a tile; ``first``/``last``: it lies at the image's border there."""
-    margin = tile // MARGIN_SHARE
-    position = np.arange(tile) + 0.5
-    ramp = tile // 2 - 2 * margin
+    margin = overlap / 4
+    position = np.arange(side) + 0.5
 
     def rise(distance: np.ndarray) -> np.ndarray:
-        return np.sin(np.pi / 2 * np.clip((distance - margin) / max(1, ramp), 0, 1)) ** 2
+        return np.sin(np.pi / 2 * np.clip((distance - margin) / (overlap - 2 * margin), 0, 1)) ** 2
 
-    weights = np.ones(tile)
+    weights = np.ones(side)
     if not first:
         weights *= rise(position)
     if not last:
-        weights *= rise(tile - position)
+        weights *= rise(side - position)
     return weights
 
 
 def apply_tiled(
     function: Callable[[np.ndarray], np.ndarray],
-    image: np.ndarray,
+    images: np.ndarray,
     *,
     tile: int,
+    overlap: int,
     stride: int,
     shrink: int = 1,
-    progress: Callable[[], None] | None = None,
 ) -> np.ndarray:
-    """Apply a function tile by tile and blend.
+    """Apply a function tile by tile, to all images at once, and blend.
 
     Parameters
     ----------
-    function : float32 (y, x), sides multiples of ``stride``, to (channel, y/shrink, x/shrink).
-    image : (y, x).
+    function : float32 (image, y, x), sides multiples of ``stride``, to (image, channel, y/shrink, x/shrink).
+    images : (image, y, x).
     tile : largest side the function gets, a multiple of ``stride``.
+    overlap : of neighbouring tiles, at least two strides and less than ``tile``.
     shrink : input pixels along the side of an output pixel; divides ``stride``.
-    progress : called after each tile.
 
     Returns
     -------
-    float32 (channel, ceil(y/shrink), ceil(x/shrink)).
+    float32 (image, channel, ceil(y/shrink), ceil(x/shrink)).
     """
-    if tile % stride or stride % shrink:
-        raise ValueError(f"tile {tile}, stride {stride}, shrink {shrink}: each must divide the one before it")
-    if tile < 2 * stride:
-        tile = 2 * stride  # tiles must be able to overlap
-    rows, columns = image.shape
-    padding = [(0, -size % stride) for size in (rows, columns)]
-    padded = np.pad(np.asarray(image, dtype=np.float32), padding, mode="symmetric")
-    sides = [min(tile, size) for size in padded.shape]
-    starts = [tile_starts(size, side, stride) for size, side in zip(padded.shape, sides)]
+    if tile % stride or stride % shrink or not 2 * stride <= overlap < tile:
+        raise ValueError(f"tile {tile}, overlap {overlap}, stride {stride}, shrink {shrink} do not fit each other")
+    padded = mirrored_to(images, stride)
+    lengths = padded.shape[1:]
+    plans = [tile_starts(length, tile, overlap, stride) for length in lengths]
+    cut = (slice(None), slice(None), *(slice(-(-size // shrink)) for size in images.shape[1:]))
+    if all(len(starts) == 1 for _, starts in plans):
+        return function(padded)[cut]
     out = total = None
-    for top in starts[0]:
-        for left in starts[1]:
-            begin = (top, left)
-            answer = function(padded[top : top + sides[0], left : left + sides[1]])
+    (height, tops), (width, lefts) = plans
+    for top in tops:
+        for left in lefts:
+            answer = function(padded[:, top : top + height, left : left + width])
             weights = [
-                window(side, start == 0, start + side == size)[shrink // 2 :: shrink]
-                for side, start, size in zip(sides, begin, padded.shape)
+                window(side, overlap, start == 0, start + side == length)[shrink // 2 :: shrink]
+                for side, start, length in zip((height, width), (top, left), lengths)
             ]
             weight = np.outer(*weights).astype(np.float32)
             if out is None:
-                size = [length // shrink for length in padded.shape]
-                out, total = np.zeros((answer.shape[0], *size), np.float32), np.zeros(size, np.float32)
-            place = tuple(slice(start // shrink, (start + side) // shrink) for start, side in zip(begin, sides))
-            out[(slice(None), *place)] += weight * answer
+                size = [length // shrink for length in lengths]
+                out, total = np.zeros((*answer.shape[:2], *size), np.float32), np.zeros(size, np.float32)
+            place = tuple(slice(a // shrink, (a + b) // shrink) for a, b in ((top, height), (left, width)))
+            out[(..., *place)] += weight * answer
             total[place] += weight
-            if progress is not None:
-                progress()
     out /= total
-    return out[:, : -(-rows // shrink), : -(-columns // shrink)]
+    return out[cut]
 
 
-def count_tiles(shape: tuple[int, int], *, tile: int, stride: int) -> int:
-    """How many tiles ``apply_tiled`` will make of an image."""
-    tile = max(tile, 2 * stride)
-    number = 1
-    for size in shape:
-        length = size + -size % stride
-        number *= len(tile_starts(length, min(tile, length), stride))
-    return number
+def mirrored_to(images: np.ndarray, stride: int) -> np.ndarray:
+    """Images (image, y, x) as float32, continued by mirroring at large y and x to sides that ``stride`` divides."""
+    padding = [(0, 0), *((0, -size % stride) for size in images.shape[1:])]
+    return np.pad(np.asarray(images, dtype=np.float32), padding, mode="symmetric")

@@ -35,6 +35,17 @@ def bundled_network() -> Path:
     return folder
 
 
+def bundled_familiarity() -> Path:
+    """What frames the network has learnt, as ``segdepth measure-familiarity`` wrote it; may be missing."""
+    return bundled_folder().with_name("familiarity.json")
+
+
+def familiarity_of(folder: str | Path) -> Path | None:
+    """The same for a network's folder; None unless it is the bundled one, and measured."""
+    bundled = Path(folder).resolve() == bundled_folder().resolve()
+    return bundled_familiarity() if bundled and bundled_familiarity().exists() else None
+
+
 def name_of(folder: str | Path) -> str:
     """A network's name: its folder's, or ``bundled``."""
     return BUNDLED if Path(folder).resolve() == bundled_folder().resolve() else Path(folder).name

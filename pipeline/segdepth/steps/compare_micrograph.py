@@ -25,7 +25,7 @@ from segdepth.config import ComparisonOptions, Imaging
 from segdepth.errors import StoreError
 from segdepth.micrograph.comparison import check_defocus, choose_frame, compare, measure_micrograph
 from segdepth.micrograph.comparison_pictures import comparison_pictures
-from segdepth.micrograph.readers import read_micrograph
+from segdepth.micrograph.files import open_recording
 from segdepth.micrograph.simulated_views import SimulatedWaves
 from segdepth.store.manifest import check_target, write_artefact
 from segdepth.store.zarr_store import open_zarr, write_zarr
@@ -50,7 +50,7 @@ def compare_micrograph(
     ----------
     comparison : how the micrograph is read, its frame, and the defocus that is shown.
     imaging : lens; all its defocus values are compared.
-    source : ``.npy``, ``.npz`` or ``.tif``, see ``segdepth.micrograph.readers``.
+    source : a file of ``segdepth.micrograph.files``.
     waves : shard of exit waves that holds ``structure``, index in the plan of the one that is shown.
     out : folder that is made, or replaced where it is an earlier comparison.
     code : hash of the code, for the manifest.
@@ -70,7 +70,8 @@ def compare_micrograph(
         simulated = SimulatedWaves(store)
         if structure not in simulated.structures:
             raise StoreError(f"{waves}: does not hold structure {structure}")
-        frame, warnings = choose_frame(read_micrograph(source, comparison.key), comparison)
+        with open_recording(source, comparison.image) as recording:
+            frame, warnings = choose_frame(recording, comparison, simulated.crystal)
         mine = measure_micrograph(frame, simulated.crystal, f"{source}, frame {comparison.frame}")
         parameters = {
             **comparison.parameters,

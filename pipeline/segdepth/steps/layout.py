@@ -157,6 +157,19 @@ class Layout:
         """The shards of all data sets that a model is trained on, one data set after another."""
         return [path for name in self.config.models[model].datasets for path in shards_of(name)]
 
+    def familiar_shards(self, model: str) -> list[str]:
+        """Images over what a network has learnt, of structures that it has not seen.
+
+        Raises
+        ------
+        ConfigError
+            The configuration names no data sets for it.
+        """
+        names = self.config.familiarity.get(model, ())
+        if not names:
+            raise ConfigError(f"familiarity: has no data sets for the model {model!r}")
+        return distinct(path for name in names for path in self.image_shards(name))
+
     def init_weights_of(self, model: str) -> list[str]:
         """Folder of the network that a training begins with, if there is one."""
         start = self.config.models[model].init_weights

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from segdepth.errors import ConfigError
+from segdepth.errors import ConfigError, StoreError
 from segdepth.figures.style import write_picture
-from segdepth.store.manifest import check_target, write_artefact
+from segdepth.store.manifest import check_target, check_whole, write_artefact
 
 
 def save_figure(
@@ -40,3 +40,29 @@ def save_figure(
     for path in pair:
         with write_artefact(path, command=command, code=code, inputs=inputs, parameters=parameters or {}) as partial:
             write_picture(fig, partial)
+
+
+def plot_folder(
+    drawn: Callable[[Path], Figure], folder: Path, out: Path, *, kind: str, made_by: str, command: str, code: str
+) -> None:
+    """Draw a folder of results with ``drawn`` and save the figure.
+
+    Parameters
+    ----------
+    kind : what the folder is, in a word. made_by : the command that must have made it. command : that draws it.
+
+    Raises
+    ------
+    StoreError
+        The folder is missing, unfinished, damaged or of another version; something else is in the figure's place.
+    """
+    folder = Path(folder)
+    check_whole(folder, made_by)
+    try:
+        fig = drawn(folder)
+    except StoreError as failure:
+        told = str(failure)
+        raise StoreError(told if told.startswith(str(folder)) else f"{folder}: {told}") from None
+    except (OSError, ValueError, KeyError, IndexError) as failure:
+        raise StoreError(f"{folder}: is not a {kind} of this version ({failure})") from None
+    save_figure(fig, out, command=command, code=code, inputs=[folder])

@@ -25,15 +25,21 @@ CODECS = (zarr.codecs.ZstdCodec(level=3), zarr.codecs.Crc32cCodec())
 
 
 def write_zarr(
-    dataset: xr.Dataset, path: Path, *, leading: Sequence[str] = ("structure",), parameters: Mapping[str, Any]
+    dataset: xr.Dataset,
+    path: Path,
+    *,
+    leading: Sequence[str] = ("structure",),
+    parameters: Mapping[str, Any],
+    compute: bool = True,
 ) -> None:
     """Write a data set as a Zarr v3 store.
 
     Parameters
     ----------
-    dataset : every variable carries ``units`` and ``long_name``.
+    dataset : every variable carries ``units`` and ``long_name``; ``fill_value`` in its encoding is kept.
     leading : dimensions along which a chunk has length 1; the others are stored whole.
     parameters : the blocks that made the data, kept as a JSON attribute.
+    compute : False leaves lazy variables empty, to be filled later.
     """
     for name, variable in dataset.variables.items():
         lacking = {"units", "long_name"} - set(variable.attrs)
@@ -43,11 +49,13 @@ def write_zarr(
     encoding = {}
     for name, variable in dataset.variables.items():
         entry: dict[str, Any] = {"compressors": CODECS}
+        if "fill_value" in variable.encoding:
+            entry["fill_value"] = variable.encoding["fill_value"]
         if variable.ndim and variable.size and name in dataset.data_vars:
             entry["chunks"] = tuple(1 if dim in leading else size for dim, size in variable.sizes.items())
         encoding[name] = entry
     with dask.config.set(scheduler="synchronous"):
-        dataset.to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
+        dataset.to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding, compute=compute)
 
 
 def one_at_a_time(

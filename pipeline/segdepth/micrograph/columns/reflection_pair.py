@@ -100,6 +100,11 @@ class ReflectionPair:
                 found.append(shift)
         return tuple(found)
 
+    @cached_property
+    def own_translations(self) -> tuple[tuple[float, float], ...]:
+        """The translations that are the crystal's own."""
+        return tuple(shift for shift in self.translations if self._maps(np.array(shift)))
+
     def _maps(self, shift: np.ndarray) -> bool:
         """Whether a translation takes every column to one of the same element."""
         return all(

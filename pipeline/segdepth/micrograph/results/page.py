@@ -1,0 +1,257 @@
+"""``prediction.html``: one page that needs nothing else, neither a network nor other files.
+
+Frames are written as they come, each into a block of its own: the micrograph as a JPEG, depth and confidence as PNG of
+label pixels whose values the page colours (255: not valid), and the columns as arrays of a few bytes each. Everything
+that is text goes through JSON, in which ``<``, ``>`` and ``&`` are escaped, and is shown as text only.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from segdepth.micrograph.results.facts import NOT_RELIABLE, FilmFacts, FrameResult
+from segdepth.micrograph.results.file_grid import affine_matrices
+from segdepth.micrograph.results.tables import Rows
+
+PAGE, TEMPLATE = "prediction.html", "page.template.html"
+MOST_FRAMES = 100
+SIDE_FILM, SIDE_FEW, FEW = 512, 1024, 10
+"""Longest side of a frame's image in pixels: in a film, and where no more than ``FEW`` frames are shown."""
+
+MAP_SIDE = 400
+"""Label pixels of the longest side of the maps, at most; of larger ones every second, third, … pixel is shown."""
+
+JPEG_QUALITY = 60
+STEPS = 64
+"""Of the confidence."""
+
+LAYOUT = (
+    ("x", "u2"), ("y", "u2"), ("name", "u2"), ("llr", "i2"), ("q", "u2"), ("name_high", "u1"), ("element", "u1"),
+    ("depth", "u1"), ("low", "u1"), ("high", "u1"), ("confidence", "u1"), ("flags", "u1"),
+)  # fmt: skip
+"""Arrays of the columns, one after the other; wider ones first, so that each is aligned."""
+
+
+def escaped_json(value: Any) -> str:
+    """JSON that can stand inside a ``<script>`` element."""
+    text = json.dumps(value, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def shown_frames(count: int, most: int = MOST_FRAMES) -> list[int]:
+    """Places of the frames that the page shows: all, or ``most`` that are evenly spaced."""
+    return sorted({round(p) for p in np.linspace(0, count - 1, min(count, most))})
+
+
+def _address(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _map_png(values: np.ndarray) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(values, np.uint8)).save(stream, "PNG", compress_level=3)
+    return _address("png", stream.getvalue())
+
+
+def grey_image(image: np.ndarray, longest: int) -> tuple[np.ndarray, float, float]:
+    """An image (y, x) as uint8, averaged over blocks so that no side exceeds ``longest``, and the intensities of black
+    and white: all but the darkest and brightest thousandth. What is not finite is white."""
+    block = -(-max(image.shape) // longest)
+    if block > 1:
+        rows, columns = (-(-side // block) for side in image.shape)
+        padded = np.full((rows * block, columns * block), np.nan, np.float32)
+        padded[: image.shape[0], : image.shape[1]] = image
+        parts = padded.reshape(rows, block, columns, block)
+        number = np.isfinite(parts).sum(axis=(1, 3))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            image = np.nansum(parts, axis=(1, 3)) / number
+    finite = image[np.isfinite(image)]
+    low, high = np.quantile(finite[:: max(1, finite.size // 50_000)], [0.001, 0.999]) if finite.size else (0.0, 1.0)
+    high = max(high, low + 1e-6)
+    scaled = np.clip((image - low) * (255 / (high - low)) + 0.5, 0, 255)
+    return np.where(np.isfinite(image), scaled, 255).astype(np.uint8), float(low), float(high)
+
+
+class PageWriter:
+    """Appends one frame after the other."""
+
+    def __init__(self, folder: Path, facts: FilmFacts) -> None:
+        self._facts, self._names = facts, {}
+        self._shown = {place: k for k, place in enumerate(shown_frames(len(facts.frames)))}
+        self._side = SIDE_FEW if len(self._shown) <= FEW else SIDE_FILM
+        self._elements = {element: k for k, element in enumerate(facts.crystal.elements)}
+        self._step = math.ceil(max(facts.transform.box_pm) / facts.label_pixel_pm / MAP_SIDE)
+        self._reliable, self._title = True, f"{Path(facts.source).name}: atoms behind each pixel"
+        head, self._tail = Path(__file__).with_name(TEMPLATE).read_text(encoding="utf-8").split("<!--FRAMES-->")
+        self._file = (folder / PAGE).open("w", encoding="utf-8", errors="replace", newline="\n")
+        self._file.write(head.replace("<!--TITLE-->", html.escape(self._title)))
+
+    def _write(self, place: int, content: Mapping[str, Any]) -> None:
+        name = f"frame-{self._shown[place]}"
+        self._file.write(f'<script type="application/json" id="{name}">{escaped_json(content)}</script>\n')
+
+    def _columns(self, rows: Rows) -> bytes:
+        names = np.array([self._names.setdefault(name, len(self._names)) for name in rows["column"]], np.int64)
+        llr, q = rows["llr"].astype(float), rows["q_value"].astype(float)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            small = np.where(q > 0, np.clip(np.round(-100 * np.log10(q)), 0, 65533), 65534)
+            ratio = np.clip(np.round(10 * llr), -32767, 32767)
+        found = {
+            "x": np.round(rows["x_px"] / self._unit),
+            "y": np.round(rows["y_px"] / self._unit),
+            "name": names % 65536,
+            "llr": np.where(np.isnan(llr), -32768, ratio),
+            "q": np.where(np.isnan(q), 65535, small),
+            "name_high": names // 65536,
+            "element": [self._elements[element] for element in rows["element"]],
+            "depth": rows["depth"],
+            "low": rows["depth_low"],
+            "high": rows["depth_high"],
+            "confidence": np.round(255 * rows["confidence"]),
+            "flags": rows["at_least"] + 2 * rows["reliable"],
+        }
+        parts = [np.asarray(found[name], float).clip(-32768, 65535).astype(f"<{kind}") for name, kind in LAYOUT]
+        return b"".join(part.tobytes() for part in parts)
+
+    @property
+    def _unit(self) -> float:
+        """Pixels of the file in a unit of ``x`` and ``y``."""
+        return max(self._facts.shape) / 65535
+
+    def put(self, place: int, result: FrameResult, rows: Rows) -> None:
+        """Append the frame at ``place``, if it is one of those that are shown. ``rows`` as
+        ``tables.frame_rows`` gives them."""
+        self._reliable &= result.reliable
+        if place not in self._shown:
+            return
+        grey, low, high = grey_image(result.image, self._side)
+        stream = io.BytesIO()
+        Image.fromarray(grey).save(stream, "JPEG", quality=JPEG_QUALITY)
+        step = self._step
+        valid, depth, confidence = (m[::step, ::step] for m in (result.valid, result.depth, result.confidence))
+        facts = self._frame_facts(result, rows)
+        facts.append(("grey scale", f"{low:.2f} to {high:.2f} (vacuum = 1)"))
+        content = {
+            "number": result.number,
+            "lost": None,
+            "reliable": result.reliable,
+            "facts": facts,
+            "image": _address("jpeg", stream.getvalue()),
+            "depth_map": _map_png(np.where(valid, depth, 255)),
+            "confidence_map": _map_png(np.where(valid, np.round((STEPS - 1) * np.clip(confidence, 0, 1)), 255)),
+            "count": len(rows["frame"]),
+            "columns": base64.b64encode(self._columns(rows)).decode("ascii"),
+        }
+        self._write(place, content)
+
+    def _frame_facts(self, result: FrameResult, rows: Rows) -> list[tuple[str, str]]:
+        number = Counter(rows["element"])
+        facts = [
+            ("dose", f"{result.dose_e_per_a2:.4g} e⁻/Å²"),
+            ("vacuum", f"{result.vacuum_level:.4g} e⁻ a pixel"),
+            ("columns", ", ".join(f"{number[element]} {element}" for element in self._elements)),
+        ]
+        if len(rows["frame"]):
+            facts.append(("at least", f"{100 * float(rows['at_least'].mean()):.0f} % of the columns"))
+            facts.append(("mean confidence", f"{float(rows['confidence'].mean()):.2f}"))
+        facts.append(
+            (
+                "known to network",
+                {"in": "yes", "edge": "at the edge", "outside": "no", "unknown": "not measured"}[result.familiarity],
+            )
+        )
+        return facts
+
+    def lose(self, place: int, number: int, reason: str) -> None:
+        """A frame without values."""
+        if place in self._shown:
+            self._write(place, {"number": number, "lost": reason, "reliable": True, "facts": []})
+
+    def close(self, warnings: Sequence[str]) -> None:
+        """Write what holds for the film, and finish the page. ``warnings`` : the first one is red where a frame is not
+        reliable."""
+        self._file.write(self._tail.replace("<!--FILM-->", escaped_json(self._film(warnings)), 1))
+        self._file.close()
+
+    def _film(self, warnings: Sequence[str]) -> dict[str, Any]:
+        facts, transform = self._facts, self._facts.transform
+        pixel, label = facts.pixel_pm, self._step * facts.label_pixel_pm
+        (a, b, c), (d, e, f) = affine_matrices(transform)[0]  # pm of the grid to pm of the file
+        total = len(facts.frames)
+        signs = ", ".join(f"{sign} {element}" for sign, element in zip("○△□◇", facts.crystal.elements))
+        return {
+            "title": self._title,
+            "warnings": list(warnings),
+            "reliable": self._reliable,
+            "stamp": NOT_RELIABLE,
+            "shape": list(facts.shape),
+            "pixel_pm": pixel,
+            "unit_px": self._unit,
+            "nearest_px": facts.crystal.nearest_column_pm / pixel,
+            "label_to_px": [a * label / pixel, d * label / pixel, b * label / pixel, e * label / pixel]
+            + [c / pixel, f / pixel],
+            "classes": facts.classes,
+            "elements": list(self._elements),
+            "names": list(self._names),
+            "layout": LAYOUT,
+            "shown": len(self._shown),
+            "total": total,
+            "first": int(facts.frames[0]),
+            "last": int(facts.frames[-1]),
+            "marks": f"{signs}. Colour: depth. Dot or ≥: at least so many. Red edge: not reliable.",
+            "facts": self._film_facts(),
+            **_palettes(facts.classes),
+        }
+
+    def _film_facts(self) -> list[tuple[str, str]]:
+        facts, turn = self._facts, self._facts.transform
+        shown, total = len(self._shown), len(facts.frames)
+        frames = f"{shown} of {total}, evenly spaced" if shown < total else f"{total}"
+        rows = [
+            ("file", facts.source),
+            ("image", facts.image),
+            ("frames shown", frames),
+            ("pixel", _with_error(facts.pixel_pm, facts.pixel_error_pm, "pm", facts.pixel_from)),
+            ("size", " × ".join(f"{side * facts.pixel_pm / 1000:.2f}" for side in facts.shape[::-1]) + " nm"),
+            (
+                "turned by",
+                _with_error(turn.rotation_deg, facts.rotation_error_deg, "°", "mirrored" if turn.flip else ""),
+            ),
+            ("energy", f"{facts.energy_kev:g} keV" if facts.energy_kev else ""),
+            ("exposure", f"{facts.exposure_s:g} s a frame" if facts.exposure_s else ""),
+            ("dose from", facts.dose_from),
+            ("crystal", facts.crystal.title),
+            ("network", str(facts.network.get("name", ""))),
+            ("false columns", f"{100 * facts.false_discovery:g} % aimed at" if facts.false_discovery else ""),
+        ]
+        return [row for row in rows if row[1]]
+
+
+def _with_error(value: float, error: float | None, unit: str, note: str) -> str:
+    spread = "" if error is None else f" ± {error:.2g}"
+    gap = "" if unit == "°" else " "
+    return f"{value:.4g}{spread}{gap}{unit}" + (f" ({note})" if note else "")
+
+
+def _palettes(classes: int) -> dict[str, list[list[int]]]:
+    """Colours [red, green, blue, opacity] 0 … 255 of each depth, none for 0, and of the steps of confidence."""
+    from matplotlib import colormaps
+
+    def listed(name: str, number: int) -> list[list[int]]:
+        return np.round(255 * colormaps[name](np.linspace(0, 1, number))).astype(int).tolist()
+
+    return {
+        "depth_palette": [[228, 228, 228, 0], *listed("viridis", classes - 1)],
+        "confidence_palette": listed("cividis", STEPS),
+    }
