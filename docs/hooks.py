@@ -1,12 +1,13 @@
 """Pages that MkDocs makes while it builds: the reference of the configuration, from its models; the reference of the
-command line, from its commands; the functions of ``import segdepth``, from their docstrings; CONTRIBUTING.md and
-CHANGELOG.md of the repository's root.
+command line, from its commands; the functions of ``import segdepth``, from their docstrings; notebooks; CONTRIBUTING.md
+and CHANGELOG.md of the repository's root.
 
 Run by MkDocs (``hooks:`` in mkdocs.yml). ``tests/test_docs.py`` calls the same functions.
 """
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
 import re
@@ -21,12 +22,14 @@ def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made here to those that lie in docs/."""
     from mkdocs.structure.files import File
 
-    pages = {
+    pages: dict[str, str | bytes] = {
         "reference/configuration.md": configuration_page(),
         "reference/commands.md": commands_page(),
         "contributing.md": root_page("CONTRIBUTING.md"),
         "changelog.md": root_page("CHANGELOG.md"),
     }
+    for path in sorted((ROOT / "docs").rglob("*.ipynb")):
+        pages |= notebook_page(path)
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
@@ -52,6 +55,28 @@ def root_page(name: str) -> str:
     """A page of the repository's root, whose links into docs/ are made those of the site."""
     text = (ROOT / name).read_text(encoding="utf-8")
     return text.replace("](docs/", "](").replace("](CONTRIBUTING.md", "](contributing.md")
+
+
+def notebook_page(path: Path) -> dict[str, str | bytes]:
+    """The page of a notebook and its pictures, by their paths in docs/: texts, code, and the outputs that it keeps."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    place = path.relative_to(ROOT / "docs").with_suffix("")
+    parts, files = [], {}
+    for cell in notebook["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(text)
+            continue
+        parts.append(f"```python\n{text}\n```")
+        for output in cell["outputs"]:
+            if "text" in output:
+                parts.append("```text\n{}```".format("".join(output["text"])))
+                continue
+            picture = f"{place}-{len(files)}.png"
+            files[picture] = base64.b64decode(output["data"]["image/png"])
+            parts.append(f"![Plot made by the code above]({Path(picture).name})")
+    title, _, rest = "\n\n".join(parts).partition("\n")
+    return {f"{place}.md": f"{title}\n\n[This page as a notebook]({path.name})\n{rest}\n", **files}
 
 
 # the configuration

@@ -27,12 +27,17 @@ ids = [str(path.relative_to(ROOT)) for path in PAGES]
 each_page = pytest.mark.parametrize("page", PAGES, ids=ids)
 
 
-@pytest.fixture(scope="module")
-def hooks():
-    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "docs" / "hooks.py")
+def load_script(name: str):
+    """A module in docs/."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def hooks():
+    return load_script("hooks")
 
 
 def code_of(page: Path) -> str:
@@ -51,6 +56,7 @@ def test_readme_is_short():
 def test_relative_links_lead_to_files(page, hooks):
     """And their anchors to headings. Pages that are made while MkDocs builds are known by their names."""
     made = {"reference/configuration.md", "reference/commands.md", "contributing.md", "changelog.md"}
+    made |= {str(each.relative_to(ROOT / "docs").with_suffix(".md")) for each in ROOT.glob("docs/**/*.ipynb")}
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if re.match(r"[a-z]+:", link):
             continue
@@ -139,11 +145,44 @@ def test_shown_results_are_those_of_their_manifests(folder):
         assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?", manifest["commit"])
 
 
+def test_numbers_of_a_prediction_are_those_of_the_code():
+    from segdepth.micrograph.calibration import calibrate, matching, spectrum
+    from segdepth.micrograph.columns import detection
+    from segdepth.micrograph.familiarity import judgement
+    from segdepth.micrograph.files.raw import MAX_UNPACKED
+    from segdepth.micrograph.film import COARSEST_SHARE
+    from segdepth.networks.bundled import bundled_folder
+
+    folder = ROOT / "docs" / "how-to"
+    micrograph, trust = (" ".join((folder / f"{name}.md").read_text().split()) for name in ("micrograph", "trust"))
+    card = json.loads((bundled_folder() / "network.json").read_text())
+    rates = json.loads(bundled_folder().with_name("familiarity.json").read_text())["rates"]
+    edge, outside = (100 * rates[name] for name in ("edge", "outside"))
+    for text in (
+        f"at most {MAX_UNPACKED / 2**30:g} GiB",
+        f"may be off by {100 * (calibrate.TAG_FACTOR - 1):.0f} %",
+        f"by more than {100 * calibrate.TOLD_SHARE:g} %",
+        f"more than {COARSEST_SHARE * card['input_pixel_pm']:.3g} pm is too coarse",
+    ):
+        assert text in micrograph
+    for text in (
+        f"one frame of noise in {1 / spectrum.FALSE_ALARM:,.0f} has one",
+        f"strongest spot and {100 * matching.LEAST_SHARE:g} %",
+        f"probability of {detection.LEAST_POSTERIOR:g} or more",
+        f"must gain {detection.LEAST_GAIN:g} (natural",
+        f"| {100 * judgement.QUANTILES[0]:g} % | {100 - edge - outside:.1f} % |",
+        f"| {edge:.1f} % |",
+        f"| {outside:.1f} % |",
+        f"{rates['held-out frames']} frames of {rates['held-out structures']} other structures",
+    ):
+        assert text in trust
+
+
 def test_python_page_has_what_the_package_offers(hooks):
     page = hooks.python_functions()
     for name in segdepth.__all__:
         assert f"## segdepth.{name}\n" in page
-    assert "| `rotation_deg, flip` |" in page and "lattice_pm: float | None = None," in page
+    assert "| `beam, imaging` |" in page and "| `familiarity` |" in page and "lattice_pm: float | None = None," in page
 
 
 def test_python_example_runs(tmp_path, monkeypatch):
@@ -156,4 +195,4 @@ def test_python_example_runs(tmp_path, monkeypatch):
     inside = columns[columns.confidence > 0.5]
     assert len(inside) > 400
     assert inside.groupby("element").depth.median().tolist() == [5, 5]
-    assert names["maps"].depth.dims == ("frame", "y", "x")
+    assert names["maps"].depth.dims == ("frame", "row", "column")
