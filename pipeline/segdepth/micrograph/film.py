@@ -99,7 +99,7 @@ class Film:
         return level
 
 
-def sample_frames(recording: Recording, invalid: float | None, bad: np.ndarray | None = None) -> list[Masked]:
+def sample_frames(recording: Recording, invalid: float | None) -> list[Masked]:
     """Some frames spread over a film, masked; frames that cannot be read are passed over.
 
     Raises
@@ -108,10 +108,10 @@ def sample_frames(recording: Recording, invalid: float | None, bad: np.ndarray |
         No frame can be read.
     """
     spread = np.unique(np.linspace(0, recording.count - 1, min(recording.count, SAMPLE)).astype(int))
-    found, reason = _readable(recording, spread.tolist(), invalid, bad)
+    found, reason = _readable(recording, spread.tolist(), invalid)
     if not found:  # all of these are lost: the first frame that is not will do
         for number in range(recording.count):
-            found, _ = _readable(recording, [number], invalid, bad)
+            found, _ = _readable(recording, [number], invalid)
             if found:
                 break
     if not found:
@@ -119,14 +119,12 @@ def sample_frames(recording: Recording, invalid: float | None, bad: np.ndarray |
     return found
 
 
-def _readable(
-    recording: Recording, numbers: Sequence[int], invalid: float | None, bad: np.ndarray | None
-) -> tuple[list[Masked], str]:
+def _readable(recording: Recording, numbers: Sequence[int], invalid: float | None) -> tuple[list[Masked], str]:
     """The frames of these numbers that can be used, and why the first of the others cannot."""
     found, reason = [], ""
     for number in numbers:
         try:
-            found.append(mask_frame(recording.read_frame(number), invalid, bad))
+            found.append(mask_frame(recording.read_frame(number), invalid))
         except FrameLost as lost:
             reason = reason or str(lost)
     return found, reason

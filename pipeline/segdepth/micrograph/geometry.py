@@ -92,6 +92,11 @@ class FrameTransform:
         x, y = _times(np.linalg.inv(self.matrix), x_pm - box_x / 2, y_pm - box_y / 2)
         return x + width / 2, y + height / 2
 
+    def pixels_at(self, x_pm: np.ndarray, y_pm: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Row and column of the input's pixels in which places (x, y) of the input lie, and whether they are inside."""
+        j, i = (np.floor(values / self.pixel_pm).astype(int) for values in (x_pm, y_pm))
+        return i, j, (i >= 0) & (i < self.shape[0]) & (j >= 0) & (j < self.shape[1])
+
     def turned(self, x: float, y: float) -> tuple[float, float]:
         """A spatial frequency (x, y) of the input as it lies in the network's frame."""
         return _times(np.linalg.inv(self.matrix).T, x, y)

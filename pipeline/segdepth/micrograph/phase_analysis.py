@@ -18,32 +18,26 @@ WINDOW_PM = 300.0
 LEAST_SHARE = 0.4
 """Amplitude of what counts as crystal over the amplitude that only a twentieth of the frame exceeds."""
 
+NOISE_FACTOR = 2.5
+"""Amplitude over the noise's, at least."""
+
 
 class LocalMean:
     """Gaussian-weighted means of the pixels of an area around each pixel.
+
+    Averages are taken on blocks of a sixth of the window and interpolated, which changes means by less than a percent
+    and is much quicker on fine pixels.
 
     Parameters
     ----------
     area : (y, x) bool; pixels outside are not used.
     pixel_pm : side of a pixel.
-    window_pm : standard deviation of the weights.
-    blocks : average on blocks of a sixth of the window and interpolate, which changes means by less than a percent
-        and is much quicker on fine pixels.
-    truncate : standard deviations at which the weights end.
     """
 
-    def __init__(
-        self,
-        area: np.ndarray,
-        pixel_pm: float,
-        window_pm: float = WINDOW_PM,
-        *,
-        blocks: bool = True,
-        truncate: float = 4.0,
-    ) -> None:
-        self.shape, width = area.shape, window_pm / pixel_pm
-        self.block = max(1, int(width / 6)) if blocks else 1
-        self.width, self.truncate = width / self.block, truncate
+    def __init__(self, area: np.ndarray, pixel_pm: float) -> None:
+        self.shape, width = area.shape, WINDOW_PM / pixel_pm
+        self.block = max(1, int(width / 6))
+        self.width = width / self.block
         self.area = area.astype(np.float64)
         self.weight = self._blurred(self.area)
         """Share of the window's weight (block rows, block columns) that lies in the area, times the block's pixels."""
@@ -53,11 +47,11 @@ class LocalMean:
     def _blurred(self, values: np.ndarray) -> np.ndarray:
         """On blocks."""
         if self.block == 1:
-            return ndimage.gaussian_filter(values, self.width, mode="constant", truncate=self.truncate)
+            return ndimage.gaussian_filter(values, self.width, mode="constant")
         padded = np.pad(values, [(0, -size % self.block) for size in self.shape])
         rows, columns = (size // self.block for size in padded.shape)
         sums = padded.reshape(rows, self.block, columns, self.block).sum(axis=(1, 3))
-        return ndimage.gaussian_filter(sums, self.width, mode="constant", truncate=self.truncate)
+        return ndimage.gaussian_filter(sums, self.width, mode="constant")
 
     def _spread(self, blocks: np.ndarray) -> np.ndarray:
         """From blocks to pixels, bilinear between the blocks' centres."""
@@ -115,22 +109,33 @@ def phases(parts: Sequence[np.ndarray], frequencies: Sequence[Sequence[float]], 
     return [np.angle(wave(part.shape, g, pixel_pm) * part) / (2 * np.pi) for g, part in zip(frequencies, parts)]
 
 
-def crystal_area(
-    counts: np.ndarray, usable: np.ndarray, frequencies: Sequence[Sequence[float]], pixel_pm: float
+def amplitude_map(
+    values: np.ndarray, usable: np.ndarray, frequencies: Sequence[Sequence[float]], pixel_pm: float
 ) -> np.ndarray:
-    """The largest connected area (y, x) bool in which the lattice shows, its holes filled, masked pixels left out.
+    """Root of the summed squares of the local amplitudes of several waves, (y, x), in the values' units."""
+    parts = components(values, LocalMean(usable, pixel_pm), frequencies, pixel_pm)
+    return np.sqrt(sum(np.abs(part) ** 2 for part in parts))
+
+
+def largest_area(amplitude: np.ndarray, usable: np.ndarray, noise: float = 0.0) -> np.ndarray:
+    """The largest connected area (y, x) bool in which a lattice shows, its holes filled, masked pixels left out.
 
     Parameters
     ----------
-    frequencies : of the reflection pair, (x, y) in 1/pm; right to 10 % or better.
+    amplitude : of ``amplitude_map``. noise : what it is where there is no lattice.
     """
-    parts = components(counts, LocalMean(usable, pixel_pm), frequencies, pixel_pm)
-    amplitude = np.sqrt(sum(np.abs(part) ** 2 for part in parts))
-    strong = usable & (amplitude > LEAST_SHARE * np.quantile(amplitude[usable], 0.95))
+    strong = usable & (amplitude > max(LEAST_SHARE * np.quantile(amplitude[usable], 0.95), NOISE_FACTOR * noise))
     patches, number = ndimage.label(strong)
     if number > 1:
         strong = patches == 1 + int(np.argmax(np.bincount(patches.ravel())[1:]))
     return ndimage.binary_fill_holes(strong) & usable
+
+
+def crystal_area(
+    counts: np.ndarray, usable: np.ndarray, frequencies: Sequence[Sequence[float]], pixel_pm: float
+) -> np.ndarray:
+    """``largest_area`` of the reflection pair's waves, (x, y) in 1/pm; right to 10 % or better."""
+    return largest_area(amplitude_map(counts, usable, frequencies, pixel_pm), usable)
 
 
 def lattice_phases(

@@ -207,9 +207,7 @@ def vacuum_labels(film: Film, shape: tuple[int, int], card: NetworkCard) -> np.n
         return None
     transform, (rows, columns) = film.transform, shape
     v, u = (np.arange(rows)[:, None] + 0.5) * card.label_pixel_pm, (np.arange(columns) + 0.5) * card.label_pixel_pm
-    x, y = transform.inverse(*np.broadcast_arrays(u, v))
-    j, i = (np.floor(values / transform.pixel_pm).astype(int) for values in (x, y))
-    inside = (i >= 0) & (i < transform.shape[0]) & (j >= 0) & (j < transform.shape[1])
+    i, j, inside = transform.pixels_at(*transform.inverse(*np.broadcast_arrays(u, v)))
     found = np.zeros(shape, dtype=bool)
     found[inside] = film.vacuum[i[inside], j[inside]]
     return found
@@ -277,7 +275,6 @@ def _in_file(table: pd.DataFrame, usable: np.ndarray, film: Film) -> pd.DataFram
     """A table in the file's coordinates, less what lies outside of the frame or under its mask."""
     transform = film.transform
     x, y = transform.inverse(table["x_pm"].to_numpy(float), table["y_pm"].to_numpy(float))
-    j, i = (np.floor(values / transform.pixel_pm).astype(int) for values in (x, y))
-    here = (i >= 0) & (i < transform.shape[0]) & (j >= 0) & (j < transform.shape[1])
+    i, j, here = transform.pixels_at(x, y)
     here[here] &= usable[i[here], j[here]]
     return table.assign(x_pm=x, y_pm=y, reliable=True)[here].reset_index(drop=True)

@@ -9,11 +9,12 @@ import numpy as np
 
 from segdepth.crystals import Crystal
 from segdepth.errors import MicrographError
-from segdepth.micrograph.calibration.grains import amplitude_map, away_from, border_direction, largest_area
+from segdepth.micrograph.calibration.grains import away_from, border_direction
 from segdepth.micrograph.calibration.matching import LEAST_SHARE, Match, evidence_of, match_lattice
 from segdepth.micrograph.calibration.refinement import Similarity, fit_similarity
 from segdepth.micrograph.calibration.spectrum import Spots, find_spots
 from segdepth.micrograph.lattice_peaks import Peak, Windowed, border_window
+from segdepth.micrograph.phase_analysis import amplitude_map, largest_area
 
 LEAST_SIDE_PM = 900.0
 LEAST_PIXEL_PM = 25.0
@@ -250,7 +251,7 @@ def _areas(
         lines.append(
             f"another grain, turned by {turn:.0f}°, covers {100 * here.mean():.0f} % of the frame; it is masked"
         )
-    return largest_area(amplitudes[0], usable, 0.0) & ~others, others, lines
+    return largest_area(amplitudes[0], usable) & ~others, others, lines
 
 
 def _amplitude(values: np.ndarray, usable: np.ndarray, spots: Spots, match: Match, crystal: Crystal) -> np.ndarray:
