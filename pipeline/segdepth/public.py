@@ -165,10 +165,8 @@ def predict(
     from segdepth.devices import shared_cores
     from segdepth.errors import ConfigError
     from segdepth.micrograph.familiarity.judgement import read_familiarity
-    from segdepth.micrograph.film import inspect_film
-    from segdepth.micrograph.predict import NOT_KNOWN, crystal_of, film_facts, predict_film, serve
+    from segdepth.micrograph.predict import NOT_KNOWN, predict_recording
     from segdepth.micrograph.results.facts import NOT_RELIABLE
-    from segdepth.micrograph.results.in_memory import gathered
     from segdepth.networks.bundled import bundled_folder, familiarity_of, name_of
     from segdepth.networks.card import read_card
 
@@ -181,10 +179,8 @@ def predict(
         familiarity = familiarity_of(bundled_folder() if network is None or isinstance(network, tuple) else network)
     learnt = None if familiarity is None else read_familiarity(familiarity, card)
     with shared_cores():
-        film = inspect_film(recording, crystal_of(card), card.input_pixel_pm, chosen, lattice=chosen.calibrate)
         name = "given" if isinstance(network, tuple) else name_of(network or bundled_folder())
-        facts = film_facts(film, card, name, chosen, learnt)
-        maps, columns = gathered(facts, predict_film(serve(trained, chosen), card, film, chosen, learnt))
+        maps, columns = predict_recording(trained, card, recording, chosen, learnt, name)
     for line in maps.attrs["warnings"]:
         if line.startswith((NOT_RELIABLE, NOT_KNOWN)):
             warnings.warn(line, stacklevel=2)

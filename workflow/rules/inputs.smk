@@ -53,6 +53,7 @@ tabulated = layout.tabulated
 table_evaluations = layout.table_evaluations
 table_models = layout.table_models
 table_observers = layout.table_observers
+yardstick_folders = asked(layout.yardstick_folders)
 benchmark_evaluations = asked(layout.benchmark_evaluations)
 benchmark_observer = asked(layout.benchmark_observer)
 study_blocks = asked(layout.study_blocks)

@@ -9,7 +9,7 @@ import typer
 
 from segdepth.cli.app import app
 from segdepth.cli.options import BlockText, Device, Out, Paths, read_block
-from segdepth.config import Beam, Dataset, Imaging, Labels, Specimen, Table
+from segdepth.config import Beam, Dataset, Imaging, Labels, Specimen, Table, Yardstick
 from segdepth.store.code_hash import code_hash
 
 DatasetName = Annotated[str, typer.Option("--name", help="name of the dataset block")]
@@ -59,6 +59,41 @@ def estimate_ideal_observer(
     code = code_hash("estimate-ideal-observer")
     with one_thread():
         step(*blocks, plan, atoms, out, name=name, code=code, device=device, columns=columns)
+
+
+@app.command("measure-yardstick")
+def measure_yardstick(
+    model: Annotated[Path, typer.Option(help="folder of the trained network")],
+    yardstick: BlockText,
+    dataset: BlockText,
+    specimen: BlockText,
+    imaging: BlockText,
+    name: Annotated[str, typer.Option("--name", help="name of the yardstick")],
+    waves: Paths,
+    depth: Paths,
+    out: Out,
+    familiarity: Annotated[
+        Path | None, typer.Option(help="what the network has learnt; that of the bundled one is known")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Measure a network on recordings of known truth, read, calibrated and predicted like a user's file."""
+    from segdepth.steps.measure_yardstick import measure_yardstick as step
+
+    texts = ((Yardstick, yardstick), (Dataset, dataset), (Specimen, specimen), (Imaging, imaging))
+    blocks = [read_block(kind, text) for kind, text in texts]
+    code = code_hash("measure-yardstick")
+    step(*blocks, model, waves, depth, out, name=name, code=code, device=device, familiarity=familiarity)
+
+
+@app.command("tabulate-yardsticks")
+def tabulate_yardsticks(
+    yardstick: Annotated[list[Path], typer.Option(help="folder of a measured yardstick; repeat for more")], out: Out
+) -> None:
+    """Tabulate a network's yardsticks with their aims. Writes CSV and Markdown."""
+    from segdepth.steps.tabulate_yardsticks import tabulate_yardsticks as step
+
+    step(yardstick, out, code=code_hash("tabulate-yardsticks"))
 
 
 @app.command("export-model")

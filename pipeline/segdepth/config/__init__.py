@@ -17,6 +17,7 @@ from segdepth.config.specimen import Specimen
 from segdepth.config.tables import ALL, CALIBRATION_NAMES, CHANGES, METRIC_NAMES, OBSERVER_METRICS, Table, TableRow
 from segdepth.config.trainable import DatasetBlocks, check_trainable, join_blocks
 from segdepth.config.validation import validate
+from segdepth.config.yardsticks import Yardstick
 
 __all__ = [
     "ALL",
@@ -54,6 +55,7 @@ __all__ = [
     "Table",
     "TableRow",
     "Training",
+    "Yardstick",
     "check_files",
     "check_trainable",
     "check_whole_pixels",

@@ -22,6 +22,7 @@ from segdepth.config.model import Export, Model
 from segdepth.config.specimen import Specimen
 from segdepth.config.tables import Table, check_ideal_observer, check_row
 from segdepth.config.trainable import DatasetBlocks, check_trainable
+from segdepth.config.yardsticks import Yardstick
 
 TAKEN_TABLES = ("table1", "study_convergence")
 """Names in ``results/tables/`` that other rules write."""
@@ -57,6 +58,11 @@ class Config(Block):
     comparisons: dict[Name, Comparison] = Field({}, description="micrographs to compare with the simulation")
     tables: dict[Name, Table] = Field(
         {}, description="networks side by side: results/tables/<name>.csv; made on request only"
+    )
+    yardsticks: dict[Name, Yardstick] = Field(
+        {},
+        description="recordings of known truth that networks are measured on, by the way that a user's file takes; "
+        "made on request only",
     )
     convergence: Convergence | None = Field(None, description="the convergence study; made on request only")
     export: Export | None = Field(None, description="the network to put into the package; made on request only")
@@ -103,6 +109,9 @@ class Config(Block):
                 need(f"{here}.micrograph", comparison.micrograph, self.micrographs)
             self._check_test_part(here, comparison.dataset)
             self._check_shown_defocus(here, comparison)
+        for name, yardstick in self.yardsticks.items():
+            need(f"yardsticks.{name}.dataset", yardstick.dataset, self.datasets)
+            self._check_test_part(f"yardsticks.{name}", yardstick.dataset)
         if self.convergence is not None:
             need("convergence.dataset", self.convergence.dataset, self.datasets)
             self._check_study(self.convergence)

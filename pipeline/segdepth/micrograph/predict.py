@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from torch import nn
 
 from segdepth.config import PredictionOptions
@@ -19,12 +20,13 @@ from segdepth.errors import StoreError
 from segdepth.micrograph.columns.film import FilmSites
 from segdepth.micrograph.familiarity.features import GEOMETRY, features
 from segdepth.micrograph.familiarity.judgement import Familiarity
-from segdepth.micrograph.files.recording import FrameLost
-from segdepth.micrograph.film import Film
+from segdepth.micrograph.files.recording import FrameLost, Recording
+from segdepth.micrograph.film import Film, inspect_film
 from segdepth.micrograph.network_maps import predict_images
 from segdepth.micrograph.overlap import ahead
 from segdepth.micrograph.preparation import Preparation, Prepared
 from segdepth.micrograph.results.facts import FilmFacts, FrameResult, LostFrame
+from segdepth.micrograph.results.in_memory import gathered
 from segdepth.networks.card import NetworkCard
 from segdepth.networks.flip_average import FlipAverage
 from segdepth.networks.serving import ServedNetwork
@@ -76,6 +78,30 @@ def serve(trained: nn.Module, options: PredictionOptions) -> ServedNetwork:
     if not options.flip_average and isinstance(trained, FlipAverage):
         trained = trained.network
     return ServedNetwork(trained, options.precision)
+
+
+def predict_recording(
+    network: nn.Module,
+    card: NetworkCard,
+    recording: Recording,
+    options: PredictionOptions,
+    familiarity: Familiarity | None,
+    name: str,
+) -> tuple[xr.Dataset, pd.DataFrame]:
+    """All frames of a recording in memory: maps and the table of columns, as ``results.in_memory`` gathers them.
+
+    Parameters
+    ----------
+    network : as it was trained. name : of the network.
+
+    Raises
+    ------
+    MicrographError
+        No frame can be used, or the crystal's lattice is not found.
+    """
+    film = inspect_film(recording, crystal_of(card), card.input_pixel_pm, options, lattice=options.calibrate)
+    facts = film_facts(film, card, name, options, familiarity)
+    return gathered(facts, predict_film(serve(network, options), card, film, options, familiarity))
 
 
 def film_facts(

@@ -269,6 +269,18 @@ class Layout:
         rows = self.config.tables[name].rows
         return distinct(f"results/ideal_observer/{row.ideal_observer}" for row in rows if row.ideal_observer)
 
+    def yardstick_folders(self, model: str) -> list[str]:
+        """Every yardstick of the configuration, measured with a network.
+
+        Raises
+        ------
+        ConfigError
+            The configuration has none.
+        """
+        if not self.config.yardsticks:
+            raise ConfigError("yardsticks: config.yaml has no such blocks; workflow/presets/yardsticks.yaml has some")
+        return [f"results/yardsticks/{model}/{name}" for name in self.config.yardsticks]
+
     def benchmark_datasets(self, model: str) -> tuple[str, ...]:
         """The data sets of a network's benchmark figure.
 

@@ -1,0 +1,185 @@
+"""The step ``measure-yardstick``: a network on recordings whose truth is known, by the way that a user's file takes.
+
+Each test structure is recorded with its own lens, pixel, dose and quarter turn (its other turn, its vacuum side and its
+tilt are the specimen's), then read, calibrated and predicted with nothing but a pixel tag that is off by up to 3 %.
+
+It writes ``yardstick.csv`` (metric, element, value, low, high, aim: ``segdepth.evaluation.recorded_columns``),
+``frames.csv`` (one row a recording: what was drawn, what came back) and ``columns.csv`` (one row a
+column that was found).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from torch import nn
+from tqdm import tqdm
+
+from segdepth.config import Dataset, Imaging, PredictionOptions, Specimen, Yardstick
+from segdepth.crystals.elements import SYMBOLS
+from segdepth.devices import shared_cores, torch_device
+from segdepth.errors import MicrographError, StoreError
+from segdepth.evaluation.recorded_columns import MATCHED, frame_counts, matched_columns, measured, turned
+from segdepth.labels.depth import read_columns
+from segdepth.micrograph.familiarity.judgement import Familiarity, read_familiarity
+from segdepth.micrograph.files.recording import recording_of
+from segdepth.micrograph.predict import predict_recording
+from segdepth.micrograph.results.tables import HEADER
+from segdepth.networks.bundled import familiarity_of, name_of
+from segdepth.networks.card import NetworkCard
+from segdepth.networks.files import load_network
+from segdepth.seeds import structure_rng
+from segdepth.simulation.arbitrary_pixel import form_at_pixel
+from segdepth.simulation.detector import electrons_per_pixel
+from segdepth.simulation.lens_values import draw_lens_values
+from segdepth.store.manifest import check_whole, write_artefact
+from segdepth.store.zarr_store import open_zarr
+
+COMMAND = "measure-yardstick"
+
+YARDSTICKS = 20_000
+"""Separates random draws of yardsticks from those of stored images, recordings and evaluations."""
+
+TABLE = "yardstick.csv"
+TAG_ERROR = 0.03
+"""Largest share that the pixel a file states is off by."""
+
+CSV: dict[str, Any] = {"index": False, "lineterminator": "\n", "float_format": "%.7g"}
+
+
+def measure_yardstick(
+    yardstick: Yardstick,
+    dataset: Dataset,
+    specimen: Specimen,
+    imaging: Imaging,
+    model: Path,
+    waves: Sequence[Path],
+    depth: Sequence[Path],
+    out: Path,
+    *,
+    name: str,
+    code: str,
+    device: str = "auto",
+    familiarity: Path | None = None,
+) -> None:
+    """Record, predict and measure.
+
+    Parameters
+    ----------
+    waves, depth : the shards' stores, in the same order.
+    name : the yardstick's, which its random draws depend on.
+    familiarity : what the network has learnt; without it that of the bundled network is known, and no other.
+
+    Raises
+    ------
+    StoreError
+        A store is missing or damaged, or another version trained the network.
+    """
+    where = torch_device(device)
+    check_whole(model, ("train-model", "export-model"))
+    network, card = load_network(model, where)
+    known = familiarity or familiarity_of(model)
+    learnt = None if known is None else read_familiarity(known, card)
+    top = card.classes - 1 if card.labels.get("more") else None
+    wanted = set(dataset.structures_of("test", specimen))
+    parameters = {
+        "yardstick": yardstick.model_dump(mode="json"),
+        "dataset": dataset.model_dump(mode="json"),
+        "imaging": imaging.model_dump(mode="json"),
+        "name": name,
+    }
+    frames, columns = [], []
+    with write_artefact(
+        out,
+        command=COMMAND,
+        code=code,
+        inputs=[model, *waves, *depth],
+        parameters=parameters,
+        seeds={"yardstick": name},
+        notes={"device": str(where)},
+    ) as partial:
+        elements: tuple[str, ...] = ()
+        bar = tqdm(total=len(wanted) * yardstick.recordings, desc=f"recordings of {name}", unit="frame")
+        for truth, counts, tag_pm, true in _recordings(yardstick, imaging, waves, depth, wanted):
+            elements = elements or tuple(dict.fromkeys(true["element"]))
+            facts, listed = _predicted(network, card, counts, tag_pm, learnt, name_of(model))
+            size = tuple(side * truth["pixel_pm"] for side in counts.shape)
+            listed = listed.assign(**{f"{a}_pm": listed[f"{a}_px"] * truth["pixel_pm"] for a in "xy"})
+            frames.append(truth | facts | frame_counts(listed, true, size))
+            columns.append(
+                matched_columns(listed, true, top).assign(structure=truth["structure"], recording=truth["recording"])
+            )
+            bar.update()
+        bar.close()
+        table, one_a_frame = pd.concat(columns, ignore_index=True), pd.DataFrame(frames)
+        partial.mkdir()
+        table[["structure", "recording", *MATCHED]].to_csv(partial / "columns.csv", **CSV)
+        one_a_frame.to_csv(partial / "frames.csv", **CSV)
+        metrics = pd.DataFrame(measured(table, one_a_frame, elements, seed=0))
+        aims = [yardstick.aim(*key) for key in zip(metrics["metric"], metrics["element"])]
+        metrics.assign(aim=pd.Series(aims, dtype=float)).to_csv(partial / TABLE, **CSV)
+
+
+def _recordings(
+    yardstick: Yardstick, imaging: Imaging, waves: Sequence[Path], depth: Sequence[Path], wanted: set[int]
+) -> Iterator[tuple[dict[str, Any], np.ndarray, float, pd.DataFrame]]:
+    """What was drawn, counts (y, x), the pixel that the file states, and the true columns in the recording."""
+    for wave_path, depth_path in zip(waves, depth, strict=True):
+        with open_zarr(wave_path, "simulate-waves") as store, open_zarr(depth_path, "project-depth") as labels:
+            seeds = store.attrs["root_seed"], store.attrs["specimen"]
+            for index in (int(index) for index in store["structure"].values if int(index) in wanted):
+                if index not in labels["structure"].values:
+                    raise StoreError(f"{depth_path}: does not hold structure {index}")
+                for number in range(yardstick.recordings):
+                    rng = structure_rng(*seeds, index, "lens", YARDSTICKS, number)
+                    yield _recorded(yardstick, imaging, store, labels, index, number, rng)
+
+
+def _recorded(
+    yardstick: Yardstick,
+    imaging: Imaging,
+    store: xr.Dataset,
+    labels: xr.Dataset,
+    index: int,
+    number: int,
+    rng: np.random.Generator,
+) -> tuple[dict[str, Any], np.ndarray, float, pd.DataFrame]:
+    defocus = rng.uniform(*imaging.trained_defocus_nm)
+    pixel, dose = (float(np.exp(rng.uniform(*np.log(each)))) for each in (yardstick.pixel_pm, yardstick.dose_lambda))
+    tag, turns = pixel * (1 + rng.uniform(-TAG_ERROR, TAG_ERROR)), int(rng.integers(4))
+    lens = draw_lens_values(imaging, [defocus], rng)
+    one = store.sel(structure=index)
+    image = form_at_pixel(imaging, store.attrs, one["wave"].values, lens, pixel)[0]
+    counts = rng.poisson(np.maximum(image, 0) * electrons_per_pixel(dose, pixel, imaging.detection_efficiency))
+    true = read_columns(labels, index)
+    true["element"] = [SYMBOLS[number] for number in true["element"]]
+    field = np.broadcast_to(labels.attrs["field_pm"], 2)
+    inset = (field - pixel * np.array(image.shape[::-1])) / 2  # of the recording in the field, along x and y
+    true = true.assign(x_pm=true["x_pm"] - inset[0], y_pm=true["y_pm"] - inset[1])
+    size = image.shape[0] * pixel, image.shape[1] * pixel
+    inside = true["x_pm"].between(0, size[1]) & true["y_pm"].between(0, size[0]) & (true["atoms"] > 0)
+    drawn = {"structure": index, "recording": number, "pixel_pm": pixel, "dose_lambda": dose, "quarter_turns": turns}
+    drawn |= {key: float(value[0]) for key, value in lens.items()}
+    return drawn, np.rot90(counts, turns).copy(), tag, turned(true[inside], size, turns)
+
+
+def _predicted(
+    network: nn.Module, card: NetworkCard, counts: np.ndarray, tag_pm: float, learnt: Familiarity | None, name: str
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """What came back of one recording, and its columns."""
+    options = PredictionOptions(pixel_pm=tag_pm)
+    try:
+        with warnings.catch_warnings(), shared_cores():
+            warnings.simplefilter("ignore")
+            maps, listed = predict_recording(network, card, recording_of(counts), options, learnt, name)
+    except MicrographError as refused:
+        return {"outcome": "refused", "reason": str(refused)}, pd.DataFrame(columns=HEADER)
+    level = maps.attrs["familiarity_levels"][int(maps["familiarity"].values[0])]
+    found = {"rotation_deg": maps.attrs["rotation_deg"], "found_pixel_pm": maps.attrs["pixel_pm"]}
+    return {"outcome": level if len(listed) else "empty", "reason": "", **found}, listed

@@ -1,0 +1,68 @@
+"""The step ``tabulate-yardsticks``: what a network reaches on each yardstick, with 95 % intervals and aims, as CSV and
+Markdown.
+
+Columns of the CSV: ``yardstick``, ``metric``, ``element``, ``value``, ``low``, ``high``, ``aim``, ``met``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from segdepth.config import ALL
+from segdepth.errors import StoreError
+from segdepth.steps.measure_yardstick import TABLE
+from segdepth.steps.written_tables import write_table
+from segdepth.store.manifest import check_whole, read_manifest
+
+COMMAND = "tabulate-yardsticks"
+
+LARGE_IS_GOOD = ("columns_exact", "columns_within_one", "columns_found", "columns_in_set")
+
+
+def tabulate_yardsticks(yardsticks: Sequence[Path], out: Path, *, code: str) -> None:
+    """Write the table to ``out`` (.csv) and to the .md beside it; ``yardsticks`` are folders of ``measure-yardstick``.
+
+    Raises
+    ------
+    StoreError
+        A result is missing, unfinished or damaged.
+    """
+    parts = []
+    for folder in yardsticks:
+        check_whole(folder, ("measure-yardstick",))
+        try:
+            part = pd.read_csv(folder / TABLE)
+        except (OSError, ValueError) as failure:
+            raise StoreError(f"{folder / TABLE}: cannot be read ({failure})") from None
+        parts.append(part.assign(yardstick=read_manifest(folder)["parameters"]["name"]))
+    table = pd.concat(parts, ignore_index=True)
+    good = table["metric"].isin(LARGE_IS_GOOD)
+    met = (table["value"] >= table["aim"]).where(good, table["value"] <= table["aim"])
+    table["met"] = met.map({True: "yes", False: "no"}).where(table["aim"].notna(), "")
+    table = table[["yardstick", "metric", "element", "value", "low", "high", "aim", "met"]]
+    inputs, parameters = list(yardsticks), {"yardsticks": [str(folder) for folder in yardsticks]}
+    options = {"command": COMMAND, "code": code, "inputs": inputs, "parameters": parameters}
+    write_table(table, as_markdown(table), ".md", Path(out), **options)
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """A row a metric, a column a yardstick; an aim stands behind its value."""
+    names = list(dict.fromkeys(table["yardstick"]))
+    lines = [f"| | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    for (metric, element), rows in table.groupby(["metric", "element"], sort=False):
+        of = rows.set_index("yardstick")
+        label = metric.replace("_", " ") + ("" if element == ALL else f", {element}")
+        lines.append(f"| {label} | {' | '.join(_cell(of.loc[name]) if name in of.index else '' for name in names)} |")
+    note = "In brackets: 95 % interval by bootstrap over structures. Behind it: what is aimed for, where something is."
+    return "\n".join([*lines, "", note, ""])
+
+
+def _cell(row: pd.Series) -> str:
+    if pd.isna(row["value"]):
+        return ""
+    interval = "" if pd.isna(row["low"]) else f" ({row['low']:.3g} to {row['high']:.3g})"
+    aim = "" if pd.isna(row["aim"]) else f"; aim {row['aim']:g}: {'met' if row['met'] == 'yes' else 'not met'}"
+    return f"{row['value']:.3g}{interval}{aim}"
