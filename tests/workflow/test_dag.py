@@ -306,3 +306,19 @@ def test_the_plan_lists_what_the_stores_hold(finished):
     assert list(plan["id"]) == [f"tiny-{index:05d}" for index in range(6)]
     assert list(plan["surface"]) == ["flat", "stepped", "sawtooth"] * 2
     assert sorted(_structures(finished.folder)) == list(plan["index"])
+
+
+def test_a_yardstick_is_recorded_predicted_and_tabulated(finished):
+    aimed = {"dataset": "small", "dose_lambda": [2, 3], "pixel_pm": [6, 7], "aims": {"columns_exact": 0.9}}
+    project = Project(finished.folder, copy.deepcopy(finished.config) | {"yardsticks": {"stick": aimed}})
+    try:
+        done = project.snakemake("results/tables/yardsticks_net.csv")
+    finally:
+        finished.write()
+    assert done.returncode == 0, done.stderr
+    frames = pd.read_csv(project.folder / "results" / "yardsticks" / "net" / "stick" / "frames.csv")
+    assert len(frames) == 2 and frames["pixel_pm"].between(6, 7).all() and (frames["true"] > 0).all()
+    assert set(frames["outcome"]) <= {"unknown", "in", "edge", "outside", "empty", "refused"}
+    table = pd.read_csv(project.folder / "results" / "tables" / "yardsticks_net.csv")
+    rows = table[table["aim"].notna()]
+    assert rows[["metric", "element", "aim"]].values.tolist() == [["columns_exact", "all", 0.9]]
