@@ -45,7 +45,7 @@ def drawn(number: int, seed: int) -> list[dict[str, float]]:
 
 @pytest.fixture(scope="module")
 def known() -> Familiarity:
-    return measure_familiarity(drawn(2000, 0), [("s", i // 10) for i in range(2000)], CARD, 300.0)
+    return measure_familiarity(drawn(2000, 0), [("s", i // 10) for i in range(2000)], CARD, [300.0])
 
 
 def test_frames_of_the_learnt_kind_are_called_so_at_the_promised_rates(known):
@@ -138,9 +138,9 @@ def test_other_files_are_refused(known, tmp_path):
 
 def test_too_few_frames_are_refused():
     with pytest.raises(StoreError, match="got 30 frames"):
-        measure_familiarity(drawn(30, 0), [("s", i) for i in range(30)], CARD, 300.0)
+        measure_familiarity(drawn(30, 0), [("s", i) for i in range(30)], CARD, [300.0])
     with pytest.raises(StoreError, match="got 0 frames"):
-        measure_familiarity([{}] * 9, [("s", i) for i in range(9)], CARD, 300.0)
+        measure_familiarity([{}] * 9, [("s", i) for i in range(9)], CARD, [300.0])
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_the_bundled_networks_file_is_small_and_its_rates_are_those_promised(bun
 
 def test_another_energy_is_outside_whatever_the_features(known):
     usual = drawn(1, 3)[0]
-    assert known.energy_kev == 300.0
+    assert known.energies_kev == (300.0,)
     for energy in (None, 300.0, 299.0):
         assert known.other_energy(energy) == "" and known.judge(usual, energy_kev=energy).level != "outside"
     judged = known.judge(usual, energy_kev=80.0)

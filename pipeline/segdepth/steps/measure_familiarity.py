@@ -63,14 +63,12 @@ def measure_familiarity(
         for path, shard in zip(images, shards):
             _check(path, shard, model, card)
         energies = sorted({float(shard.attrs["energy_kev"]) for shard in shards})
-        if len(energies) > 1:
-            raise StoreError(f"images: got energies of {energies[0]:g} and {energies[-1]:g} kV; one is needed")
         crystal = Crystal.from_dict(card.crystal)
         total = sum(shard.sizes["structure"] * shard.sizes["defocus"] for shard in shards)
         for where, image, rng in tqdm(_images(shards), total=total, desc="familiarity", unit="frame", mininterval=0.5):
             found.append(frame_features(served, card, crystal, image, rng))
             structures.append(where)
-        familiarity = measure(found, structures, card, energies[0])
+        familiarity = measure(found, structures, card, energies)
         seeds = {"root_seed": sorted({int(shard.attrs["root_seed"]) for shard in shards})}
         with write_artefact(
             out, command=COMMAND, code=code, inputs=[model, *images], parameters={}, seeds=seeds, notes={TRAVELS: True}

@@ -95,15 +95,16 @@ class Familiarity:
         return np.array([_nearest(self._reference, place).mean() for place in places])
 
     @property
-    def energy_kev(self) -> float:
-        """Energy of the electrons that the network has learnt."""
-        return float(self.network["energy_kev"])
+    def energies_kev(self) -> tuple[float, ...]:
+        """Energies of the electrons that the network has learnt."""
+        return tuple(np.atleast_1d(self.network["energy_kev"]).tolist())
 
     def other_energy(self, energy_kev: float | None) -> str:
-        """What to say of a micrograph's energy; empty if it is the network's, or not known."""
-        if energy_kev is None or abs(energy_kev / self.energy_kev - 1) <= ENERGY_SLACK:
+        """What to say of a micrograph's energy; empty if it is one of the network's, or not known."""
+        if energy_kev is None or any(abs(energy_kev / mine - 1) <= ENERGY_SLACK for mine in self.energies_kev):
             return ""
-        return f"the file says {energy_kev:.4g} kV, the network has learnt {self.energy_kev:.4g} kV"
+        learnt = " and ".join(f"{mine:.4g}" for mine in self.energies_kev)
+        return f"the file says {energy_kev:.4g} kV, the network has learnt {learnt} kV"
 
     def judge(
         self, features: Mapping[str, float], *, pixel_pm: float | None = None, energy_kev: float | None = None
@@ -185,10 +186,10 @@ class Familiarity:
         rates = {str(name): float(value) for name, value in data["rates"].items()}
         network = dict(data["network"])
         doses, pixel = [float(dose) for dose in network["doses"]], float(network["input_pixel_pm"])
-        energy = float(network["energy_kev"])
-        if len(doses) != 2 or not 0 < doses[0] <= doses[1] < math.inf or not 0 < min(pixel, energy) < math.inf:
+        energies = np.atleast_1d(np.array(network["energy_kev"], float)).tolist()
+        if len(doses) != 2 or not 0 < doses[0] <= doses[1] < math.inf or not 0 < min(pixel, *energies) < math.inf:
             raise ValueError("network: doses, energy_kev and input_pixel_pm must be above 0")
-        network |= {"doses": doses, "input_pixel_pm": pixel, "energy_kev": energy}
+        network |= {"doses": doses, "input_pixel_pm": pixel, "energy_kev": energies}
         return cls(names, frames, edge, outside, rates, network)
 
 
@@ -209,7 +210,7 @@ def measure_familiarity(
     features: Sequence[Mapping[str, float]],
     structures: Sequence[tuple[str, int]],
     card: NetworkCard,
-    energy_kev: float,
+    energies_kev: Sequence[float],
 ) -> Familiarity:
     """What a network has learnt, from frames of that kind.
 
@@ -220,7 +221,7 @@ def measure_familiarity(
         out; the others are the reference, and give the thresholds, each frame by its distance to those of other
         structures.
     card : the network's.
-    energy_kev : of the frames' electrons.
+    energies_kev : of the frames' electrons.
 
     Raises
     ------
@@ -244,7 +245,7 @@ def measure_familiarity(
     apart = [_nearest(places[owner[~held] != mine], place).mean() for mine, place in zip(owner[~held], places)]
     edge, outside = (float(q) for q in np.quantile(apart, QUANTILES))
     network = {"crystal": _title(card), "input_pixel_pm": card.input_pixel_pm, "doses": list(card.doses)}
-    network |= {"card": card_key(card), "energy_kev": energy_kev}
+    network |= {"card": card_key(card), "energy_kev": list(energies_kev)}
     found = Familiarity(names, frames, edge, outside, {}, network)
     levels = [found.judge(dict(zip(names, frame))).level for frame in values[held].tolist()]
     rates = {
