@@ -14,8 +14,8 @@ Facet = Literal["edge", "{111}", "{100}", "{110}", "rough"]
 
 
 class Specimen(Block):
-    """Crystals seen along their zone axis, thinner towards the vacuum: wedges whose surface normal is the image's +y, or
-    particles with facets on any side."""
+    """Crystals seen along their zone axis, thinner towards the vacuum: wedges with the surface normal +y, or particles
+    with facets on any side."""
 
     crystal: Name = Field(description="name of a crystals block")
     structures: Annotated[Count, Field(ge=1, le=100_000)] = Field(60, description="number of atomic models")
