@@ -19,6 +19,7 @@ from segdepth.crystals.crystal import direction
 from segdepth.seeds import structure_rng
 from segdepth.simulation.beam import PARAMETRIZATIONS, resolve_beam
 from segdepth.simulation.cell import collapse_square, sides_pm
+from segdepth.simulation.configurations import WEIGHT, configuration_weights
 from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.exit_wave import in_fft_order, wave_orders
 from segdepth.simulation.grid import grid_points
@@ -57,8 +58,9 @@ def waves_dataset(
 
     Coordinates ``structure`` (index in the plan), ``ky``, ``kx`` (orders, in units of 1/side of the cell), and the
     values of each structure's beam: ``tilt_x_mrad``, ``tilt_y_mrad``, ``debye_waller_scale``,
-    ``parametrization`` (its ``flag_meanings`` name the numbers). ``configuration`` counts frozen phonons; without them
-    it is 1.
+    ``parametrization`` (its ``flag_meanings`` name the numbers). ``configuration`` counts frozen phonons, or the
+    coherent wave and the differences from it (``simulation.configurations``); without them it is 1.
+    ``configuration_weight`` is how much the image of each counts.
 
     Parameters
     ----------
@@ -85,6 +87,11 @@ def waves_dataset(
                 name: ("structure", np.array(values, float), {"units": units, "long_name": long_name})
                 for name, (values, units, long_name) in drawn.items()
             },
+            WEIGHT: (
+                "configuration",
+                configuration_weights(beam),
+                {"units": "1", "long_name": "weight of the configuration's image"},
+            ),
             "parametrization": ("structure", kinds, {"units": "1", "long_name": "scattering factors", **flags}),
         },
         attrs={

@@ -16,7 +16,21 @@ def displace_atoms(atoms: Atoms, widths_pm: Mapping[str, float], rng: np.random.
 
     The average over many potentials of such copies is the potential with the Debye-Waller factor exp(-2π²u²q²).
     """
-    widths = np.array([widths_pm[symbol] for symbol in atoms.get_chemical_symbols()]) / 100  # Å
     moved = atoms.copy()
-    moved.positions += rng.normal(size=(len(atoms), 3)) * widths[:, None]
+    moved.positions += rng.normal(size=(len(atoms), 3)) * _widths_angstrom(atoms, widths_pm)[:, None]
     return moved
+
+
+def displace_in_plane(atoms: Atoms, widths_pm: Mapping[str, float], rng: np.random.Generator) -> Atoms:
+    """The same along x and y only, so that every plane of an upright crystal stays one.
+
+    Along the beam, a plane's potential is projected and a displacement is far below the wave's depth of focus: left
+    out, the displacements there change the diffuse intensity by less than two snapshots differ.
+    """
+    moved = atoms.copy()
+    moved.positions[:, :2] += rng.normal(size=(len(atoms), 2)) * _widths_angstrom(atoms, widths_pm)[:, None]
+    return moved
+
+
+def _widths_angstrom(atoms: Atoms, widths_pm: Mapping[str, float]) -> np.ndarray:
+    return np.array([widths_pm[symbol] for symbol in atoms.get_chemical_symbols()]) / 100

@@ -73,15 +73,22 @@ def thickest_column(specimen: Specimen, crystal: Crystal) -> int:
 
 
 def _check_margin(key: str, specimen: Specimen, crystal: Crystal) -> None:
-    """A tilted column that the cell's edge cuts must not reach into the field's labels."""
+    """A tilted column that the cell's edge cuts must not reach into the field's labels, nor a column's image move from
+    outside the cell to where labels are."""
     tilt = specimen.tilt_deg[1]
     if tilt == 0:
         return
     spacing = crystal.periods_pm[2] / max(column.per_period for column in crystal.columns)
     atoms = thickest_column(specimen, crystal)
-    smear = (atoms - 1) * spacing * math.sin(math.radians(tilt))
-    if specimen.margin_pm < smear + LABEL_REACH_PM:
+    if specimen.tilt_by == "atoms":
+        reach = (atoms - 1) * spacing * math.sin(math.radians(tilt))
+        does = "smears over"
+    else:
+        carbon = 1000 * specimen.carbon_nm[1] if specimen.carbon_probability > 0 else 0.0
+        reach = ((atoms - 1) * spacing + carbon) / 2 * math.tan(math.radians(tilt))
+        does = "moves by up to"
+    if specimen.margin_pm < reach + LABEL_REACH_PM:
         raise ConfigError(
             f"{key}.margin_pm: got {specimen.margin_pm:g}; a column of {atoms} atoms tilted by {tilt:g}° (tilt_deg) "
-            f"smears over {smear:.0f} pm, at least {smear + LABEL_REACH_PM:.0f} is needed"
+            f"{does} {reach:.0f} pm, at least {reach + LABEL_REACH_PM:.0f} is needed"
         )

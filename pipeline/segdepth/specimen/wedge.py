@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms
@@ -51,10 +51,13 @@ def build_wedge(row: Mapping, block: Specimen, crystal: Crystal, name: str, root
     end atom with ``missing_probability``, and columns there or up to a row above it gain one with
     ``added_probability``; counts are shifted by ``count_shift_atoms``; the lighter atoms of mixed columns join each
     counted atom; atoms of the vacancy element go missing; the crystal is strained, turned and tilted
-    (``specimen.orientation``), and what lies outside the cell's square is dropped.
+    (``specimen.orientation``), and what lies outside the cell's square is dropped. With ``tilt_by: propagation`` it is
+    not tilted; ``info`` then carries ``tilt_x_deg`` and ``tilt_y_deg``.
     """
     side, bulk, period_z = block.cell_pm, row["bulk_atoms"], crystal.periods_pm[2]
     termination, orientation = row.get("termination", "cut"), Orientation.of(row)
+    if block.tilt_by == "propagation":
+        orientation = replace(orientation, tilt_x_deg=0.0, tilt_y_deg=0.0)
     beyond = orientation.beyond_pm(side, (bulk + 2 * END_ATOMS) * period_z)
     if termination != "cut":
         beyond += crystal.border_pm
@@ -103,6 +106,8 @@ def build_wedge(row: Mapping, block: Specimen, crystal: Crystal, name: str, root
         "root_seed": root_seed,
         "crystal": crystal_text(crystal),
     }
+    if block.tilt_by == "propagation":
+        atoms.info |= {axis: float(row.get(axis, 0.0)) for axis in ("tilt_x_deg", "tilt_y_deg")}
     return atoms
 
 
