@@ -47,6 +47,28 @@ def test_labels_are_those_of_the_structure_flipped_or_not(shards):
     assert seen == {"same", "flipped"}
 
 
+def test_samples_are_mirrored_along_y_where_that_is_asked_for(shards):
+    """Images and all labels alike, as often as not."""
+    structures = cache_of(shards, [2])
+    training = block(flip=False, flip_y=True, batch_size=4, epoch_samples=64, noise_repeats=1)
+    plain, seen = block(flip=False, batch_size=1, epoch_samples=1), []
+    maps, sharp = structures.maps(0), source(structures, dose_lambda=1e8)
+    upright = next(iter(TrainingSamples([sharp], plain, CPU))).noisy[0, 0]
+    for batch in TrainingSamples([sharp], training, CPU):
+        for noisy, depth, weight, regions in zip(batch.noisy[:, 0], batch.depth, batch.weight, batch.regions):
+            flipped = not torch.equal(depth, maps["depth"])
+            seen.append(flipped)
+            turned = {name: each.flip(-2) if flipped else each for name, each in maps.items()}
+            assert torch.equal(depth, turned["depth"]) and torch.equal(weight, turned["weight"])
+            assert torch.equal(regions, turned["regions"])
+            # another lens, but the same wave: more alike as it lies than upside down
+            same, other = (upright.flip(-2), upright) if flipped else (upright, upright.flip(-2))
+            assert (
+                np.corrcoef(noisy.flatten(), same.flatten())[0, 1] > np.corrcoef(noisy.flatten(), other.flatten())[0, 1]
+            )
+    assert 0.25 < np.mean(seen) < 0.75
+
+
 def test_noise_is_fresh_while_the_optics_are_reused(shards):
     structures = cache_of(shards, [2])
     training = block(noise_repeats=6, flip=False, batch_size=1, epoch_samples=6)
@@ -58,11 +80,17 @@ def test_noise_is_fresh_while_the_optics_are_reused(shards):
 
 def test_a_crop_is_the_slice_that_it_names():
     maps = torch.arange(3 * 10 * 14).reshape(3, 10, 14)
-    crops = Crops(np.array([0, 2, 1]), np.array([3, 0, 2]), np.array([False, True, False]))
-    wanted = [maps[0, 0:4, 3:7], maps[1, 2:6, 0:4].flip(-1), maps[2, 1:5, 2:6]]
+    crops = Crops(
+        np.array([0, 2, 1]), np.array([3, 0, 2]), np.array([False, True, False]), np.array([False, True, True])
+    )
+    wanted = [maps[0, 0:4, 3:7], maps[1, 2:6, 0:4].flip(-1, -2), maps[2, 1:5, 2:6].flip(-2)]
     assert torch.equal(crops.cut([list(maps)], 4)[0], torch.stack(wanted))
     assert torch.equal(maps[crops.places(4, 1, CPU)], torch.stack(wanted))
-    wanted = [maps[0, 0:4, 6:10], maps[1, 4:8, 0:4].flip(-1), maps[2, 2:6, 4:8]]  # two pixels a label pixel
+    wanted = [
+        maps[0, 0:4, 6:10],
+        maps[1, 4:8, 0:4].flip(-1, -2),
+        maps[2, 2:6, 4:8].flip(-2),
+    ]  # two pixels a label pixel
     assert torch.equal(crops.cut([list(maps)], 4, ratio=2)[0], torch.stack(wanted))
     assert torch.equal(maps[crops.places(4, 2, CPU)], torch.stack(wanted))
 
