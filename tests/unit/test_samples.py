@@ -13,11 +13,13 @@ from training_data import CPU, block, build_shards, cache_of, source, training_s
 from segdepth.errors import StoreError
 from segdepth.learning import samples as samples_module
 from segdepth.learning import structures as structures_module
-from segdepth.learning.loss import weighted_cross_entropy
+from segdepth.learning.loss import ranked_probability_score, weighted_cross_entropy, weighted_ranked_probability
+from segdepth.learning.module import DepthModule
 from segdepth.learning.samples import Crops, TrainingSamples
 from segdepth.learning.structures import share_memory
 from segdepth.learning.training import training_and_validation
 from segdepth.learning.validation import fixed_batches
+from segdepth.networks.architectures import make_network
 from segdepth.recently_used import RecentlyUsed
 
 
@@ -221,6 +223,64 @@ def test_the_loss_is_the_papers_weighted_cross_entropy():
         for b in range(2) for i in range(3) for j in range(4)
     )  # fmt: skip
     assert float(weighted_cross_entropy(logits, depth, weight)) == pytest.approx(float(total / weight.sum()), rel=1e-5)
+
+
+def test_the_ranked_probability_score_is_the_squared_distance_of_distributions():
+    logits, depth, weight = torch.randn(2, 6, 3, 4), torch.randint(6, (2, 3, 4)), torch.rand(2, 3, 4)
+    at_most = torch.softmax(logits, 1).cumsum(1)
+    wanted = torch.stack([(at_most[:, k] - (depth <= k).float()) ** 2 for k in range(6)]).sum(0)
+    assert torch.allclose(ranked_probability_score(logits, depth.to(torch.uint8)), wanted, atol=1e-6)
+    importance = torch.tensor([0.5, 2.0])
+    found = weighted_ranked_probability(logits, depth, weight, importance)
+    assert float(found) == pytest.approx(
+        float((wanted * weight * importance[:, None, None]).sum() / weight.sum()), rel=1e-5
+    )
+    sure = torch.full((1, 6, 1, 1), -50.0)
+    sure[0, 1] = 50
+    scores = [float(ranked_probability_score(sure, torch.full((1, 1, 1), n))) for n in range(6)]
+    assert scores == pytest.approx([1, 0, 1, 2, 3, 4])
+
+
+def test_the_ranked_probability_scores_gradient_is_that_of_its_values():
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(1, 32, 2, 3, generator=generator).requires_grad_()
+    depth = torch.tensor([[[0, 31, 7], [12, 30, 1]]])
+    ranked_probability_score(logits, depth).sum().backward()
+    with torch.no_grad():
+        for place in ((0, 0, 0, 0), (0, 31, 0, 1), (0, 9, 0, 2), (0, 20, 1, 1)):
+            step = torch.zeros_like(logits)
+            step[place] = 1e-2
+            rise = ranked_probability_score(logits + step, depth) - ranked_probability_score(logits - step, depth)
+            assert float(logits.grad[place]) == pytest.approx(float(rise.sum()) / 2e-2, abs=2e-4)
+
+
+def test_the_ranked_probability_score_holds_in_half_precision():
+    """32 classes, logits far apart and rounded to bfloat16: finite, and the same as in float64."""
+    logits = (30 * torch.randn(2, 32, 4, 4, generator=torch.Generator().manual_seed(5))).bfloat16().requires_grad_()
+    depth = torch.randint(32, (2, 4, 4), generator=torch.Generator().manual_seed(6))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ranked_probability_score(logits, depth)
+    at_most = logits.detach().double().softmax(1).cumsum(1)
+    wanted = (at_most - (torch.arange(32)[:, None, None] >= depth[:, None]).double()).square().sum(1)
+    assert found.dtype == torch.float32 and torch.allclose(found.double(), wanted, atol=1e-5)
+    found.sum().backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_the_loss_of_a_training_has_both_parts_but_its_validation_the_likelihood_alone(shards):
+    structures = cache_of(shards, [2])
+    batch = next(iter(TrainingSamples([source(structures)], block(), CPU)))
+    network = make_network("binned", 2, 11).eval()
+    losses = []
+    for weight in (0.0, 0.5):
+        module = DepthModule(network, block(ordinal_weight=weight), 10, ("Ce", "O"))
+        module.log = lambda *_, **__: None
+        losses.append(float(module.training_step(batch, 1)))
+    with torch.no_grad():
+        logits = network(batch.noisy)
+    parts = [float(of(logits, batch.depth, batch.weight, batch.importance))
+             for of in (weighted_cross_entropy, weighted_ranked_probability)]  # fmt: skip
+    assert losses == pytest.approx([parts[0], parts[0] + 0.5 * parts[1]], rel=1e-6)
 
 
 def test_what_was_used_last_is_kept():
