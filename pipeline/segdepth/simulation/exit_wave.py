@@ -15,7 +15,7 @@ import torch
 from segdepth.config import Beam
 from segdepth.devices import DEVICES
 from segdepth.errors import ConfigError
-from segdepth.simulation.beam import check_resolved, vibrations_pm
+from segdepth.simulation.beam import check_resolved, tilted_with_crystal, vibrations_pm
 from segdepth.simulation.cell import as_xy, sides_pm
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.grid import check_grid, grid_points
@@ -106,8 +106,9 @@ def exit_wave(atoms: Atoms, beam: Beam) -> np.ndarray:
     is the cell's corner. abTEM's sample i lies at i · sampling, which is what the discrete transform assumes, so no
     half-pixel shift appears here.
 
-    The beam's own tilt is put into the propagator (Dr. Probe's way); the wave is then moved back, so that atoms
-    halfway between the first and the last stay in place.
+    The beam's own tilt, and that of a crystal whose atoms stay upright (``specimen.frame_facts.lean_deg``), are put
+    into the propagator (Dr. Probe's way); the wave is then moved back, so that atoms halfway between the first and the
+    last stay in place.
 
     Raises
     ------
@@ -123,6 +124,7 @@ def _wave(atoms: Atoms, beam: Beam, kind: type[SlicedPotential]) -> np.ndarray:
     cell_pm = sides_pm(atoms)
     check_resolved(beam, atoms.get_chemical_symbols())
     check_grid("beam", beam, cell_pm)
+    beam = tilted_with_crystal(beam, atoms)
     potential = kind(
         atoms,
         [grid_points(side, beam.pixel_pm) for side in cell_pm],

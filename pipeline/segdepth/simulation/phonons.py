@@ -24,8 +24,9 @@ def displace_atoms(atoms: Atoms, widths_pm: Mapping[str, float], rng: np.random.
 def displace_in_plane(atoms: Atoms, widths_pm: Mapping[str, float], rng: np.random.Generator) -> Atoms:
     """The same along x and y only, so that every plane of an upright crystal stays one.
 
-    Along the beam, a plane's potential is projected and a displacement is far below the wave's depth of focus: left
-    out, the displacements there change the diffuse intensity by less than two snapshots differ.
+    What is left out shifts a plane's wave by a few pm along the beam: it changes the image of coherent wave and
+    differences by 0.2 to 0.5 % of the contrast for 12 atoms a column that vibrate by 7 to 9 pm, by 0.5 to 1.2 % at 25
+    to 30 pm (the snapshots' own noise is ten times that).
     """
     moved = atoms.copy()
     moved.positions[:, :2] += rng.normal(size=(len(atoms), 2)) * _widths_angstrom(atoms, widths_pm)[:, None]
