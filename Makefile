@@ -10,8 +10,9 @@ PRESETS := workflow/presets
 BENCHMARKS := $(PRESETS)/benchmarks.yaml
 WORKSTATION := $(BENCHMARKS) $(PRESETS)/workstation.yaml
 GPU := $(WORKSTATION) $(PRESETS)/gpu.yaml
+PARTICLES := $(WORKSTATION) $(PRESETS)/particles.yaml
 
-.PHONY: run test install report convergence workstation gpu export familiarity benchmarks ablation docs docs-results lint audit lock schema clean help
+.PHONY: run test install report convergence workstation gpu particles export familiarity benchmarks yardsticks ablation docs docs-results lint audit lock schema clean help
 
 help:            ## what there is to type
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -40,12 +41,15 @@ workstation: install  ## train and measure a network for every dose: two hours o
 gpu: install     ## train a network like the bundled one, on a GPU with 16 cores: seven minutes
 	$(SNAKEMAKE) --configfile $(GPU)
 
-MODEL := gpu
+particles: install  ## train the network of real particles, which is bundled: two hours on two cores
+	$(SNAKEMAKE) --configfile $(PARTICLES)
+
+MODEL := particles
 BUNDLED := pipeline/segdepth/bundled
 
-export: install  ## replace the network in the package by the trained one, with its card (make export MODEL=workstation: another)
-	$(if $(filter-out workstation gpu,$(MODEL)),$(error MODEL: got $(MODEL); allowed: workstation, gpu))
-	$(SNAKEMAKE) --configfile $(if $(filter gpu,$(MODEL)),$(GPU),$(WORKSTATION)) -- results/export/$(MODEL)
+export: install  ## replace the network in the package by the trained one, with its card (make export MODEL=gpu: another)
+	$(if $(filter-out workstation gpu particles,$(MODEL)),$(error MODEL: got $(MODEL); allowed: workstation, gpu, particles))
+	$(SNAKEMAKE) --configfile $(WORKSTATION) $(filter-out $(PRESETS)/workstation.yaml,$(PRESETS)/$(MODEL).yaml) -- results/export/$(MODEL)
 	rm -rf $(BUNDLED)/network.new
 	cp -r results/export/$(MODEL) $(BUNDLED)/network.new
 	rm -rf $(BUNDLED)/network
@@ -53,12 +57,15 @@ export: install  ## replace the network in the package by the trained one, with 
 	cp results/export/$(MODEL).manifest.json $(BUNDLED)/network.manifest.json
 
 familiarity: install  ## measure what frames the network in the package has learnt, and put that beside it; half an hour on two cores
-	$(SNAKEMAKE) --configfile $(PRESETS)/familiarity.yaml -- results/familiarity/bundled.json
+	$(SNAKEMAKE) --configfile $(PARTICLES) $(PRESETS)/familiarity.yaml -- results/familiarity/bundled.json
 	cp results/familiarity/bundled.json $(BUNDLED)/familiarity.json
 	cp results/familiarity/bundled.json.manifest.json $(BUNDLED)/familiarity.json.manifest.json
 
 benchmarks: install  ## the bundled network on every benchmark: results/tables/benchmarks.md, half an hour
 	$(SNAKEMAKE) --configfile $(BENCHMARKS) -- results/tables/benchmarks.csv results/figures/benchmark_bundled.png
+
+yardsticks: install  ## the bundled network on recordings of known truth: results/tables/yardsticks_bundled.md, two hours on two cores
+	$(SNAKEMAKE) --configfile $(PARTICLES) $(PRESETS)/yardsticks.yaml -- results/tables/yardsticks_bundled.csv
 
 ABLATION := ablation options draws doses crystals variety
 
@@ -69,7 +76,7 @@ docs: install    ## build the documentation into site/; a broken link is an erro
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 docs-results: install  ## copy the tables and figures that docs/ shows from results/, with their manifests, where they were made
-	for name in table1 study_convergence benchmarks $(ABLATION); do for kind in csv md; do \
+	for name in table1 study_convergence benchmarks yardsticks_bundled $(ABLATION); do for kind in csv md; do \
 	  if [ -f results/tables/$$name.$$kind ]; then cp results/tables/$$name.$$kind* docs/results/tables/; fi; done; done
 	for name in fig1_depth montage study_convergence benchmark_bundled training_gpu; do \
 	  if [ -f results/figures/$$name.png ]; then cp results/figures/$$name.png* docs/images/; fi; done

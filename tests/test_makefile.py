@@ -20,7 +20,7 @@ def project(tmp_path) -> Path:
         pytest.skip("needs make")
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    for folder, text in ((BUNDLED / "network", "old"), (Path("results/export/gpu"), "new")):
+    for folder, text in ((BUNDLED / "network", "old"), (Path("results/export/particles"), "new")):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "weights").write_text(text)
         (tmp_path / f"{folder}.manifest.json").write_text(text)

@@ -8,7 +8,7 @@ import pytest
 from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
-from segdepth.config import Config, validate
+from segdepth.config import PAPER_PIXEL_PM, Config, validate
 
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "workflow" / "presets"
@@ -22,13 +22,13 @@ def laid_over(*names: str) -> Config:
 
 
 def test_every_preset_is_known_here():
-    known = {"benchmarks", "workstation", "gpu", "paper", "ablation", "familiarity"}
+    known = {"benchmarks", "workstation", "gpu", "paper", "ablation", "familiarity", "particles", "yardsticks"}
     assert {path.stem for path in PRESETS.glob("*.yaml")} == known
 
 
 def test_the_benchmarks_are_the_same_under_every_preset_and_never_trained_on():
     benchmarks = laid_over("benchmarks")
-    for names in (["workstation"], ["workstation", "gpu"], ["workstation", "ablation"]):
+    for names in (["workstation"], ["workstation", "gpu"], ["workstation", "ablation"], ["workstation", "particles"]):
         config = laid_over("benchmarks", *names)
         for section in ("specimens", "beams", "imaging", "labels", "datasets"):
             theirs = getattr(config, section)
@@ -130,14 +130,38 @@ def test_the_gpus_network_learns_what_the_workstations_does():
 
 
 def test_familiarity_is_measured_over_what_the_bundled_network_has_learnt_on_structures_that_it_has_not_seen():
-    config = laid_over("benchmarks", "workstation", "gpu", "familiarity")
-    trained = [config.datasets[name] for name in config.models["gpu"].datasets]
-    lens = config.imaging[trained[0].imaging]
+    config = laid_over("benchmarks", "workstation", "particles", "familiarity")
+    trained = [config.datasets[name] for name in config.models["particles"].datasets]
+    lenses, beams = {d.imaging for d in trained}, {d.beam for d in trained}
+    thickest = max(config.specimens[d.specimen].bulk_atoms[1] for d in trained)
     for dataset in (config.datasets[name] for name in config.familiarity["bundled"]):
         assert dataset.specimen not in {other.specimen for other in trained}
-        mine = config.imaging[dataset.imaging]
-        assert (min(mine.defocus_values_nm), max(mine.defocus_values_nm)) == lens.trained_defocus_nm
-        for name in ("a1_nm", "focal_spread_nm", "image_spread_pm", "c3_um", "c5_mm", "b2_nm"):
-            assert getattr(mine, name) == getattr(lens, name), name
-        tilts = [config.beams[other.beam].random_tilt_mrad[1] for other in trained]
-        assert config.beams[dataset.beam].random_tilt_mrad[1] <= max(tilts)
+        assert dataset.imaging in lenses and dataset.beam in beams and dataset.labels == trained[0].labels
+        assert config.specimens[dataset.specimen].bulk_atoms[1] <= thickest
+        assert config.specimens[dataset.specimen].tilt_deg[1] <= 2.5
+    assert beams == {config.datasets[name].beam for name in config.familiarity["bundled"]}
+
+
+def test_yardsticks_are_truer_than_what_is_trained_on_and_no_network_has_seen_their_specimens():
+    config = laid_over("benchmarks", "workstation", "particles", "yardsticks")
+    assert {"real_thin", "real_thick", "real_rough", "real_carbon", "real_200kv"} == set(config.yardsticks)
+    trained = {config.datasets[d].specimen for model in config.models.values() for d in model.datasets}
+    for stick in config.yardsticks.values():
+        dataset = config.datasets[stick.dataset]
+        specimen, beam = config.specimens[dataset.specimen], config.beams[dataset.beam]
+        assert dataset.specimen not in trained and specimen.structures >= 60 and dataset.splits.test == 1
+        assert beam.frozen_phonons >= 8 and beam.diffuse_snapshots == 0
+        assert specimen.rotation_deg == (-45, 45)  # with quarter turns: any
+        low, high = (dose * (100 / PAPER_PIXEL_PM) ** 2 for dose in stick.dose_lambda)
+        assert low == pytest.approx(60, rel=0.02) and high == pytest.approx(9000, rel=0.02)
+    thick, thin = config.specimens["real_thick"], config.specimens["real_thin"]
+    assert thick.bulk_atoms == (5, 30) and thick.tilt_deg == (0, 2.5) and thin.tilt_deg == (0, 1)
+    assert config.beams[config.datasets["real_200kv"].beam].energy_kev == 200
+
+
+def test_the_thin_yardstick_has_the_inner_half_of_every_range_of_the_lens():
+    config = laid_over("benchmarks", "workstation", "particles", "yardsticks")
+    half, whole = config.imaging["half"], config.imaging["any"]
+    for name in ("a1_nm", "b2_nm", "a2_nm", "focal_spread_nm", "image_spread_pm", "background", "c3_um", "c5_mm"):
+        (low, high), (least, most) = getattr(half, name), getattr(whole, name)
+        assert least <= low < high <= most and high - low <= 0.55 * (most - least), name
