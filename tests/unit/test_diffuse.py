@@ -96,8 +96,8 @@ def percent(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def test_two_snapshots_serve_where_an_average_of_images_needs_many(abtem):
-    """12 atoms a column: one and two differences are 7.4 and 6.7 % of the contrast off the mean of 32 snapshots, which is
-    itself some 4 % off; the coherent wave alone is 17, a plain snapshot 23."""
+    """12 atoms a column: one and two differences are 7.4 and 6.7 % of the contrast off the mean of 32 snapshots, which
+    is itself some 4 % off; the coherent wave alone is 17, a plain snapshot 23."""
     atoms, block = small_slab(12)
     imaging = Imaging(defocus_nm=(3, 8, 14))
     beam = Beam(debye_waller_pm={"Ce": 6.6, "O": 8.5})
