@@ -92,8 +92,9 @@ def _check_facets(key: str, specimen: Specimen, crystal: Crystal) -> None:
                 f"{key}.facets: got {kind!r}; {crystal.title} has no such planes along the beam: allowed are "
                 f"{', '.join(other for other in get_args(Facet) if normals_of(other, crystal) != [])}"
             )
-        directions |= {0.0, 90.0, 180.0, 270.0} if normals is None else set(normals)
-    if specimen.facet_count[1] > len(directions):
+        if kind != "edge" or specimen.facets == ("edge",):
+            directions |= {0.0, 90.0, 180.0, 270.0} if normals is None else set(normals)
+    if specimen.facet_count[1] > max(len(directions), 1):
         raise ConfigError(
             f"{key}.facet_count: got {list(specimen.facet_count)}; facets of the kinds {', '.join(specimen.facets)} "
             f"have {len(directions)} directions in {crystal.title}"
@@ -101,22 +102,25 @@ def _check_facets(key: str, specimen: Specimen, crystal: Crystal) -> None:
 
 
 def _check_margin(key: str, specimen: Specimen, crystal: Crystal) -> None:
-    """A tilted column that the cell's edge cuts must not reach into the field's labels, nor a column's image move from
-    outside the cell to where labels are."""
-    tilt = specimen.tilt_deg[1]
-    if tilt == 0:
+    """A tilted or bent column that the cell's edge cuts must not reach into the field's labels, nor a column's image
+    move from outside the cell to where labels are."""
+    tilt, bend = specimen.tilt_deg[1], specimen.bend_mrad[1] / 1000
+    if tilt == 0 and bend == 0:
         return
     spacing = crystal.periods_pm[2] / max(column.per_period for column in crystal.columns)
     atoms = thickest_column(specimen, crystal)
+    length = (atoms - 1) * spacing
+    at_edge = math.tan(bend * specimen.cell_pm / specimen.field_pm / 2)
     if specimen.tilt_by == "atoms":
-        reach = (atoms - 1) * spacing * math.sin(math.radians(tilt))
+        reach = length * (math.sin(math.radians(tilt)) + at_edge)
         does = "smears over"
     else:
         carbon = 1000 * specimen.carbon_nm[1] if specimen.carbon_probability > 0 else 0.0
-        reach = ((atoms - 1) * spacing + carbon) / 2 * math.tan(math.radians(tilt))
+        reach = (length + carbon) / 2 * math.tan(math.radians(tilt)) + length / 2 * at_edge
         does = "moves by up to"
     if specimen.margin_pm < reach + LABEL_REACH_PM:
+        turned = f"tilted by {tilt:g}° (tilt_deg)" + (f" and bent by {1000 * bend:g} mrad (bend_mrad)" if bend else "")
         raise ConfigError(
-            f"{key}.margin_pm: got {specimen.margin_pm:g}; a column of {atoms} atoms tilted by {tilt:g}° (tilt_deg) "
-            f"{does} {reach:.0f} pm, at least {reach + LABEL_REACH_PM:.0f} is needed"
+            f"{key}.margin_pm: got {specimen.margin_pm:g}; a column of {atoms} atoms {turned} {does} {reach:.0f} pm, "
+            f"at least {reach + LABEL_REACH_PM:.0f} is needed"
         )
