@@ -437,7 +437,7 @@ def test_one_nuisance_moves_no_other():
 @pytest.mark.parametrize(
     ("crystal", "keys", "told"),
     [
-        (TITANATE, {"facets": ("{111}",)}, r"specimens.p.facets: got '.111.'; SrTiO3 .001. has no .*edge, .100., .110., rough"),
+        (TITANATE, {"facets": ("{111}",)}, "specimens.p.facets: got '.111.'; SrTiO3 .*edge, .100., .110., rough"),
         (CERIA, {"facets": ("{100}",), "facet_count": (1, 3)}, "specimens.p.facet_count: got .1, 3.*2 directions"),
         (CERIA, {"facet_count": (1, 2)}, "specimens.p.facet_count: got .1, 2.*edge have 1 directions"),
         (
