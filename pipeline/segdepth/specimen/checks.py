@@ -102,25 +102,22 @@ def _check_facets(key: str, specimen: Specimen, crystal: Crystal) -> None:
 
 
 def _check_margin(key: str, specimen: Specimen, crystal: Crystal) -> None:
-    """A tilted or bent column that the cell's edge cuts must not reach into the field's labels, nor a column's image
-    move from outside the cell to where labels are."""
-    tilt, bend = specimen.tilt_deg[1], specimen.bend_mrad[1] / 1000
-    if tilt == 0 and bend == 0:
+    """A tilted column that the cell's edge cuts must not reach into the field's labels, nor a column's image move from
+    outside the cell to where labels are. A bend moves atoms by less than what ``LABEL_REACH_PM`` has to spare."""
+    tilt = specimen.tilt_deg[1]
+    if tilt == 0:
         return
     spacing = crystal.periods_pm[2] / max(column.per_period for column in crystal.columns)
     atoms = thickest_column(specimen, crystal)
-    length = (atoms - 1) * spacing
-    at_edge = math.tan(bend * specimen.cell_pm / specimen.field_pm / 2)
     if specimen.tilt_by == "atoms":
-        reach = length * (math.sin(math.radians(tilt)) + at_edge)
+        reach = (atoms - 1) * spacing * math.sin(math.radians(tilt))
         does = "smears over"
     else:
         carbon = 1000 * specimen.carbon_nm[1] if specimen.carbon_probability > 0 else 0.0
-        reach = (length + carbon) / 2 * math.tan(math.radians(tilt)) + length / 2 * at_edge
+        reach = ((atoms - 1) * spacing + carbon) / 2 * math.tan(math.radians(tilt))
         does = "moves by up to"
     if specimen.margin_pm < reach + LABEL_REACH_PM:
-        turned = f"tilted by {tilt:g}° (tilt_deg)" + (f" and bent by {1000 * bend:g} mrad (bend_mrad)" if bend else "")
         raise ConfigError(
-            f"{key}.margin_pm: got {specimen.margin_pm:g}; a column of {atoms} atoms {turned} {does} {reach:.0f} pm, "
-            f"at least {reach + LABEL_REACH_PM:.0f} is needed"
+            f"{key}.margin_pm: got {specimen.margin_pm:g}; a column of {atoms} atoms tilted by {tilt:g}° (tilt_deg) "
+            f"{does} {reach:.0f} pm, at least {reach + LABEL_REACH_PM:.0f} is needed"
         )
