@@ -38,7 +38,7 @@ class Specimen(Block):
         (1, 3), description="thickness at the surface, in periods along the beam"
     )
     thickest_atoms: Annotated[Count, Field(ge=1, le=200)] = Field(
-        10, description="largest count that added atoms and shifted counts may give a column"
+        10, description="largest count that added atoms, shifted counts and rough faces may give a column"
     )
     decay_nm: range_of(ge=0.1, le=50) = Field((0.5, 4.0), description="1/e length of the approach to the bulk")
     balanced_counts: bool = Field(
