@@ -24,6 +24,14 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+def test_carbon_vibrates_by_7_pm_where_nothing_else_is_said():
+    """A support is no part of the crystal."""
+    found = resolve_beam(Beam(), ["Ce", "C"], CRYSTAL, rng()).debye_waller_pm
+    assert found == {"Ce": CRYSTAL["Ce"], "C": 7.0}
+    assert resolve_beam(Beam(), ["C"], {"C": 5.0}, rng()).debye_waller_pm == {"C": 5.0}
+    assert resolve_beam(Beam(debye_waller_pm={"C": 4.0}), ["C"], {"C": 5.0}, rng()).debye_waller_pm == {"C": 4.0}
+
+
 def test_a_beam_without_ranges_draws_nothing():
     beam = Beam(tilt_mrad=(1, 2))
     assert sample_beam(beam, rng()) == beam

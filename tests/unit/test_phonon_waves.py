@@ -58,7 +58,7 @@ def dosed(dose_lambda: float) -> Dataset:
     return block.model_copy(update={"dose_lambda": dose_lambda})
 
 
-def simulate(folder: Path, specimen: Specimen) -> dict[str, list[Path]]:
+def simulate(folder: Path, specimen: Specimen, beam: Beam = BEAM) -> dict[str, list[Path]]:
     """Shards of atoms, waves and depth of all structures."""
     made: dict[str, list[Path]] = {"waves": [], "depth": []}
     plan_specimens(specimen, CERIA_BLOCK, NAME, SEED, folder / "plan.csv", code="c")
@@ -67,7 +67,7 @@ def simulate(folder: Path, specimen: Specimen) -> dict[str, list[Path]]:
         build_specimens(specimen, CERIA_BLOCK, NAME, SEED, shard, folder / "plan.csv", atoms, code="c")
         made["waves"].append(folder / f"waves-{shard}.zarr")
         made["depth"].append(folder / f"depth-{shard}.zarr")
-        simulate_waves(BEAM, atoms, made["waves"][-1], code="c", device="cpu")
+        simulate_waves(beam, atoms, made["waves"][-1], code="c", device="cpu")
         project_depth(RINGS, atoms, made["depth"][-1], code="c")
     return made
 

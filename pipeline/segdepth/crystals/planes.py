@@ -15,7 +15,7 @@ SAME_PM = 1.0
 
 
 @dataclass(frozen=True)
-class Facet:
+class EdgeOnPlanes:
     """Planes parallel to the beam: the direction of their normal in the upright crystal, counter-clockwise from +x with
     y up, and the distance between neighbouring planes of columns of the heaviest element."""
 
@@ -23,7 +23,7 @@ class Facet:
     spacing_pm: float
 
 
-def facets_of(crystal: Crystal, family: str) -> tuple[Facet, ...]:
+def edge_on_planes(crystal: Crystal, family: str) -> tuple[EdgeOnPlanes, ...]:
     """The planes of a family, ``{111}`` say, that contain the zone axis, each side by itself, by rising azimuth.
 
     The family are all permutations and signs of the indices, as in cubic crystals. A plane's normal is g/|g| with
@@ -41,7 +41,7 @@ def facets_of(crystal: Crystal, family: str) -> tuple[Facet, ...]:
         if np.dot(plane, crystal.zone_axis) == 0:
             x, y = (np.dot(plane, axis) / length for axis, length in zip((crystal.x_axis, crystal.y_axis), lengths))
             found.add(round(float(np.degrees(np.arctan2(y, x))) % 360, 6))
-    return tuple(Facet(azimuth, _spacing_pm(crystal, azimuth)) for azimuth in sorted(found))
+    return tuple(EdgeOnPlanes(azimuth, _spacing_pm(crystal, azimuth)) for azimuth in sorted(found))
 
 
 def _axis_lengths(crystal: Crystal) -> tuple[float, float]:
@@ -65,4 +65,4 @@ def _spacing_pm(crystal: Crystal, azimuth_deg: float) -> float:
     heaviest = np.array([(c.x, c.y) for c in crystal.columns if c.element == crystal.elements[0]])
     places = (heaviest[:, None] + shifts).reshape(-1, 2) * crystal.periods_pm[:2]
     gaps = np.diff(np.sort(places @ (np.cos(angle), np.sin(angle))))
-    return float(gaps[gaps > SAME_PM].min())
+    return round(float(gaps[gaps > SAME_PM].min()), 6)

@@ -13,6 +13,7 @@ from segdepth.crystals import Column, Crystal
 from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.labels.ownership import by_element
 from segdepth.specimen.columns import column_table
+from segdepth.specimen.particle_faces import ROUGH_FACES
 from segdepth.specimen.wedge import build_wedge
 
 FEWEST = 2
@@ -108,10 +109,13 @@ def _kind(atoms: Atoms, column: int, crystal: Crystal) -> Column:
 
 
 def smooth_wedge(row: Mapping, specimen: Specimen, crystal: Crystal, name: str, root_seed: int) -> Atoms:
-    """The planned structure without point defects: shifted counts, vacancies, missing and added atoms."""
+    """The planned structure without what no neighbour tells: shifted counts, vacancies, missing and added atoms, the
+    roughness of its faces."""
     nothing = {"count_shift_atoms": 0, "missing_probability": 0.0, "added_probability": 0.0}
     smooth = specimen.model_copy(update=nothing)
-    return build_wedge({**row, "vacancy_fraction": 0.0}, smooth, crystal, name, root_seed)
+    return build_wedge(
+        {**row, "vacancy_fraction": 0.0, **dict.fromkeys(ROUGH_FACES, 0.0)}, smooth, crystal, name, root_seed
+    )
 
 
 def prior_tally(atoms: Atoms, wedge: Atoms, specimen: Specimen, crystal: Crystal, labels: Labels) -> np.ndarray:

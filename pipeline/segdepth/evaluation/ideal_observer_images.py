@@ -84,7 +84,7 @@ def observed_columns(
     if drawn.empty:
         return []
     lens = images.lens(structure_rng(*key, "lens"))
-    symbols = crystal.all_elements
+    symbols = [*crystal.all_elements, *atoms.get_chemical_symbols()]  # an added atom, and a support
     beam = resolve_beam(images.beam, symbols, crystal.debye_waller_pm, structure_rng(*key, "beam"))
     plain = images.formed(atoms, beam, lens)
     rows = []

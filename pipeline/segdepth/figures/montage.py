@@ -23,6 +23,7 @@ from segdepth.crystals import Crystal
 from segdepth.crystals.crystal import direction
 from segdepth.figures import style
 from segdepth.figures.attributes import classes_of, crystal_of
+from segdepth.specimen.columns import NO_COLUMN, image_places
 
 WIDTH_IN, TEXT_IN, BAR_IN, GAP_IN = 10.2, 2.0, 0.5, 0.07
 TOP_IN, BOTTOM_IN, LEAST_ROW_IN = 0.25, 0.6, 2.0
@@ -31,6 +32,11 @@ TOP_IN, BOTTOM_IN, LEAST_ROW_IN = 0.25, 0.6, 2.0
 HEAVIEST_RADIUS, OTHER_RADIUS = 0.458, 0.333
 """Drawn radii of the heaviest element's atoms and of the others', of the distance of the nearest columns: small enough
 that neighbouring columns stay apart and a tilted column shows its length."""
+
+CARBON_RADIUS_PM, CARBON_COLOUR = 40.0, "0.72"
+
+LINE_PT, PLAIN_LINES = 10.5, 6
+"""A line of the text at the left, and what is said of each specimen before anything that only particles have."""
 
 PALEST = 0.72
 """How much white is mixed into the atoms that are farthest down the beam."""
@@ -107,7 +113,8 @@ def draw(shard: Shard, structures: Sequence[int], defoci: Sequence[int]) -> Figu
     field = shard.field_nm
     deep = max(float(shard.frames[index].cell[2, 2]) / 10 for index in structures)
     side = (WIDTH_IN - TEXT_IN - BAR_IN - 4 * GAP_IN) / (3 + deep / field)
-    row_height = max(side, LEAST_ROW_IN) + GAP_IN
+    words = [specimen_lines(shard.plan.loc[index], shard.crystal) for index in structures]
+    row_height = max(side, LEAST_ROW_IN + LINE_PT / 72 * max(len(lines) - PLAIN_LINES for lines in words)) + GAP_IN
     height = TOP_IN + len(structures) * row_height + BOTTOM_IN
     fig = style.new_figure(WIDTH_IN, height, maps=False)
     fig.set_layout_engine("none")
@@ -123,7 +130,7 @@ def draw(shard: Shard, structures: Sequence[int], defoci: Sequence[int]) -> Figu
     for row, (index, defocus) in enumerate(zip(structures, defoci)):
         frame, image = shard.frames[index], shard.images.sel(structure=index).isel(defocus=defocus)
         text = place(GAP_IN, row, TEXT_IN - 2 * GAP_IN, tall=row_height - GAP_IN)
-        _write_text(text, index, shard.plan.loc[index], image, shard.crystal)
+        _write_text(text, f"{shard.plan.loc[index, 'surface']}, structure {index}", words[row], image)
         along = place(lefts[0], row, side, "atoms along the beam")
         across = place(lefts[1], row, side * deep / field, "across the beam")
         _show_along(along, frame, shard, shard.plan.loc[index, "rotation_deg"])
@@ -140,11 +147,12 @@ def draw(shard: Shard, structures: Sequence[int], defoci: Sequence[int]) -> Figu
             style.scale_bar(ax, in_vacuum=True)
     bar = fig.add_axes((lefts[2] / WIDTH_IN, 0.42 / height, side / WIDTH_IN, 0.09 / height))
     style.depth_bar(fig, map_, None, cax=bar, orientation="horizontal")
-    _draw_colour_key(fig, shard.crystal, lefts[0] / WIDTH_IN, (BOTTOM_IN - GAP_IN) / height)
+    carbon = any((shard.frames[index].get_array("column") == NO_COLUMN).any() for index in structures)
+    _draw_colour_key(fig, shard.crystal, lefts[0] / WIDTH_IN, (BOTTOM_IN - GAP_IN) / height, carbon)
     return fig
 
 
-def _draw_colour_key(fig: Figure, crystal: Crystal, left: float, top: float) -> None:
+def _draw_colour_key(fig: Figure, crystal: Crystal, left: float, top: float, carbon: bool) -> None:
     colours = style.element_colours(crystal.all_elements)
     handles = [
         Line2D([], [], linestyle="", marker="o", markersize=5, color=colours[element], label=element)
@@ -155,6 +163,7 @@ def _draw_colour_key(fig: Figure, crystal: Crystal, left: float, top: float) -> 
         borderaxespad=0, borderpad=0, handletextpad=0, columnspacing=0.8,
     )  # fmt: skip
     text = "paler further down the beam;\ngrey: the strip that is shown across the beam"
+    text += "; grey discs: carbon" if carbon else ""
     width = legend.get_window_extent().width / fig.bbox.width
     fig.text(left + width + 0.012, top, text, fontsize=8, va="top")
 
@@ -163,10 +172,10 @@ def _signed(text: str) -> str:
     return text.replace("-", "−")
 
 
-def _write_text(ax: Axes, index: int, row: pd.Series, image: xr.Dataset, crystal: Crystal) -> None:
-    """What the structure is and how the image was taken, beside the row."""
+def specimen_lines(row: pd.Series, crystal: Crystal) -> list[str]:
+    """What the structure is: ``PLAIN_LINES`` lines of each, and more of a particle."""
     tilt = np.hypot(row["tilt_x_deg"], row["tilt_y_deg"])
-    specimen = [
+    lines = [
         "cut by the surface line" if row["termination"] == "cut" else f"ends with {row['termination']}",
         f"bulk {row['bulk_atoms']:d} atoms, surface {row['surface_atoms']:.1f}",
         f"tilt {tilt:.1f}°: x {row['tilt_x_deg']:+.1f}°, y {row['tilt_y_deg']:+.1f}°",
@@ -174,11 +183,28 @@ def _write_text(ax: Axes, index: int, row: pd.Series, image: xr.Dataset, crystal
         f"strain {row['strain_x_percent']:+.1f} % {direction(crystal.x_axis)}, {row['strain_y_percent']:+.1f} % ⊥",
         f"vacancies {100 * row['vacancy_fraction']:.1f} %",
     ]
+    if (outline := row["outline"]) != "edge":
+        facets = [facet.split("@") for facet in outline.split()]
+        lines += ["no facet in the field"] if facets[0][0] == "full" else [f"{k} at {float(a):.0f}°" for k, a in facets]
+    if row["entrance_roughness_atoms"] or row["exit_roughness_atoms"]:
+        lines.append(f"rough by {row['entrance_roughness_atoms']:.1f}, {row['exit_roughness_atoms']:.1f} atoms")
+    if row["bend_mrad"]:
+        lines.append(f"bent by {row['bend_mrad']:.1f} mrad")
+    if row["neighbour_atoms"]:
+        lines.append(f"beside it {row['neighbour_atoms']:d} atoms")
+    if row["carbon_pm"]:
+        lines.append(f"carbon {row['carbon_pm'] / 1000:.1f} nm, {row['carbon_side']} side")
+    return lines
+
+
+def _write_text(ax: Axes, title: str, specimen: Sequence[str], image: xr.Dataset) -> None:
+    """What the structure is and how the image was taken, beside the row."""
     ax.set_axis_off()
     options = {"va": "top", "textcoords": "offset points", "fontsize": 8}
-    ax.annotate(f"{row['surface']}, structure {index}", (0, 1), (0, 0), weight="bold", **options)
+    ax.annotate(title, (0, 1), (0, 0), weight="bold", **options)
     ax.annotate(_signed("\n".join(specimen)), (0, 1), (0, -12), **options)
-    ax.annotate(_signed("\n".join(lens_lines(image))), (0, 1), (0, -75), color="0.35", **options)
+    below = -12 - LINE_PT * len(specimen)
+    ax.annotate(_signed("\n".join(lens_lines(image))), (0, 1), (0, below), color="0.35", **options)
 
 
 def lens_lines(image: xr.Dataset) -> list[str]:
@@ -205,10 +231,18 @@ def _shades(colour: str, depth: np.ndarray) -> np.ndarray:
 def _show_atoms(
     ax: Axes, frame: Atoms, places_nm: np.ndarray, order: np.ndarray, kept: np.ndarray, shard: Shard
 ) -> None:
-    """Discs to scale, those late in ``order`` on top."""
-    height = frame.positions[:, 2]
+    """Discs to scale, those late in ``order`` on top; carbon below all."""
+    height, carbon = frame.positions[:, 2], frame.get_array("column") == NO_COLUMN
+    if (carbon & kept).any():
+        size, places = 2 * CARBON_RADIUS_PM / 1000 * np.ones((carbon & kept).sum()), places_nm[carbon & kept]
+        ax.add_collection(
+            EllipseCollection(
+                size, size, np.zeros(len(size)), units="xy", offsets=places, transOffset=ax.transData,
+                facecolors=CARBON_COLOUR, linewidths=0, zorder=0.5,
+            )
+        )  # fmt: skip
     depth = (height - height.min(initial=np.inf)) / max(np.ptp(height) if len(height) else 0, 1e-9)
-    order = order[kept[order]]
+    order = order[(kept & ~carbon)[order]]
     symbols = np.array(frame.get_chemical_symbols())[order]
     diameter = np.array([2 * shard.radii_pm[symbol] / 1000 for symbol in symbols])
     colours, shades = style.element_colours(shard.crystal.all_elements), np.ones((len(order), 3))
@@ -224,9 +258,9 @@ def _show_atoms(
 
 
 def _in_field_nm(frame: Atoms) -> np.ndarray:
-    """Positions (n, 3) in nm; x and y from the corner of the field."""
+    """Positions (n, 3) in nm, x and y where the image shows them, from the corner of the field."""
     margin = frame.info["margin_pm"]
-    return (100 * frame.positions - [margin, margin, 0]) / 1000
+    return np.column_stack([100 * image_places(frame) - margin, 100 * frame.positions[:, 2]]) / 1000
 
 
 def _frame_axes(ax: Axes, width_nm: float, height_nm: float, start_nm: float = 0.0) -> None:

@@ -16,6 +16,9 @@ from segdepth.specimen.frame_facts import lean_deg
 if TYPE_CHECKING:
     from ase import Atoms
 
+SUPPORT_VIBRATION_PM = {"C": 7.0}
+"""Rms vibration of what lies on or under a crystal, where neither crystal nor beam says: carbon, B = 0.39 Å²."""
+
 PARAMETRIZATIONS: tuple[str, ...] = get_args(Parametrization)
 
 
@@ -28,7 +31,7 @@ def resolve_beam(
     ----------
     elements : chemical symbols of the structure's atoms.
     vibration_pm : the crystal's rms vibration along an axis by element; values of the block's ``debye_waller_pm``
-        replace it.
+        replace it. ``SUPPORT_VIBRATION_PM`` serves where both have none.
     rng : of the structure's stream ``beam``.
 
     Raises
@@ -36,7 +39,7 @@ def resolve_beam(
     ConfigError
         Neither the block nor the crystal has the vibration of an element.
     """
-    known = {**vibration_pm, **(beam.debye_waller_pm or {})}
+    known = {**SUPPORT_VIBRATION_PM, **vibration_pm, **(beam.debye_waller_pm or {})}
     needed = list(dict.fromkeys(elements))
     _check_vibration(known, needed)
     return sample_beam(beam, rng).model_copy(

@@ -92,8 +92,9 @@ def _check_facets(key: str, specimen: Specimen, crystal: Crystal) -> None:
                 f"{key}.facets: got {kind!r}; {crystal.title} has no such planes along the beam: allowed are "
                 f"{', '.join(other for other in get_args(Facet) if normals_of(other, crystal) != [])}"
             )
-        directions |= {0.0, 90.0, 180.0, 270.0} if normals is None else set(normals)
-    if specimen.facet_count[1] > len(directions):
+        if kind != "edge" or specimen.facets == ("edge",):
+            directions |= {0.0, 90.0, 180.0, 270.0} if normals is None else set(normals)
+    if specimen.facet_count[1] > max(len(directions), 1):
         raise ConfigError(
             f"{key}.facet_count: got {list(specimen.facet_count)}; facets of the kinds {', '.join(specimen.facets)} "
             f"have {len(directions)} directions in {crystal.title}"
@@ -102,7 +103,7 @@ def _check_facets(key: str, specimen: Specimen, crystal: Crystal) -> None:
 
 def _check_margin(key: str, specimen: Specimen, crystal: Crystal) -> None:
     """A tilted column that the cell's edge cuts must not reach into the field's labels, nor a column's image move from
-    outside the cell to where labels are."""
+    outside the cell to where labels are. A bend moves atoms by less than what ``LABEL_REACH_PM`` has to spare."""
     tilt = specimen.tilt_deg[1]
     if tilt == 0:
         return

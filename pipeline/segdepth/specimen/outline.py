@@ -14,7 +14,7 @@ import numpy as np
 
 from segdepth.config import Specimen
 from segdepth.crystals import Crystal
-from segdepth.crystals.planes import facets_of
+from segdepth.crystals.planes import edge_on_planes
 from segdepth.specimen.corners import rounded
 from segdepth.specimen.orientation import Orientation
 from segdepth.specimen.random_fields import smooth_field
@@ -37,7 +37,7 @@ def normals_of(kind: str, crystal: Crystal) -> list[float] | None:
     """Directions of the normals that a kind of facet can have, degrees; None for any."""
     if kind == "rough":
         return None
-    return [90.0] if kind == "edge" else [facet.azimuth_deg for facet in facets_of(crystal, kind)]
+    return [90.0] if kind == "edge" else [planes.azimuth_deg for planes in edge_on_planes(crystal, kind)]
 
 
 def draw_outline(block: Specimen, crystal: Crystal, rng: np.random.Generator) -> str:
@@ -76,7 +76,7 @@ def field_samples(block: Specimen, orientation: Orientation | None = None) -> np
 def cut_off(places_pm: np.ndarray, samples_pm: np.ndarray, azimuth_deg: float, share: float) -> np.ndarray:
     """Which places (n, 2) a straight line cuts off together with ``share`` of the samples, on the side of a normal."""
     normal = np.array([np.cos(np.radians(azimuth_deg)), np.sin(np.radians(azimuth_deg))])
-    return places_pm @ normal > np.quantile(samples_pm @ normal, np.clip(1 - share, 0, 1)) - (1e-3 if share >= 1 else 0)
+    return places_pm @ normal > np.quantile(samples_pm @ normal, np.clip(1 - share, 0, 1))
 
 
 def depth_below_facets(
@@ -126,7 +126,7 @@ def _line(
         return height * smooth_field(along_pm[:, None], correlation, rng)
     if kind == "full" or row["surface"] != "stepped":
         return np.zeros_like(along_pm)
-    spacing = next(f.spacing_pm for f in facets_of(crystal, kind) if abs(f.azimuth_deg - azimuth_deg) < 1e-3)
+    spacing = next(p.spacing_pm for p in edge_on_planes(crystal, kind) if abs(p.azimuth_deg - azimuth_deg) < 1e-3)
     half = 1.5 * block.cell_pm  # terraces within a turned cell and what is built beyond it
     line = partial(stepped, width_pm=2 * half, block=block, row_pm=spacing, rng=rng)
     return rounded(line, along_pm + half, row.get("corner_radius_pm", 0.0))

@@ -63,8 +63,9 @@ def build_wedge(row: Mapping, block: Specimen, crystal: Crystal, name: str, root
     """
     side, bulk, period_z = block.cell_pm, row["bulk_atoms"], crystal.periods_pm[2]
     termination, orientation = row.get("termination", "cut"), Orientation.of(row)
+    untilted = replace(orientation, tilt_x_deg=0.0, tilt_y_deg=0.0)
     if block.tilt_by == "propagation":
-        orientation = replace(orientation, tilt_x_deg=0.0, tilt_y_deg=0.0)
+        orientation = untilted
     tallest = (most_atoms_along_beam(row) + 2 * END_ATOMS) * period_z
     beyond = orientation.beyond_pm(side, tallest) + bend_reach_pm(row, block, tallest)
     if termination != "cut":
@@ -72,11 +73,11 @@ def build_wedge(row: Mapping, block: Specimen, crystal: Crystal, name: str, root
     columns = lattice_columns(crystal, side, side, (row["origin_x_pm"], row["origin_y_pm"]), beyond)
     draws = GeometryDraws(root_seed, name, int(row["index"]), _in_square(columns.x_pm, columns.y_pm, side))
 
-    depth, places = _depth(row, block, crystal, columns, orientation, draws)
+    depth, places = _depth(row, block, crystal, columns, untilted, draws)
     present = termination_mask(termination, columns, depth >= 0, crystal)
     offset = columns.z_offset + row["entrance_phase"]
     per_period = np.array([column.per_period for column in crystal.columns])[columns.column_type]
-    slab = faces_of(row, block, places, depth, orientation, draws)
+    slab = faces_of(row, block, places, depth, untilted, draws)
     first, last = (np.ceil((face - offset) * per_period).astype(int) for face in slab)
     last = np.minimum(last, first + np.maximum(block.thickest_atoms, np.ceil(_bulk(row) * per_period).astype(int)))
     sites = _column_sites(block, crystal, present, depth, (first, last), draws)
