@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from segdepth.config import ALL, CALIBRATION_NAMES, METRIC_NAMES, CrystalBlock, Specimen
+from segdepth.config import ALL, ALL_ONLY, METRIC_NAMES, CrystalBlock, Specimen
 from segdepth.crystals import Crystal, lattice_columns, load_crystal
 from segdepth.crystals.elements import SYMBOLS
 from segdepth.evaluation.results import Evaluation, IdealObserver
@@ -83,7 +83,7 @@ def make_evaluation(crystal: Crystal = CERIA, classes: int = 11, **facts) -> Eva
         "classes": classes, "images": 12, "structures": 3, "columns": 99, "dose_lambda": 2.5,
         "electrons_per_square_angstrom": 895.33, "parameters": 1000, "base_channels": 2, "variant": "binned",
     } | facts  # fmt: skip
-    keys = [(m, e) for m in METRIC_NAMES for e in of_element] + [(m, ALL) for m in CALIBRATION_NAMES]
+    keys = [(m, e) for m in METRIC_NAMES for e in of_element] + [(m, ALL) for m in ALL_ONLY]
     metrics = pd.DataFrame(
         [(m, e, 0.8, 0.7, 0.9) for m, e in keys], columns=["metric", "element", "value", "low", "high"]
     )
