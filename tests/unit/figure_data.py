@@ -154,7 +154,7 @@ def make_observer(crystal: Crystal = CERIA, both: bool = True) -> IdealObserver:
     return IdealObserver(facts, table.assign(low=np.nan, high=np.nan), by_defocus, by_atoms)
 
 
-def make_picture(crystal: Crystal = CERIA, frames: int = 1, classes: int = 11) -> Picture:
+def make_picture(crystal: Crystal = CERIA, frames: int = 1, classes: int = 11, more: bool = False) -> Picture:
     """A frame with a masked corner, and one column of each element's places on the lattice."""
     rng = np.random.default_rng(0)
     shape = (60, 90)
@@ -169,7 +169,8 @@ def make_picture(crystal: Crystal = CERIA, frames: int = 1, classes: int = 11) -
     frame = {"frame": 3, "dose_e_per_a2": 412.3, "reliable": True}
     film = {
         "pixel_pm": 15.0, "pixel_error_pm": 0.02, "rotation_deg": -81.7, "rotation_error_deg": None, "flip": False,
-        "classes": classes, "crystal": crystal.to_dict(), "frames": [frame] * frames, "lost_frames": [],
+        "classes": classes, "labels": {"most_atoms": classes - 1 - more, "more": more}, "crystal": crystal.to_dict(),
+        "frames": [frame] * frames, "lost_frames": [],
     }  # fmt: skip
     maps = (np.where(valid, values, np.nan) for values in (depth, confidence, rng.poisson(40, shape) / 40))
     return Picture(*maps, columns, film, frame)

@@ -343,6 +343,11 @@ def test_convergence_tables_that_are_none(table, told):
 # --- predictions and comparisons ------------------------------------------------------------------------------------
 
 
+def test_a_prediction_names_the_class_of_more():
+    fig = prediction.draw(make_picture(classes=32, more=True))
+    assert fits(fig) and "> 30" in words_of(fig) and "dot: perhaps > 30 atoms" in fig.get_suptitle()
+
+
 @pytest.mark.parametrize("frames", (1, 3))
 @pytest.mark.parametrize("found", (True, False))
 def test_prediction(frames, found):

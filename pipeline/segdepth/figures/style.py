@@ -136,15 +136,15 @@ def show_probability(ax: Axes, values: np.ndarray, pixel_pm: float) -> AxesImage
     return show_map(ax, values, pixel_pm, cmap=PROBABILITY_COLOURS, vmin=0, vmax=1)
 
 
-def depth_bar(fig: Figure, image: AxesImage, axes: Any, saturated: bool = False, **options: Any) -> None:
-    """Colour bar of the depths; ``saturated``: the last one is "at least so many"."""
+def depth_bar(fig: Figure, image: AxesImage, axes: Any, last_class: str | None = None, **options: Any) -> None:
+    """Colour bar of the depths; ``last_class``: what the last one is called, if it is no plain count."""
     last = image.norm.N - 2
     ticks = class_ticks(last + 1)
-    if saturated:
+    if last_class:
         ticks = [n for n in ticks if n + (ticks[1] - ticks[0]) / 2 < last] + [last]
     bar = fig.colorbar(image, ax=axes, ticks=ticks, **options)
-    if saturated:
-        bar.ax.set_yticklabels([*map(str, ticks[:-1]), f"≥ {last}"])
+    if last_class:
+        bar.ax.set_yticklabels([*map(str, ticks[:-1]), last_class])
     bar.ax.minorticks_off()
     bar.set_label("depth (atoms)")
 
