@@ -1,9 +1,11 @@
 """The job ``evaluate-model`` on tiny stores, end to end."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
+from conftest import RINGS
 from evaluation_data import (
     DATASET,
     DEFOCI,
@@ -224,6 +226,34 @@ def test_a_perfect_network(data, model, tmp_path, monkeypatch):
         assert found.value(name) == pytest.approx(0.1, abs=1e-6)
     columns = found.columns
     assert (columns["depth"] == columns["atoms"]).all() and np.allclose(columns["confidence"], 0.9)
+
+
+def test_columns_beyond_the_counts_are_right_in_the_class_of_more(tmp_path, monkeypatch):
+    """Counts to 2 and more: a perfect network is, and one that never says more is one atom off for those."""
+    labels = RINGS.model_copy(update={"most_atoms": 2, "more": True})
+    data = build_data(tmp_path / "data", labels=labels)
+    model = build_model(tmp_path / "models" / "m", classes=4, labels=labels.model_dump(mode="json"))
+    monkeypatch.setattr(evaluate, "_probabilities", partial(oracle, classes=4, right=1.0))
+    found = read_evaluation(run(data, model, tmp_path / "perfect"), columns=True)
+    columns = found.columns
+    thick = columns["atoms"] > 2
+    assert found.facts["classes"] == 4 and found.facts["more"] and 0 < thick.mean() < 1
+    assert columns["atoms"].max() > 3 and (columns["depth"] == np.minimum(columns["atoms"], 3)).all()
+    assert (columns["confidence"][thick] == 0.999).all() and (columns["confidence"][~thick] == 1).all()
+    names = ("columns_exact", "columns_covered", "columns_mean_absolute_error", "pixelwise_accuracy")
+    assert [found.value(name) for name in names] == [1, 1, 0, 1]
+    assert sorted(found.by_atoms["atoms"].unique()) == [1, 2, 3]
+
+    def modest(network, batch, device):
+        probabilities = oracle(network, batch, device, 1.0, 4)
+        probabilities[:, 2] += probabilities[:, 3]
+        probabilities[:, 3] = 0
+        return probabilities
+
+    monkeypatch.setattr(evaluate, "_probabilities", modest)
+    found = read_evaluation(run(data, model, tmp_path / "modest"), columns=True)
+    assert found.value("columns_exact") == pytest.approx(1 - thick.mean())
+    assert found.value("columns_mean_error") == pytest.approx(-thick.mean())
 
 
 def test_nothing_found_leaves_empty_cells(data, model, tmp_path, monkeypatch):
