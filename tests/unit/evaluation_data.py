@@ -7,7 +7,7 @@ import torch
 import xarray as xr
 from conftest import CERIA, CERIA_BLOCK, RINGS
 
-from segdepth.config import Dataset, Specimen
+from segdepth.config import Dataset, Labels, Specimen
 from segdepth.networks.files import NetworkCard, save_network
 from segdepth.networks.unet import UNet
 from segdepth.steps.build_specimens import build_specimens
@@ -77,7 +77,7 @@ def build_model(out: Path, training_record=None, **changes) -> Path:
     return out
 
 
-def build_data(root: Path, specimen: Specimen = SPECIMEN) -> dict[str, list[Path]]:
+def build_data(root: Path, specimen: Specimen = SPECIMEN, labels: Labels = RINGS) -> dict[str, list[Path]]:
     """Shards of images and depth."""
     folder = root / "specimens" / "w"
     plan_specimens(specimen, CERIA_BLOCK, "w", 0, folder / "plan.csv", code="c")
@@ -87,7 +87,7 @@ def build_data(root: Path, specimen: Specimen = SPECIMEN) -> dict[str, list[Path
         build_specimens(specimen, CERIA_BLOCK, "w", 0, shard, folder / "plan.csv", atoms, code="c")
         for kind in found:
             found[kind].append(root / kind / f"shard-{shard:03d}.zarr")
-        project_depth(RINGS, atoms, found["depth"][-1], code="c")
+        project_depth(labels, atoms, found["depth"][-1], code="c")
         build_images(found["depth"][-1], found["images"][-1])
     return found
 
@@ -102,10 +102,10 @@ def run(data, model: Path, out: Path, **changes) -> Path:
     return out
 
 
-def oracle(network, batch, device, right: float = 0.9):
+def oracle(network, batch, device, right: float = 0.9, classes: int = 11):
     """Stands in for the network: the truth with probability ``right``, the rest on the next class."""
     depth = np.stack([sample.truth.depth for sample in batch])
-    probabilities = np.full((len(batch), 11, *depth.shape[1:]), 0.0, np.float32)
+    probabilities = np.full((len(batch), classes, *depth.shape[1:]), 0.0, np.float32)
     np.put_along_axis(probabilities, depth[:, None].astype(int), right, axis=1)
-    np.put_along_axis(probabilities, (depth[:, None].astype(int) + 1) % 11, 1 - right, axis=1)
+    np.put_along_axis(probabilities, (depth[:, None].astype(int) + 1) % classes, 1 - right, axis=1)
     return probabilities

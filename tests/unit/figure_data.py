@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from segdepth.config import ALL, CALIBRATION_NAMES, METRIC_NAMES, CrystalBlock, Specimen
+from segdepth.config import ALL, ALL_ONLY, METRIC_NAMES, CrystalBlock, Specimen
 from segdepth.crystals import Crystal, lattice_columns, load_crystal
 from segdepth.crystals.elements import SYMBOLS
 from segdepth.evaluation.results import Evaluation, IdealObserver
@@ -83,7 +83,7 @@ def make_evaluation(crystal: Crystal = CERIA, classes: int = 11, **facts) -> Eva
         "classes": classes, "images": 12, "structures": 3, "columns": 99, "dose_lambda": 2.5,
         "electrons_per_square_angstrom": 895.33, "parameters": 1000, "base_channels": 2, "variant": "binned",
     } | facts  # fmt: skip
-    keys = [(m, e) for m in METRIC_NAMES for e in of_element] + [(m, ALL) for m in CALIBRATION_NAMES]
+    keys = [(m, e) for m in METRIC_NAMES for e in of_element] + [(m, ALL) for m in ALL_ONLY]
     metrics = pd.DataFrame(
         [(m, e, 0.8, 0.7, 0.9) for m, e in keys], columns=["metric", "element", "value", "low", "high"]
     )
@@ -154,7 +154,7 @@ def make_observer(crystal: Crystal = CERIA, both: bool = True) -> IdealObserver:
     return IdealObserver(facts, table.assign(low=np.nan, high=np.nan), by_defocus, by_atoms)
 
 
-def make_picture(crystal: Crystal = CERIA, frames: int = 1, classes: int = 11) -> Picture:
+def make_picture(crystal: Crystal = CERIA, frames: int = 1, classes: int = 11, more: bool = False) -> Picture:
     """A frame with a masked corner, and one column of each element's places on the lattice."""
     rng = np.random.default_rng(0)
     shape = (60, 90)
@@ -169,7 +169,8 @@ def make_picture(crystal: Crystal = CERIA, frames: int = 1, classes: int = 11) -
     frame = {"frame": 3, "dose_e_per_a2": 412.3, "reliable": True}
     film = {
         "pixel_pm": 15.0, "pixel_error_pm": 0.02, "rotation_deg": -81.7, "rotation_error_deg": None, "flip": False,
-        "classes": classes, "crystal": crystal.to_dict(), "frames": [frame] * frames, "lost_frames": [],
+        "classes": classes, "labels": {"most_atoms": classes - 1 - more, "more": more}, "crystal": crystal.to_dict(),
+        "frames": [frame] * frames, "lost_frames": [],
     }  # fmt: skip
     maps = (np.where(valid, values, np.nan) for values in (depth, confidence, rng.poisson(40, shape) / 40))
     return Picture(*maps, columns, film, frame)

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from segdepth.evaluation.metrics import pool_columns
+from segdepth.labels.ownership import nearest_column
 from segdepth.micrograph.columns import FilmSites
-from segdepth.micrograph.columns.pooling import owned_pixels
+from segdepth.micrograph.columns.pooling import owned_pixels, pooled_probabilities
 
 PIXEL = RINGS.pixel_pm
 MAP, TRUTH = ideal("flat", 0)
@@ -147,6 +149,33 @@ def test_the_last_class_means_at_least():
     table = FilmSites.start([vectors], PIXEL, CERIA, labels).columns(vectors, None)
     assert (table["at_least"] == (table["depth"] == 4)).all() and 0 < table["at_least"].mean() < 1
     assert (table["depth_high"] <= 4).all() and (table["depth_low"] <= table["depth"]).all()
+
+
+def test_a_column_may_have_more_where_its_90_percent_set_reaches_that_class():
+    """Flat cores of 2, 3 and 4 atoms of which 4 means more than 3; sure of 2, unsure of 3, and sure of 4."""
+    depth = np.clip(cut(60, 50), 0, 4)
+    sure = np.moveaxis(np.eye(5, dtype=np.float32)[depth], -1, 0)
+    vectors = np.where(depth == 3, 0.7 * sure + 0.3 * np.eye(5, dtype=np.float32)[4][:, None, None], sure)
+    labels = RINGS.model_copy(update={"most_atoms": 3, "more": True}).model_dump(mode="json")
+    table = FilmSites.start([vectors], PIXEL, CERIA, labels).columns(vectors, None)
+    assert set(table["depth"]) >= {2, 3, 4}
+    assert (table["at_least"] == (table["depth_high"] == 4)).all()
+    assert table["at_least"][table["depth"] == 4].all() and table["at_least"][table["depth"] == 3].mean() > 0.9
+    assert not table["at_least"][table["depth"] < 3].all()
+    last = table["depth"] == 4
+    assert table["confidence"][last].max() <= 0.999 < table["confidence"][~last].max()
+
+
+def test_columns_are_pooled_as_in_evaluations():
+    rng = np.random.default_rng(3)
+    probabilities = rng.dirichlet(np.ones(6), (30, 40)).transpose(2, 0, 1).astype(np.float32)
+    x, y = (centre.ravel() for centre in np.meshgrid(np.arange(60, 800, 140.0), np.arange(55, 600, 130.0)))
+    x, y = x + rng.uniform(-20, 20, x.size), y + rng.uniform(-20, 20, y.size)
+    radius = rng.choice([64.0, 85.0], x.size)
+    owned = owned_pixels(x, y, radius, np.ones((30, 40), bool), 20.0)
+    owner, distance = nearest_column(x, y, (40, 30), 20.0)
+    wanted = pool_columns(probabilities, owner, distance <= radius[owner], x.size)
+    assert np.allclose(pooled_probabilities(probabilities, owned, owned.number), wanted, atol=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1))

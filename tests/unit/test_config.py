@@ -186,7 +186,10 @@ TABLES = [
     ([ROW | {"aims": {"centre": 0.9}}], ["tables.t.rows.0: aims: got 'centre'; allowed: pixelwise_accuracy, "]),
     ([ROW | {"aims": {"centre_accuracy": {"Zr": 0.9}}}], ["tables.t (a).aims.centre_accuracy: got 'Zr'; allowed: all, "]),  # noqa: E501
     ([ROW | {"aims": {"columns_mean_error": 0}}], ["aims: got 'columns_mean_error'; allowed: "]),
-    ([ROW | {"aims": {"centre_accuracy": 94}}], ["tables.t.rows.0.aims.centre_accuracy: got 94", "1"]),
+    ([ROW | {"aims": {"centre_accuracy": 94}}], ["tables.t.rows.0: aims.centre_accuracy: got 94; allowed are 0 to 1"]),
+    ([ROW | {"aims": {"columns_exact_change": 2}, "against": "b"}], ["got 2; allowed are -1 to 1"]),
+    ([ROW | {"aims": {"columns_mean_absolute_error": 1e4}}], ["aims.columns_mean_absolute_error: got 10000"]),
+    ([ROW | {"aims": {"false_columns_per_100_nm2": {"Ce": 1}}}], ["it is known for all elements together only"]),
     ([ROW | {"aims": {"centre_accuracy": -0.1}}], ["rows.0: aims.centre_accuracy: got -0.1; allowed are 0 to 1"]),
     ([ROW | {"aims": {"columns_exact_change": -0.1}}], ["aims.columns_exact_change: needs against"]),
     ([ROW | {"ideal_observer": "quick", "shows": "prior"}], ["rows.0: a row with ideal_observer has label and shows, no models"]),  # noqa: E501

@@ -1,9 +1,11 @@
 """The job ``evaluate-model`` on tiny stores, end to end."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
+from conftest import RINGS
 from evaluation_data import (
     DATASET,
     DEFOCI,
@@ -19,7 +21,7 @@ from evaluation_data import (
     shares,
 )
 
-from segdepth.config import ALL, CALIBRATION_NAMES, METRIC_NAMES
+from segdepth.config import ALL, ALL_ONLY, CALIBRATION_NAMES, METRIC_NAMES
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation import evaluate
 from segdepth.evaluation.examples import chosen_defoci, evenly_spaced
@@ -62,10 +64,9 @@ def test_everything_is_written_once_and_whole(evaluation, folder):
     assert facts["crystal"] == "CeO2 [110]" and facts["elements"] == ["Ce", "O"] and facts["classes"] == 11
     table = evaluation.metrics
     assert list(table) == ["metric", "element", "value", "low", "high"]
-    wanted = [(name, element) for element in ELEMENTS for name in METRIC_NAMES] + [
-        (name, ALL) for name in CALIBRATION_NAMES
-    ]
+    wanted = [(name, element) for element in ELEMENTS for name in METRIC_NAMES] + [(name, ALL) for name in ALL_ONLY]
     assert list(zip(table["metric"], table["element"])) == wanted
+    table = table[table["metric"] != "columns_relative_error_thick"]  # there are none
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
     pixels = 12 * 64 * 64
     assert chosen(evaluation.confusion, {"element": ALL})["pixels"].sum() == pixels
@@ -92,6 +93,9 @@ def test_metrics_are_those_of_the_stored_tables(evaluation):
     error = columns["depth"] - columns["atoms"]
     assert len(columns) == evaluation.facts["columns"]
     assert evaluation.value("columns_exact") == pytest.approx((error == 0).mean())
+    covered = columns["atoms"].between(columns["depth_low"], columns["depth_high"])
+    assert evaluation.value("columns_covered") == pytest.approx(covered.mean())
+    assert columns["depth"].between(columns["depth_low"], columns["depth_high"]).all()
     assert evaluation.value("columns_mean_error", "O") == pytest.approx(error[columns["element"] == "O"].mean())
 
 
@@ -121,13 +125,13 @@ def test_what_becomes_of_each_count(evaluation):
         mine = columns[columns["atoms"] == atoms]
         mine = mine if element == ALL else mine[mine["element"] == element]
         error, values = mine["depth"] - mine["atoms"], rows.set_index("metric")["value"]
-        assert (rows["columns"] == len(mine)).all() and len(rows) == 4
+        assert (rows["columns"] == len(mine)).all() and len(rows) == 6
         row = rows[rows["metric"] == "columns_exact"].iloc[0]
-        names = ["columns_exact", "columns_within_one", "columns_mean_error"]
+        names = ["columns_exact", "columns_within_one", "columns_mean_error", "columns_mean_absolute_error"]
         if mine.empty:
             assert values[names].isna().all() and np.isnan(row["low"])
             continue
-        wanted = [(error == 0).mean(), (abs(error) <= 1).mean(), error.mean()]
+        wanted = [(error == 0).mean(), (abs(error) <= 1).mean(), error.mean(), abs(error).mean()]
         assert values[names].tolist() == pytest.approx(wanted)
         if not np.isnan(row["low"]):
             drawn = drawn_again(error == 0, mine["structure"], columns["structure"].unique(), rng)
@@ -206,19 +210,50 @@ def test_noise_depends_on_neither_batch_nor_shard(evaluation, data, model, tmp_p
         found = read_evaluation(path, examples=True)
         assert (found.examples["noisy"] == evaluation.examples["noisy"]).all()
         known = ~found.metrics["metric"].isin(CALIBRATION_NAMES)
-        assert found.metrics["value"][known].tolist() == pytest.approx(evaluation.metrics["value"][known], abs=2e-4)
+        assert found.metrics["value"][known].tolist() == pytest.approx(
+            evaluation.metrics["value"][known], abs=2e-4, nan_ok=True
+        )
 
 
 def test_a_perfect_network(data, model, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "_probabilities", oracle)
     found = read_evaluation(run(data, model, tmp_path / "evaluation"), columns=True)
     for element in ELEMENTS:
-        assert [found.value(n, element) for n in METRIC_NAMES] == [1, 1, 1, 0, 1, 1, 0, 0]
+        assert [found.value(n, element) for n in METRIC_NAMES] == [1, 1, 1, 0, 1, 1, 0, 0, None, 1]
+    assert found.value("false_columns_per_100_nm2") == 0
     assert found.interval("centre_accuracy") == (1, 1)
     for name in CALIBRATION_NAMES:  # always right with confidence 0.9
         assert found.value(name) == pytest.approx(0.1, abs=1e-6)
     columns = found.columns
     assert (columns["depth"] == columns["atoms"]).all() and np.allclose(columns["confidence"], 0.9)
+
+
+def test_columns_beyond_the_counts_are_right_in_the_class_of_more(tmp_path, monkeypatch):
+    """Counts to 2 and more: a perfect network is, and one that never says more is one atom off for those."""
+    labels = RINGS.model_copy(update={"most_atoms": 2, "more": True})
+    data = build_data(tmp_path / "data", labels=labels)
+    model = build_model(tmp_path / "models" / "m", classes=4, labels=labels.model_dump(mode="json"))
+    monkeypatch.setattr(evaluate, "_probabilities", partial(oracle, classes=4, right=1.0))
+    found = read_evaluation(run(data, model, tmp_path / "perfect"), columns=True)
+    columns = found.columns
+    thick = columns["atoms"] > 2
+    assert found.facts["classes"] == 4 and found.facts["more"] and 0 < thick.mean() < 1
+    assert columns["atoms"].max() > 3 and (columns["depth"] == np.minimum(columns["atoms"], 3)).all()
+    assert (columns["confidence"][thick] == 0.999).all() and (columns["confidence"][~thick] == 1).all()
+    names = ("columns_exact", "columns_covered", "columns_mean_absolute_error", "pixelwise_accuracy")
+    assert [found.value(name) for name in names] == [1, 1, 0, 1]
+    assert sorted(found.by_atoms["atoms"].unique()) == [1, 2, 3]
+
+    def modest(network, batch, device):
+        probabilities = oracle(network, batch, device, 1.0, 4)
+        probabilities[:, 2] += probabilities[:, 3]
+        probabilities[:, 3] = 0
+        return probabilities
+
+    monkeypatch.setattr(evaluate, "_probabilities", modest)
+    found = read_evaluation(run(data, model, tmp_path / "modest"), columns=True)
+    assert found.value("columns_exact") == pytest.approx(1 - thick.mean())
+    assert found.value("columns_mean_error") == pytest.approx(-thick.mean())
 
 
 def test_nothing_found_leaves_empty_cells(data, model, tmp_path, monkeypatch):

@@ -130,6 +130,12 @@ def test_figures_of_an_evaluation_fit_their_page(name, classes):
     assert fits(draw_figure(name, make_evaluation(classes=classes)))
 
 
+def test_the_confusion_matrix_names_the_class_of_more():
+    made = make_evaluation(classes=32)
+    fig = draw_figure("fig6_confusion", replace(made, facts=made.facts | {"more": True}))
+    assert fits(fig) and "> 30" in words_of(fig) and "> 30" not in words_of(draw_figure("fig6_confusion", made))
+
+
 @pytest.mark.parametrize("name", ("fig1_depth", "fig6_confusion"))
 def test_the_same_evaluation_gives_the_same_bytes(stored, tmp_path, name):
     for copy in ("a.png", "b.png"):
@@ -341,6 +347,11 @@ def test_convergence_tables_that_are_none(table, told):
 
 
 # --- predictions and comparisons ------------------------------------------------------------------------------------
+
+
+def test_a_prediction_names_the_class_of_more():
+    fig = prediction.draw(make_picture(classes=32, more=True))
+    assert fits(fig) and "> 30" in words_of(fig) and "dot: perhaps > 30 atoms" in fig.get_suptitle()
 
 
 @pytest.mark.parametrize("frames", (1, 3))

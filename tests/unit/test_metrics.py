@@ -4,20 +4,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import RINGS
+from scipy import ndimage
 
 from segdepth.config import METRIC_NAMES
 from segdepth.evaluation import calibration, metrics
+from segdepth.evaluation.false_columns import count_false_columns
 from segdepth.evaluation.ground_truth import ground_truth_of
 
 ELEMENTS, SHAPE = ("Ce", "O"), (2, 11)
 LABELS = RINGS.model_copy(update={"pixel_pm": 20.0})
 
 
-def values(confusion, centre=None, columns=None, elements=ELEMENTS):
+def values(confusion, centre=None, columns=None, elements=ELEMENTS, vacuum=(0, 0)):
     """Every metric of single tallies, by metric and element."""
     centre = np.zeros((len(elements) + 1, 2)) if centre is None else centre
-    columns = np.zeros((len(elements), 5)) if columns is None else columns
-    parts = metrics.fractions(confusion, centre, columns, elements)
+    columns = np.zeros((len(elements), 8)) if columns is None else columns
+    parts = metrics.fractions(confusion, centre, columns, np.array(vacuum), elements)
     return {key: metrics.ratio(*each) for key, each in parts.items()}
 
 
@@ -61,9 +63,11 @@ def test_three_elements_and_four_classes():
     found = values(metrics.confusion_matrix(true, estimate, group, (3, 4)), tally, elements=("Sr", "Ti", "O"))
     wanted = {"all": 6 / 8, "Sr": 1, "Ti": 1 / 2, "O": 1 / 2}
     assert {e: found["pixelwise_accuracy", e] for e in wanted} == wanted
-    assert found["centre_accuracy", "Ti"] == found["centre_accuracy", "O"] == 1 / 2 and len(found) == 4 * 8
-    columns = metrics.column_tally(np.array([1, 3]), np.array([1, 2]), np.array([0, 2]), (3, 4))
-    assert columns.shape == (3, 4, 5) and columns[2, 3].tolist() == [0, 1, -1, 1, 1]
+    assert found["centre_accuracy", "Ti"] == found["centre_accuracy", "O"] == 1 / 2 and len(found) == 4 * 10 + 1
+    columns = metrics.column_tally(
+        np.array([1, 3]), np.array([1, 2]), np.array([True, False]), np.array([0, 2]), (3, 4)
+    )
+    assert columns.shape == (3, 4, 8) and columns[2, 3].tolist() == [0, 1, -1, 1, 0, 0, 0, 1]
 
 
 def test_tallies_add_over_leading_axes():
@@ -78,8 +82,10 @@ def test_tallies_add_over_leading_axes():
     )
     whole = metrics.confusion_matrix(maps[0], maps[1], group, SHAPE)
     assert (confusion.sum((0, 1)) == whole).all()
-    centre, columns = np.zeros((3, 5, 3, 2)), np.zeros((3, 5, 2, 5))
-    above, below = metrics.fractions(confusion, centre, columns, ELEMENTS)["pixelwise_accuracy", "all"]
+    centre, columns = np.zeros((3, 5, 3, 2)), np.zeros((3, 5, 2, 8))
+    above, below = metrics.fractions(confusion, centre, columns, np.zeros((3, 5, 2)), ELEMENTS)[
+        "pixelwise_accuracy", "all"
+    ]
     assert above.shape == below.shape == (3, 5)
     assert above[1, 2] == (maps[0, 1, 2] == maps[1, 1, 2]).sum() and below[1, 2] == 16
 
@@ -99,15 +105,49 @@ def test_columns_pool_their_own_core_pixels_only():
 
 def test_column_tally_by_hand():
     tally = metrics.column_tally(
-        np.array([3, 4, 5, 6], np.uint8), np.array([3, 3, 8, 6]), np.array([0, 0, 1, 1]), SHAPE
+        np.array([3, 4, 5, 6], np.uint8),
+        np.array([3, 3, 8, 6]),
+        np.array([True, True, False, True]),
+        np.array([0, 0, 1, 1]),
+        SHAPE,
     )
-    assert tally.shape == (2, 11, 5)
-    assert tally[0, 4].tolist() == [0, 1, -1, 1, 1] and tally[1, 5].tolist() == [0, 0, 3, 3, 1]
+    assert tally.shape == (2, 11, 8)
+    assert tally[0, 4].tolist() == [0, 1, -1, 1, 0, 0, 1, 1] and tally[1, 5].tolist() == [0, 0, 3, 3, 0, 0, 0, 1]
     assert not tally[0, 5].any()
     found = values(np.zeros((3, 11, 11)), columns=tally.sum(axis=1))
     assert found["columns_exact", "all"] == 0.5 and found["columns_within_one", "all"] == 0.75
     assert found["columns_mean_error", "all"] == 0.5 and found["columns_mean_absolute_error", "all"] == 1
     assert found["columns_mean_error", "Ce"] == -0.5 and found["columns_mean_error", "O"] == 1.5
+    assert found["columns_covered", "all"] == 0.75 and found["columns_covered", "O"] == 0.5
+    assert found["columns_relative_error_thick", "all"] is None
+
+
+def test_errors_of_thick_columns_are_relative_to_their_count():
+    """Of more than 12 atoms: 3/15, 0/20 and, of O, 5/25; 4 atoms too many of 12 do not count."""
+    atoms, depth = np.array([15, 20, 25, 12]), np.array([12, 20, 30, 16])
+    tally = metrics.column_tally(atoms, depth, np.ones(4, bool), np.array([0, 0, 1, 0]), (2, 32))
+    found = values(np.zeros((3, 32, 32)), columns=tally.sum(axis=1))
+    assert found["columns_relative_error_thick", "all"] == pytest.approx(0.4 / 3)
+    assert found["columns_relative_error_thick", "Ce"] == pytest.approx(0.1)
+
+
+def test_columns_seen_far_from_every_true_one_are_false():
+    """Discs of 5 pixels radius, 20 pm each, in the vacuum: three, and what lies within 300 pm of the true column."""
+    y, x = np.mgrid[:60, :80]
+    depth = np.zeros((60, 80), int)
+    for row, column, atoms in ((10, 10, 5), (50, 20, 3), (50, 50, 2), (42, 60, 4), (20, 16, 7)):
+        depth[np.hypot(y - row, x - column) <= 5] = atoms
+    away = np.hypot(y - 10, x - 10.1) > 15
+    columns = pd.DataFrame({"x_pm": [212.0], "y_pm": [210.0], "element": [58], "atoms": [5]})
+    truth = ground_truth_of(np.zeros((60, 60), np.uint8), columns, LABELS, ELEMENTS)
+    assert np.array_equal(truth.away, away[:, :60])
+    probabilities = np.moveaxis(np.eye(8, dtype=np.float32)[depth], -1, 0)
+    assert count_false_columns(probabilities, away, 20.0, 190.0) == 3
+    soft = ndimage.gaussian_filter(probabilities, (0, 1.5, 1.5))
+    assert count_false_columns(soft, away, 20.0, 190.0) == 3
+    assert count_false_columns(probabilities, np.zeros_like(away), 20.0, 190.0) == 0
+    found = values(np.zeros((3, 11, 11)), vacuum=(3, 2.5))
+    assert found["false_columns_per_100_nm2", "all"] == pytest.approx(120)
 
 
 def test_centre_tally_by_true_count():

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from column_data import ideal
-from conftest import CERIA
+from conftest import CERIA, RINGS
 from film_data import (
     KNOWN,
     PIXEL,
@@ -92,6 +92,21 @@ def test_an_oracle_finds_the_columns_where_they_are_in_the_input(angle, flip):
     atoms = truth["atoms"][well].to_numpy()
     assert (np.abs(table["depth"].to_numpy()[row] - atoms) <= 1)[distance < 60].mean() > 0.95
     assert not ((table["x_pm"] < 50 * 6.3) & (table["y_pm"] < 40 * 6.3)).any()
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_columns_that_the_network_cannot_count_are_told_as_its_card_names_them(more):
+    depth, _ = ideal("stepped")
+    labels = RINGS.model_copy(update={"most_atoms": 10 - more, "more": more}).model_dump(mode="json")
+    frame = 40.5 * (np.maximum(depth + 3 * (depth > 0), 0).clip(max=10)[:250, :250] + 1.0)
+    options = {"invalid": -5, "gain": 1, "offset": 0, "pixel_pm": PIXEL}
+    its_card = replace(card(), labels=labels)
+    _, (found,) = items((Oracle(), its_card), frame, lattice=False, dose_e_per_a2=40.5 / (PIXEL / 100) ** 2, **options)
+    wanted = "may have more than 9 atoms" if more else "have at least 10 atoms"
+    assert any(f"% of the columns {wanted}: more cannot be told apart" in line for line in found.lines)
+    last = found.depth == 10
+    assert last.any() and (found.confidence[last].max() < 1) == more and found.confidence[~last].max() == 1
+    assert (found.table["confidence"][found.table["depth"] == 10].max() <= 0.999) == more
 
 
 def test_labels_are_valid_where_half_of_their_input_is():

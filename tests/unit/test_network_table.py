@@ -18,6 +18,7 @@ from segdepth.store.manifest import read_manifest, write_artefact
 BASE = {
     "pixelwise_accuracy": 0.93, "centre_accuracy": 0.95, "detection_rate": 0.98, "hallucinated_rate": 0.012,
     "columns_exact": 0.94, "columns_within_one": 0.999, "columns_mean_error": 0.01, "columns_mean_absolute_error": 0.06,
+    "columns_relative_error_thick": 0.07, "columns_covered": 0.91,
 }  # fmt: skip
 SHIFTS = {"all": 0, "Ce": 0.01, "O": -0.01}
 ENDS = ["low", "high"]
@@ -101,7 +102,7 @@ def test_values_of_one_network(tmp_path):
     evaluation(tmp_path, "net", "smooth", columns_exact_O=None)
     network(tmp_path, "net", 356.0)
     table, lines = written(tmp_path, {"label": "a", "models": ["net"], "dataset": "smooth"}, title="All of them")
-    assert len(table) == 3 * 8 + 2
+    assert len(table) == 3 * 10 + 2
     for _, row in table.iterrows():
         assert row[["models", "dataset", "dose_lambda", "seeds", "parameters"]].tolist() == [
             "net",

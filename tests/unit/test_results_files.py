@@ -188,6 +188,7 @@ def test_summary(written):
     assert found["lost_frames"] == [{"frame": 4, "reason": "half written"}]
     assert (found["pixel_pm"], found["rotation_deg"], found["energy_kev"]) == (12.0, 7.0, 300.0)
     assert found["source"] == facts.source and found["crystal"]["title"] == CERIA.title
+    assert (found["classes"], found["last_class"]) == (11, "≥ 10")
     assert [line["frame"] for line in found["frames"]] == [3, 6]
     assert [line["start_s"] for line in found["frames"]] == [0.0, 1.0]
     for line, result in zip(found["frames"], (results[0], results[2])):

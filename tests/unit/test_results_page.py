@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import RADII
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -88,6 +89,18 @@ def test_hostile_names_stay_text(film):
     assert json.loads(found.blocks["film"])["facts"][0] == ["file", HOSTILE]
     assert json.loads(found.blocks["frame-2"])["lost"] == "cut off <b>here</b>"
     assert "<b>here" not in text and "<img" not in text and 'title="broken"' not in text.replace('\\"', "")
+
+
+def test_words_for_the_last_class_are_those_of_the_network(tmp_path):
+    labels = RADII | {"most_atoms": 9, "more": True}
+    for facts, named, fact in (
+        (make_facts(frames=(3,)), "≥ 10", "at least"),
+        (make_facts(frames=(3,), labels=labels), "> 9", "perhaps > 9"),
+    ):
+        blocks = Blocks(make_page(tmp_path / named, facts, list(make_frames(facts)))).blocks
+        film, frame = json.loads(blocks["film"]), json.loads(blocks["frame-0"])
+        assert (film["last_class"], film["more"]) == (named, named[0] == ">")
+        assert fact in dict(frame["facts"])
 
 
 @given(st.recursive(st.text() | st.integers() | st.none(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)))
@@ -255,7 +268,8 @@ def test_frames_layers_and_columns_in_a_browser(film, tmp_path):
     assert hover["column"] == one["column"] == found["still"] and hover["element"] == one["element"]
     assert str(one["depth"]) in hover["depth"] and ("at least" in hover["depth"]) == one["at_least"]
     assert hover["90 % set"].startswith(f"{one['depth_low']} to {one['depth_high']}")
-    assert hover["confidence"] == f"{round(255 * one['confidence']) / 255:.2f}"
+    shown = round(255 * one["confidence"])
+    assert hover["confidence"] == ("> 0.99" if shown > 252 else f"{shown / 255:.2f}")
     assert float(hover["log likelihood ratio"]) == pytest.approx(one["llr"], abs=0.051)
     assert float(hover["q value"]) == pytest.approx(one["q_value"], rel=0.6)
     assert hover["reliable"] == ("yes" if one["reliable"] else "no")

@@ -309,6 +309,29 @@ def test_a_training_goes_on_from_another_network_and_tells_so(shards, tmp_path):
     assert structures_seen(mine, "other", 3) and not structures_seen(its, "other", 3)
 
 
+def test_a_training_goes_on_to_more_classes_than_the_other_network_had(shards, tmp_path):
+    """With a score of the depths' order and samples upside down; its card says what the last class is."""
+    made = {"architecture": {"variant": "space_to_depth", "base_channels": 2}}
+    first = train(
+        shards, tmp_path / "a", block(epochs=1), model=Model(datasets=["d"], training=block(epochs=1), **made)
+    )
+    crawl = block(epochs=1, learning_rate=1e-9, ordinal_weight=0.3, flip_y=True)
+    model = Model(datasets=["d"], training=crawl, init_weights=str(first), **made)
+    thick = LABELS.model_copy(update={"most_atoms": 30, "more": True})
+    second = train(shards, tmp_path / "b", crawl, model=model, blocks=[blocks_of()._replace(labels=thick)])
+    (old, before), (new, card) = load_network(first), load_network(second)
+    assert (card.classes, card.most_atoms, card.more) == (32, 30, True) and (before.most_atoms, before.more) == (
+        10,
+        False,
+    )
+    frame = torch.rand(1, 1, 64, 128, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        old, new = old(frame) * before.temperature, new(frame) * card.temperature
+    # what batch norms have seen differs
+    assert torch.corrcoef(torch.stack([old.flatten(), new[:, :11].flatten()]))[0, 1] > 0.95
+    assert new.argmax(1).max() <= 10
+
+
 def test_a_training_refuses_to_begin_with_another_architecture(shards, tmp_path):
     first = train(shards, tmp_path / "a", block(epochs=1))
     model = Model(datasets=["d"], architecture={"base_channels": 4}, training=block(), init_weights=str(first))

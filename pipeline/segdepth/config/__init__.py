@@ -14,13 +14,24 @@ from segdepth.config.micrograph import Comparison, ComparisonOptions, Micrograph
 from segdepth.config.model import Architecture, Export, Model, Training
 from segdepth.config.root import Config
 from segdepth.config.specimen import Specimen
-from segdepth.config.tables import ALL, CALIBRATION_NAMES, CHANGES, METRIC_NAMES, OBSERVER_METRICS, Table, TableRow
+from segdepth.config.tables import (
+    ALL,
+    ALL_ONLY,
+    CALIBRATION_NAMES,
+    CHANGES,
+    METRIC_NAMES,
+    OBSERVER_METRICS,
+    VACUUM_NAMES,
+    Table,
+    TableRow,
+)
 from segdepth.config.trainable import DatasetBlocks, check_trainable, join_blocks
 from segdepth.config.validation import validate
 from segdepth.config.yardsticks import Yardstick
 
 __all__ = [
     "ALL",
+    "ALL_ONLY",
     "Architecture",
     "BUNDLED",
     "Beam",
@@ -54,6 +65,7 @@ __all__ = [
     "Splits",
     "Table",
     "TableRow",
+    "VACUUM_NAMES",
     "Training",
     "Yardstick",
     "check_files",

@@ -28,10 +28,14 @@ METRIC_NAMES = (
     "columns_within_one",
     "columns_mean_error",
     "columns_mean_absolute_error",
+    "columns_relative_error_thick",
+    "columns_covered",
 )
 """Metrics that are given for all elements together and for each."""
 
 CALIBRATION_NAMES = ("expected_calibration_error", "expected_calibration_error_columns")
+VACUUM_NAMES = ("false_columns_per_100_nm2",)
+ALL_ONLY = (*VACUUM_NAMES, *CALIBRATION_NAMES)
 """Metrics that are given for all elements together only."""
 
 CHANGES = {"columns_exact_change": "columns_exact", "centre_accuracy_change": "centre_accuracy"}
@@ -40,8 +44,11 @@ CHANGES = {"columns_exact_change": "columns_exact", "centre_accuracy_change": "c
 OBSERVER_METRICS = ("columns_exact", "columns_within_one")
 """What a row with an ideal observer can have."""
 
-SMALL_IS_GOOD = ("hallucinated_rate", "columns_mean_absolute_error", *CALIBRATION_NAMES)
-AIMED = (*(name for name in METRIC_NAMES if name != "columns_mean_error"), *CALIBRATION_NAMES, *CHANGES)
+NO_SHARES = ("columns_mean_absolute_error", "columns_relative_error_thick", *VACUUM_NAMES)
+"""Metrics that may exceed 1."""
+
+SMALL_IS_GOOD = ("hallucinated_rate", *NO_SHARES, *CALIBRATION_NAMES)
+AIMED = (*(name for name in METRIC_NAMES if name != "columns_mean_error"), *ALL_ONLY, *CHANGES)
 """Metrics that can have an aim; a mean error cannot, since neither sign is better."""
 
 
@@ -52,7 +59,7 @@ def _one_line(text: str) -> str:
 
 
 Line = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_one_line)]
-Aim = Annotated[Number, Field(ge=-1, le=1)]
+Aim = Annotated[Number, Field(ge=-1, le=1000)]
 
 
 class TableRow(Block):
@@ -94,12 +101,14 @@ class TableRow(Block):
                 raise ValueError(f"aims: got {metric!r}; allowed: {', '.join(AIMED)}")
             if element != ALL and not re.fullmatch(ELEMENT_PATTERN, element):
                 raise ValueError(f"aims.{metric}: got {element!r}; allowed: {ALL}, or an element's symbol")
-            if metric in CALIBRATION_NAMES and element != ALL:
+            if metric in ALL_ONLY and element != ALL:
                 raise ValueError(f"aims.{metric}: got {element!r}; it is known for all elements together only")
             if metric in CHANGES and self.against is None:
                 raise ValueError(f"aims.{metric}: needs against, the label of the row that it is a change to")
             if metric not in CHANGES and value < 0:
                 raise ValueError(f"aims.{metric}: got {value:g}; allowed are 0 to 1")
+            if metric not in NO_SHARES and value > 1:
+                raise ValueError(f"aims.{metric}: got {value:g}; allowed are {-1 if metric in CHANGES else 0} to 1")
         return self
 
     def each_aim(self) -> Iterator[tuple[str, str, float]]:

@@ -25,7 +25,9 @@ from segdepth.simulation.detector import electrons_per_square_angstrom
 BATCH_PIXELS = 8 * 256**2
 """Of a batch, so that memory does not grow with the frames."""
 
-COLUMNS = ("structure", "defocus_nm", "x_pm", "y_pm", "element", "atoms", "depth", "confidence")
+COLUMNS = (
+    *("structure", "defocus_nm", "x_pm", "y_pm", "element", "atoms", "depth", "confidence", "depth_low", "depth_high"),
+)
 
 
 def evaluate(
@@ -58,7 +60,8 @@ def evaluate(
     check_network_fits(card, tests.format, **names)
     check_unseen(card, tests.structures, tests.specimen, tests.root_seed, **names)
     labels, many = tests.labels, (len(tests.structures), len(tests.defocus_nm))
-    tallies = Tallies(tests.crystal.elements, labels.classes, *many, labels.more)
+    lengths = {"pixel_pm": tests.label_pixel_pm, "nearest_pm": tests.crystal.nearest_column_pm}
+    tallies = Tallies(tests.crystal.elements, labels.classes, *many, more=labels.more, **lengths)
     examples = Examples(tests.structures, tests.defocus_nm)
     where = next((p.device for p in network.parameters()), torch.device("cpu"))
     batch_size = batch_size or max(1, BATCH_PIXELS // tests.pixels**2)

@@ -12,15 +12,18 @@ from segdepth.config import Labels
 from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.labels.ownership import by_element, nearest_column
 
+AWAY_PM = 300.0
+"""A column that is seen farther than this from every true one is false."""
+
 
 @dataclass(frozen=True)
 class GroundTruth:
     """Maps are [y, x] on the label grid.
 
     ``group`` is the place of the nearest column's element among the counted elements, or their number where there is
-    no column; ``centre`` and ``core`` say whether a pixel lies within its owner's centre radius and core radius.
-    ``columns`` has ``x_pm``, ``y_pm``, ``element`` (place among the elements), ``atoms`` and ``whole``: its core lies
-    fully inside the field.
+    no column; ``centre`` and ``core`` say whether a pixel lies within its owner's centre radius and core radius,
+    ``away`` whether it is farther than ``AWAY_PM`` from every column: there is no crystal. ``columns`` has ``x_pm``,
+    ``y_pm``, ``element`` (place among the elements), ``atoms`` and ``whole``: its core lies fully inside the field.
     """
 
     depth: np.ndarray
@@ -28,6 +31,7 @@ class GroundTruth:
     group: np.ndarray
     centre: np.ndarray
     core: np.ndarray
+    away: np.ndarray
     columns: pd.DataFrame
 
 
@@ -50,6 +54,7 @@ def ground_truth_of(depth: np.ndarray, columns: pd.DataFrame, labels: Labels, el
     table = columns.assign(element=index, whole=inside[0] & inside[1])
     if columns.empty:
         nowhere = np.zeros(owner.shape, bool)
-        return GroundTruth(depth, owner, np.full(owner.shape, none), nowhere, nowhere, table)
+        return GroundTruth(depth, owner, np.full(owner.shape, none), nowhere, nowhere, ~nowhere, table)
     reach = by_element(labels.centre_radii_pm, number)
-    return GroundTruth(depth, owner, index[owner], distance <= reach[owner], distance <= core[owner], table)
+    inside = (distance <= reach[owner], distance <= core[owner])
+    return GroundTruth(depth, owner, index[owner], *inside, distance > AWAY_PM, table)

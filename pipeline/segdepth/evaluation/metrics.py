@@ -7,7 +7,10 @@ defocus); the last ones are
 - ``confusion`` (…, E + 1, C true, C estimated): pixels by the element of their nearest column; the last group are those
   of images without any column.
 - ``centre`` (…, E + 1, 2): pixels within the centre radius of their column, right ones and all.
-- ``columns`` (…, E, 5): columns; exact, within one, sum of errors, sum of absolute errors, all.
+- ``columns`` (…, E, 8): columns, ``COLUMN_SUMS``: exact, within one, sum of errors, sum of absolute errors, sum of
+  relative absolute errors of those of more than ``THICK_ATOMS`` atoms, how many these are, those whose 90 % set holds
+  the truth, all.
+- ``vacuum`` (…, 2): false columns, and the area that is far from every column in nm².
 
 Tallies by true count have an axis of C counts behind the element.
 """
@@ -22,7 +25,13 @@ import numpy as np
 from segdepth.config import ALL
 
 Key = TypeVar("Key", bound=Hashable)
-COLUMN_SUMS = ("exact", "within_one", "error", "absolute_error", "all")
+COLUMN_SUMS = ("exact", "within_one", "error", "absolute_error", "thick_relative_error", "thick", "covered", "all")
+THICK_ATOMS = 12
+"""Of more atoms than these an exact count is not to be had at usual doses; their errors are also given relative to the
+count."""
+
+VACUUM_NM2 = 100
+"""Area to which false columns are referred."""
 
 
 def confusion_matrix(true: np.ndarray, estimate: np.ndarray, group: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -63,6 +72,8 @@ def centre_tally_by_atoms(
 def pool_columns(probabilities: np.ndarray, owner: np.ndarray, core: np.ndarray, columns: int) -> np.ndarray:
     """Mean probability vector of each column over the pixels that it owns within its core, (column, class).
 
+    The same as ``segdepth.micrograph.columns.pooling``, whose columns are where the lattice has them.
+
     Parameters
     ----------
     probabilities : (class, y, x).
@@ -77,22 +88,26 @@ def pool_columns(probabilities: np.ndarray, owner: np.ndarray, core: np.ndarray,
     return np.stack(sums, axis=1) / np.where(pixels, pixels, np.nan)[:, None]
 
 
-def column_tally(atoms: np.ndarray, depth: np.ndarray, element: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """``COLUMN_SUMS`` of each element and true count, float64 (E, C, 5). ``shape`` is (E, C).
+def column_tally(
+    atoms: np.ndarray, depth: np.ndarray, covered: np.ndarray, element: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
+    """``COLUMN_SUMS`` of each element and true count, float64 (E, C, 8). ``shape`` is (E, C).
 
     ``atoms`` and ``depth`` are the true and the estimated depth class of the columns, ``element`` is their place among
-    the elements; errors are estimate minus truth.
+    the elements; errors are estimate minus truth. ``covered`` says whether a column's 90 % set holds the truth.
     """
     elements, classes = shape
     error = depth.astype(np.int64) - atoms.astype(np.int64)
-    values = (error == 0, np.abs(error) <= 1, error, np.abs(error), np.ones_like(error))
+    size, thick = np.abs(error), atoms > THICK_ATOMS
+    relative = np.where(thick, size / np.maximum(atoms, 1), 0)
+    values = (error == 0, size <= 1, error, size, relative, thick, covered, np.ones_like(error))
     place = element.astype(np.int64) * classes + atoms
     sums = np.stack([np.bincount(place, weights=v, minlength=elements * classes) for v in values], axis=1)
     return sums.reshape(elements, classes, len(COLUMN_SUMS))
 
 
 def fractions(
-    confusion: np.ndarray, centre: np.ndarray, columns: np.ndarray, elements: Sequence[str]
+    confusion: np.ndarray, centre: np.ndarray, columns: np.ndarray, vacuum: np.ndarray, elements: Sequence[str]
 ) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
     """Numerator and denominator by (metric, element), ``all`` elements first; leading axes are kept."""
     found = {}
@@ -110,8 +125,11 @@ def fractions(
             "columns_within_one": (counted["within_one"], counted["all"]),
             "columns_mean_error": (counted["error"], counted["all"]),
             "columns_mean_absolute_error": (counted["absolute_error"], counted["all"]),
+            "columns_relative_error_thick": (counted["thick_relative_error"], counted["thick"]),
+            "columns_covered": (counted["covered"], counted["all"]),
         }
         found |= {(name, element): parts for name, parts in values.items()}
+    found["false_columns_per_100_nm2", ALL] = (VACUUM_NM2 * vacuum[..., 0], vacuum[..., 1])
     return found
 
 

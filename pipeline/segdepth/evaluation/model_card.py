@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from segdepth.config import ALL, CALIBRATION_NAMES, METRIC_NAMES, Imaging
+from segdepth.config import ALL, CALIBRATION_NAMES, METRIC_NAMES, VACUUM_NAMES, Imaging
 from segdepth.crystals import Crystal
 from segdepth.crystals.crystal import direction
 from segdepth.evaluation.results import Evaluation
@@ -238,7 +238,7 @@ def _measured(evaluations: Sequence[Evaluation]) -> str:
     for key, what in (("structures", "structures"), ("images", "images"), ("dose_lambda", "λ")):
         rows.append([what, *(_shown(one.facts[key]) for one in evaluations)])
     elements = list(dict.fromkeys(element for one in evaluations for element in one.elements))
-    for name in METRIC_NAMES:
+    for name in (*METRIC_NAMES, *VACUUM_NAMES):
         for element in (ALL, *(elements if name in BY_ELEMENT else ())):
             if any(one.value(name, element) is not None for one in evaluations):
                 what = name.replace("_", " ") + ("" if element == ALL else f", {element}")

@@ -31,12 +31,16 @@ class Evaluation:
 
     - ``metrics``: ``metric``, ``element``, ``value``, ``low``, ``high``; the metrics of
       ``segdepth.config.METRIC_NAMES`` for all elements and each, those of ``CALIBRATION_NAMES`` (over all pixels, and
-      over those with a true depth above 0) for all. A pixel's element is that of its nearest column.
+      over those with a true depth above 0) and of ``VACUUM_NAMES`` for all. A pixel's element is that of its nearest
+      column. ``columns_relative_error_thick`` : mean absolute error over the count, of columns of more than 12 atoms;
+      ``columns_covered`` : share of columns whose 90 % set holds the truth; ``false_columns_per_100_nm2`` : columns
+      seen more than 0.3 nm away from every true one, without a test of their electrons, over the area of such places.
     - ``by_defocus``: ``defocus_nm``, ``images``, then as ``metrics``; ``columns_exact`` and ``centre_accuracy`` have an
       interval.
     - ``by_atoms``: ``element``, ``atoms`` (true count, from 1), ``columns`` (how many, over all images), then
       ``metric``, ``value``, ``low``, ``high``: ``columns_exact`` (with its interval), ``columns_within_one``,
-      ``columns_mean_error`` and ``centre_accuracy`` (of the pixels within the centre radius of such columns).
+      ``columns_mean_error``, ``columns_mean_absolute_error``, ``columns_covered`` and ``centre_accuracy`` (of the
+      pixels within the centre radius of such columns). With ``more`` the last count stands for itself and all above.
     - ``by_structure``: ``structure`` (index in the plan), ``metric`` (``columns_exact``, ``centre_accuracy``),
       ``element``, ``right``, ``total``: how much was right, and of how much. Changes are paired by it.
     - ``confusion``: ``element``, ``true``, ``estimate``, ``pixels``, every pair of depths; ``all`` also has the pixels
@@ -44,8 +48,9 @@ class Evaluation:
     - ``calibration``: ``population`` (``all``, ``columns``), ``confidence_low``, ``confidence_high``, ``pixels``,
       ``mean_confidence``, ``accuracy``.
     - ``columns``: one row a column and image: ``structure``, ``defocus_nm``, ``x_pm``, ``y_pm``, ``element``, ``atoms``
-      (true), ``depth`` and ``confidence`` (of the mean probability over its core). Columns whose core leaves the field
-      do not count. None where it was not read.
+      (true), ``depth`` and ``confidence`` (of the mean probability over its core), ``depth_low`` and ``depth_high`` (of
+      its 90 % set, see ``segdepth.labels.column_depths``). Columns whose core leaves the field do not count. None where
+      it was not read.
 
     ``examples``: see ``segdepth.evaluation.examples``.
     """

@@ -10,8 +10,9 @@ import pandas as pd
 
 from segdepth.config import ALL, CALIBRATION_NAMES, CHANGES
 from segdepth.evaluation import calibration, metrics
+from segdepth.evaluation.false_columns import count_false_columns
 from segdepth.evaluation.ground_truth import GroundTruth
-from segdepth.labels.column_depths import confidence_of
+from segdepth.labels.column_depths import confidence_of, credible_depths
 
 WITH_INTERVALS = ("columns_exact", "centre_accuracy")
 """Metrics whose interval ``by_defocus`` gives as well."""
@@ -29,10 +30,22 @@ class Tallies:
     classes : of depth, 0 to ``classes - 1`` atoms.
     structures, defoci : how many there are of each.
     more : the last class is for all larger counts; columns with more atoms count as of that class.
+    pixel_pm : side of the maps' pixel. nearest_pm : distance of the crystal's nearest columns.
     """
 
-    def __init__(self, elements: Sequence[str], classes: int, structures: int, defoci: int, more: bool = False) -> None:
+    def __init__(
+        self,
+        elements: Sequence[str],
+        classes: int,
+        structures: int,
+        defoci: int,
+        *,
+        more: bool,
+        pixel_pm: float,
+        nearest_pm: float,
+    ) -> None:
         self.elements, self.classes, self.more = tuple(elements), classes, more
+        self._lengths = pixel_pm, nearest_pm
         self.shape = shape = (len(elements), classes)
         lead = (structures, defoci)
         self.confusion = np.zeros((*lead, shape[0] + 1, classes, classes), np.int64)
@@ -40,10 +53,12 @@ class Tallies:
         self.columns = np.zeros((*lead, shape[0], len(metrics.COLUMN_SUMS)))
         self.centre_by_atoms = np.zeros((structures, *shape, 2), np.int64)
         self.columns_by_atoms = np.zeros((structures, *shape, len(metrics.COLUMN_SUMS)))
+        self.vacuum = np.zeros((*lead, 2))
         self.reliability = np.zeros((*lead, len(calibration.POPULATIONS), calibration.BINS, 3))
 
     def add(self, place: int, defocus: int, truth: GroundTruth, probabilities: np.ndarray) -> pd.DataFrame:
-        """Count one image, ``probabilities`` (class, y, x); returns its columns with ``depth`` and ``confidence``."""
+        """Count one image, ``probabilities`` (class, y, x); returns its columns with ``depth``, ``confidence``,
+        ``depth_low`` and ``depth_high``."""
         estimate = probabilities.argmax(0)
         confidence = np.take_along_axis(probabilities, estimate[None], axis=0)[0]
         confidence = confidence_of(estimate, confidence, self.classes, self.more)
@@ -62,16 +77,20 @@ class Tallies:
         pooled = metrics.pool_columns(probabilities, truth.owner, truth.core, len(truth.columns))
         seen = truth.columns["whole"].to_numpy() & np.isfinite(pooled).all(axis=1)
         pooled, depth = pooled[seen], pooled[seen].argmax(1)
-        found = truth.columns[seen].assign(
-            depth=depth, confidence=confidence_of(depth, pooled.max(1), self.classes, self.more)
-        )
-        tally = metrics.column_tally(true_class[seen], depth, found["element"].to_numpy(), self.shape)
+        confidence, (low, high) = confidence_of(depth, pooled.max(1), self.classes, self.more), credible_depths(pooled)
+        found = truth.columns[seen].assign(depth=depth, confidence=confidence, depth_low=low, depth_high=high)
+        true = true_class[seen]
+        covered = (low <= true) & (true <= high)
+        tally = metrics.column_tally(true, depth, covered, found["element"].to_numpy(), self.shape)
         self.columns[here] = tally.sum(axis=1)
         self.columns_by_atoms[place] += tally
+        area = np.count_nonzero(truth.away) * self._lengths[0] ** 2 / 1e6
+        self.vacuum[here] = count_false_columns(probabilities, truth.away, *self._lengths), area
         return found
 
     def _fractions(self, *axes: int) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
-        return metrics.fractions(*(a.sum(axes) for a in (self.confusion, self.centre, self.columns)), self.elements)
+        sums = (self.confusion, self.centre, self.columns, self.vacuum)
+        return metrics.fractions(*(each.sum(axes) for each in sums), self.elements)
 
     def metrics_table(self, rng: np.random.Generator) -> pd.DataFrame:
         """``metrics`` of ``segdepth.evaluation.results.Evaluation``; intervals are drawn from ``rng``."""
@@ -104,7 +123,7 @@ class Tallies:
         return pd.DataFrame(rows).astype({name: float for name in ("value", "low", "high")})
 
     def _of_count(self) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]]:
-        """Element, true count, and the structures' sums of its centre pixels (…, 2) and of its columns (…, 5)."""
+        """Element, true count, and the structures' sums of its centre pixels (…, 2) and of its columns (…, 8)."""
         for name, group in ((ALL, slice(None)), *((e, slice(i, i + 1)) for i, e in enumerate(self.elements))):
             for atoms in range(1, self.classes):
                 yield name, atoms, *(a[:, group, atoms].sum(1) for a in (self.centre_by_atoms, self.columns_by_atoms))
@@ -121,6 +140,8 @@ class Tallies:
                 "columns_exact": metrics.ratio(whole["exact"], whole["all"]),
                 "columns_within_one": metrics.ratio(whole["within_one"], whole["all"]),
                 "columns_mean_error": metrics.ratio(whole["error"], whole["all"]),
+                "columns_mean_absolute_error": metrics.ratio(whole["absolute_error"], whole["all"]),
+                "columns_covered": metrics.ratio(whole["covered"], whole["all"]),
                 "centre_accuracy": metrics.ratio(*centre),
             }
             common = {"element": element, "atoms": atoms, "columns": int(whole["all"])}

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from segdepth.config import ALL
 from segdepth.evaluation.results import Evaluation
 from segdepth.figures import style
+from segdepth.labels.column_depths import name_of_last
 
 COLOURS = "Blues"
 MOST_WITH_NUMBERS = 14
@@ -31,7 +32,8 @@ def draw(evaluation: Evaluation) -> Figure:
     for (row, column), share in np.ndenumerate(shares) if classes <= MOST_WITH_NUMBERS else ():
         text = "–" if np.isnan(share) else "0" if share < 0.005 else f"{share:.2f}"
         ax.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if share > 0.55 else "black")
-    ax.set(xticks=style.class_ticks(classes), yticks=style.class_ticks(classes))
+    ticks, words = style.ticks_with_last(classes, name_of_last(classes, True) if facts.get("more") else None)
+    ax.set(xticks=ticks, yticks=ticks, xticklabels=words, yticklabels=words)
     ax.set(xlabel="estimated depth (atoms)", ylabel="true depth (atoms)")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

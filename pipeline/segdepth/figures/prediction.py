@@ -16,6 +16,7 @@ from matplotlib.patheffects import withStroke
 
 from segdepth.figures import style
 from segdepth.figures.attributes import crystal_of
+from segdepth.labels.column_depths import name_of_last
 from segdepth.micrograph.results.facts import NOT_RELIABLE
 from segdepth.micrograph.results.reading import Picture
 
@@ -49,8 +50,9 @@ def draw(picture: Picture) -> Figure:
     style.intensity_bar(fig, image, axes[0, 0])
     shown = style.show_depth(axes[0, 1], np.ma.masked_invalid(depth), pixel, classes)
     sure = style.show_probability(axes[1, 0], np.ma.masked_invalid(confidence), pixel)
+    last_class = name_of_last(classes, bool(film["labels"].get("more", False)))
     for ax in (axes[0, 1], axes[1, 1]):
-        style.depth_bar(fig, shown, ax, saturated=True)
+        style.depth_bar(fig, shown, ax, last_class=last_class)
     fig.colorbar(sure, ax=axes[1, 0]).set_label("confidence (probability)")
     size = min(max(MARK_SHARE * crystal.nearest_column_pm * PANEL_POINTS / (width * pixel), 1.0), 8.0) ** 2
     _mark_columns(axes[1, 1], picture.columns, crystal.elements, classes, size, height * pixel)
@@ -60,7 +62,7 @@ def draw(picture: Picture) -> Figure:
         ax.set_title(title)
         ax.set_facecolor("white")
         style.scale_bar(ax)
-    fig.suptitle(_heading(film, frame) + "\n" + _legend(picture))
+    fig.suptitle(_heading(film, frame) + "\n" + _legend(picture, last_class))
     if not frame["reliable"]:
         _stamp(fig)
     return fig
@@ -76,12 +78,12 @@ def _heading(film: Mapping[str, Any], frame: Mapping[str, Any]) -> str:
     )
 
 
-def _legend(picture: Picture) -> str:
+def _legend(picture: Picture, last_class: str) -> str:
     parts = ["the file's row 0 is at the top"]
     if not np.isfinite(picture.depth).all():
         parts.append("white is not valid")
     if picture.columns["at_least"].any():
-        parts.append("dot: at least so many atoms")
+        parts.append("dot: at least so many atoms" if last_class[0] == "≥" else f"dot: perhaps {last_class} atoms")
     return "; ".join(parts)
 
 
@@ -103,8 +105,8 @@ def _stamp(fig: Figure) -> None:
 def _mark_columns(
     ax: Axes, columns: pd.DataFrame, elements: Sequence[str], classes: int, size: float, top_pm: float
 ) -> None:
-    """Each column as a mark of its depth's colour, red at the edge where it is not reliable, with a dot where there are
-    at least so many atoms."""
+    """Each column as a mark of its depth's colour, red at the edge where it is not reliable, with a dot where
+    ``at_least``."""
     scale, markers = style.DepthColours(classes), style.element_markers(elements)
     places = columns["x_pm"] / 1000, (top_pm - columns["y_pm"]) / 1000
     doubtful = ~columns["reliable"].to_numpy(bool)

@@ -78,6 +78,15 @@ def class_ticks(classes: int) -> list[int]:
     return list(range(0, classes, step))
 
 
+def ticks_with_last(classes: int, last_class: str | None) -> tuple[list[int], list[str]]:
+    """``class_ticks`` and their words; the last class has a tick where it is called by a word of its own."""
+    ticks = class_ticks(classes)
+    if last_class is None:
+        return ticks, [str(n) for n in ticks]
+    ticks = [n for n in ticks if n + (ticks[1] - ticks[0]) / 2 < classes - 1]
+    return [*ticks, classes - 1], [*map(str, ticks), last_class]
+
+
 def heaviest_first(elements: Iterable[str]) -> list[str]:
     """Chemical symbols, each once, in the order in which they get their colours; what is no element is left out."""
     return sorted({e for e in elements if e in ATOMIC_NUMBER}, key=ATOMIC_NUMBER.__getitem__, reverse=True)
@@ -136,15 +145,12 @@ def show_probability(ax: Axes, values: np.ndarray, pixel_pm: float) -> AxesImage
     return show_map(ax, values, pixel_pm, cmap=PROBABILITY_COLOURS, vmin=0, vmax=1)
 
 
-def depth_bar(fig: Figure, image: AxesImage, axes: Any, saturated: bool = False, **options: Any) -> None:
-    """Colour bar of the depths; ``saturated``: the last one is "at least so many"."""
-    last = image.norm.N - 2
-    ticks = class_ticks(last + 1)
-    if saturated:
-        ticks = [n for n in ticks if n + (ticks[1] - ticks[0]) / 2 < last] + [last]
+def depth_bar(fig: Figure, image: AxesImage, axes: Any, last_class: str | None = None, **options: Any) -> None:
+    """Colour bar of the depths; ``last_class``: what the last one is called, if it is no plain count."""
+    ticks, words = ticks_with_last(image.norm.N - 1, last_class)
     bar = fig.colorbar(image, ax=axes, ticks=ticks, **options)
-    if saturated:
-        bar.ax.set_yticklabels([*map(str, ticks[:-1]), f"≥ {last}"])
+    if last_class:
+        bar.ax.set_yticklabels(words)
     bar.ax.minorticks_off()
     bar.set_label("depth (atoms)")
 

@@ -17,6 +17,7 @@ from torch import nn
 from segdepth.config import PredictionOptions
 from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
+from segdepth.labels.column_depths import confidence_of
 from segdepth.micrograph.columns.film import FilmSites
 from segdepth.micrograph.familiarity.features import GEOMETRY, features
 from segdepth.micrograph.familiarity.judgement import Familiarity
@@ -36,7 +37,7 @@ BATCH_PIXELS = 4 * 128 * 128
 
 MOST_BATCH = 8
 TOLD_SATURATED = 0.1
-"""Share of columns in the last class from which on it is said."""
+"""Share of columns that may be beyond the last count from which on it is said."""
 
 
 NOT_KNOWN = "what this network has learnt is not known (--familiarity): frames unlike it cannot be recognised"
@@ -275,17 +276,16 @@ def _result(
         level = level if familiarity is None else "outside"
         reasons = (*reasons, f"no column of {crystal.title} was found")
     elif (share := float(table["at_least"].mean())) >= TOLD_SATURATED:
-        reasons = (
-            *reasons,
-            f"{100 * share:.0f} % of the columns have at least {card.classes - 1} atoms: more cannot be told apart",
-        )
+        have = f"may have more than {card.most_atoms}" if card.more else f"have at least {card.most_atoms}"
+        reasons = (*reasons, f"{100 * share:.0f} % of the columns {have} atoms: more cannot be told apart")
     counts = np.where(prepared.valid, prepared.image, np.float32(np.nan))
+    depth = probabilities.argmax(axis=0).astype(np.uint8)
     return FrameResult(
         number=ready.number,
         table=table,
         probabilities=probabilities,
-        depth=probabilities.argmax(axis=0).astype(np.uint8),
-        confidence=probabilities.max(axis=0),
+        depth=depth,
+        confidence=confidence_of(depth, probabilities.max(axis=0), card.classes, card.more),
         valid=valid,
         counts=counts,
         image=ready.image,

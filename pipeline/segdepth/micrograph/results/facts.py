@@ -29,12 +29,13 @@ def printable(text: str) -> str:
 class FilmFacts:
     """What holds for the whole film.
 
-    source : path as given. frames : numbers in the file of the frames that are predicted, rising.
-    transform : from the file's pixels (their size, the turn) to the network's input. label_pixel_pm : pixel of the
-    network's output, which has the same corner. pixel_from, dose_from : where they come from, in words. classes :
-    depths are 0 to ``classes - 1`` atoms. labels : the network's labels block. network : its name and facts of its
-    card, plain data. false_discovery : share of false columns among those listed that is aimed at. distortion : plain
-    data of the calibration. times_s : start of each frame in ``frames``. warnings : lines for the user.
+    source : path as given. frames : numbers in the file of the frames that are predicted, rising. transform : from the
+    file's pixels (their size, the turn) to the network's input. label_pixel_pm : pixel of the network's output, which
+    has the same corner. pixel_from, dose_from : where they come from, in words. classes : of depth, 0 to ``classes -
+    1`` atoms, the last one for all larger counts where the labels block has ``more``. labels : the network's labels
+    block. network : its name and facts of its card, plain data. false_discovery : share of false columns among those
+    listed that is aimed at. distortion : plain data of the calibration. times_s : start of each frame in ``frames``.
+    warnings : lines for the user.
     """
 
     source: str
@@ -56,6 +57,11 @@ class FilmFacts:
     exposure_s: float | None = None
     times_s: Sequence[float] | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def more(self) -> bool:
+        """Whether the last class stands for more atoms than have one of their own."""
+        return bool(self.labels.get("more", False))
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -3,7 +3,8 @@
 =============== ======= =========================== ============================================================
 variable        type    dimensions                  meaning
 =============== ======= =========================== ============================================================
-probabilities   float16 frame, class, row, column   of 0, 1, … atoms; NaN where not valid
+probabilities   float16 frame, class, row, column   of 0, 1, … atoms and, where the labels have ``more``, of more than
+                                                    the largest count with a class; NaN where not valid
 depth           uint8   frame, row, column          most probable number of atoms (SegDepth eq. 4); 255 if not valid
 confidence      float32 frame, row, column          its probability (eq. 5); NaN where not valid
 valid           bool    frame, row, column          False outside of the file's frame and where it was masked
@@ -35,7 +36,7 @@ attribute              meaning
 ``rotation_deg``,      the turn that is part of the affine map, see ``segdepth.micrograph.geometry``
 ``flip``
 ``energy_kev``         of the file, or None; ``source``, ``image``: which file
-``classes``            number of depth classes
+``classes``            number of depth classes; ``last_class``: what the last one is, in words
 ``invalid_depth``      255
 ``crystal``, ``labels``, ``network``  JSON
 ``warnings``           lines
@@ -56,6 +57,7 @@ import xarray as xr
 import zarr
 from numcodecs import zstd
 
+from segdepth.labels.column_depths import confidence_of, name_of_last
 from segdepth.micrograph.results.facts import FAMILIARITY, FilmFacts, FrameResult
 from segdepth.micrograph.results.file_grid import affine_matrices, on_file_grid
 
@@ -89,6 +91,7 @@ def maps_attributes(facts: FilmFacts) -> dict[str, Any]:
         "flip": int(facts.transform.flip),
         "energy_kev": facts.energy_kev,
         "classes": facts.classes,
+        "last_class": name_of_last(facts.classes, facts.more),
         "invalid_depth": INVALID_DEPTH,
         "familiarity_levels": list(FAMILIARITY),
         "crystal": json.dumps(facts.crystal.to_dict(), sort_keys=True),
@@ -186,6 +189,7 @@ class MapsWriter:
         self._write("counts", place, result.counts.astype(np.float32, copy=False))
         if self._file_grid:
             depth, confidence = on_file_grid(result.probabilities, self._facts.transform, self._facts.label_pixel_pm)
+            confidence = confidence_of(depth, confidence, self._facts.classes, self._facts.more)
             usable = np.isfinite(result.image)
             self._write("file_depth", place, np.where(usable, depth, np.uint8(INVALID_DEPTH)))
             self._write("file_confidence", place, np.where(usable, confidence, np.float32(np.nan)))

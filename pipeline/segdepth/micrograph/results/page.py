@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from segdepth.labels.column_depths import name_of_last
 from segdepth.micrograph.results.facts import NOT_RELIABLE, FilmFacts, FrameResult
 from segdepth.micrograph.results.file_grid import affine_matrices
 from segdepth.micrograph.results.tables import Rows
@@ -163,7 +164,8 @@ class PageWriter:
             ("columns", ", ".join(f"{number[element]} {element}" for element in self._elements)),
         ]
         if len(rows["frame"]):
-            facts.append(("at least", f"{100 * float(rows['at_least'].mean()):.0f} % of the columns"))
+            most, share = self._facts.classes - 1 - self._facts.more, 100 * float(rows["at_least"].mean())
+            facts.append((f"perhaps > {most}" if self._facts.more else "at least", f"{share:.0f} % of the columns"))
             facts.append(("mean confidence", f"{float(rows['confidence'].mean()):.2f}"))
         facts.append(
             (
@@ -202,6 +204,8 @@ class PageWriter:
             "label_to_px": [a * label / pixel, d * label / pixel, b * label / pixel, e * label / pixel]
             + [c / pixel, f / pixel],
             "classes": facts.classes,
+            "more": facts.more,
+            "last_class": name_of_last(facts.classes, facts.more),
             "elements": list(self._elements),
             "names": list(self._names),
             "layout": LAYOUT,

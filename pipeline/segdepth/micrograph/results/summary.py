@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from segdepth.labels.column_depths import name_of_last
 from segdepth.micrograph.results.facts import FilmFacts, FrameResult
 from segdepth.micrograph.results.file_grid import affine_matrices
 from segdepth.micrograph.results.tables import Rows
@@ -46,6 +47,7 @@ def film_summary(facts: FilmFacts) -> dict[str, Any]:
         "network_pixel_pm": facts.transform.grid_pixel_pm,
         "label_pixel_pm": facts.label_pixel_pm,
         "classes": facts.classes,
+        "last_class": name_of_last(facts.classes, facts.more),
         "false_discovery_level": facts.false_discovery,
     }
 

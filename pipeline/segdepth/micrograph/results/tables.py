@@ -8,11 +8,13 @@ column       string        name of the lattice site, the same in every frame
 x_pm, y_pm   float64 pm    place, from the corner of the file's pixel [0, 0]; x along axis 1, y along axis 0
 x_px, y_px   float64 pixel the same in pixels of the file
 element      string        the heaviest one of the column, whose atoms are counted
-depth        int16   atoms most probable number of atoms
-confidence   float32 1     its probability
+depth        int16   atoms most probable number of atoms; with a class of more, n + 1 stands for more than n
+confidence   float32 1     its probability; of "more than n" 0.999 at most
 depth_low    int16   atoms lower end of the 90 % set
 depth_high   int16   atoms upper end of the 90 % set
-at_least     bool          the probability piles up in the last class: there are at least ``depth`` atoms
+at_least     bool          there may be more atoms than the network can count: its class of more is in the 90 % set, so
+                           that there are ``depth_low`` or more; without such a class, the last one is the most
+                           probable, and there are ``depth`` or more
 llr          float32 1     natural log of the likelihood ratio against vacuum; positive speaks for a column
 q_value      float32 1     false discovery rate at which the column is just listed
 reliable     bool          False where the frame is outside of what the network has learnt
