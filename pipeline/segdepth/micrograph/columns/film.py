@@ -242,9 +242,8 @@ class FilmSites:
         the probability. ``at_least`` : there may be more atoms than the network can count. With a class of more, that
         it is among those 90 %: there are ``depth_low`` atoms or more, and where ``depth`` is n + 1, more than n is the
         most probable; its confidence is that of "more than n", 0.999 at most. Without such a class, that the last
-        one is the most probable: there are ``depth`` or more. ``llr`` : natural
-        logarithm of the likelihood ratio of the electrons, column to vacuum. ``q_value`` : share of false columns
-        expected among this and all surer ones.
+        one is the most probable: there are ``depth`` or more. ``llr`` : natural logarithm of the likelihood ratio of
+        the electrons, column to vacuum. ``q_value`` : share of false columns expected among this and all surer ones.
         """
         valid = np.ones(probabilities.shape[1:], dtype=bool) if valid is None else valid
         before = self.lattice, self._phase, self._drift

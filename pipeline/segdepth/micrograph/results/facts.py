@@ -31,10 +31,10 @@ class FilmFacts:
 
     source : path as given. frames : numbers in the file of the frames that are predicted, rising. transform : from the
     file's pixels (their size, the turn) to the network's input. label_pixel_pm : pixel of the network's output, which
-    has the same corner. pixel_from, dose_from : where they come from, in words. classes : of depth, 0 to ``classes -
-    1`` atoms, the last one for all larger counts where the labels block has ``more``. labels : the network's labels
-    block. network : its name and facts of its card, plain data. false_discovery : share of false columns among those
-    listed that is aimed at. distortion : plain data of the calibration. times_s : start of each frame in ``frames``.
+    has the same corner. pixel_from, dose_from : where they come from, in words. classes : of depth, from 0 atoms on,
+    the last one for all larger counts where the labels block has ``more``. labels : the network's labels block.
+    network : its name and facts of its card, plain data. false_discovery : share of false columns among those listed
+    that is aimed at. distortion : plain data of the calibration. times_s : start of each frame in ``frames``.
     warnings : lines for the user.
     """
 

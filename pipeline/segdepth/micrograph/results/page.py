@@ -164,8 +164,9 @@ class PageWriter:
             ("columns", ", ".join(f"{number[element]} {element}" for element in self._elements)),
         ]
         if len(rows["frame"]):
-            most, share = self._facts.classes - 1 - self._facts.more, 100 * float(rows["at_least"].mean())
-            facts.append((f"perhaps > {most}" if self._facts.more else "at least", f"{share:.0f} % of the columns"))
+            last = name_of_last(self._facts.classes, self._facts.more)
+            what = f"perhaps {last}" if self._facts.more else "at least"
+            facts.append((what, f"{100 * float(rows['at_least'].mean()):.0f} % of the columns"))
             facts.append(("mean confidence", f"{float(rows['confidence'].mean()):.2f}"))
         facts.append(
             (
