@@ -96,7 +96,7 @@ def test_metrics_are_ratios_over_all_columns_with_intervals_around_them():
     assert found["columns_exact", "Sr"] == pytest.approx(0.5) and found["columns_within_one", "O"] == pytest.approx(0.5)
     assert found["columns_mean_error", "all"] == pytest.approx(-0.25)
     assert found["columns_mean_absolute_error", "all"] == pytest.approx(0.75)
-    assert found["columns_in_set", "all"] == pytest.approx(0.75)
+    assert found["columns_covered", "all"] == pytest.approx(0.75)
     thick = [(n, e) for n, e in zip(known["atoms"], [0, 0, 1, 2] * 3) if n > 12]
     assert found["columns_relative_error_thick", "all"] == pytest.approx(np.mean([e / n for n, e in thick]))
     assert found["frames_refused", "all"] == 0 and found["columns_found", "all"] == 1

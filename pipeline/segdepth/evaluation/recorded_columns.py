@@ -162,7 +162,7 @@ OF_COLUMNS: dict[str, tuple[_Part, _Part]] = {
         lambda c: np.where(_thick(c), _error(c).abs() / c["true_atoms"].clip(lower=1), 0.0),
         _thick,
     ),
-    "columns_in_set": (_covered, _all),
+    "columns_covered": (_covered, _all),
     "columns_set_width": (lambda c: c["depth_high"] - c["depth_low"] + 1, _all),
 }
 """Numerator and denominator of each metric of columns."""

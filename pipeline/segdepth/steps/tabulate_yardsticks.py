@@ -19,7 +19,7 @@ from segdepth.store.manifest import check_whole, read_manifest
 
 COMMAND = "tabulate-yardsticks"
 
-LARGE_IS_GOOD = ("columns_exact", "columns_within_one", "columns_found", "columns_in_set")
+LARGE_IS_GOOD = ("columns_exact", "columns_within_one", "columns_found", "columns_covered")
 
 
 def tabulate_yardsticks(yardsticks: Sequence[Path], out: Path, *, code: str) -> None:
