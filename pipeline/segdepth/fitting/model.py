@@ -199,10 +199,8 @@ class CellModel:
                 out[:, n, :, start + n] -= (per_share * share)[:, n]
                 out[:, n, :, start + bins - 1] += (per_share * share)[:, n]
         out = out * factor[..., None]
-        out[..., PLACE["image_spread"]] = image_slope = -4 * math.pi**2 * (
-            common[:, PLACE["image_spread"], None, None] * q
-        ) * (plain * factor)
-        del image_slope
+        vibration = common[:, PLACE["image_spread"], None, None]
+        out[..., PLACE["image_spread"]] = -4 * math.pi**2 * vibration * q * plain * factor
         unit = (blur[:, None] * turn) * plain
         out[..., PLACE["contrast"]] = unit * ((1 - self.blurred) / (1 + b))[:, None]
         out[..., PLACE["background"]] = (self.first - image) / (1 + b)[:, None]
@@ -212,3 +210,44 @@ class CellModel:
                     -2j * math.pi * self.frequency[:, axis] * plain[:, n] * factor[:, n]
                 )
         return image, out
+
+
+_PARTS = {"a1_nm": ("a1x", "a1y", "a1_azimuth_deg", 2), "b2_nm": ("b2x", "b2y", "b2_azimuth_deg", 1),
+          "a2_nm": ("a2x", "a2y", "a2_azimuth_deg", 3)}  # fmt: skip
+_ALIKE = {
+    "defocus_nm": "c1",
+    "c3_um": "c3",
+    "focal_spread_nm": "focal_spread",
+    "image_spread_pm": "image_spread",
+    "contrast_factor": "contrast",
+    "background": "background",
+    "exit_share": "exit_share",
+}
+LEAN_DEG = -math.degrees(1e-3)
+"""Lean of the zone axis that does what a beam tilt of 1 mrad does."""
+
+
+def as_imaging(common: np.ndarray) -> dict[str, float]:
+    """Values of the common parameters in the imaging block's units and names."""
+    found = {name: float(common[PLACE[mine]]) for name, mine in _ALIKE.items()}
+    for size, (x, y, azimuth, fold) in _PARTS.items():
+        vector = complex(common[PLACE[x]], common[PLACE[y]])
+        found[size], found[azimuth] = abs(vector), math.degrees(np.angle(vector)) / fold
+    for axis in "xy":
+        found[f"tilt_{axis}_deg"] = LEAN_DEG * float(common[PLACE[f"tilt_{axis}"]])
+    return found
+
+
+def imaging_slopes(common: np.ndarray) -> dict[str, np.ndarray]:
+    """Slopes (parameter,) of each of these values by the common parameters."""
+    found = {name: np.eye(len(NAMES))[PLACE[mine]] for name, mine in _ALIKE.items()}
+    for size, (x, y, azimuth, fold) in _PARTS.items():
+        along, across = np.zeros(len(NAMES)), np.zeros(len(NAMES))
+        vector = complex(common[PLACE[x]], common[PLACE[y]])
+        turn = vector / abs(vector) if vector else 1.0 + 0j
+        along[[PLACE[x], PLACE[y]]] = turn.real, turn.imag
+        across[[PLACE[x], PLACE[y]]] = -turn.imag, turn.real
+        found[size], found[azimuth] = along, across * math.degrees(1) / fold / max(abs(vector), 1e-9)
+    for axis in "xy":
+        found[f"tilt_{axis}_deg"] = LEAN_DEG * np.eye(len(NAMES))[PLACE[f"tilt_{axis}"]]
+    return found
