@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,7 @@ from segdepth.fitting.search import SEARCHED_ORDERS, coarse_grid, search, starts
 from segdepth.fitting.solve import Data, Fit
 from segdepth.fitting.wave_table import WaveTable
 
-STARTS, FIRST_STEPS = 192, 8
+STARTS, FURTHER_STARTS, FIRST_STEPS = 192, 64, 8
 KEPT, SECOND_STEPS = 48, 25
 POLISHED, LAST_STEPS = 6, 30
 
@@ -41,8 +40,8 @@ RIVAL_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Solution:
-    """What ``fit_cells`` found. parameters : the best first (solution, parameter); costs : χ² with priors.
-    chi2 : by bin, of the best. dof : by bin. data, model : (bin, value) as in ``cells.Bin``."""
+    """What ``fit_cells`` found: fields as in ``LensFit``. correlated : pairs of parameters that the data hardly tell
+    apart, and their correlation. data, model : (bin, value) as in ``cells.Bin``."""
 
     values: dict[str, float]
     errors: dict[str, float | None]
@@ -63,7 +62,6 @@ def fit_cells(
     c5_mm: float = 5.0,
     convergence_mrad: float = 0.2,
     given: dict[str, float] | None = None,
-    tell: Callable[[str], None] = lambda line: None,
 ) -> Solution:
     """Fit average unit cells.
 
@@ -71,17 +69,16 @@ def fit_cells(
     ----------
     c5_mm, convergence_mrad : held.
     given : further values that are held, by name in ``model.NAMES`` and its units.
-    tell : called with a line on progress.
     """
     held = Held(c5_mm, convergence_mrad, cells.box)
     data = Data.of(cells.bins)
     first = Fit(CellModel(table, cells.orders, held, torch.float32), data, given)
-    best, costs = _from_starts(first, table, cells, held, data, (0.0, 0.0))
+    best, costs = _descended(first, _starts(first, table, cells, held, data, (0.0, 0.0), STARTS))
     degrees = _degrees(first, data)
     if float(costs[0]) > GOOD_ENOUGH * degrees.sum():
-        tell("no start without astigmatism explains the data; trying with")
-        more = [_from_starts(first, table, cells, held, data, a1) for a1 in _astigmatisms()]
-        best, costs = torch.cat([best, *(p for p, _ in more)]), torch.cat([costs, *(c for _, c in more)])
+        more = torch.cat([_starts(first, table, cells, held, data, a1, FURTHER_STARTS) for a1 in _astigmatisms()])
+        more, further = _descended(first, more)
+        best, costs = torch.cat([best, more]), torch.cat([costs, further])
     last = Fit(CellModel(table, cells.orders, held, torch.float64), data, given)
     chosen = _distinct(first, best, costs, POLISHED)
     polished, costs = last.run(best[chosen].double(), LAST_STEPS, tolerance=1e-4)
@@ -95,16 +92,20 @@ def _astigmatisms() -> list[tuple[float, float]]:
     return [(TRIED_A1_NM * math.cos(angle), TRIED_A1_NM * math.sin(angle)) for angle in angles]
 
 
-def _from_starts(
-    fit: Fit, table: WaveTable, cells: Cells, held: Held, data: Data, a1_nm: tuple[float, float]
-) -> tuple[Tensor, Tensor]:
-    """The best ends of starts whose astigmatism is given, best first."""
+def _starts(
+    fit: Fit, table: WaveTable, cells: Cells, held: Held, data: Data, a1_nm: tuple[float, float], number: int
+) -> Tensor:
+    """The coarse search's best starts at an astigmatism."""
     coarse = Held(held.c5_mm, held.convergence_mrad, held.box[:SEARCHED_ORDERS])
     model = CellModel(table, cells.orders[:SEARCHED_ORDERS], coarse, torch.float32, SEARCH_ANGLE_MRAD)
     grid = coarse_grid()
     base = fit.middle.clone()
     base[PLACE["a1x"]], base[PLACE["a1y"]] = a1_nm
-    p = starts(*search(model, data.to(torch.float32), grid, base), grid, base, model.period_pm, STARTS)
+    return starts(*search(model, data.to(torch.float32), grid, base), grid, base, model.period_pm, number)
+
+
+def _descended(fit: Fit, p: Tensor) -> tuple[Tensor, Tensor]:
+    """Where starts end, best first: all go some steps, the best of them to the end."""
     p, costs = fit.run(p, FIRST_STEPS)
     p, costs = fit.run(p[costs.argsort()[:KEPT]], SECOND_STEPS)
     order = costs.argsort()

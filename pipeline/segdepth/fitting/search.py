@@ -30,7 +30,9 @@ def coarse_grid(step_mrad: float = 8.0) -> Coarse:
     line = np.arange(-5, 6) * step_mrad
     tilts = np.array([(x, y) for x in line for y in line if np.hypot(x, y) <= 46])
     return Coarse(
-        torch.as_tensor(tilts), torch.arange(-5.0, 25.0, 1.0), torch.cat([torch.arange(1.0, 16), torch.arange(16.0, 40, 2)])
+        torch.as_tensor(tilts),
+        torch.arange(-5.0, 25.0, 1.0),
+        torch.cat([torch.arange(1.0, 16), torch.arange(16.0, 40, 2)]),
     )
 
 
@@ -42,7 +44,8 @@ SEARCH_SHARE = 0.25
 def search(model: CellModel, data: Data, grid: Coarse, base: Tensor) -> tuple[Tensor, Tensor]:
     """χ² (tilt, C1, thickness, bin) and the shift (tilt, C1, thickness, bin, 2) at which it is least, pm.
 
-    ``base`` : all other parameters. ``model`` has the first ``SEARCHED_ORDERS`` orders only. Shift and contrast are chosen for each point.
+    ``base`` : all other parameters. ``model`` has the first ``SEARCHED_ORDERS`` orders only. Shift and contrast are
+    chosen for each point.
     """
     tilts, focuses, counts = len(grid.tilts), len(grid.c1), len(grid.thickness)
     count = (data.values.shape[1] + 1) // 2

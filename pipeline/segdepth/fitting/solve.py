@@ -52,7 +52,8 @@ EDGE_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Data:
-    """What is fitted. values : (bin, value). whitening : (bin, value, value); white residuals = whitening @ residual."""
+    """What is fitted. values : (bin, value). whitening : (bin, value, value), by which residuals become
+    white."""
 
     values: Tensor
     whitening: Tensor
@@ -94,7 +95,9 @@ class Fit:
 
     def __init__(self, model: CellModel, data: Data, given: Mapping[str, float] | None = None) -> None:
         self.model, self.data, self.given = model, data.to(model.dtype), dict(given or {})
-        priors = PRIORS | {name: (value, GIVEN_SHARE * PRIORS[name][1], -1e9, 1e9) for name, value in self.given.items()}
+        priors = PRIORS | {
+            name: (value, GIVEN_SHARE * PRIORS[name][1], -1e9, 1e9) for name, value in self.given.items()
+        }
         bins = len(data.distance)
         self.bins, self.size = bins, len(NAMES) + 3 * bins
         middle, deviation, low, high = (

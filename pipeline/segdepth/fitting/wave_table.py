@@ -44,7 +44,7 @@ BEAM_ANGLE_MRAD = 36.0
 """Beams up to this angle are kept."""
 
 LEAST_WAVE = 0.05
-"""Beams that nowhere are stronger are left out: those that the projection's centring forbids, and that tilt brings in."""
+"""Beams that nowhere are stronger are left out: those that the projection's centring forbids, and tilt brings in."""
 
 LEAST_KEV, MOST_KEV = 60.0, 300.0
 
@@ -74,9 +74,7 @@ class WaveTable:
         low = position.detach().floor().clamp(1, points - 3).long()
         t = (position - low)[..., None]
         one = torch.ones_like(t)
-        weights = torch.cat(
-            [(one - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], dim=-1
-        )
+        weights = torch.cat([(one - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], dim=-1)
         slopes = torch.cat([-3 * (one - t) ** 2, 9 * t**2 - 12 * t, -9 * t**2 + 6 * t + 3, 3 * t**2], dim=-1)
         return low - 1, weights / 6, slopes / 6
 
@@ -107,7 +105,17 @@ class WaveTable:
 def table_path(crystal: Crystal, energy_kev: float, folder: Path | None = None) -> Path:
     """Where a table is kept: in ``folder``, else in the user's cache."""
     folder = folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segdepth" / "waves"
-    said = [VERSION, LEAST_WAVE, crystal.to_dict(), energy_kev, THICKEST, MOST_TILT_MRAD, TILT_STEP_MRAD, PADDING, BEAM_ANGLE_MRAD]
+    said = [
+        VERSION,
+        LEAST_WAVE,
+        crystal.to_dict(),
+        energy_kev,
+        THICKEST,
+        MOST_TILT_MRAD,
+        TILT_STEP_MRAD,
+        PADDING,
+        BEAM_ANGLE_MRAD,
+    ]
     key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:20]
     return folder / f"{key}.npz"
 
