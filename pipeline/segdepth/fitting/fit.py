@@ -105,7 +105,7 @@ def _starts(
     """The coarse search's best starts at an astigmatism."""
     coarse = Held(held.c5_mm, held.convergence_mrad, held.box[:SEARCHED_ORDERS])
     model = CellModel(table, cells.orders[:SEARCHED_ORDERS], coarse, torch.float32, SEARCH_ANGLE_MRAD)
-    grid = coarse_grid()
+    grid = coarse_grid(table)
     base = fit.middle.clone()
     base[PLACE["a1x"]], base[PLACE["a1y"]] = a1_nm
     return starts(*search(model, data.to(torch.float32), grid, base), grid, base, model.period_pm, number)
