@@ -185,7 +185,9 @@ def test_held_values_stay_and_have_no_error(model, table):
     assert solution.errors["defocus_nm"] is not None
 
 
-def test_cells_of_another_crystal_are_not_explained(model, table):
+def test_cells_of_another_crystal_are_not_explained(model, table, monkeypatch):
+    monkeypatch.setattr("segdepth.fitting.fit.TRIED_AZIMUTHS", 1)
+    monkeypatch.setattr("segdepth.fitting.fit.STARTS", 64)
     cells = made_cells(model, [3.4, 5.0, 6.3])
     rng = np.random.default_rng(1)
     strange = [Bin(b.distance_pm, b.cells, rng.permutation(b.values), b.covariance) for b in cells.bins]

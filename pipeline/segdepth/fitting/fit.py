@@ -37,7 +37,7 @@ EXPLAINED = 1.5
 SAME_C1_NM, SAME_ATOMS, SAME_TILT_MRAD = 1.0, 2.0, 8.0
 """Minima that differ by less, in all three, are one solution."""
 
-RIVAL_SHARE = 0.25
+RIVAL_SHARE = 0.1
 """A minimum whose χ² per degree of freedom is larger by less than so much of the best one's is its rival."""
 
 
