@@ -13,10 +13,10 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from ase import Atoms
 from scipy import ndimage
 from torch import Tensor
 
@@ -28,6 +28,9 @@ from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.grid import grid_points
 from segdepth.simulation.potential import SlicedPotential
 from segdepth.simulation.scattering import parametrization
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 VERSION = 3
 """Part of a kept table's name: another one where the calculation changes."""
@@ -196,6 +199,8 @@ def in_projection(crystal: Crystal, orders: np.ndarray) -> np.ndarray:
 
 def cell_atoms(crystal: Crystal, periods: int) -> Atoms:
     """One projected cell, ``periods`` thick, Å; its exit face is the cell's lower face."""
+    from ase import Atoms
+
     numbers, places = [], []
     for column in crystal.columns:
         step = 1 / column.per_period
