@@ -193,7 +193,7 @@ def test_cells_of_another_crystal_are_not_explained(model, table, monkeypatch):
     strange = [Bin(b.distance_pm, b.cells, rng.permutation(b.values), b.covariance) for b in cells.bins]
     solution = fit_cells(Cells(cells.orders, cells.box, tuple(strange), cells.distance_pm, 1, ()), table)
     assert not solution.explained
-    assert describe(solution, LensFitOptions(), 300.0, crystal())[0].startswith("NOT EXPLAINED")
+    assert describe(solution, LensFitOptions(), 300.0)[0].startswith("NOT EXPLAINED")
 
 
 def test_a_kept_table_is_read_again_and_a_broken_one_made_anew(tmp_path, monkeypatch):
