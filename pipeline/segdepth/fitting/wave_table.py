@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,7 +145,7 @@ def wave_table(crystal: Crystal, energy_kev: float, folder: Path | None = None) 
     try:
         with np.load(path) as kept:
             orders, coefficients = kept["orders"], torch.from_numpy(kept["coefficients"])
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         orders, coefficients = _coefficients(crystal, energy_kev, tilts)
         _keep(path, orders, coefficients)
     return WaveTable(crystal, energy_kev, orders, coefficients, -PADDING, tilts)
