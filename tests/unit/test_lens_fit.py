@@ -16,7 +16,7 @@ from segdepth.fitting import wave_table as tables
 from segdepth.fitting.cells import Bin, Cells, average_cells, image_orders
 from segdepth.fitting.film_fit import describe, energy_of, fit_film
 from segdepth.fitting.fit import fit_cells
-from segdepth.fitting.model import NAMES, PLACE, CellModel, Held, as_imaging, imaging_slopes
+from segdepth.fitting.model import NAMES, CellModel, Held, as_imaging, imaging_slopes
 from segdepth.fitting.result import FittedBin, LensFit, Rival, read_lens_fit, write_lens_fit
 from segdepth.fitting.solve import as_values
 from segdepth.micrograph.files.recording import recording_of
@@ -328,11 +328,13 @@ def test_picture_shows_data_model_and_thickness(found, model):
     _, solution = found
     fit = a_fit()
     values = {name: 0.0 for name in as_imaging(np.ones(len(NAMES)))}
-    fit = LensFit(**{**fit.__dict__, "values": values, "errors": dict.fromkeys(values), "bins": solution.bins})
+    rivals = (Rival(values, tuple(each.thickness_atoms + 3 for each in solution.bins), 1.0),)
+    shown = {"values": values, "errors": dict.fromkeys(values), "bins": solution.bins, "rivals": rivals}
+    fit = LensFit(**{**fit.__dict__, **shown})
     orders = image_orders(crystal(), 6.0, model.table.orders)
     cells = {"orders": orders.tolist(), "data": solution.data.tolist(), "model": solution.model.tolist()}
     figure = draw(fit, json.loads(json.dumps(cells)))
     assert len(figure.axes) == 3 * len(solution.bins) + 1
     shown = figure.axes[0].images[0].get_array()
     assert float(shown.mean()) == pytest.approx(solution.data[0, 0], abs=1e-3)
-    assert PLACE["c1"] == 0
+    assert len(figure.axes[-1].lines) >= 2
