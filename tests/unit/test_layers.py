@@ -21,6 +21,7 @@ FLOORS = (
     {"networks"},
     {"learning"},
     {"evaluation", "micrograph"},
+    {"fitting", "explanation"},
     {"figures"},
     {"steps"},
     {"public"},
@@ -29,6 +30,7 @@ FLOORS = (
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 APART = ({"simulation", "labels"}, {"evaluation", "micrograph"})
 LIBRARY = {"crystals", "specimen", "simulation", "labels", "networks", "learning", *APART[1], "figures"}
+LIBRARY |= {"fitting", "explanation"}
 
 
 FILE_LINES, FUNCTION_LINES = 400, 80
