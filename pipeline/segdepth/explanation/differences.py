@@ -19,7 +19,7 @@ from segdepth.crystals import Crystal
 from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.explanation.columns import spacings_pm
 from segdepth.explanation.model import PAD_PM, undrifted
-from segdepth.simulation.electron import wavelength_pm
+from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.exit_wave import exit_wave, in_fft_order, wave_orders
 
 STATES = tuple(
@@ -48,12 +48,12 @@ class DifferenceLibrary:
 
     Parameters
     ----------
-    beam : as for the frame. side_pm, points : of the patch; the column stands at point ``points / 2``.
+    beam : as for the frame. most_mrad : largest angle that is kept. side_pm, points : of the patch; the column stands at point ``points / 2``.
     """
 
-    def __init__(self, crystal: Crystal, beam: Beam, side_pm: float, points: int) -> None:
+    def __init__(self, crystal: Crystal, beam: Beam, side_pm: float, points: int, most_mrad: float) -> None:
         self.crystal, self.beam, self.side_pm, self.points = crystal, beam, side_pm, points
-        self.orders = wave_orders(side_pm, beam)[0]
+        self.orders = stored_orders(side_pm, beam.energy_kev, most_mrad)
         x, y, _ = crystal.periods_pm
         self._periods = [int(np.ceil(TILE_PM / period)) for period in (x, y)]
         self._known: dict[int, np.ndarray] = {}

@@ -30,9 +30,6 @@ MARGIN_PM = 600.0
 PAD_PM = 200.0
 """Vacuum above the first and below the last atom."""
 
-FINE = 3, 2
-"""Points of |ψ|² in pixels of the grid: 3 in 2."""
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -60,12 +57,6 @@ class Grid:
         """Sides of the cell along x and y."""
         rows, columns = self.cell
         return columns * self.pixel_pm, rows * self.pixel_pm
-
-    @property
-    def points(self) -> tuple[int, int]:
-        """Points of |ψ|² along x and y."""
-        rows, columns = self.cell
-        return columns * FINE[0] // FINE[1], rows * FINE[0] // FINE[1]
 
 
 class FrameModel:

@@ -15,19 +15,20 @@ from torch import Tensor
 from segdepth.crystals import Crystal
 from segdepth.explanation.columns import ColumnStacks
 from segdepth.explanation.differences import STATES, DifferenceLibrary, free_space, moved
-from segdepth.explanation.model import FINE, FrameModel
+from segdepth.explanation.model import FrameModel
 from segdepth.simulation.aberrations import Lens
+from segdepth.simulation.electron import stored_orders
 from segdepth.simulation.optics import ImageFormer
 
 PATCH_PM = 1350.0
 """Side of the square in which a difference wave is kept, about."""
 
-WINDOW_PM = 1000.0
+WINDOW_PM = 850.0
 """Side of the square of pixels whose electrons tell of a column, about."""
 
 
-FOCAL_MODES = 6
-"""Coherent images whose intensities add up, in changes of the image."""
+FOCAL_MODES, MOST_MRAD = 5, 34.0
+"""Coherent images whose intensities add up, and largest angle, in changes of the image: good to some per cent of them."""
 
 
 class ImageWaves(ImageFormer):
@@ -67,10 +68,12 @@ class ColumnPatches:
         self.model, grid = model, model.grid
         self.side = 4 * round(PATCH_PM / grid.pixel_pm / 4)
         self.window = min(2 * round(WINDOW_PM / grid.pixel_pm / 2), self.side)
-        side_pm, points = self.side * grid.pixel_pm, self.side * FINE[0] // FINE[1]
+        side_pm, points = self.side * grid.pixel_pm, self.side
         margin = model.attrs["margin_pm"]
-        self.library = DifferenceLibrary(crystal, model.beam, side_pm, points)
-        self._whole = self._former(grid.cell_pm, margin, model.orders, grid.points)
+        self.library = DifferenceLibrary(crystal, model.beam, side_pm, points, MOST_MRAD)
+        energy = model.beam.energy_kev
+        self._orders = tuple(stored_orders(side, energy, MOST_MRAD) for side in grid.cell_pm)
+        self._whole = self._former(grid.cell_pm, margin, self._orders, (grid.cell[1], grid.cell[0]))
         self._patch = self._former((side_pm, side_pm), 0.0, self.library.orders, (points, points))
 
     def _former(self, cell_pm: Any, margin_pm: float, orders: Any, points: tuple[int, int]) -> ImageWaves:
@@ -81,7 +84,7 @@ class ColumnPatches:
             pixel_pm=imaging.pixel_pm,
             orders=orders,
             wavelength_pm=self.model.attrs["wavelength_pm"],
-            aperture_rad=imaging.aperture_mrad / 1000,
+            aperture_rad=min(imaging.aperture_mrad, MOST_MRAD) / 1000,
             focal_modes=FOCAL_MODES,
             intensity_points=points,
             camera_pixel_pm=imaging.camera_pixel_pm,
@@ -92,7 +95,8 @@ class ColumnPatches:
     def image_waves(self, wave: Tensor, lens: Lens) -> Tensor:
         """Image waves complex64 (mode, y, x) of a frame's exit wave (ky, kx in FFT order)."""
         lens = lens.to(torch.device("cpu"), torch.float32)
-        rising = torch.fft.fftshift(wave.to(torch.complex64), dim=(-2, -1))
+        x, y = (torch.as_tensor(np.arange(-most, most + 1)) for most in self._orders)
+        rising = wave.to(torch.complex64)[y[:, None], x]
         return torch.stack([self._whole.on_points(rising * one) for one in self._whole.transfers(lens)])
 
     def corners(self, stacks: ColumnStacks) -> tuple[np.ndarray, np.ndarray]:
@@ -102,11 +106,11 @@ class ColumnPatches:
         return row + inner, column + inner
 
     def _origins(self, stacks: ColumnStacks) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-        """First pixel (row, column) of each patch, even, and what is left to the column's place: (x, y) in pm."""
+        """First pixel (row, column) of each patch, and what is left to the column's place: (x, y) in pm."""
         pixel, half = self.model.grid.pixel_pm, self.side / 2
         above = stacks.reference_pm - stacks.middle_pm
         x, y = (at + np.tan(t / 1000) * above for at, t in zip((stacks.x_pm, stacks.y_pm), self.model.beam.tilt_mrad))
-        first = [2 * np.floor((at / pixel - half) / 2 + 0.5).astype(int) for at in (stacks.y_pm, stacks.x_pm)]
+        first = [np.floor(at / pixel - half + 0.5).astype(int) for at in (y, x)]
         rest = [at - (f + half) * pixel for at, f in zip((x, y), reversed(first))]
         return first[0], first[1], (rest[0], rest[1])
 
@@ -119,11 +123,14 @@ class ColumnPatches:
         lens = lens.to(torch.device("cpu"), torch.float32)
         transfers, rows, columns, rest = self._patch.transfers(lens), *self._origins(stacks)
         margin, beam, side_pm = self.model.grid.margin, self.model.beam, self.side * self.model.grid.pixel_pm
-        inner, points = (self.side - self.window) // 2, self.side * FINE[0] // FINE[1]
+        inner, points = (self.side - self.window) // 2, self.side
         out = np.empty((len(stacks), len(STATES), self.window, self.window), np.float32)
         _, height, width = image_waves.shape
         window = slice(inner, inner + self.window)
-        every = Lens(**{name: value.expand(len(STATES)) for name, value in vars(lens).items()})
+        nothing = torch.zeros(1, dtype=torch.float32)
+        background = vars(lens).get("background", nothing)
+        clear = {name: nothing if name == "background" else value for name, value in vars(lens).items()}
+        every = Lens(**{name: value.expand(len(STATES)) for name, value in clear.items()})
         away = torch.as_tensor(free_space(self.library.orders, side_pm, beam, -stacks.last_pm).astype(np.complex64))
         for i in range(len(stacks)):
             waves, weights = (torch.as_tensor(part[stacks.kind[i]]) for part in self.library.of(int(stacks.count[i])))
@@ -131,11 +138,12 @@ class ColumnPatches:
             rising = torch.fft.fftshift(waves * here, dim=(-2, -1))
             differences = self._patch.on_points(rising[:, None] * transfers)  # (part, mode, y, x)
             y, x = (
-                (np.arange(points) + (first + margin) * FINE[0] // FINE[1]) % length
+                (np.arange(points) + (first + margin) ) % length
                 for first, length in ((rows[i], height), (columns[i], width))
             )
             total = _intensities(image_waves[:, y[:, None], x], differences, weights)
-            out[i] = self._patch.pixels(total, every)[:, window, window].numpy()
+            pixels = self._patch.pixels(total, every) / (1 + background)
+            out[i] = pixels[:, window, window].numpy()
         for state, (exit_, entrance) in enumerate(STATES):
             out[stacks.count + exit_ + entrance < 0, state] = np.nan
         return out

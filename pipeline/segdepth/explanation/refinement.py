@@ -31,9 +31,9 @@ LEAST_PRIOR = 1e-3
 MIDDLE_ATOMS = 0.7
 """Rms distance, in atoms, of a column's middle from the smooth plane halfway between the faces."""
 
-MOST_ROUNDS = 6
-SWEEPS_A_ROUND = 5
-GIBBS_SWEEPS, GIBBS_BURN_IN = 40, 10
+MOST_ROUNDS = 4
+SWEEPS_A_ROUND = 4
+GIBBS_SWEEPS, GIBBS_BURN_IN = 20, 4
 REACH_PM = 700.0
 """A column's change of the image is computed anew where a column this near has changed."""
 
