@@ -21,6 +21,7 @@ FLOORS = (
     {"networks"},
     {"learning"},
     {"evaluation", "micrograph"},
+    {"fitting", "explanation"},
     {"figures"},
     {"steps"},
     {"public"},
@@ -28,7 +29,7 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 APART = ({"simulation", "labels"}, {"evaluation", "micrograph"})
-LIBRARY = {"crystals", "specimen", "simulation", "labels", "networks", "learning", *APART[1], "figures"}
+LIBRARY = {"crystals", "specimen", "simulation", "labels", "networks", "learning", *APART[1], "fitting", "explanation", "figures"}
 
 
 FILE_LINES, FUNCTION_LINES = 400, 80

@@ -17,6 +17,7 @@ from segdepth.config.fields import BUNDLED, NETWORK_STRIDE, Count, Name, check_w
 from segdepth.config.figures import Figures
 from segdepth.config.imaging import Imaging
 from segdepth.config.labels import Labels
+from segdepth.config.lens_fit import LensFitBlock
 from segdepth.config.micrograph import Comparison, Micrograph, Prediction
 from segdepth.config.model import Export, Model
 from segdepth.config.specimen import Specimen
@@ -54,6 +55,9 @@ class Config(Block):
     figures: Figures | None = Field(None, description="data of the paper's figures")
     micrographs: dict[Name, Micrograph] = Field({}, description="simulated recordings, for predictions and comparisons")
     predictions: dict[Name, Prediction] = Field({}, description="micrographs to predict")
+    lens_fits: dict[Name, LensFitBlock] = Field(
+        {}, description="micrographs to which lens, tilt and thickness are fitted"
+    )
     comparisons: dict[Name, Comparison] = Field({}, description="micrographs to compare with the simulation")
     tables: dict[Name, Table] = Field(
         {}, description="networks side by side: results/tables/<name>.csv; made on request only"
@@ -96,6 +100,10 @@ class Config(Block):
                 need(f"predictions.{name}.micrograph", prediction.micrograph, self.micrographs)
                 recorded = self.micrographs[prediction.micrograph].dataset
                 self._check_unseen(f"predictions.{name}", prediction.model, recorded)
+        for name, fit in self.lens_fits.items():
+            need(f"lens_fits.{name}.crystal", fit.crystal, self.crystals)
+            if fit.micrograph is not None:
+                need(f"lens_fits.{name}.micrograph", fit.micrograph, self.micrographs)
         for name, comparison in self.comparisons.items():
             here = f"comparisons.{name}"
             need(f"{here}.dataset", comparison.dataset, self.datasets)

@@ -21,6 +21,8 @@ from segdepth.config import (
     Dataset,
     Imaging,
     Labels,
+    LensFitBlock,
+    LensFitOptions,
     Prediction,
     PredictionOptions,
     Specimen,
@@ -209,13 +211,24 @@ class Layout:
         block = self.config.comparisons[name]
         return self.waves_of(block.dataset, block.structure)
 
-    def micrograph_input(self, block: Prediction | Comparison) -> str:
+    def micrograph_input(self, block: Prediction | Comparison | LensFitBlock) -> str:
         """File of a prediction or comparison."""
         return block.input or f"data/micrographs/{block.micrograph}.npz"
 
-    def micrograph_options(self, block: Prediction | Comparison) -> PredictionOptions | ComparisonOptions:
+    def micrograph_options(
+        self, block: Prediction | Comparison | LensFitBlock
+    ) -> PredictionOptions | ComparisonOptions | LensFitOptions:
         """The options of a prediction or comparison."""
         return block.options(self.config.micrographs[block.micrograph].pixel_pm if block.micrograph else None)
+
+    def lens_fit_options(self, name: str) -> LensFitOptions:
+        """The options of a fit of the lens; a simulated recording's voltage is its beam's."""
+        block = self.config.lens_fits[name]
+        options = self.micrograph_options(block)
+        if block.micrograph is None or options.energy_kev is not None:
+            return options
+        beam = self.config.datasets[self.config.micrographs[block.micrograph].dataset].beam
+        return options.model_copy(update={"energy_kev": self.config.beams[beam].energy_kev})
 
     def comparison_structure(self, name: str) -> int:
         """Index in the plan of the structure that is shown."""
@@ -296,6 +309,8 @@ class Layout:
         config, wanted = self.config, self.tabulated()
         wanted += [f"results/predictions/{name}" for name in config.predictions]
         wanted += [f"results/comparisons/{name}" for name in config.comparisons]
+        wanted += [f"results/lens_fits/{name}.json" for name in config.lens_fits]
+        wanted += [f"results/figures/lens_fit_{name}.png" for name in config.lens_fits]
         wanted += [f"results/figures/prediction_{name}.png" for name in config.predictions]
         wanted += [f"results/figures/comparison_{name}.png" for name in config.comparisons]
         trained = [model for model, names in config.evaluations.items() if names and model != BUNDLED]
