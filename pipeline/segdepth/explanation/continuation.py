@@ -73,7 +73,9 @@ def seen_lattice(
     places = np.array([(c.x, c.y) for c in crystal.columns])
     at = np.column_stack([cells + places[kind], np.ones(len(kind))])
     if len(kind) < LEAST_COLUMNS or np.linalg.matrix_rank(at) < 3:
-        raise MicrographError(f"columns: {len(kind)} of them do not make a lattice; at least {LEAST_COLUMNS} are needed")
+        raise MicrographError(
+            f"columns: {len(kind)} of them do not make a lattice; at least {LEAST_COLUMNS} are needed"
+        )
     fitted = np.linalg.lstsq(at, np.column_stack([x_pm, y_pm]), rcond=None)[0]
     back = np.linalg.inv(fitted[:2])
     corners = np.array([(x, y) for x in (low_pm[0], high_pm[0]) for y in (low_pm[1], high_pm[1])])

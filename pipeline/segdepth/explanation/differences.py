@@ -75,7 +75,9 @@ class DifferenceLibrary:
     def _simulated(self, count: int) -> np.ndarray:
         """One multislice for each state, all types of columns at once, each in a tile of its own."""
         plain = self._wave(count, (0, 0))
-        found = np.zeros((len(self.crystal.columns), len(STATES), 2 * self.orders + 1, 2 * self.orders + 1), np.complex64)
+        found = np.zeros(
+            (len(self.crystal.columns), len(STATES), 2 * self.orders + 1, 2 * self.orders + 1), np.complex64
+        )
         for place, state in enumerate(STATES):
             if state != (0, 0) and count + sum(state) >= 0:
                 changed = self._wave(count, state) - plain

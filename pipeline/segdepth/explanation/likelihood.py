@@ -40,7 +40,9 @@ class Windows:
     ) -> Windows:  # fmt: skip
         """Of changes in units of the vacuum; columns at their first state. Corners may lie outside of the frame."""
         border = changes.shape[-1]
-        filled = [np.pad(np.where(valid, one, electrons), border, constant_values=electrons) for one in (counts, expected)]
+        filled = [
+            np.pad(np.where(valid, one, electrons), border, constant_values=electrons) for one in (counts, expected)
+        ]
         weight = np.pad(valid.astype(np.float32), border)
         places = [np.clip(first + border, 0, size - border) for first, size in zip(corners, filled[0].shape)]
         least = DARKEST * electrons

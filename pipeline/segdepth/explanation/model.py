@@ -86,6 +86,12 @@ class FrameModel:
         other.beam = beam
         return other
 
+    def with_grid(self, grid: Grid) -> FrameModel:
+        """The same microscope on another vacuum level; the sizes must be the same."""
+        other = copy(self)
+        other.grid = grid
+        return other
+
     @cached_property
     def former(self) -> ImageFormer:
         """The project's image former on this grid."""

@@ -6,6 +6,7 @@ interferes with them there: Σ_m 2 Re(ψ_m* δ_m) + |δ_m|² over the focal mode
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,12 @@ class ColumnPatches:
             mtf_exponent=imaging.mtf_exponent,
         )
 
+    def of(self, model: FrameModel) -> ColumnPatches:
+        """The same for another frame of the same size and beam."""
+        other = copy(self)
+        other.model = model
+        return other
+
     @torch.no_grad()
     def image_waves(self, wave: Tensor, lens: Lens) -> Tensor:
         """Image waves complex64 (mode, y, x) of a frame's exit wave (ky, kx in FFT order)."""
@@ -138,7 +145,7 @@ class ColumnPatches:
             rising = torch.fft.fftshift(waves * here, dim=(-2, -1))
             differences = self._patch.on_points(rising[:, None] * transfers)  # (part, mode, y, x)
             y, x = (
-                (np.arange(points) + (first + margin) ) % length
+                (np.arange(points) + (first + margin)) % length
                 for first, length in ((rows[i], height), (columns[i], width))
             )
             total = _intensities(image_waves[:, y[:, None], x], differences, weights)

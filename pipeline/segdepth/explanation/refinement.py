@@ -38,7 +38,6 @@ REACH_PM = 700.0
 """A column's change of the image is computed anew where a column this near has changed."""
 
 
-
 @dataclass(frozen=True)
 class Refined:
     """stacks : the columns refined. probabilities : (column, count), of 0, 1, … atoms. lens : as refined.

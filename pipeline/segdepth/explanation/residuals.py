@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
+from segdepth.explanation.differences import STATES
+from segdepth.explanation.likelihood import Windows
 from segdepth.micrograph.columns.pooling import Owned
 
 SIGNIFICANT = 1e-3
@@ -12,6 +14,8 @@ SIGNIFICANT = 1e-3
 
 DARKEST = 1e-3
 """Least expected electrons of a pixel."""
+
+ONE_MORE, ONE_LESS = STATES.index((1, 0)), STATES.index((-1, 0))
 
 
 def standardized(counts: np.ndarray, expected: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -47,4 +51,21 @@ def false_discovery_rates(p: np.ndarray) -> np.ndarray:
     rate = p[order] * len(p) / np.arange(1, len(p) + 1)
     found = np.empty(len(p))
     found[order] = np.minimum(np.minimum.accumulate(rate[::-1])[::-1], 1.0)
+    return found
+
+
+def more_or_less(windows: Windows, count: np.ndarray) -> np.ndarray:
+    """How the picture contradicts each column's count, in standard deviations: positive where it shows more atoms.
+
+    The residual's projection on what one atom more at the exit changes (one less, with the sign turned, tells the same
+    where the column has atoms), by the Poisson weights: 0 ± 1 where the count is right and everything else too.
+    """
+    found = np.zeros(len(count))
+    for column, atoms in enumerate(count):
+        here = windows.at(column)
+        changes = windows.changes[column]
+        slope = changes[ONE_MORE] if atoms == 0 else (changes[ONE_MORE] - changes[ONE_LESS]) / 2
+        expected, weight = windows.expected[here], windows.weight[here]
+        left = ((windows.counts[here] - expected) * slope / expected * weight).sum()
+        found[column] = left / np.sqrt(max(float((slope**2 / expected * weight).sum()), 1e-12))
     return found
