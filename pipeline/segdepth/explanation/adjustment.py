@@ -1,8 +1,8 @@
 """What a frame itself says of defocus, tilt and places, within the errors of the lens fit.
 
-One step of Gauss and Newton on the frame's χ²: the columns' places by a smooth distortion (a polynomial of second degree,
-since a place that is off by 5 pm is worth half an atom), the vacuum level, and defocus and tilt, held to the fit's values by
-its errors.
+One step of Gauss and Newton on the frame's χ²: the columns' places by a smooth distortion (a polynomial of second
+degree), since places that are off by 5 pm spoil counts, the vacuum level, and defocus and tilt, held to the fit's
+values by its errors.
 """
 
 from __future__ import annotations

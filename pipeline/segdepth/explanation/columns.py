@@ -1,9 +1,9 @@
 """Columns as stacks of atoms: which sites of the lattice along the beam each of them fills. Lengths in pm.
 
-A count does not say how high a column begins. Heights are measured along the beam from the nominal exit face, from which
-defocus counts: the crystal lies at negative heights. The faces are smooth planes about which columns are cut at the
-lattice's heights: of what the crystal lacks towards its thickest part, the exit face takes a share (``exit_share``; 0: a
-flat exit face, 1: a flat entrance face, 1/2: faces symmetric about a flat middle plane).
+A count does not say how high a column begins. Heights are measured along the beam from the nominal exit face, from
+which defocus counts: the crystal lies at negative heights. The faces are smooth planes about which columns are cut at
+the lattice's heights: of what the crystal lacks towards its thickest part, the exit face takes a share (``exit_share``;
+0: a flat exit face, 1: a flat entrance face, 1/2: faces symmetric about a flat middle plane).
 """
 
 from __future__ import annotations

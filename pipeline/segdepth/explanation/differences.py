@@ -48,7 +48,8 @@ class DifferenceLibrary:
 
     Parameters
     ----------
-    beam : as for the frame. most_mrad : largest angle that is kept. side_pm, points : of the patch; the column stands at point ``points / 2``.
+    beam : as for the frame. side_pm, points : of the patch; the column stands at point ``points / 2``.
+    most_mrad : largest angle that is kept.
     """
 
     def __init__(self, crystal: Crystal, beam: Beam, side_pm: float, points: int, most_mrad: float) -> None:

@@ -21,7 +21,8 @@ class Windows:
 
     rows, columns : first pixel of each on ``counts``. changes : electrons (column, state, y, x) that each state adds to
     ``expected``, in which every column is in its own state ``now``. counts, expected : electrons (row, column), with a
-    border as wide as a window. weight : (row, column), 0 where not valid. least : electrons, ``DARKEST`` of the vacuum's.
+    border as wide as a window. weight : (row, column), 0 where not valid. least : electrons, ``DARKEST`` of the
+    vacuum's.
     """
 
     rows: np.ndarray

@@ -1,7 +1,7 @@
 """Counts of columns refined by the picture: likelihood of each column's states, joined with what was known before.
 
-The picture is linear in the change of one column as far as its difference wave is right. So sweeps go over all columns,
-each to its best state with its neighbours as they are, until nothing changes; then the crystal is simulated anew, and so
+Sweeps go over all columns, each to its best state with its neighbours as they are, until nothing changes. Changes of
+several columns are added up, which is right for columns far from each other; then the crystal is simulated anew, and so
 on. At last a Gibbs sample tells how sure each count is when its neighbours are not sure either.
 
 What was known before is the network's probability of each count, to the power ``PRIOR_POWER``: the network has seen the
@@ -51,7 +51,7 @@ class Refined:
 
 
 def log_prior_of(stacks: ColumnStacks, probabilities: np.ndarray, power: float = PRIOR_POWER) -> np.ndarray:
-    """Log prior (column, count) from the network's probabilities (column, count), defined two counts beyond its last."""
+    """Log prior (column, count) from the network's probabilities (column, count), with two counts beyond its last."""
     classes = probabilities.shape[1]
     wide = max(classes, int(stacks.count.max(initial=0)) + 1) + 2
     padded = np.zeros((len(stacks), wide))

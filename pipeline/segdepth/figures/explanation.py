@@ -68,7 +68,7 @@ def _heading(facts: Mapping[str, Any]) -> str:
     return (
         f"frame {facts['frame']}: χ² per pixel {before:.3f} as predicted, {after:.3f} refined; "
         f"{facts['changed']} of {facts['columns']} counts changed\n"
-        f"red ring: the picture shows more atoms than predicted ({facts['extra']}), blue ring: fewer ({facts['missing']})"
+        f"rings: the picture shows more atoms than predicted (red, {facts['extra']}), fewer (blue, {facts['missing']})"
     )
 
 
