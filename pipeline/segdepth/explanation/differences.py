@@ -20,7 +20,7 @@ from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.explanation.columns import spacings_pm
 from segdepth.explanation.model import PAD_PM, undrifted
 from segdepth.simulation.electron import stored_orders, wavelength_pm
-from segdepth.simulation.exit_wave import exit_wave, in_fft_order, wave_orders
+from segdepth.simulation.exit_wave import exit_wave, in_fft_order
 
 STATES = tuple(
     (exit_, entrance)

@@ -1,8 +1,8 @@
 """Expected electrons of a frame: columns → atoms → multislice → the fitted lens → the network's grid.
 
 The simulated cell is the frame's own rectangle with a margin on each side, into which the crystal at the frame's border
-is continued (``continuation``). A tilt acts on the propagation: atoms stay upright, and the image of a column that stands
-higher or lower than the reference height is displaced.
+is continued (``continuation``). A tilt acts on the propagation: atoms stay upright, and the image of a column that
+stands higher or lower than the reference height is displaced.
 """
 
 from __future__ import annotations
