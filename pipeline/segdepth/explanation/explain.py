@@ -113,7 +113,7 @@ class Explainer:
         MicrographError
             Its columns make no lattice.
         """
-        image = self.maps["counts"].values[place].astype(np.float64)
+        image = self.maps["counts"].isel(frame=place).values.astype(np.float64)
         grid = Grid(image.shape, self.pixel_pm, self.electrons(place))
         valid = np.isfinite(image)
         counts = np.where(valid, image * grid.electrons, 0.0)
@@ -124,9 +124,8 @@ class Explainer:
         start = first.stacks
         log_counts = log_prior_of(start, seen.probabilities)
         log_counts[~seen.free] = 0.0
-        # the first columns through the lens as adjusted: what the prediction itself explains
-        told = first.model.expected(start, first.lens)
-        wave = first.model.wave(start)
+        again = refinement.adjustment.of(start, first.lens, first.model)  # what the prediction itself explains
+        told, wave = again.expected, again.wave
         mine = start.part(np.flatnonzero(seen.free))
         changes = patches.changes(patches.image_waves(wave, first.lens), mine, first.lens)
         more = more_or_less(Windows.on(patches.corners(mine), changes, counts, told, valid, grid.electrons), mine.count)
@@ -247,7 +246,7 @@ class _Sites:
 
     def _pooled(self, one: Explainer, place: int) -> np.ndarray:
         """The network's probabilities (site, count) of each site: mean over the pixels within its core."""
-        maps = one.maps["probabilities"].values[place].astype(np.float32)
+        maps = one.maps["probabilities"].isel(frame=place).values.astype(np.float32)
         there = np.isfinite(maps).all(axis=0)
         radius = np.array([one.radii[c.element] for c in one.crystal.columns], float)[self.kind]
         rows, columns = there.shape

@@ -51,9 +51,10 @@ class Refined:
 
 
 def log_prior_of(stacks: ColumnStacks, probabilities: np.ndarray, power: float = PRIOR_POWER) -> np.ndarray:
-    """Log prior (column, count) from the network's probabilities (column, count), with two counts beyond its last."""
+    """Log prior (column, count) from the network's probabilities (column, count), with counts beyond its last, which are
+    as likely as that one."""
     classes = probabilities.shape[1]
-    wide = max(classes, int(stacks.count.max(initial=0)) + 1) + 2
+    wide = max(classes, int(stacks.count.max(initial=0)) + 1) + 2 * MOST_ROUNDS + 2
     padded = np.zeros((len(stacks), wide))
     padded[:, :classes] = probabilities
     padded[:, classes:] = probabilities[:, -1:]  # the last class may stand for more
@@ -141,8 +142,8 @@ class Refinement:
         # of the states with the most probable count the most probable one
         likely = mine.count[:, None] + TOTALS == probabilities.argmax(axis=1)[:, None]
         stacks = _replaced(stacks, which, in_state(mine, np.where(likely, states, -1.0).argmax(axis=1)))
-        expected = model.expected(stacks, lens)
-        return Refined(stacks, probabilities, lens, expected, rounds)
+        last = self.adjustment.of(stacks, lens, model)
+        return Refined(stacks, probabilities, last.lens, last.expected, rounds)
 
 
 def _replaced(stacks: ColumnStacks, which: np.ndarray, by: ColumnStacks) -> ColumnStacks:
