@@ -100,7 +100,7 @@ def test_masked_pixels_have_no_residual():
 @pytest.mark.parametrize("state", [(1, 0), (-1, 0), (0, 1), (-1, -1), (1, -1)])
 def test_the_change_of_one_column_is_that_of_the_whole_multislice(scene, state):
     """Also under a tilt, where a column is displaced by its height."""
-    inside = (scene.places[0] > 300) & (scene.places[0] < 600) & (scene.places[1] > 150) & (scene.places[1] < 330)
+    inside = (scene.places[0] > 200) & (scene.places[0] < 700) & (scene.places[1] > 100) & (scene.places[1] < 330)
     column = int(np.flatnonzero(inside & (scene.stacks.kind < 2))[0])
     first, count = scene.stacks.first.copy(), scene.stacks.count.copy()
     first[column] -= state[1]
@@ -115,7 +115,7 @@ def test_the_change_of_one_column_is_that_of_the_whole_multislice(scene, state):
         for j in range(SHAPE[1]):
             if 0 <= i - row < len(found) and 0 <= j - left < len(found):
                 whole[i, j] = found[i - row, j - left]
-    assert np.linalg.norm(whole - changed) < 0.2 * np.linalg.norm(changed)
+    assert np.linalg.norm(whole - changed) < 0.25 * np.linalg.norm(changed)
 
 
 def test_counts_of_a_bright_frame_are_recovered_exactly(scene):
@@ -124,15 +124,13 @@ def test_counts_of_a_bright_frame_are_recovered_exactly(scene):
     model = scene.model.with_grid(grid)
     counts = np.random.default_rng(3).poisson(scene.expected * 100)
     free = scene.row >= 0
+    inner = free & (scene.places[1] > 60) & (scene.places[0] > 60) & (scene.places[0] < SHAPE[1] * PIXEL - 60)
     start = scene.all.copy()
-    wrong = np.flatnonzero(free)[[3, 9, 14]]
-    start[wrong] += (1, -1, 1)
+    start[np.flatnonzero(inner)[[0, 3, 6]]] += (1, -1, 1)
     begun = stacked(CERIA, *scene.places, scene.stacks.kind, start, 0.5, model.beam.tilt_mrad)
     refinement = Refinement(model, scene.patches.of(model), counts, np.ones(SHAPE, bool), {})
     flat = np.zeros((len(start), 9))
     found = refinement.run(begun, free, flat, scene.lens, 0.5, np.random.default_rng(0))
-    inner = free & (scene.places[1] > 60) & (scene.places[0] > 60) & (scene.places[0] < SHAPE[1] * PIXEL - 60)
-    assert (start[inner] != scene.all[inner]).any()
     assert found.stacks.count[inner].tolist() == scene.all[inner].tolist()
     assert found.probabilities.sum(1) == pytest.approx(1)
 

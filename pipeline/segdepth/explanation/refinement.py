@@ -51,8 +51,8 @@ class Refined:
 
 
 def log_prior_of(stacks: ColumnStacks, probabilities: np.ndarray, power: float = PRIOR_POWER) -> np.ndarray:
-    """Log prior (column, count) from the network's probabilities (column, count), with counts beyond its last, which are
-    as likely as that one."""
+    """Log prior (column, count) from the network's probabilities (column, count); counts beyond its last are as likely
+    as that one."""
     classes = probabilities.shape[1]
     wide = max(classes, int(stacks.count.max(initial=0)) + 1) + 2 * MOST_ROUNDS + 2
     padded = np.zeros((len(stacks), wide))
