@@ -22,4 +22,4 @@ rule explain_prediction:
         mem_mb=4000,
         runtime=240,
     shell:
-        "segdepth explain --lens {input.lens} --out {output.folder} -- {input.prediction} > {log} 2>&1"
+        "segdepth explain --lens {input.lens:q} --out {output.folder:q} -- {input.prediction:q} > {log} 2>&1"

@@ -22,7 +22,7 @@ class Windows:
     rows, columns : first pixel of each on ``counts``. changes : electrons (column, state, y, x) that each state adds to
     ``expected``, in which every column is in its own state ``now``. counts, expected : electrons (row, column), with a
     border as wide as a window. weight : (row, column), 0 where not valid. least : electrons, ``DARKEST`` of the
-    vacuum's.
+    vacuum's. power : of the likelihoods.
     """
 
     rows: np.ndarray
@@ -33,12 +33,19 @@ class Windows:
     weight: np.ndarray
     least: float
     now: np.ndarray
+    power: float = 1.0
 
     @classmethod
     def on(
-        cls, corners: tuple[np.ndarray, np.ndarray], changes: np.ndarray, counts: np.ndarray, expected: np.ndarray,
-        valid: np.ndarray, electrons: float,
-    ) -> Windows:  # fmt: skip
+        cls,
+        corners: tuple[np.ndarray, np.ndarray],
+        changes: np.ndarray,
+        counts: np.ndarray,
+        expected: np.ndarray,
+        valid: np.ndarray,
+        electrons: float,
+        power: float = 1.0,
+    ) -> Windows:
         """Of changes in units of the vacuum; columns at their first state. Corners may lie outside of the frame."""
         border = changes.shape[-1]
         filled = [
@@ -49,7 +56,7 @@ class Windows:
         least = DARKEST * electrons
         now = np.full(len(changes), STAY)
         kinds = (one.astype(np.float32) for one in (filled[0], np.maximum(filled[1], least)))
-        return cls(*places, changes * np.float32(electrons), *kinds, weight, least, now)
+        return cls(*places, changes * np.float32(electrons), *kinds, weight, least, now, power)
 
     def at(self, column: int) -> tuple[slice, slice]:
         side = self.changes.shape[-1]
@@ -57,7 +64,7 @@ class Windows:
         return slice(row, row + side), slice(first, first + side)
 
     def log_likelihoods(self, column: int) -> np.ndarray:
-        """Of each state, less that of the present one; -inf for states that cannot be."""
+        """Of each state, less that of the present one, times ``power``; -inf for states that cannot be."""
         here, changes = self.at(column), self.changes[column]
         expected, counts, weight = self.expected[here], self.counts[here], self.weight[here]
         more = changes - changes[self.now[column]]
@@ -65,7 +72,7 @@ class Windows:
             ratio = np.maximum(expected + more, self.least) / expected
             terms = counts * np.log(ratio) - more
             found = np.einsum("syx,yx->s", terms, weight, dtype=np.float64)
-        return np.where(np.isnan(found), -np.inf, found)
+        return np.where(np.isnan(found), -np.inf, self.power * found)
 
     def put(self, column: int, state: int) -> None:
         """A column in another state."""

@@ -4,8 +4,10 @@ Sweeps go over all columns, each to its best state with its neighbours as they a
 several columns are added up, which is right for columns far from each other; then the crystal is simulated anew, and so
 on. At last a Gibbs sample tells how sure each count is when its neighbours are not sure either.
 
-What was known before is the network's probability of each count, to the power ``PRIOR_POWER``: the network has seen the
-same electrons, so that its answer is no independent knowledge; it knows besides what shapes crystals have.
+What was known before is the network's probability of each count. The network has seen the same electrons: the product of
+its answer and the likelihood would count them twice. So the square root of the product is taken, the geometric mean of
+two opinions of which each has seen the electrons once. The most probable count is that of the product: what the network
+knows of the shape of crystals has its full weight there.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from segdepth.explanation.model import FrameModel
 from segdepth.explanation.patches import ColumnPatches
 from segdepth.simulation.aberrations import Lens
 
-PRIOR_POWER = 0.3
+POOL = 0.5
+"""Power of the network's probabilities and of the likelihood."""
+
 LEAST_PRIOR = 1e-3
 """Share of a flat distribution over the counts around in the network's."""
 
@@ -50,7 +54,7 @@ class Refined:
     rounds: int
 
 
-def log_prior_of(stacks: ColumnStacks, probabilities: np.ndarray, power: float = PRIOR_POWER) -> np.ndarray:
+def log_prior_of(stacks: ColumnStacks, probabilities: np.ndarray, power: float = POOL) -> np.ndarray:
     """Log prior (column, count) from the network's probabilities (column, count); counts beyond its last are as likely
     as that one."""
     classes = probabilities.shape[1]
@@ -123,7 +127,7 @@ class Refinement:
             else:
                 changes[stale] = fresh
             windows = Windows.on(
-                self.patches.corners(mine), changes, self.counts, expected, self.valid, model.grid.electrons
+                self.patches.corners(mine), changes, self.counts, expected, self.valid, model.grid.electrons, POOL
             )
             prior = states_prior(mine, log_counts[which], middle[which])
             order = rng.permutation(len(which))
