@@ -4,10 +4,10 @@ Sweeps go over all columns, each to its best state with its neighbours as they a
 several columns are added up, which is right for columns far from each other; then the crystal is simulated anew, and so
 on. At last a Gibbs sample tells how sure each count is when its neighbours are not sure either.
 
-What was known before is the network's probability of each count. The network has seen the same electrons: the product of
-its answer and the likelihood would count them twice. So the square root of the product is taken, the geometric mean of
-two opinions of which each has seen the electrons once. The most probable count is that of the product: what the network
-knows of the shape of crystals has its full weight there.
+What was known before is the network's probability of each count. The network has seen the same electrons: the product
+of its answer and the likelihood would count them twice. So the square root of the product is taken, the geometric mean
+of two opinions of which each has seen the electrons once. The most probable count is that of the product: what the
+network knows of the shape of crystals has its full weight there.
 """
 
 from __future__ import annotations
