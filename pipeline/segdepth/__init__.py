@@ -16,10 +16,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segdepth.public import Predicted, calibrate, crystal, fit_lens, load_network, predict, read, simulate
+    from segdepth.public import (
+        Explained,
+        Predicted,
+        calibrate,
+        crystal,
+        explain,
+        fit_lens,
+        load_network,
+        predict,
+        read,
+        simulate,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["Predicted", "calibrate", "crystal", "fit_lens", "load_network", "predict", "read", "simulate"]
+__all__ = [
+    "Explained",
+    "Predicted",
+    "calibrate",
+    "crystal",
+    "explain",
+    "fit_lens",
+    "load_network",
+    "predict",
+    "read",
+    "simulate",
+]
 
 
 def __getattr__(name: str) -> Any:

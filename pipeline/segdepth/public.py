@@ -1,4 +1,4 @@
-"""The functions of ``import segdepth``: read, calibrate, predict, fit_lens, load_network, simulate, crystal. On
+"""The functions of ``import segdepth``: read, calibrate, predict, fit_lens, explain, load_network, simulate, crystal. On
 arrays; nothing is written.
 
 Heavy packages are imported by the function that needs them.
@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segdepth.crystals import make_crystal as crystal
 
-__all__ = ["Predicted", "calibrate", "crystal", "fit_lens", "load_network", "predict", "read", "simulate"]
+__all__ = [
+    "Explained",
+    "Predicted",
+    "calibrate",
+    "crystal",
+    "explain",
+    "fit_lens",
+    "load_network",
+    "predict",
+    "read",
+    "simulate",
+]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +54,51 @@ class Predicted(NamedTuple):
 
     maps: xr.Dataset
     columns: pd.DataFrame
+
+
+class Explained(NamedTuple):
+    """What ``explain`` found.
+
+    maps : counts, expected electrons and standardized residuals, before and after refining, over (frame, row, column);
+        attribute ``warnings``: lines for the user, χ² among them.
+    columns : one row a column: ``depth`` as predicted, ``count`` refined, its 90 % set, χ², ``extra``, ``missing``;
+        see ``segdepth.explanation.explain.COLUMNS``.
+    """
+
+    maps: xr.Dataset
+    columns: pd.DataFrame
+
+
+def explain(predicted: Predicted, lens: LensFit | str | Path, *, force: bool = False, device: str = "cpu") -> Explained:
+    """Hold predicted columns against their picture through the fitted lens, and refine their counts by it.
+
+    Parameters
+    ----------
+    predicted : of ``predict``. lens : of ``fit_lens``, or its JSON file.
+    force : also where the fit does not explain its film.
+
+    Raises
+    ------
+    SegDepthError
+        The fit is not explained, is of another crystal, or no frame has columns.
+    """
+    import pandas as pd
+
+    from segdepth.errors import MicrographError
+    from segdepth.explanation.explain import NOT_EXPLAINED, Explainer, explained_maps, lines_of
+    from segdepth.fitting.result import LensFit, read_lens_fit
+
+    fit = lens if isinstance(lens, LensFit) else read_lens_fit(lens)
+    if not fit.explained and not force:
+        raise MicrographError("lens: the fit does not explain its film; force=True goes on all the same")
+    explainer = Explainer(*predicted, fit, device)
+    frames = list(explainer.frames())
+    if not frames:
+        raise MicrographError("predicted: no frame has columns that could be explained")
+    if not fit.explained:
+        warnings.warn(NOT_EXPLAINED, stacklevel=2)
+    maps = explained_maps(explainer, frames, lines_of(fit, [one.facts for one in frames]))
+    return Explained(maps, pd.concat([one.table for one in frames], ignore_index=True))
 
 
 def read(path: str | Path, *, image: str | None = None) -> Recording:

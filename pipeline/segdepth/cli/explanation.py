@@ -1,0 +1,42 @@
+"""Predictions explained by the lens that was fitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segdepth.cli.app import app
+from segdepth.cli.options import Device, Out
+from segdepth.store.code_hash import code_hash
+
+NOT_EXPLAINED = "NOT EXPLAINED"
+
+
+@app.command("explain")
+def explain(
+    prediction: Annotated[Path, typer.Argument(help="folder that segdepth predict wrote", show_default=False)],
+    lens: Annotated[Path, typer.Option(help="JSON file that segdepth fit-lens wrote")],
+    out: Out,
+    force: Annotated[
+        bool, typer.Option("--force", help="also where the fit does not explain its film; every output then says so")
+    ] = False,
+    device: Device = "cpu",
+) -> None:
+    """Hold predicted columns against their picture, and refine their counts by it.
+
+    The columns are built, sent through multislice and the fitted lens, and compared with the electrons that were
+    counted.
+
+    \b
+    OUT/explanation.png         the first frame: counted, expected, residual, refined counts
+    OUT/columns_refined.csv     one row a column and frame (.parquet: the same)
+    OUT/explanation.zarr        expected electrons and standardized residuals on the network's pixels
+    OUT/explanation.json        chi2 of each frame, and what was found
+    """
+    from segdepth.steps.explain_prediction import explain_prediction as step
+
+    for line in step(prediction, lens, out, code=code_hash("explain"), force=force, device=device):
+        typer.echo(f"{'warning' if line.startswith(NOT_EXPLAINED) else 'note'}: {line}", err=True)
+    typer.echo(f"{out / 'explanation.png'}")

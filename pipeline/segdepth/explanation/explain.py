@@ -1,0 +1,327 @@
+"""A frame of a prediction, explained: expected electrons, residuals, χ² by column, counts refined by the picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.stats import norm
+
+from segdepth.crystals import Crystal
+from segdepth.errors import MicrographError
+from segdepth.explanation.columns import ColumnStacks
+from segdepth.explanation.continuation import beside_columns, cells_and_kinds, continued, seen_lattice
+from segdepth.explanation.lens import beam_of, lens_of
+from segdepth.explanation.likelihood import Windows
+from segdepth.explanation.model import FrameModel, Grid
+from segdepth.explanation.patches import ColumnPatches
+from segdepth.explanation.refinement import Refinement, log_prior_of
+from segdepth.explanation.residuals import (
+    SIGNIFICANT,
+    chi_squared,
+    column_chi_squared,
+    false_discovery_rates,
+    more_or_less,
+    standardized,
+    upper_tail,
+)
+from segdepth.fitting.result import LensFit
+from segdepth.micrograph.columns.pooling import credible_depths, owned_pixels, pooled_probabilities
+
+NOT_EXPLAINED = "NOT EXPLAINED: the lens fit does not explain its film; what follows from it may be wrong"
+
+COLUMNS = (
+    *("frame", "column", "x_pm", "y_pm", "element", "depth", "count", "confidence", "count_low", "count_high"),
+    *("chi2", "pixels", "q_value", "chi2_refined", "more", "extra", "missing"),
+)
+"""Of the table of an explained frame."""
+
+UNITS = {"x_pm": "pm", "y_pm": "pm", **dict.fromkeys(("depth", "count", "count_low", "count_high"), "atoms")}
+
+
+@dataclass(frozen=True)
+class ExplainedFrame:
+    """One frame.
+
+    number : in the file. table : a row a column and empty site that was looked at, with ``COLUMNS``. counts, expected,
+    expected_refined : electrons (row, column) on the network's grid; NaN counts where not valid. residual,
+    residual_refined : standardized. facts : χ² and its pixels before and after, defocus and tilt as adjusted, the exit
+    face's share, rounds.
+    """
+
+    number: int
+    table: pd.DataFrame
+    counts: np.ndarray
+    expected: np.ndarray
+    residual: np.ndarray
+    expected_refined: np.ndarray
+    residual_refined: np.ndarray
+    facts: dict[str, Any]
+
+
+class Explainer:
+    """Frames of one prediction, through one lens.
+
+    Parameters
+    ----------
+    maps : of a prediction (``segdepth.micrograph.results.maps``). columns : its table. fit : of its lens.
+
+    Raises
+    ------
+    MicrographError
+        Prediction and fit are of different crystals, or the prediction lacks what is needed.
+    """
+
+    def __init__(self, maps: xr.Dataset, columns: pd.DataFrame, fit: LensFit, device: str = "cpu") -> None:
+        self.maps, self.columns, self.fit = maps, columns, fit
+        try:
+            self.crystal = Crystal.from_dict(json.loads(maps.attrs["crystal"]))
+            self.radii = json.loads(maps.attrs["labels"])["core_radius_pm"]
+            self.pixel_pm, self.label_pm = float(maps.attrs["input_pixel_pm"]), float(maps.attrs["label_pixel_pm"])
+        except (KeyError, TypeError, ValueError) as failure:
+            raise MicrographError(f"prediction: its maps lack {failure}; predict again") from None
+        other = Crystal.from_dict(fit.crystal)
+        if (other.title, other.periods_pm) != (self.crystal.title, self.crystal.periods_pm):
+            raise MicrographError(f"lens fit: is of {other.title}, the prediction of {self.crystal.title}")
+        self.beam, self.lens, self.device = beam_of(fit, self.crystal), lens_of(fit.values), device
+        self._patches: tuple[FrameModel, ColumnPatches] | None = None
+
+    def frames(self) -> Iterator[ExplainedFrame]:
+        """Every frame that is not lost and has columns."""
+        for place, number in enumerate(self.maps["frame"].values.tolist()):
+            mine = self.columns[self.columns["frame"] == number].reset_index(drop=True)
+            if not bool(self.maps["lost"].values[place]) and len(mine):
+                yield self.frame(place, mine)
+
+    def electrons(self, place: int) -> float:
+        """Electrons that a pixel of the network's grid counts in vacuum."""
+        attrs = self.maps.attrs
+        (a, b, _), (d, e, _) = attrs["affine_to_file_pm"]
+        area = abs(a * e - b * d) * (self.pixel_pm / float(attrs["pixel_pm"])) ** 2
+        return float(self.maps["vacuum_level"].values[place]) * area
+
+    def frame(self, place: int, columns: pd.DataFrame) -> ExplainedFrame:
+        """The frame at a place of the dimension ``frame``, whose rows of the table are given.
+
+        Raises
+        ------
+        MicrographError
+            Its columns make no lattice.
+        """
+        image = self.maps["counts"].isel(frame=place).values.astype(np.float64)
+        grid = Grid(image.shape, self.pixel_pm, self.electrons(place))
+        valid = np.isfinite(image)
+        counts = np.where(valid, image * grid.electrons, 0.0)
+        seen = _Sites(self, place, columns, grid, valid)
+        model, patches = self._engine(grid)
+        refinement = Refinement(model, patches, counts, valid, self.fit.errors)
+        share, first = refinement.adjustment.start(self.crystal, *seen.places, seen.kind, seen.count, self.lens)
+        start = first.stacks
+        log_counts = log_prior_of(start, seen.probabilities)
+        log_counts[~seen.free] = 0.0
+        again = refinement.adjustment.of(start, first.lens, first.model)  # what the prediction itself explains
+        told, wave = again.expected, again.wave
+        mine = start.part(np.flatnonzero(seen.free))
+        changes = patches.changes(patches.image_waves(wave, first.lens), mine, first.lens)
+        more = more_or_less(Windows.on(patches.corners(mine), changes, counts, told, valid, grid.electrons), mine.count)
+        refined = refinement.run(
+            start, seen.free, log_counts, first.lens, share, np.random.default_rng([0, int(self._number(place))])
+        )
+        residuals = [standardized(counts, expected, valid) for expected in (told, refined.expected)]
+        table = self._table(place, seen, start, refined.stacks, refined.probabilities, more, residuals, told, grid)
+        found = [chi_squared(one) for one in residuals]
+        facts = {
+            "frame": int(self._number(place)),
+            "chi2": found[0][0],
+            "chi2_refined": found[1][0],
+            "pixels": found[0][1],
+            "columns": int((table["depth"] > 0).sum()),
+            "changed": int((table["count"] != table["depth"]).sum()),
+            "extra": int(table["extra"].sum()),
+            "missing": int(table["missing"].sum()),
+            "defocus_nm": float(refined.lens.c1_pm) / 1000,
+            "exit_share": share,
+            "rounds": refined.rounds,
+        }
+        shown = np.where(valid, counts, np.nan)
+        return ExplainedFrame(
+            int(self._number(place)), table, shown, told, residuals[0], refined.expected, residuals[1], facts
+        )
+
+    def _number(self, place: int) -> int:
+        return int(self.maps["frame"].values[place])
+
+    def _engine(self, grid: Grid) -> tuple[FrameModel, ColumnPatches]:
+        """The model of frames of this grid; its library of difference waves is kept."""
+        if self._patches is None:
+            model = FrameModel(grid, self.beam, device=self.device)
+            self._patches = model, ColumnPatches(model, self.crystal)
+        model, patches = self._patches
+        model = model.with_grid(grid)
+        return model, patches.of(model)
+
+    def _table(
+        self,
+        place: int,
+        seen: _Sites,
+        start: ColumnStacks,
+        after: ColumnStacks,
+        probabilities: np.ndarray,
+        more: np.ndarray,
+        residuals: list[np.ndarray],
+        told: np.ndarray,
+        grid: Grid,
+    ) -> pd.DataFrame:
+        free = np.flatnonzero(seen.free)
+        elements = np.array([c.element for c in self.crystal.columns])[start.kind[free]]
+        radius = np.array([self.radii[element] for element in elements], float)
+        owned = owned_pixels(start.x_pm[free], start.y_pm[free], radius, seen.valid, grid.pixel_pm)
+        (chi2, pixels), (refined, _) = (column_chi_squared(one, owned) for one in residuals)
+        mean = owned.total(told.ravel()[owned.pixel]) / np.maximum(pixels, 1)
+        q = false_discovery_rates(upper_tail(chi2, pixels, mean))
+        rate = false_discovery_rates(2 * norm.sf(np.abs(more)))
+        low, high = credible_depths(probabilities)
+        file_x, file_y = seen.in_file(start.x_pm[free], start.y_pm[free])
+        count = after.count[free]
+        wrong = rate < SIGNIFICANT
+        table = pd.DataFrame(
+            {
+                "frame": np.full(len(free), self._number(place), np.int32),
+                "column": seen.names,
+                "x_pm": np.round(file_x, 2),
+                "y_pm": np.round(file_y, 2),
+                "element": elements,
+                "depth": start.count[free].astype(np.int16),
+                "count": count.astype(np.int16),
+                "confidence": np.round(probabilities[np.arange(len(free)), count], 4).astype(np.float32),
+                "count_low": low.astype(np.int16),
+                "count_high": high.astype(np.int16),
+                "chi2": np.round(chi2, 2),
+                "pixels": pixels.astype(np.int16),
+                "q_value": q.astype(np.float32),
+                "chi2_refined": np.round(refined, 2),
+                "more": np.round(more, 2).astype(np.float32),
+                "extra": wrong & (more > 0),
+                "missing": wrong & (more < 0),
+            }
+        )
+        # empty sites that stay empty are no columns
+        return table[(table["depth"] > 0) | (table["count"] > 0) | table["extra"]].reset_index(drop=True)
+
+
+class _Sites:
+    """The frame's columns, empty sites beside them, and the crystal beyond the frame, on the network's grid.
+
+    places : x and y in pm; kind, count : of each. free : bool, those whose counts are refined. names : of the free
+    ones. probabilities : the network's, (all, count).
+    """
+
+    def __init__(self, one: Explainer, place: int, columns: pd.DataFrame, grid: Grid, valid: np.ndarray) -> None:
+        crystal, attrs = one.crystal, one.maps.attrs
+        self.valid, self._to_file = valid, np.array(attrs["affine_to_file_pm"], float)
+        to_grid = np.array(attrs["affine_to_grid_pm"], float)
+        x, y = to_grid[:, :2] @ columns[["x_pm", "y_pm"]].to_numpy(float).T + to_grid[:, 2:]
+        cells, kinds = cells_and_kinds(columns["column"].tolist(), columns["element"].tolist(), crystal)
+        low = np.full(2, -grid.margin * grid.pixel_pm)
+        lattice = seen_lattice(crystal, x, y, cells, kinds, low, low + grid.cell_pm)
+        here = _at(lattice.x_pm, lattice.y_pm, valid, grid.pixel_pm)
+        count = continued(lattice, columns["depth"].to_numpy(int), here)
+        free = (lattice.row >= 0) | (here & beside_columns(lattice, crystal))
+        kept = free | (count > 0)
+        self.places = lattice.x_pm[kept], lattice.y_pm[kept]
+        self.kind, self.count, self.free = lattice.kind[kept], count[kept], free[kept]
+        self.probabilities = self._pooled(one, place)
+        names = columns["column"].to_numpy(object)
+        symbols = [c.element for c in crystal.columns]
+        kinds_named = [f"{s}{symbols[: i + 1].count(s)}" for i, s in enumerate(symbols)]
+        self.names = [
+            names[row] if row >= 0 else f"{u},{v},{kinds_named[k]}"
+            for row, (u, v), k in zip(lattice.row[kept & free], lattice.cell[kept & free], lattice.kind[kept & free])
+        ]
+
+    def _pooled(self, one: Explainer, place: int) -> np.ndarray:
+        """The network's probabilities (site, count) of each site: mean over the pixels within its core."""
+        maps = one.maps["probabilities"].isel(frame=place).values.astype(np.float32)
+        there = np.isfinite(maps).all(axis=0)
+        radius = np.array([one.radii[c.element] for c in one.crystal.columns], float)[self.kind]
+        rows, columns = there.shape
+        near = (self.places[0] > -radius) & (self.places[0] < columns * one.label_pm + radius)
+        near &= (self.places[1] > -radius) & (self.places[1] < rows * one.label_pm + radius)
+        found = np.full((len(self.kind), len(maps)), 1 / len(maps))
+        owned = owned_pixels(self.places[0][near], self.places[1][near], radius[near], there, one.label_pm)
+        number = owned.number
+        pooled = pooled_probabilities(np.nan_to_num(maps), owned, number)
+        found[near] = np.where(number[:, None] > 0, pooled, 1 / len(maps))
+        return found
+
+    def in_file(self, x_pm: np.ndarray, y_pm: np.ndarray) -> np.ndarray:
+        """Places of the grid in the file."""
+        return self._to_file[:, :2] @ np.stack([x_pm, y_pm]) + self._to_file[:, 2:]
+
+
+def _at(x_pm: np.ndarray, y_pm: np.ndarray, mask: np.ndarray, pixel_pm: float) -> np.ndarray:
+    """Whether each place lies on a pixel of a mask (row, column)."""
+    j, i = (np.floor(at / pixel_pm).astype(int) for at in (x_pm, y_pm))
+    inside = (i >= 0) & (i < mask.shape[0]) & (j >= 0) & (j < mask.shape[1])
+    inside[inside] = mask[i[inside], j[inside]]
+    return inside
+
+
+MAPS = {
+    "counts": ("electrons", "what was counted"),
+    "expected": ("electrons", "expected of the predicted columns"),
+    "residual": ("1", "(counts - expected) over the root of expected"),
+    "expected_refined": ("electrons", "expected of the refined columns"),
+    "residual_refined": ("1", "(counts - expected_refined) over the root of expected_refined"),
+}
+
+
+def explained_maps(explainer: Explainer, frames: Sequence[ExplainedFrame], lines: Sequence[str]) -> xr.Dataset:
+    """``MAPS`` (frame, row, column) float32 on the network's grid, with coordinates in pm."""
+    dims, attrs = ("frame", "row", "column"), explainer.maps.attrs
+    rows, columns = frames[0].counts.shape
+    variables = {
+        name: (
+            dims,
+            np.stack([getattr(one, name) for one in frames]).astype(np.float32),
+            {"units": units, "long_name": text},
+        )
+        for name, (units, text) in MAPS.items()
+    }
+    number = {"units": "1", "long_name": "number of the frame in the file"}
+    coords: dict[str, Any] = {"frame": ("frame", np.array([one.number for one in frames], np.int32), number)}
+    for axis, count in (("row", rows), ("column", columns)):
+        text = {"units": "pm", "long_name": "centre of a pixel of the network's input"}
+        coords[axis] = (axis, (np.arange(count) + 0.5) * explainer.pixel_pm, text)
+    kept = ("affine_to_file_pm", "affine_to_grid_pm", "crystal", "source", "classes")
+    return xr.Dataset(
+        variables,
+        coords,
+        {
+            "title": "a prediction held against its picture",
+            "pixel_pm": explainer.pixel_pm,
+            **{name: attrs[name] for name in kept if name in attrs},
+            "explained": int(explainer.fit.explained),
+            "warnings": list(lines),
+        },
+    )
+
+
+def lines_of(fit: LensFit, frames: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """Lines for the user: what is wrong with the fit first, then χ² and what was found in each frame."""
+    lines = [] if fit.explained else [NOT_EXPLAINED]
+    for one in frames:
+        before, after = (one[name] / max(one["pixels"], 1) for name in ("chi2", "chi2_refined"))
+        error = np.sqrt(2 / max(one["pixels"], 1))
+        word = "explained to the noise" if after < 1 + 4 * error else "not explained to the noise"
+        lines.append(
+            f"frame {one['frame']}: chi2 per pixel {before:.3f}, {after:.3f} with refined counts (1 ± {error:.3f} is "
+            f"noise alone; {word}); {one['changed']} of {one['columns']} counts changed, {one['extra']} columns "
+            f"show more atoms than predicted, {one['missing']} fewer"
+        )
+    return tuple(lines)

@@ -1,0 +1,249 @@
+"""Columns held against their picture: closed forms, single columns against the whole multislice, counts recovered."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import CERIA, RADII
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from results_data import named_columns
+
+from segdepth.errors import MicrographError
+from segdepth.explanation.columns import first_sites, spacings_pm, stacked
+from segdepth.explanation.continuation import beside_columns, cells_and_kinds, continued, seen_lattice
+from segdepth.explanation.differences import STATES, STAY
+from segdepth.explanation.explain import COLUMNS, Explainer, explained_maps, lines_of
+from segdepth.explanation.lens import beam_of, lens_of
+from segdepth.explanation.likelihood import TOTALS
+from segdepth.explanation.model import FrameModel, Grid
+from segdepth.explanation.patches import ColumnPatches
+from segdepth.explanation.refinement import Refinement
+from segdepth.explanation.residuals import chi_squared, false_discovery_rates, standardized, upper_tail
+from segdepth.figures.explanation import draw
+from segdepth.fitting.result import LensFit
+from segdepth.micrograph.geometry import FrameTransform
+from segdepth.micrograph.results.facts import FilmFacts
+from segdepth.micrograph.results.maps import empty_maps
+
+PIXEL = 21.0
+SHAPE = 30, 44
+"""Rows and columns of the frame; the crystal fills its lower two thirds."""
+
+THICK = 3
+
+
+def make_fit(**other) -> LensFit:
+    given = {
+        "crystal": CERIA.to_dict(), "energy_kev": 300.0, "dose_e_per_a2": 900.0, "frames": 1, "pixel_pm": PIXEL,
+        "values": {"defocus_nm": 5.0, "tilt_x_deg": 0.4, "tilt_y_deg": 0.0}, "errors": {"defocus_nm": None},
+        "held": (), "bins": (), "chi2": 1.0, "dof": 1.0, "explained": True, "rivals": (), "lines": (),
+    }  # fmt: skip
+    return LensFit(**(given | other))
+
+
+class Scene:
+    """A small crystal with a vacuum above, its columns all around the frame, and a noise-free picture."""
+
+    def __init__(self) -> None:
+        self.fit = make_fit()
+        self.grid = Grid(SHAPE, PIXEL, 40.0)
+        self.model = FrameModel(self.grid, beam_of(self.fit, CERIA))
+        self.lens = lens_of(self.fit.values)
+        self.patches = ColumnPatches(self.model, CERIA)
+        table = named_columns(CERIA, SHAPE[1] * PIXEL, SHAPE[0] * PIXEL)
+        self.table = table[table["y_pm"] < 0.66 * SHAPE[0] * PIXEL].reset_index(drop=True)
+        self.cells, self.kind = cells_and_kinds(self.table["column"], self.table["element"], CERIA)
+        self.counts = np.full(len(self.table), THICK)
+        self.counts[[7, 12]] = THICK + 1, THICK - 1
+        low = np.full(2, -self.grid.margin * PIXEL)
+        x, y = self.table["x_pm"].to_numpy(), self.table["y_pm"].to_numpy()
+        lattice = seen_lattice(CERIA, x, y, self.cells, self.kind, low, low + self.grid.cell_pm)
+        here = (lattice.x_pm >= 0) & (lattice.x_pm < SHAPE[1] * PIXEL)
+        here &= (lattice.y_pm >= 0) & (lattice.y_pm < SHAPE[0] * PIXEL)
+        self.all = continued(lattice, self.counts, here)
+        kept = self.all > 0
+        self.row, self.all = lattice.row[kept], self.all[kept]
+        self.places = lattice.x_pm[kept], lattice.y_pm[kept]
+        self.stacks = stacked(CERIA, *self.places, lattice.kind[kept], self.all, 0.5, self.model.beam.tilt_mrad)
+        self.expected = self.model.expected(self.stacks, self.lens)
+
+
+@pytest.fixture(scope="module")
+def scene(abtem) -> Scene:
+    return Scene()
+
+
+def test_frames_of_the_model_itself_have_a_chi_square_of_one_a_pixel(scene):
+    rng = np.random.default_rng(1)
+    valid = np.ones(SHAPE, bool)
+    found = [chi_squared(standardized(rng.poisson(scene.expected), scene.expected, valid)) for _ in range(8)]
+    chi2, pixels = np.sum(found, axis=0)
+    assert pixels == 8 * valid.size
+    assert abs(chi2 / pixels - 1) < 3.5 * np.sqrt((2 + 1 / scene.expected.mean()) / pixels)
+    one_less = np.where(np.arange(len(scene.stacks)) == 10, -1, 0)
+    wrong = scene.model.expected(scene.stacks.changed(scene.stacks.first, scene.stacks.count + one_less), scene.lens)
+    assert not np.allclose(wrong, scene.expected, rtol=1e-3)
+
+
+def test_masked_pixels_have_no_residual():
+    counts, valid = np.full((3, 4), 7.0), np.ones((3, 4), bool)
+    valid[1, 2] = False
+    residual = standardized(counts, np.full((3, 4), 4.0), valid)
+    assert np.isnan(residual[1, 2]) and residual[0, 0] == pytest.approx(1.5)
+    assert chi_squared(residual) == (pytest.approx(11 * 2.25), 11)
+
+
+@pytest.mark.parametrize("state", [(1, 0), (-1, 0), (0, 1), (-1, -1), (1, -1)])
+def test_the_change_of_one_column_is_that_of_the_whole_multislice(scene, state):
+    """Also under a tilt, where a column is displaced by its height."""
+    inside = (scene.places[0] > 200) & (scene.places[0] < 700) & (scene.places[1] > 100) & (scene.places[1] < 330)
+    column = int(np.flatnonzero(inside & (scene.stacks.kind < 2))[0])
+    first, count = scene.stacks.first.copy(), scene.stacks.count.copy()
+    first[column] -= state[1]
+    count[column] += sum(state)
+    changed = scene.model.expected(scene.stacks.changed(first, count), scene.lens) - scene.expected
+    one = scene.stacks.part(np.array([column]))
+    waves = scene.patches.image_waves(scene.model.wave(scene.stacks), scene.lens)
+    found = scene.patches.changes(waves, one, scene.lens)[0, STATES.index(state)] * scene.grid.electrons
+    (row,), (left,) = scene.patches.corners(one)
+    whole = np.zeros(SHAPE)
+    for i in range(SHAPE[0]):
+        for j in range(SHAPE[1]):
+            if 0 <= i - row < len(found) and 0 <= j - left < len(found):
+                whole[i, j] = found[i - row, j - left]
+    assert np.linalg.norm(whole - changed) < 0.25 * np.linalg.norm(changed)
+
+
+def test_counts_of_a_bright_frame_are_recovered_exactly(scene):
+    """From counts that are wrong in places, with noise, without a prior."""
+    grid = Grid(SHAPE, PIXEL, 4000.0)
+    model = scene.model.with_grid(grid)
+    counts = np.random.default_rng(3).poisson(scene.expected * 100)
+    free = scene.row >= 0
+    inner = free & (scene.places[1] > 60) & (scene.places[0] > 60) & (scene.places[0] < SHAPE[1] * PIXEL - 60)
+    start = scene.all.copy()
+    start[np.flatnonzero(inner)[[0, 3, 6]]] += (1, -1, 1)
+    begun = stacked(CERIA, *scene.places, scene.stacks.kind, start, 0.5, model.beam.tilt_mrad)
+    refinement = Refinement(model, scene.patches.of(model), counts, np.ones(SHAPE, bool), {})
+    flat = np.zeros((len(start), 9))
+    found = refinement.run(begun, free, flat, scene.lens, 0.5, np.random.default_rng(0))
+    assert found.stacks.count[inner].tolist() == scene.all[inner].tolist()
+    assert found.probabilities.sum(1) == pytest.approx(1)
+
+
+def make_prediction(scene: Scene, depth: np.ndarray, electrons: float):
+    """Maps and columns as ``segdepth.predict`` gives them, of one frame."""
+    transform = FrameTransform((SHAPE[0] * 2, SHAPE[1] * 2), PIXEL / 2, PIXEL)
+    facts = FilmFacts(
+        source="one.npy", frames=(0,), transform=transform, label_pixel_pm=PIXEL, classes=11, crystal=CERIA,
+        labels=RADII, network={"name": "none"},
+    )  # fmt: skip
+    maps = empty_maps(facts, SHAPE).load()
+    counts = np.random.default_rng(5).poisson(scene.expected * electrons / 40) / electrons
+    maps["counts"][0] = counts
+    maps["probabilities"][0] = np.float16(1 / 11)
+    maps["vacuum_level"][0], maps["lost"][0] = electrons / 4, False
+    columns = scene.table.assign(frame=0, depth=depth, confidence=1.0)
+    return maps, columns
+
+
+def test_a_wrong_count_is_pointed_out_and_mended(scene):
+    depth = scene.counts.copy()
+    middle = int(
+        np.argmin(
+            np.hypot(scene.table["x_pm"] - 450, scene.table["y_pm"] - 200) + 1e4 * (scene.table["element"] == "O")
+        )
+    )
+    depth[middle] += 1
+    explainer = Explainer(*make_prediction(scene, depth, 1000.0), scene.fit)
+    explainer._patches = scene.model, scene.patches
+    (frame,) = explainer.frames()
+    assert list(frame.table.columns) == list(COLUMNS)
+    mine = frame.table.set_index("column").loc[scene.table["column"][middle]]
+    assert mine["missing"] and not mine["extra"] and mine["count"] == scene.counts[middle]
+    assert frame.facts["chi2_refined"] < frame.facts["chi2"]
+    lines = lines_of(make_fit(explained=False), [frame.facts])
+    assert lines[0].startswith("NOT EXPLAINED") and "chi2 per pixel" in lines[1]
+    maps = explained_maps(explainer, [frame], lines)
+    assert maps["residual"].attrs["units"] == "1" and maps["expected"].attrs["units"] == "electrons"
+    assert len(draw(maps, frame.table, frame.facts).axes) >= 4
+
+
+def test_a_fit_of_another_crystal_is_refused(scene):
+    maps, columns = make_prediction(scene, scene.counts, 40.0)
+    other = json.loads(json.dumps(CERIA.to_dict())) | {"periods_pm": [500.0, 400.0, 400.0]}
+    with pytest.raises(MicrographError, match="is of"):
+        Explainer(maps, columns, make_fit(crystal=other))
+
+
+def test_names_that_are_no_sites_are_refused():
+    with pytest.raises(MicrographError, match="'seven'"):
+        cells_and_kinds(["0,0,Ce1", "seven"], ["Ce", "Ce"], CERIA)
+
+
+def test_the_crystal_goes_on_beyond_the_frame_and_the_vacuum_too():
+    table = named_columns(CERIA, 1800, 1500)
+    table = table[(table["x_pm"] > 0) & (table["y_pm"] < 900)].reset_index(drop=True)
+    cells, kind = cells_and_kinds(table["column"], table["element"], CERIA)
+    counts = np.where(table["x_pm"] > 900, 6, 4)
+    turn = np.array([[1.01, 0.02], [-0.02, 0.99]])
+    x, y = turn @ table[["x_pm", "y_pm"]].to_numpy().T
+    lattice = seen_lattice(CERIA, x, y, cells, kind, (-600, -600), (2400, 1500))
+    ideal = np.column_stack([lattice.cell + [(CERIA.columns[k].x, CERIA.columns[k].y) for k in lattice.kind]])
+    placed = turn @ (ideal * CERIA.periods_pm[:2]).T
+    assert np.allclose(placed, [lattice.x_pm, lattice.y_pm], atol=1e-6)
+    seen = (lattice.x_pm > 0) & (lattice.x_pm < 1800) & (lattice.y_pm > 0) & (lattice.y_pm < 1500)
+    found = continued(lattice, counts, seen)
+    assert set(found[(lattice.x_pm < -100) & (lattice.y_pm < 800)]) == {4}
+    assert set(found[(lattice.x_pm > 1900) & (lattice.y_pm < 800)]) == {6}
+    assert set(found[lattice.y_pm > 1000]) == {0}
+    near = beside_columns(lattice, CERIA)
+    assert near[(lattice.row >= 0)].all() and not near[lattice.y_pm > 1300].any()
+
+
+def test_states_hold_all_counts_from_two_less_to_two_more():
+    assert set(TOTALS) == {-2, -1, 0, 1, 2} and TOTALS[STAY] == 0 and len(set(STATES)) == len(STATES)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 25), min_size=1, max_size=12), st.floats(0, 1))
+def test_columns_are_centred_as_nearly_as_the_heights_allow(counts, share):
+    kind = np.arange(len(counts)) % len(CERIA.columns)
+    stacks = stacked(CERIA, 200.0 * np.arange(len(counts)), np.zeros(len(counts)), kind, counts, share)
+    away = np.random.default_rng(len(counts)).normal(-2000, 500, len(counts))
+    moved = stacks.changed(first_sites(stacks, away), stacks.count)
+    assert (np.abs(moved.middle_pm - away) <= spacings_pm(CERIA)[kind] / 2 + 1e-3).all()
+    assert np.allclose(stacks.last_pm - stacks.middle_pm, (stacks.count - 1) / 2 * stacks.spacing_pm)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_false_discovery_rates_rise_with_p_and_are_never_below_it(values):
+    p = np.array(values)
+    rates = false_discovery_rates(p)
+    assert (rates >= p - 1e-12).all() and (rates <= 1).all()
+    assert (np.diff(rates[np.argsort(p, kind="stable")]) >= -1e-12).all()
+
+
+def test_the_tail_of_column_chi_squares_is_flat_where_the_model_is_right():
+    rng = np.random.default_rng(8)
+    expected = np.full((4000, 40), 6.0)
+    residual = (rng.poisson(expected) - expected) / np.sqrt(expected)
+    p = upper_tail((residual**2).sum(1), np.full(4000, 40), np.full(4000, 6.0))
+    assert (p < 0.05).mean() == pytest.approx(0.05, abs=0.015) and (p < 0.5).mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_no_columns_no_lattice():
+    empty = np.empty(0)
+    with pytest.raises(MicrographError, match="do not make a lattice"):
+        seen_lattice(CERIA, empty, empty, np.empty((0, 2), int), np.empty(0, int), (0, 0), (1000, 1000))
+
+
+def test_the_table_says_its_units():
+    from segdepth.explanation.explain import UNITS
+
+    assert set(UNITS) <= set(COLUMNS) and pd.Series(COLUMNS).is_unique

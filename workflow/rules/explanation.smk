@@ -1,0 +1,25 @@
+"""Predictions explained by the fit of their lens: results/explanations/<prediction>/<lens fit>/."""
+
+
+rule explain_prediction:
+    input:
+        prediction=ancient("results/predictions/{prediction}"),
+        lens=ancient("results/lens_fits/{lens_fit}.json"),
+        manifests=manifests(["results/predictions/{prediction}", "results/lens_fits/{lens_fit}.json"]),
+    output:
+        folder=directory("results/explanations/{prediction}/{lens_fit}"),
+        manifest="results/explanations/{prediction}/{lens_fit}.manifest.json",
+    params:
+        code=code_hash("explain"),
+    log:
+        "logs/explain_prediction/{prediction}/{lens_fit}.log",
+    benchmark:
+        "logs/benchmarks/explain_prediction/{prediction}/{lens_fit}.tsv"
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    shell:
+        "segdepth explain --lens {input.lens:q} --out {output.folder:q} -- {input.prediction:q} > {log} 2>&1"
