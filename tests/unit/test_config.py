@@ -58,7 +58,7 @@ def refused(tmp_path, text: str) -> str:
         load_config(path)
     message = str(told.value)
     assert len(message.splitlines()) == 1 and message.startswith(f"{path}: ")
-    assert len(message) < 700
+    assert len(message) < 900
     return message.removeprefix(f"{path}: ")
 
 

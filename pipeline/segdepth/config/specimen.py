@@ -10,9 +10,12 @@ from pydantic import Field
 from segdepth.config.block import Block
 from segdepth.config.fields import PAPER_PIXEL_PM, Count, Element, Name, Number, range_of, whole_range_of
 
+Facet = Literal["edge", "{111}", "{100}", "{110}", "rough"]
+
 
 class Specimen(Block):
-    """Wedges of a crystal seen along its zone axis, thinner towards a surface whose normal is the image's +y."""
+    """Crystals seen along their zone axis, thinner towards the vacuum: wedges with the surface normal +y, or particles
+    with facets on any side."""
 
     crystal: Name = Field(description="name of a crystals block")
     structures: Annotated[Count, Field(ge=1, le=100_000)] = Field(60, description="number of atomic models")
@@ -35,7 +38,7 @@ class Specimen(Block):
         (1, 3), description="thickness at the surface, in periods along the beam"
     )
     thickest_atoms: Annotated[Count, Field(ge=1, le=200)] = Field(
-        10, description="largest count that added atoms and shifted counts may give a column"
+        10, description="largest count that added atoms, shifted counts and rough faces may give a column"
     )
     decay_nm: range_of(ge=0.1, le=50) = Field((0.5, 4.0), description="1/e length of the approach to the bulk")
     balanced_counts: bool = Field(
@@ -98,6 +101,48 @@ class Specimen(Block):
     tilt_deg: range_of(ge=0, le=4) = Field(
         (0.0, 0.0), description="tilt off the zone axis in a random direction; adds to the beam's"
     )
+    tilt_by: Literal["atoms", "propagation"] = Field(
+        "atoms",
+        description="atoms: they are built tilted, the potential then needs many slices; propagation: they stay "
+        "upright, and the beam is tilted the other way, which is the same but for a turn of the crystal's faces",
+    )
+    facets: Annotated[tuple[Facet, ...], Field(min_length=1)] = Field(
+        ("edge",),
+        description="kinds of facet, drawn for each; edge: one surface with the normal +y, of the kinds in surfaces; "
+        "{111}, {100}, {110}: these planes of the crystal, seen edge-on, on any side; rough: an uneven line, on any "
+        "side. A kind that is listed twice is twice as likely",
+    )
+    facet_count: whole_range_of(ge=0, le=3) = Field(
+        (1, 1),
+        description="facets in the field: 0 none, thus no vacuum; 1 a side; 2 a corner or two sides; 3. A structure "
+        "whose first facet is an edge has no other",
+    )
+    outline_roughness_nm: range_of(ge=0, le=2) = Field(
+        (0.1, 0.4), description="rms height of a rough facet's line; its correlation length is drawn from terrace_nm"
+    )
+    face_roughness_atoms: range_of(ge=0, le=4) = Field(
+        (0.0, 0.0),
+        description="rms roughness, in periods along the beam, of the entrance face and of the exit face, each drawn "
+        "by itself; no face is moved by more than 4",
+    )
+    face_correlation_nm: range_of(ge=0.2, le=20) = Field(
+        (1.0, 3.0), description="correlation length of the faces' roughness"
+    )
+    bend_mrad: range_of(ge=0, le=20) = Field(
+        (0.0, 0.0), description="how much the tilt changes across the field, in a random direction"
+    )
+    neighbour_probability: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.0, description="probability that part of the field, cut off by a straight line, has another thickness"
+    )
+    neighbour_atoms: whole_range_of(ge=1, le=100) = Field(
+        (3, 10), description="thickness of that part far from the surface, in periods along the beam"
+    )
+    carbon_probability: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="probability that amorphous carbon covers part of the field, crystal and vacuum, on the entrance "
+        "or the exit side",
+    )
+    carbon_nm: range_of(ge=0, le=5) = Field((0.5, 3.0), description="thickness of the carbon")
 
     @property
     def shards(self) -> int:

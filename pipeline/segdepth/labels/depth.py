@@ -27,7 +27,7 @@ from segdepth.labels.checks import check_elements
 from segdepth.labels.ownership import by_element, nearest_column, pixel_centres_pm, within_centres
 from segdepth.labels.projection import project_counts
 from segdepth.labels.rings import loss_weight, ring_depth
-from segdepth.specimen.columns import column_table, counted_atoms, with_columns
+from segdepth.specimen.columns import column_table, counted_atoms, image_places, with_columns
 from segdepth.specimen.frame_facts import frame_facts
 
 MAPS = {
@@ -81,7 +81,7 @@ def depth_maps(
     column = atoms.get_array("column")
     row = np.array([row_of_column.get(c, -1) for c in column])
     near = (row >= 0) & counted_atoms(atoms.numbers, column)
-    x, y = (100 * atoms.positions[near, :2] - margin_pm).T
+    x, y = (100 * image_places(atoms)[near] - margin_pm).T
     maps["counts"] = project_counts(
         x, y, row[near], by_element(labels.atom_radii_pm, atoms.numbers[near]), owner, labels.pixel_pm
     )

@@ -20,6 +20,9 @@ PURPOSES = {
     "shift": 5,
     "vacancies": 6,
     "companion vacancies": 7,
+    "outline": 8,
+    "face roughness": 9,
+    "carbon": 10,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,6 +39,8 @@ class FrameFacts:
     specimen, root_seed : name of the specimen block and the configuration's seed, which with ``index`` make the
         structure's random streams; defaults: empty and 0.
     crystal : default: None, not known.
+    tilt_mrad : (x, y), the beam tilt that stands for the lean ``tilt_x_deg``, ``tilt_y_deg`` of atoms that are upright
+        themselves: +1° of lean is -17.4533 mrad; default: 0, 0.
     """
 
     id: str
@@ -50,6 +53,7 @@ class FrameFacts:
     specimen: str
     root_seed: int
     crystal: Crystal | None
+    tilt_mrad: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def of(cls, atoms: Atoms, position: int = 0, *, square: bool = True) -> Self:
@@ -82,10 +86,11 @@ class FrameFacts:
                 specimen=specimen,
                 root_seed=root_seed,
                 crystal=crystal,
+                tilt_mrad=tuple(0.0 - 1000 * math.radians(lean) for lean in lean_deg(info)),
             )
         except (KeyError, TypeError, ValueError) as failure:
             raise StoreError(f"frame {position}: its info cannot be used ({failure})") from None
-        for name in ("exit_face_pm", "margin_pm", "field_pm"):
+        for name in ("exit_face_pm", "margin_pm", "field_pm", "tilt_mrad"):
             if not np.isfinite(value := getattr(facts, name)).all():
                 raise StoreError(f"frame {position}: {name} is {value}; it must be finite")
         _check_places(atoms, position)
@@ -124,6 +129,12 @@ def frame_facts(frames: Sequence[Atoms], *, square: bool = True) -> list[FrameFa
     if len({one.index for one in facts}) < len(facts):
         raise StoreError("two frames have the same index")
     return facts
+
+
+def lean_deg(info: Mapping[str, Any]) -> tuple[float, float]:
+    """Lean of the zone axis towards +x and +y down the beam that upright atoms stand for, from their ``info``; 0, 0 if
+    it says nothing."""
+    return float(info.get("tilt_x_deg", 0.0)), float(info.get("tilt_y_deg", 0.0))
 
 
 def crystal_text(crystal: Crystal) -> str:

@@ -15,7 +15,13 @@ the block has no ``exit_decay_nm``), ``termination`` (cut, or an element),
 ``vacancy_fraction`` (share of the vacancy element's sites missing, far from the surface),
 ``rotation_deg`` (in-plane, counter-clockwise with y up), ``strain_x_percent``, ``strain_y_percent`` (along the
 crystal's x and y axis), ``tilt_x_deg``, ``tilt_y_deg`` (lean of the zone axis towards +x and +y on its way down the
-beam; see ``specimen.orientation``).
+beam; see ``specimen.orientation``),
+``entrance_roughness_atoms``, ``exit_roughness_atoms``, ``face_correlation_pm`` (rms and correlation length of the
+faces' roughness), ``bend_mrad``, ``bend_deg`` (change of the tilt across the field, and its direction),
+``neighbour_atoms`` (0 without), ``neighbour_share``, ``neighbour_deg`` (part of the field with another thickness, and
+the side on which it lies), ``carbon_pm`` (0 without), ``carbon_side`` (entrance, exit), ``carbon_share``,
+``carbon_deg``,
+``outline`` (``specimen.outline``; drawn from a stream of its own).
 
 Every value is drawn in this order, also from a range of one value, and new ones are appended: switching an option on
 changes no earlier draw.
@@ -25,13 +31,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from segdepth.config import Specimen
 from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
 from segdepth.seeds import hash64, structure_rng, structure_seed
+from segdepth.specimen.outline import draw_outline
 from segdepth.splits import split_position
+
+NEIGHBOUR_SHARE = 0.15, 0.6
+CARBON_SHARE = 0.25, 1.0
+"""Shares of the field that a part of other thickness takes, and that carbon covers."""
 
 
 def _spread(index: int, offset: int) -> float:
@@ -97,7 +109,33 @@ def plan_row(block: Specimen, crystal: Crystal, name: str, index: int, root_seed
         "tilt_x_deg": round(tilt * math.cos(azimuth), 4) + 0.0,
         "tilt_y_deg": round(tilt * math.sin(azimuth), 4) + 0.0,
     }
-    return row
+    outline = draw_outline(block, crystal, structure_rng(root_seed, name, index, "plan", 1))
+    return row | _particle_values(block, rng) | {"outline": outline}
+
+
+def _particle_values(block: Specimen, rng: np.random.Generator) -> dict:
+    """Roughness, bend, neighbour and carbon."""
+    row = {
+        "entrance_roughness_atoms": round(rng.uniform(*block.face_roughness_atoms), 4),
+        "exit_roughness_atoms": round(rng.uniform(*block.face_roughness_atoms), 4),
+        "face_correlation_pm": round(1000 * rng.uniform(*block.face_correlation_nm), 2),
+        "bend_mrad": round(rng.uniform(*block.bend_mrad), 4),
+        "bend_deg": round(rng.uniform(0, 360), 2),
+    }
+    (fewest, most), there = block.neighbour_atoms, rng.random() < block.neighbour_probability
+    neighbour = fewest + int((most - fewest + 1) * rng.random())
+    row |= {
+        "neighbour_atoms": neighbour if there else 0,
+        "neighbour_share": round(rng.uniform(*NEIGHBOUR_SHARE), 4),
+        "neighbour_deg": round(rng.uniform(0, 360), 2),
+    }
+    there, carbon = rng.random() < block.carbon_probability, 1000 * rng.uniform(*block.carbon_nm)
+    return row | {
+        "carbon_pm": round(carbon, 2) if there else 0.0,
+        "carbon_side": "exit" if rng.random() < 0.5 else "entrance",
+        "carbon_share": round(rng.uniform(*CARBON_SHARE), 4),
+        "carbon_deg": round(rng.uniform(0, 360), 2),
+    }
 
 
 def plan_table(block: Specimen, crystal: Crystal, name: str, root_seed: int) -> pd.DataFrame:

@@ -1,14 +1,16 @@
-"""Wedge-shaped crystals: thickness that falls towards the surface, entrance and exit side inclined alike or not.
+"""Wedges and particles: thickness that falls towards the vacuum, entrance and exit side inclined alike or not.
 
-Coordinates are those of the simulated cell, pm: the field of view begins at (margin, margin), the vacuum lies at +y.
-The crystal is cut, thinned and given its defects upright, then strained, turned and tilted as one body.
+Coordinates are those of the simulated cell, pm: the field of view begins at (margin, margin), the vacuum lies at +y
+unless the outline has facets. The crystal is cut, thinned and given its defects upright, then strained, turned, tilted
+and bent.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -16,11 +18,14 @@ from ase import Atoms
 from segdepth.config import Specimen
 from segdepth.crystals import Columns, Crystal, lattice_columns
 from segdepth.crystals.elements import ATOMIC_NUMBER
+from segdepth.specimen.carbon import CARBON, carbon_positions
+from segdepth.specimen.columns import NO_COLUMN
 from segdepth.specimen.defects import Sites, add_end_atoms, remove_end_atoms, shift_counts, vacancy_mask
 from segdepth.specimen.draws import GeometryDraws
-from segdepth.specimen.faces import faces
 from segdepth.specimen.frame_facts import crystal_text
 from segdepth.specimen.orientation import Orientation
+from segdepth.specimen.outline import depth_below_facets
+from segdepth.specimen.particle_faces import bend_reach_pm, bent, faces_of, most_atoms_along_beam
 from segdepth.specimen.surfaces import surface_line
 from segdepth.specimen.terminations import termination_mask
 
@@ -46,91 +51,114 @@ def build_wedge(row: Mapping, block: Specimen, crystal: Crystal, name: str, root
     ``info`` carries what ``specimen.frame_facts`` reads; ``exit_face_pm`` is the height of the bulk's nominal
     exit face (no thinning) at the field's centre.
 
-    In this order: columns below the surface line, and what the termination adds or takes; atoms at the lattice heights
-    inside the slab [entrance, exit) (``specimen.faces``); columns within ``missing_reach_nm`` of the surface lack an
+    In this order: columns below the surface line or inside all facets (``specimen.outline``), and what the termination
+    adds or takes; atoms at the lattice heights inside the slab [entrance, exit) (``specimen.particle_faces``), no more
+    than ``thickest_atoms`` or the bulk's; columns within ``missing_reach_nm`` of the surface lack an
     end atom with ``missing_probability``, and columns there or up to a row above it gain one with
     ``added_probability``; counts are shifted by ``count_shift_atoms``; the lighter atoms of mixed columns join each
     counted atom; atoms of the vacancy element go missing; the crystal is strained, turned and tilted
-    (``specimen.orientation``), and what lies outside the cell's square is dropped.
+    (``specimen.orientation``) and bent, and what lies outside the cell's square is dropped; carbon is added, whose
+    ``column`` is -1. With ``tilt_by: propagation`` the crystal is not tilted; ``info`` then has ``tilt_x_deg`` and
+    ``tilt_y_deg``.
     """
     side, bulk, period_z = block.cell_pm, row["bulk_atoms"], crystal.periods_pm[2]
     termination, orientation = row.get("termination", "cut"), Orientation.of(row)
-    beyond = orientation.beyond_pm(side, (bulk + 2 * END_ATOMS) * period_z)
+    if block.tilt_by == "propagation":
+        orientation = replace(orientation, tilt_x_deg=0.0, tilt_y_deg=0.0)
+    tallest = (most_atoms_along_beam(row) + 2 * END_ATOMS) * period_z
+    beyond = orientation.beyond_pm(side, tallest) + bend_reach_pm(row, block, tallest)
     if termination != "cut":
         beyond += crystal.border_pm
     columns = lattice_columns(crystal, side, side, (row["origin_x_pm"], row["origin_y_pm"]), beyond)
     draws = GeometryDraws(root_seed, name, int(row["index"]), _in_square(columns.x_pm, columns.y_pm, side))
 
-    mean_line = block.margin_pm + block.field_pm * (1 - row["vacuum_fraction"])
-    outward = draws.stream("terraces left"), draws.stream("terraces right")
-    corner_radius = row.get("corner_radius_pm", 0.0)
-    surface = mean_line + surface_line(
-        row["surface"], columns.x_pm, side, block, crystal, draws.main, outward, corner_radius
-    )
-    depth = surface - columns.y_pm
+    depth, places = _depth(row, block, crystal, columns, orientation, draws)
     present = termination_mask(termination, columns, depth >= 0, crystal)
     offset = columns.z_offset + row["entrance_phase"]
     per_period = np.array([column.per_period for column in crystal.columns])[columns.column_type]
-    sites = _column_sites(row, block, crystal, present, depth, offset, per_period, draws)
+    slab = faces_of(row, block, places, depth, orientation, draws)
+    first, last = (np.ceil((face - offset) * per_period).astype(int) for face in slab)
+    last = np.minimum(last, first + np.maximum(block.thickest_atoms, np.ceil(_bulk(row) * per_period).astype(int)))
+    sites = _column_sites(block, crystal, present, depth, (first, last), draws)
     placed = _placed(sites, columns, offset, per_period, crystal)
     occupied = ~_vacancies(row, block, crystal, placed, depth, draws)
     positions = np.stack([columns.x_pm[placed.column], columns.y_pm[placed.column], placed.z_pm], axis=1)
 
     middle = np.array([side / 2, side / 2, PAD_PM + bulk * period_z / 2])
-    positions = orientation.applied(positions, middle)
+    positions = bent(orientation.applied(positions, middle), middle, row, block)
     kept = occupied & _in_square(positions[:, 0], positions[:, 1], side)
-    positions, column = positions[kept], placed.column[kept]
+    positions, column, number = positions[kept], placed.column[kept], placed.number[kept]
+    carbon = carbon_positions(row, block, crystal, positions, draws.stream("carbon"))
+    positions = np.concatenate([positions, carbon])
+    column, number = (np.append(a, np.full(len(carbon), b)) for a, b in ((column, NO_COLUMN), (number, CARBON)))
     lift = PAD_PM - positions[:, 2].min(initial=PAD_PM)
     positions[:, 2] += lift
     height = max(2 * PAD_PM + bulk * period_z + lift, positions[:, 2].max(initial=0) + PAD_PM)
     exit_face = middle[2] + orientation.face_height_pm(bulk * period_z / 2) + lift
-    atoms = Atoms(
-        numbers=placed.number[kept],
-        positions=positions / 100,
-        cell=np.array([side, side, height]) / 100,
-        pbc=(True, True, False),
-    )
+    atoms = Atoms(number, positions / 100, cell=np.array([side, side, height]) / 100, pbc=(True, True, False))
     atoms.set_array("column", column)
-    atoms.info = {
+    atoms.info = _info(row, block, crystal, name, root_seed, float(exit_face))
+    return atoms
+
+
+def _info(
+    row: Mapping, block: Specimen, crystal: Crystal, name: str, root_seed: int, exit_face_pm: float
+) -> dict[str, Any]:
+    """What ``specimen.frame_facts`` reads."""
+    info = {
         "id": row["id"],
         "index": int(row["index"]),
         "seed": int(row["seed"]),
         "surface": row["surface"],
-        "exit_face_pm": float(exit_face),
+        "exit_face_pm": exit_face_pm,
         "field_pm": block.field_pm,
         "margin_pm": block.margin_pm,
         "specimen": name,
         "root_seed": root_seed,
         "crystal": crystal_text(crystal),
     }
-    return atoms
+    if block.tilt_by == "propagation":
+        info |= {axis: float(row.get(axis, 0.0)) for axis in ("tilt_x_deg", "tilt_y_deg")}
+    return info
+
+
+def _bulk(row: Mapping) -> float:
+    """Thickness far from the surface, periods; of the thicker part, if there are two."""
+    return max(row["bulk_atoms"], row.get("neighbour_atoms", 0))
 
 
 def _in_square(x_pm: np.ndarray, y_pm: np.ndarray, side_pm: float) -> np.ndarray:
     return (x_pm >= 0) & (x_pm < side_pm) & (y_pm >= 0) & (y_pm < side_pm)
 
 
+def _depth(
+    row: Mapping, block: Specimen, crystal: Crystal, columns: Columns, orientation: Orientation, draws: GeometryDraws
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distance of each column below the surface or the nearest facet, pm, negative outside; and its place (n, 2) in the
+    upright crystal from the field's centre."""
+    side = block.cell_pm
+    places = np.stack([columns.x_pm, columns.y_pm], axis=1) - side / 2
+    if row.get("outline", "edge") != "edge":
+        return depth_below_facets(row, block, crystal, places, orientation, draws.stream("outline")), places
+    mean_line = block.margin_pm + block.field_pm * (1 - row["vacuum_fraction"])
+    outward = draws.stream("terraces left"), draws.stream("terraces right")
+    corner_radius = row.get("corner_radius_pm", 0.0)
+    surface = mean_line + surface_line(
+        row["surface"], columns.x_pm, side, block, crystal, draws.main, outward, corner_radius
+    )
+    return surface - columns.y_pm, places
+
+
 def _column_sites(
-    row: Mapping,
     block: Specimen,
     crystal: Crystal,
     present: np.ndarray,
     depth_pm: np.ndarray,
-    offset: np.ndarray,
-    per_period: np.ndarray,
+    slab: Sites,
     draws: GeometryDraws,
 ) -> Sites:
-    """First and last site (exclusive) of each column, its ends' defects included."""
-    bulk, decay = row["bulk_atoms"], row["decay_pm"]
-    entrance, exit_ = faces(
-        np.maximum(depth_pm, 0),
-        bulk,
-        row["surface_atoms"],
-        row["exit_fraction"],
-        decay,
-        row.get("exit_decay_pm", decay),
-    )
-    slab = tuple(np.ceil((face - offset) * per_period).astype(int) for face in (entrance, exit_))
+    """First and last site (exclusive) of each column, its ends' defects included; ``slab`` are those between the
+    faces."""
     sites = slab[0], np.where(present, np.maximum(slab[1], slab[0]), slab[0])
 
     near = depth_pm < 1000 * block.missing_reach_nm
@@ -180,7 +208,7 @@ def _vacancies(
 ) -> np.ndarray:
     """Which atoms are missing: each site of the vacancy element by itself, in pure and in mixed columns."""
     most = max(column.per_period for column in crystal.columns)
-    sites = max(block.thickest_atoms, math.ceil(row["bulk_atoms"] * most))
+    sites = max(block.thickest_atoms, math.ceil(_bulk(row) * most))
     draw = draws.for_purpose("vacancies", sites)[atoms.column, atoms.rank]
     lighter = atoms.companion >= 0
     if lighter.any():
