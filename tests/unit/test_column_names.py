@@ -10,7 +10,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from segdepth.micrograph.columns import FilmSites
-from segdepth.micrograph.columns.pooling import credible_depths, owned_pixels
+from segdepth.micrograph.columns.pooling import owned_pixels
 
 PIXEL = RINGS.pixel_pm
 MAP, TRUTH = ideal("flat", 0)
@@ -138,17 +138,6 @@ def test_an_island_apart_has_names_of_the_same_lattice():
 
 
 # --- pooling --------------------------------------------------------------------------------------------------------
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(2, 7))
-def test_the_depths_of_the_90_percent_set_are_the_fewest_around_the_best(seed, classes):
-    pooled = np.random.default_rng(seed).dirichlet(np.full(classes, 0.4), size=5)
-    for vector, low, high in zip(pooled, *credible_depths(pooled)):
-        best = vector.argmax()
-        sets = [(b - a, -vector[a : b + 1].sum()) for a in range(best + 1) for b in range(best, classes)
-                if vector[a : b + 1].sum() >= 0.9]  # fmt: skip
-        assert low <= best <= high
-        assert (high - low, -vector[low : high + 1].sum()) == pytest.approx(min(sets))
 
 
 def test_the_last_class_means_at_least():

@@ -245,7 +245,7 @@ def test_nothing_found_leaves_empty_cells(data, model, tmp_path, monkeypatch):
             {"labels": {"core_radius_pm": {"Ce": 50, "O": 40}, "outer_radius_pm": {"Ce": 120, "O": 90}}},
             "data set 'd' does not fit .* the labels differ: ",
         ),
-        ({"classes": 8, "labels": {}}, "depths are 0 to 10 atoms, not 0 to 7"),
+        ({"classes": 8, "labels": {}}, "depth classes are 0 to 10, not 0 to 7"),
         ({"training_record": record(shares(0.4, train=0.6))}, "trained on 1 of its 3 structures .the first is 0"),
     ],
 )

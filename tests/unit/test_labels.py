@@ -17,6 +17,7 @@ from segdepth.config import Labels, load_config
 from segdepth.crystals import Crystal
 from segdepth.errors import ConfigError, StoreError
 from segdepth.labels.checks import check_labels
+from segdepth.labels.column_depths import confidence_of, credible_depths, may_be_more, name_of_last
 from segdepth.labels.depth import depth_dataset, depth_maps, read_columns
 from segdepth.labels.ownership import by_element, nearest_column, pixel_centres_pm
 from segdepth.labels.projection import project_counts
@@ -279,6 +280,52 @@ def test_most_atoms_sets_the_classes():
         depth_maps(column(58, 600, 600, 14, 0), labels, 0.0, 1200.0)
 
 
+def test_thicker_columns_share_one_class_where_there_is_one_for_more():
+    labels = LABELS.model_copy(update={"most_atoms": 3, "more": True})
+    assert labels.classes == 5
+    columns = [column(58, x, 500, count, i) for i, (x, count) in enumerate([(200, 3), (600, 4), (1000, 9)])]
+    maps, table = depth_maps(structure(*columns), labels, 0.0, 1200.0)
+    assert table["atoms"].tolist() == [3, 4, 9]
+    assert maps["depth"].max() == 4 and maps["counts"].max() == 9
+    three, four, nine = (maps["depth"][:, left : left + 40] for left in (0, 40, 80))
+    assert np.array_equal(four, nine) and four.max() == 4 and three.max() == 3
+    exact = LABELS.model_copy(update={"most_atoms": 9})
+    same, _ = depth_maps(structure(*columns[:2]), exact, 0.0, 1200.0)
+    assert np.array_equal(maps["depth"][:, :80], same["depth"][:, :80])
+
+
+def test_a_class_of_more_must_fit_into_a_byte_with_the_mark_of_what_is_not_valid():
+    assert Labels(**RADII, most_atoms=253, more=True).classes == 255
+    with pytest.raises(ValueError, match="most_atoms: got 254 with more; at most 253"):
+        Labels(**RADII, most_atoms=254, more=True)
+
+
+def test_other_classes_are_another_kind_of_labels():
+    more = LABELS.model_copy(update={"more": True})
+    assert more.difference(LABELS) == "more is True, not False" and more.difference(more) is None
+
+
+def test_nothing_is_certain_of_counts_without_a_class():
+    depth, largest = np.array([4, 4, 3]), np.array([1.0, 0.6, 1.0], np.float32)
+    found = confidence_of(depth, largest, 5, True)
+    assert found.dtype == np.float32 and found.tolist() == pytest.approx([0.999, 0.6, 1.0])
+    assert confidence_of(depth, largest, 5, False) is largest
+    assert may_be_more(depth, np.array([4, 4, 4]), 5, True).all()
+    assert may_be_more(depth, np.array([4, 4, 4]), 5, False).tolist() == [True, True, False]
+    assert (name_of_last(32, True), name_of_last(11, False)) == ("> 30", "≥ 10")
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 7))
+def test_the_depths_of_the_90_percent_set_are_the_fewest_around_the_best(seed, classes):
+    pooled = np.random.default_rng(seed).dirichlet(np.full(classes, 0.4), size=5)
+    for vector, low, high in zip(pooled, *credible_depths(pooled)):
+        best = vector.argmax()
+        sets = [(b - a, -vector[a : b + 1].sum()) for a in range(best + 1) for b in range(best, classes)
+                if vector[a : b + 1].sum() >= 0.9]  # fmt: skip
+        assert low <= best <= high
+        assert (high - low, -vector[low : high + 1].sum()) == pytest.approx(min(sets))
+
+
 def test_centres_are_judged_within_their_own_radii():
     radii = {"Ce": 40.0, "O": 30.0}
     atoms = structure(column(58, 600, 600, 8, 0), column(8, 800, 600, 2, 1))
@@ -309,7 +356,7 @@ def test_frames_of_two_fields_are_no_store():
             {"core_radius_pm": {"Ce": 85, "O": 140}},
             "labels.rings.core_radius_pm: got 140 for O; Ce columns of CeO2 .110. are 135 pm away",
         ),
-        ({"most_atoms": 9}, "labels.rings.most_atoms: got 9; columns of specimens.* have up to 10 atoms"),
+        ({"most_atoms": 9}, "labels.rings.most_atoms: got 9; .* have up to 10 atoms .*more: true gives them a class"),
     ],
 )
 def test_labels_must_suit_their_specimens(changes, told):

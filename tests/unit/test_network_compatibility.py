@@ -53,7 +53,7 @@ def test_a_record_of_another_version_is_refused(record):
         ({"label_pixel_pm": 22.0}, "the label pixel is 22 pm, not 21 pm"),
         ({"image_pixels": 100}, "images have 100 pixels a side, not a multiple of 64"),
         ({"labels": SMALL}, "the labels differ: (core|atom)_radius_pm is"),
-        ({"classes": 21}, "depths are 0 to 20 atoms, not 0 to 10"),
+        ({"classes": 21}, "depth classes are 0 to 20, not 0 to 10"),
         ({"crystal": CRYSTAL | {"formula": "BaTiO3"}}, "the crystal's formula is BaTiO3, not SrTiO3"),
         ({"crystal": CRYSTAL | {"zone_axis": (1, 1, 0)}}, r"zone_axis is \[1, 1, 0\], not \[0, 0, 1\]"),
         ({"crystal": CRYSTAL | {"periods_pm": [390.5, 420, 390.5]}}, "a period of the crystal is 420 pm, not 390.5"),

@@ -13,11 +13,13 @@ from training_data import CPU, block, build_shards, cache_of, source, training_s
 from segdepth.errors import StoreError
 from segdepth.learning import samples as samples_module
 from segdepth.learning import structures as structures_module
-from segdepth.learning.loss import weighted_cross_entropy
+from segdepth.learning.loss import ranked_probability_score, weighted_cross_entropy, weighted_ranked_probability
+from segdepth.learning.module import DepthModule
 from segdepth.learning.samples import Crops, TrainingSamples
 from segdepth.learning.structures import share_memory
 from segdepth.learning.training import training_and_validation
 from segdepth.learning.validation import fixed_batches
+from segdepth.networks.architectures import make_network
 from segdepth.recently_used import RecentlyUsed
 
 
@@ -47,6 +49,28 @@ def test_labels_are_those_of_the_structure_flipped_or_not(shards):
     assert seen == {"same", "flipped"}
 
 
+def test_samples_are_mirrored_along_y_where_that_is_asked_for(shards):
+    """Images and all labels alike, as often as not."""
+    structures = cache_of(shards, [2])
+    training = block(flip=False, flip_y=True, batch_size=4, epoch_samples=64, noise_repeats=1)
+    plain, seen = block(flip=False, batch_size=1, epoch_samples=1), []
+    maps, sharp = structures.maps(0), source(structures, dose_lambda=1e8)
+    upright = next(iter(TrainingSamples([sharp], plain, CPU))).noisy[0, 0]
+    for batch in TrainingSamples([sharp], training, CPU):
+        for noisy, depth, weight, regions in zip(batch.noisy[:, 0], batch.depth, batch.weight, batch.regions):
+            flipped = not torch.equal(depth, maps["depth"])
+            seen.append(flipped)
+            turned = {name: each.flip(-2) if flipped else each for name, each in maps.items()}
+            assert torch.equal(depth, turned["depth"]) and torch.equal(weight, turned["weight"])
+            assert torch.equal(regions, turned["regions"])
+            # another lens, but the same wave: more alike as it lies than upside down
+            same, other = (upright.flip(-2), upright) if flipped else (upright, upright.flip(-2))
+            assert (
+                np.corrcoef(noisy.flatten(), same.flatten())[0, 1] > np.corrcoef(noisy.flatten(), other.flatten())[0, 1]
+            )
+    assert 0.25 < np.mean(seen) < 0.75
+
+
 def test_noise_is_fresh_while_the_optics_are_reused(shards):
     structures = cache_of(shards, [2])
     training = block(noise_repeats=6, flip=False, batch_size=1, epoch_samples=6)
@@ -58,11 +82,17 @@ def test_noise_is_fresh_while_the_optics_are_reused(shards):
 
 def test_a_crop_is_the_slice_that_it_names():
     maps = torch.arange(3 * 10 * 14).reshape(3, 10, 14)
-    crops = Crops(np.array([0, 2, 1]), np.array([3, 0, 2]), np.array([False, True, False]))
-    wanted = [maps[0, 0:4, 3:7], maps[1, 2:6, 0:4].flip(-1), maps[2, 1:5, 2:6]]
+    crops = Crops(
+        np.array([0, 2, 1]), np.array([3, 0, 2]), np.array([False, True, False]), np.array([False, True, True])
+    )
+    wanted = [maps[0, 0:4, 3:7], maps[1, 2:6, 0:4].flip(-1, -2), maps[2, 1:5, 2:6].flip(-2)]
     assert torch.equal(crops.cut([list(maps)], 4)[0], torch.stack(wanted))
     assert torch.equal(maps[crops.places(4, 1, CPU)], torch.stack(wanted))
-    wanted = [maps[0, 0:4, 6:10], maps[1, 4:8, 0:4].flip(-1), maps[2, 2:6, 4:8]]  # two pixels a label pixel
+    wanted = [
+        maps[0, 0:4, 6:10],
+        maps[1, 4:8, 0:4].flip(-1, -2),
+        maps[2, 2:6, 4:8].flip(-2),
+    ]  # two pixels a label pixel
     assert torch.equal(crops.cut([list(maps)], 4, ratio=2)[0], torch.stack(wanted))
     assert torch.equal(maps[crops.places(4, 2, CPU)], torch.stack(wanted))
 
@@ -193,6 +223,66 @@ def test_the_loss_is_the_papers_weighted_cross_entropy():
         for b in range(2) for i in range(3) for j in range(4)
     )  # fmt: skip
     assert float(weighted_cross_entropy(logits, depth, weight)) == pytest.approx(float(total / weight.sum()), rel=1e-5)
+
+
+def test_the_ranked_probability_score_is_the_squared_distance_of_distributions():
+    made = torch.Generator().manual_seed(2)
+    logits, depth = torch.randn(2, 6, 3, 4, generator=made), torch.randint(6, (2, 3, 4), generator=made)
+    weight = torch.rand(2, 3, 4, generator=made)
+    at_most = torch.softmax(logits, 1).cumsum(1)
+    wanted = torch.stack([(at_most[:, k] - (depth <= k).float()) ** 2 for k in range(6)]).sum(0)
+    assert torch.allclose(ranked_probability_score(logits, depth.to(torch.uint8)), wanted, atol=1e-6)
+    importance = torch.tensor([0.5, 2.0])
+    found = weighted_ranked_probability(logits, depth, weight, importance)
+    assert float(found) == pytest.approx(
+        float((wanted * weight * importance[:, None, None]).sum() / weight.sum()), rel=1e-5
+    )
+    sure = torch.full((1, 6, 1, 1), -50.0)
+    sure[0, 1] = 50
+    scores = [float(ranked_probability_score(sure, torch.full((1, 1, 1), n))) for n in range(6)]
+    assert scores == pytest.approx([1, 0, 1, 2, 3, 4])
+
+
+def test_the_ranked_probability_scores_gradient_is_that_of_its_values():
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(1, 32, 2, 3, generator=generator).requires_grad_()
+    depth = torch.tensor([[[0, 31, 7], [12, 30, 1]]])
+    ranked_probability_score(logits, depth).sum().backward()
+    with torch.no_grad():
+        for place in ((0, 0, 0, 0), (0, 31, 0, 1), (0, 9, 0, 2), (0, 20, 1, 1)):
+            step = torch.zeros_like(logits)
+            step[place] = 1e-2
+            rise = ranked_probability_score(logits + step, depth) - ranked_probability_score(logits - step, depth)
+            assert float(logits.grad[place]) == pytest.approx(float(rise.sum()) / 2e-2, abs=2e-4)
+
+
+def test_the_ranked_probability_score_holds_in_half_precision():
+    """32 classes, logits far apart and rounded to bfloat16: finite, and the same as in float64."""
+    logits = (30 * torch.randn(2, 32, 4, 4, generator=torch.Generator().manual_seed(5))).bfloat16().requires_grad_()
+    depth = torch.randint(32, (2, 4, 4), generator=torch.Generator().manual_seed(6))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ranked_probability_score(logits, depth)
+    at_most = logits.detach().double().softmax(1).cumsum(1)
+    wanted = (at_most - (torch.arange(32)[:, None, None] >= depth[:, None]).double()).square().sum(1)
+    assert found.dtype == torch.float32 and torch.allclose(found.double(), wanted, atol=1e-5)
+    found.sum().backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_the_loss_of_a_training_has_both_parts_but_its_validation_the_likelihood_alone(shards):
+    structures = cache_of(shards, [2])
+    batch = next(iter(TrainingSamples([source(structures)], block(), CPU)))
+    network = make_network("binned", 2, 11).eval()
+    losses = []
+    for weight in (0.0, 0.5):
+        module = DepthModule(network, block(ordinal_weight=weight), 10, ("Ce", "O"))
+        module.log = lambda *_, **__: None
+        losses.append(float(module.training_step(batch, 1).detach()))
+    with torch.no_grad():
+        logits = network(batch.noisy)
+    parts = [float(of(logits, batch.depth, batch.weight, batch.importance))
+             for of in (weighted_cross_entropy, weighted_ranked_probability)]  # fmt: skip
+    assert losses == pytest.approx([parts[0], parts[0] + 0.5 * parts[1]], rel=1e-6)
 
 
 def test_what_was_used_last_is_kept():

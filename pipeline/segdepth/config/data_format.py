@@ -26,7 +26,7 @@ class DataFormat:
     image_pixel_pm, label_pixel_pm : sides of their pixels.
     image_pixels : side of the images.
     labels : how depth maps are made.
-    classes : depths are 0 to ``classes - 1`` atoms.
+    classes : of depth, 0 to ``classes - 1`` atoms; with ``labels.more`` the last is for all larger counts.
     crystal : ``Crystal.to_dict()``; empty if not known.
     """
 
@@ -50,7 +50,7 @@ class DataFormat:
             if got is not None and wanted is not None and abs(got - wanted) > PIXEL_TOLERANCE * wanted:
                 return f"the {what} pixel is {got:.6g} pm, not {wanted:.6g} pm"
         if self.classes is not None and network.classes is not None and self.classes != network.classes:
-            return f"depths are 0 to {self.classes - 1} atoms, not 0 to {network.classes - 1}"
+            return f"depth classes are 0 to {self.classes - 1}, not 0 to {network.classes - 1}"
         known = self.labels is not None and network.labels is not None
         if known and (difference := self.labels.difference(network.labels)):
             return f"the labels differ: {difference}"

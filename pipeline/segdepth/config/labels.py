@@ -10,6 +10,9 @@ from segdepth.config.block import Block
 from segdepth.config.fields import PAPER_PIXEL_PM, Count, Element, Number
 
 Radii = dict[Element, Annotated[Number, Field(gt=0, le=300)]]
+MOST_BELOW_MORE = 253
+"""Depth maps are uint8, and 255 stands for pixels that are not valid."""
+
 RADII = ("core_radius_pm", "outer_radius_pm", "atom_radius_pm", "centre_radius_pm")
 
 
@@ -17,7 +20,11 @@ class Labels(Block):
     """Depth maps."""
 
     most_atoms: Annotated[Count, Field(ge=1, le=254)] = Field(
-        10, description="largest count that is labelled: depth classes are 0 ... most_atoms"
+        10, description="largest count that has a depth class of its own: classes are 0 ... most_atoms"
+    )
+    more: bool = Field(
+        False,
+        description="one class beyond them, for more than most_atoms; without it, thicker columns are an error",
     )
     pixel_pm: Annotated[Number, Field(ge=2, le=60)] = Field(4 * PAPER_PIXEL_PM, description="side of a label pixel")
     core_radius_pm: Radii = Field(
@@ -41,6 +48,8 @@ class Labels(Block):
 
     @model_validator(mode="after")
     def _rings(self) -> Labels:
+        if self.more and self.most_atoms > MOST_BELOW_MORE:
+            raise ValueError(f"most_atoms: got {self.most_atoms} with more; at most {MOST_BELOW_MORE} leave it a class")
         for field in RADII:
             given = getattr(self, field)
             if given is not None and set(given) != set(self.core_radius_pm):
@@ -58,8 +67,8 @@ class Labels(Block):
 
     @property
     def classes(self) -> int:
-        """Depth classes 0 ... ``most_atoms``."""
-        return self.most_atoms + 1
+        """How many there are: 0 ... ``most_atoms`` atoms and, with ``more``, one for more than that."""
+        return self.most_atoms + 1 + self.more
 
     @property
     def atom_radii_pm(self) -> dict[str, float]:
@@ -71,7 +80,7 @@ class Labels(Block):
 
     def difference(self, other: Labels) -> str | None:
         """The first difference from the depth maps of ``other``, in one line; None if there is none."""
-        for field in ("most_atoms", "core_radius_pm", "outer_radius_pm", "atom_radii_pm"):
+        for field in ("most_atoms", "more", "core_radius_pm", "outer_radius_pm", "atom_radii_pm"):
             mine, its = getattr(self, field), getattr(other, field)
             if mine != its:
                 return f"{field.replace('radii', 'radius')} is {mine}, not {its}"

@@ -45,7 +45,13 @@ class Training(Block):
         description="weight of a sample in the loss: its dose to this power, 1 in the mean, since at few "
         "electrons most of the loss is noise; 0: all alike",
     )
+    ordinal_weight: Annotated[Number, Field(ge=0, le=100)] = Field(
+        0.0,
+        description="weight of the ranked probability score beside the cross-entropy in the loss: a depth that is far "
+        "off then costs more than one that is nearly right",
+    )
     flip: bool = Field(True, description="flip samples along x at random")
+    flip_y: bool = Field(False, description="flip samples along y at random as well, so that the vacuum may be below")
     crop_pixels: Annotated[Count, Field(ge=64, le=4096, multiple_of=NETWORK_STRIDE)] = Field(
         256, description="side of a training sample in input pixels"
     )
@@ -88,7 +94,8 @@ class Model(Block):
     init_weights: Annotated[str, Field(min_length=1)] | None = Field(
         None,
         description="folder of a trained network of the same architecture whose weights the training begins "
-        "with: results/models/NAME, or any other; without it, weights are random",
+        "with: results/models/NAME, or any other; depth classes that it lacks begin as unlikely kinds of its last one; "
+        "without it, weights are random",
     )
     flip_average: bool = Field(
         False,

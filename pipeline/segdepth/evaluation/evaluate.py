@@ -57,7 +57,8 @@ def evaluate(
     names = {"network": repr(model), "name": f"data set {dataset!r}"}
     check_network_fits(card, tests.format, **names)
     check_unseen(card, tests.structures, tests.specimen, tests.root_seed, **names)
-    tallies = Tallies(tests.crystal.elements, tests.labels.classes, len(tests.structures), len(tests.defocus_nm))
+    labels, many = tests.labels, (len(tests.structures), len(tests.defocus_nm))
+    tallies = Tallies(tests.crystal.elements, labels.classes, *many, labels.more)
     examples = Examples(tests.structures, tests.defocus_nm)
     where = next((p.device for p in network.parameters()), torch.device("cpu"))
     batch_size = batch_size or max(1, BATCH_PIXELS // tests.pixels**2)
@@ -101,6 +102,7 @@ def _facts_of(tests: NoisyImages) -> dict[str, Any]:
         "crystal": tests.crystal.title,
         "elements": list(tests.crystal.elements),
         "classes": tests.labels.classes,
+        "more": tests.labels.more,
         "images": len(tests),
         "structures": len(tests.structures),
     }

@@ -80,8 +80,8 @@ def pool_columns(probabilities: np.ndarray, owner: np.ndarray, core: np.ndarray,
 def column_tally(atoms: np.ndarray, depth: np.ndarray, element: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """``COLUMN_SUMS`` of each element and true count, float64 (E, C, 5). ``shape`` is (E, C).
 
-    ``atoms`` and ``depth`` are the true and the estimated counts of the columns, ``element`` is their place among the
-    elements; errors are estimate minus truth.
+    ``atoms`` and ``depth`` are the true and the estimated depth class of the columns, ``element`` is their place among
+    the elements; errors are estimate minus truth.
     """
     elements, classes = shape
     error = depth.astype(np.int64) - atoms.astype(np.int64)

@@ -93,7 +93,7 @@ def model_card(
     low, high = (electrons_per_square_angstrom(dose) for dose in card.doses)
     words = {
         "name": origin.name,
-        "most_atoms": card.classes - 1,
+        "most_atoms": f"{card.most_atoms}{' and more' if card.more else ''}",
         "formula": crystal.formula,
         "axis": direction(crystal.zone_axis),
         "title": crystal.title,

@@ -22,9 +22,10 @@ class Evaluation:
     """A network measured on the test structures of a data set.
 
     ``facts`` (``evaluation.json``): ``model``, ``dataset``, ``specimen``, ``crystal`` (formula and zone axis),
-    ``elements`` (counted ones, the heaviest first), ``classes``, ``images``, ``structures``, ``columns`` (how many were
-    counted, over all images), ``dose_lambda``, ``electrons_per_square_angstrom``, ``parameters`` (of the network),
-    ``base_channels``, ``variant``.
+    ``elements`` (counted ones, the heaviest first), ``classes``, ``more`` (whether the last class is for all larger
+    counts; they then count as one atom more than the largest with a class of its own), ``images``, ``structures``,
+    ``columns`` (how many were counted, over all images), ``dose_lambda``, ``electrons_per_square_angstrom``,
+    ``parameters`` (of the network), ``base_channels``, ``variant``.
 
     Tables, each a CSV of its name:
 

@@ -11,6 +11,7 @@ import pandas as pd
 from segdepth.config import ALL, CALIBRATION_NAMES, CHANGES
 from segdepth.evaluation import calibration, metrics
 from segdepth.evaluation.ground_truth import GroundTruth
+from segdepth.labels.column_depths import confidence_of
 
 WITH_INTERVALS = ("columns_exact", "centre_accuracy")
 """Metrics whose interval ``by_defocus`` gives as well."""
@@ -25,12 +26,13 @@ class Tallies:
     Parameters
     ----------
     elements : counted elements, as the ground truth's groups number them.
-    classes : depths are 0 to ``classes - 1``.
+    classes : of depth, 0 to ``classes - 1`` atoms.
     structures, defoci : how many there are of each.
+    more : the last class is for all larger counts; columns with more atoms count as of that class.
     """
 
-    def __init__(self, elements: Sequence[str], classes: int, structures: int, defoci: int) -> None:
-        self.elements, self.classes = tuple(elements), classes
+    def __init__(self, elements: Sequence[str], classes: int, structures: int, defoci: int, more: bool = False) -> None:
+        self.elements, self.classes, self.more = tuple(elements), classes, more
         self.shape = shape = (len(elements), classes)
         lead = (structures, defoci)
         self.confusion = np.zeros((*lead, shape[0] + 1, classes, classes), np.int64)
@@ -44,11 +46,13 @@ class Tallies:
         """Count one image, ``probabilities`` (class, y, x); returns its columns with ``depth`` and ``confidence``."""
         estimate = probabilities.argmax(0)
         confidence = np.take_along_axis(probabilities, estimate[None], axis=0)[0]
+        confidence = confidence_of(estimate, confidence, self.classes, self.more)
         here = (place, defocus)
         self.confusion[here] = metrics.confusion_matrix(truth.depth, estimate, truth.group, self.shape)
         maps = (truth.depth, estimate, truth.group, truth.centre)
         self.centre[here] = metrics.centre_tally(*maps, len(self.elements))
-        owners = truth.columns["atoms"].to_numpy()[truth.owner[truth.centre]]
+        true_class = np.minimum(truth.columns["atoms"].to_numpy(), self.classes - 1)
+        owners = true_class[truth.owner[truth.centre]]
         self.centre_by_atoms[place] += metrics.centre_tally_by_atoms(*maps, owners, self.shape)
         right, atomic = estimate == truth.depth, truth.depth > 0
         self.reliability[here] = [
@@ -57,9 +61,11 @@ class Tallies:
         ]
         pooled = metrics.pool_columns(probabilities, truth.owner, truth.core, len(truth.columns))
         seen = truth.columns["whole"].to_numpy() & np.isfinite(pooled).all(axis=1)
-        found = truth.columns[seen].assign(depth=pooled[seen].argmax(1), confidence=pooled[seen].max(1))
-        values = (found[name].to_numpy() for name in ("atoms", "depth", "element"))
-        tally = metrics.column_tally(*values, self.shape)
+        pooled, depth = pooled[seen], pooled[seen].argmax(1)
+        found = truth.columns[seen].assign(
+            depth=depth, confidence=confidence_of(depth, pooled.max(1), self.classes, self.more)
+        )
+        tally = metrics.column_tally(true_class[seen], depth, found["element"].to_numpy(), self.shape)
         self.columns[here] = tally.sum(axis=1)
         self.columns_by_atoms[place] += tally
         return found

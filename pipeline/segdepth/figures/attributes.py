@@ -34,6 +34,7 @@ def classes_of(attributes: Mapping[str, Any]) -> int:
         There is none: another version of SegDepth wrote the store.
     """
     try:
-        return int(json.loads(attributes["labels"])["most_atoms"]) + 1
+        labels = json.loads(attributes["labels"])
+        return int(labels["most_atoms"]) + 1 + bool(labels.get("more", False))
     except (KeyError, TypeError, ValueError):
         raise StoreError("the store has no attribute 'labels'; make it again with this version") from None

@@ -1,1 +1,1 @@
-"""Depth maps from columns: projection, rings, loss weights. Lengths in pm."""
+"""Depth maps from columns: projection, rings, loss weights; and columns from depth classes. Lengths in pm."""

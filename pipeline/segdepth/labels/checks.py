@@ -25,10 +25,11 @@ def check_labels(config: Config) -> None:
         key = f"labels.{dataset.labels}"
         check_elements(key, labels, crystal.elements)
         _check_cores(key, labels, crystal)
-        if (thickest := thickest_column(specimen, crystal)) > labels.most_atoms:
+        if not labels.more and (thickest := thickest_column(specimen, crystal)) > labels.most_atoms:
             raise ConfigError(
                 f"{key}.most_atoms: got {labels.most_atoms}; columns of specimens.{dataset.specimen}, which "
-                f"datasets.{name} joins with it, have up to {thickest} atoms"
+                f"datasets.{name} joins with it, have up to {thickest} atoms "
+                "(more: true gives them a class)"
             )
 
 

@@ -50,19 +50,20 @@ def depth_maps(
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
     """``counts``, ``depth``, ``region``, ``weight`` [y, x] of one structure, and its columns in and near the field.
 
-    ``field_pm`` is its side, or its sides along x and y.
+    ``field_pm`` is its side, or its sides along x and y. With ``labels.more`` all columns of more than ``most_atoms``
+    have the rings of one of ``most_atoms + 1``, in ``depth``; their ``atoms`` and ``counts`` are true.
 
     Raises
     ------
     ConfigError
         The block has no radii for the element of a column.
     StoreError
-        A column has more atoms than there are classes for.
+        A column has more atoms than there are classes for, and the block has no ``more``.
     """
     atoms = with_columns(atoms)
     reach = max(labels.outer_radius_pm.values()) + labels.pixel_pm
     columns = column_table(atoms, margin_pm, field_pm, reach)
-    if len(columns) and columns["atoms"].max() > labels.most_atoms:
+    if not labels.more and len(columns) and columns["atoms"].max() > labels.most_atoms:
         raise StoreError(
             f"a column has {columns['atoms'].max()} atoms; the labels block's classes end at most_atoms, "
             f"{labels.most_atoms}"
@@ -86,7 +87,8 @@ def depth_maps(
         x, y, row[near], by_element(labels.atom_radii_pm, atoms.numbers[near]), owner, labels.pixel_pm
     )
     core, outer = by_element(labels.core_radius_pm, element), by_element(labels.outer_radius_pm, element)
-    maps["depth"] = ring_depth(columns["atoms"].to_numpy()[owner], distance, core[owner], outer[owner])
+    depth_class = np.minimum(columns["atoms"].to_numpy(), labels.classes - 1)
+    maps["depth"] = ring_depth(depth_class[owner], distance, core[owner], outer[owner])
     return maps, columns
 
 

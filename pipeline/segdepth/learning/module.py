@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from segdepth.config import Training
 from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.errors import TrainingError
-from segdepth.learning.loss import weighted_cross_entropy
+from segdepth.learning.loss import weighted_cross_entropy, weighted_ranked_probability
 from segdepth.learning.optimizer import make_optimizer
 from segdepth.learning.samples import Batch
 
@@ -47,7 +47,10 @@ class DepthModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         logits = self(batch.noisy)
-        loss = weighted_cross_entropy(logits, batch.depth, batch.weight, batch.importance)
+        given = (batch.depth, batch.weight, batch.importance)
+        loss = weighted_cross_entropy(logits, *given)
+        if ordinal := self.training_block.ordinal_weight:
+            loss = loss + ordinal * weighted_ranked_probability(logits, *given)
         self._losses = loss.detach() if self._losses is None else self._losses + loss.detach()
         if number % CHECK_STEPS == 0:
             self._check_losses()

@@ -82,11 +82,13 @@ def _sent(values: np.ndarray, device: torch.device) -> Tensor:
 
 
 class Crops(NamedTuple):
-    """Where each sample of a batch is cut, in label pixels, and whether it is flipped along x; arrays (n,)."""
+    """Where each sample of a batch is cut, in label pixels, and whether it is flipped along x and along y; arrays
+    (n,)."""
 
     tops: np.ndarray
     lefts: np.ndarray
     flipped: np.ndarray
+    upside_down: np.ndarray
 
     def cut(self, kinds: Sequence[Sequence[Tensor]], size: int, ratio: int = 1) -> list[Tensor]:
         """(n, size, size) of each kind's n maps (y, x) with ``ratio`` pixels a label pixel.
@@ -100,15 +102,21 @@ class Crops(NamedTuple):
         return [torch.stack(list(maps))[places] for maps in kinds]
 
     def _slices(self, maps: Sequence[Tensor], size: int, ratio: int) -> Tensor:
-        places = zip(maps, ratio * self.tops, ratio * self.lefts, self.flipped)
-        parts = [(each[top : top + size, left : left + size], flip) for each, top, left, flip in places]
-        return torch.stack([part.flip(-1) if flip else part for part, flip in parts])
+        places = zip(maps, ratio * self.tops, ratio * self.lefts, self.flipped, self.upside_down)
+        parts = []
+        for each, top, left, along_x, along_y in places:
+            axes = [axis for axis, flip in ((-2, along_y), (-1, along_x)) if flip]
+            part = each[top : top + size, left : left + size]
+            parts.append(part.flip(axes) if axes else part)
+        return torch.stack(parts)
 
     def places(self, size: int, ratio: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Sample, row and column of every pixel of the crops: what they are of maps (n, y, x)."""
         steps = np.arange(size)
-        rows = ratio * self.tops[:, None] + steps
-        columns = ratio * self.lefts[:, None] + np.where(self.flipped[:, None], steps[::-1], steps)
+        rows, columns = (
+            ratio * first[:, None] + np.where(flip[:, None], steps[::-1], steps)
+            for first, flip in ((self.tops, self.upside_down), (self.lefts, self.flipped))
+        )
         sample = torch.arange(len(self.tops), device=device)
         rows, columns = (_sent(each, device) for each in (rows, columns))
         return sample[:, None, None], rows[:, :, None], columns[:, None, :]
@@ -196,7 +204,8 @@ class TrainingSamples(IterableDataset):
         for place in range(len(batch)):
             tops[place], lefts[place] = rng.integers(room + 1, size=2)
             flipped[place] = self.training.flip and rng.random() < 0.5
-        crops = Crops(tops, lefts, flipped.astype(bool))
+        upside_down = rng.random(len(batch)) < 0.5 if self.training.flip_y else np.zeros(len(batch), bool)
+        crops = Crops(tops, lefts, flipped.astype(bool), upside_down)
         maps = [
             self.sources[number].structures.maps(int(which[position] - self._first[number]))
             for position, number in zip(batch, owner)

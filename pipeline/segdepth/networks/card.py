@@ -2,7 +2,8 @@
 
 | key | what it is |
 |---|---|
-| ``variant``, ``base_channels``, ``classes`` | the architecture; classes are 0 to ``classes - 1`` atoms |
+| ``variant``, ``base_channels``, ``classes`` | the architecture; classes are 0 to ``classes - 1`` atoms, the last one
+  is for all larger counts where the labels block has ``more`` |
 | ``input_pixel_pm``, ``label_pixel_pm`` | side of a pixel of its input and of its output |
 | ``field_pm`` | side of the fields that it was trained on |
 | ``dose_lambda``, ``dose_lambda_range`` | λ of its first data set, and lowest and highest λ of its training or null |
@@ -54,6 +55,16 @@ class NetworkCard:
         """Lowest and highest λ, in counted electrons, that the network was trained at."""
         return self.dose_lambda_range or (self.dose_lambda, self.dose_lambda)
 
+    @property
+    def more(self) -> bool:
+        """Whether the last class stands for more than ``most_atoms``."""
+        return bool(self.labels.get("more", False))
+
+    @property
+    def most_atoms(self) -> int:
+        """The largest count that has a class of its own."""
+        return self.classes - 1 - self.more
+
 
 def read_card(folder: str | Path) -> NetworkCard:
     """The card of the network in ``folder``.
@@ -85,7 +96,10 @@ def _check(card: NetworkCard) -> None:
     if type(card.classes) is not int or card.classes < 1:
         raise ValueError(f"classes: got {card.classes!r}; a whole number above 0 is needed")
     if card.labels and validate(Labels, card.labels, "labels").classes != card.classes:
-        raise ValueError(f"classes: got {card.classes!r}; labels.most_atoms is {card.labels.get('most_atoms')}")
+        raise ValueError(
+            f"classes: got {card.classes!r}; labels have most_atoms {card.labels.get('most_atoms')}, more "
+            f"{bool(card.labels.get('more'))}"
+        )
     if card.crystal:
         try:
             Crystal.from_dict(card.crystal)

@@ -20,6 +20,8 @@ from segdepth.networks.card import CARD, NetworkCard, read_card, write_card
 from segdepth.networks.flip_average import FlipAverage
 
 WEIGHTS, ENVIRONMENT = "weights.safetensors", "environment.json"
+NEW_CLASS_LOGIT = -5.0
+"""Of a depth class that a trained network lacks, relative to its last one: 20 of them take an eighth of its share."""
 
 __all__ = ["CARD", "ENVIRONMENT", "WEIGHTS", "NetworkCard", "load_network", "load_weights", "misfit", "save_network"]
 
@@ -43,7 +45,10 @@ def misfit(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]
 
 
 def load_weights(network: nn.Module, folder: str | Path) -> None:
-    """Give a network the weights of a trained one of the same architecture.
+    """Give a network the weights of a trained one of the same architecture, whose depth classes may be fewer or more.
+
+    Logits of classes that both have are the trained network's. Each further class has the logits of its last one plus
+    ``NEW_CLASS_LOGIT``.
 
     Raises
     ------
@@ -55,9 +60,26 @@ def load_weights(network: nn.Module, folder: str | Path) -> None:
         weights = load_file(path)
     except (OSError, SafetensorError) as failure:
         raise StoreError(f"{path}: cannot be read ({str(failure).splitlines()[0]})") from None
+    weights = _with_classes_of(network, weights)
     if reason := misfit(network.state_dict(), weights):
         raise StoreError(f"{path}: does not fit the network that it is to initialise ({reason})")
     network.load_state_dict(weights)
+
+
+def _with_classes_of(network: nn.Module, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights whose head has the depth classes of ``network``, if it is the head alone that does not fit: classes that
+    both have keep their rows; further ones begin with those of the last, made unlikely by ``NEW_CLASS_LOGIT``."""
+    fitted = dict(weights)
+    for name in ("head.weight", "head.bias"):
+        wanted, found = network.state_dict()[name], weights.get(name)
+        each = wanted.shape[0] // network.classes  # rows of a class: space_to_depth has one for each pixel of a block
+        if found is None or found.shape[1:] != wanted.shape[1:] or len(found) % each or not len(found):
+            return weights
+        found = found[: len(wanted)]
+        new = network.classes - len(found) // each
+        last = found[-each:] + (NEW_CLASS_LOGIT if name == "head.bias" else 0)
+        fitted[name] = torch.cat([found, *[last] * new])
+    return fitted
 
 
 def load_network(folder: str | Path | None = None, device: torch.device | str = "cpu") -> tuple[nn.Module, NetworkCard]:

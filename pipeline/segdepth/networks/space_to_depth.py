@@ -31,7 +31,7 @@ class SpaceToDepthUNet(nn.Module):
 
     def __init__(self, base_channels: int, classes: int) -> None:
         super().__init__()
-        self.variant, self.base_channels = "space_to_depth", base_channels
+        self.variant, self.base_channels, self.classes = "space_to_depth", base_channels, classes
         widths = [base_channels * factor for factor in WIDTHS]
         self.encoder = nn.ModuleList(
             DoubleConvolution(given, wanted, wanted) for given, wanted in zip([BLOCK**2, *widths[:-1]], widths)

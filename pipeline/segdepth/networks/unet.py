@@ -91,7 +91,7 @@ class UNet(nn.Module):
         if variant not in ("binned", "full"):
             raise ValueError(f"variant: got {variant!r}; allowed: binned, full")
         c = base_channels
-        self.variant, self.base_channels = variant, c
+        self.variant, self.base_channels, self.classes = variant, c, classes
         widths = [c * factor for factor in ENCODER]
         self.encoder = nn.ModuleList(
             DoubleConvolution(given, wanted, wanted) for given, wanted in zip([1, *widths[:-1]], widths)

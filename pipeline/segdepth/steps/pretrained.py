@@ -35,12 +35,10 @@ def check_pretrained(config: Config) -> None:
         for folder, before in _chain(config, model):
             if before is None:
                 _check_place(key, folder)
-                check_pretrained_network(key, folder, model.architecture, _classes(config, model))
+                check_pretrained_network(key, folder, model.architecture)
                 _check_whole(key, folder)
             elif before.architecture != model.architecture:
                 raise ConfigError(_another(key, folder, before.architecture, model.architecture))
-            elif _classes(config, before) != _classes(config, model):
-                raise ConfigError(_other_classes(key, folder, _classes(config, before), _classes(config, model)))
             behind.append(folder.name)
             if before is not None and folder.name in behind[:-1]:
                 raise ConfigError(f"{key}: leads back to itself: {' <- '.join(behind)}")
@@ -58,10 +56,6 @@ def _chain(config: Config, model: Model) -> Iterator[tuple[Path, Model | None]]:
         if before is None:
             return
         model = before
-
-
-def _classes(config: Config, model: Model) -> int:
-    return config.labels[config.datasets[model.datasets[0]].labels].classes
 
 
 def _check_place(key: str, folder: Path) -> None:
@@ -119,9 +113,8 @@ def _check_unseen(here: str, config: Config, model: Model, name: str) -> None:
             )
 
 
-def check_pretrained_network(key: str, folder: Path, architecture: Architecture, classes: int) -> None:
-    """The network in ``folder`` must have this architecture and number of classes. Pixels, labels and crystal may
-    differ.
+def check_pretrained_network(key: str, folder: Path, architecture: Architecture) -> None:
+    """The network in ``folder`` must have this architecture. Depth classes, pixels, labels and crystal may differ.
 
     Raises
     ------
@@ -137,14 +130,8 @@ def check_pretrained_network(key: str, folder: Path, architecture: Architecture,
         ) from None
     if found != architecture:
         raise ConfigError(_another(key, folder, found, architecture))
-    if card.classes != classes:
-        raise ConfigError(_other_classes(key, folder, card.classes, classes))
 
 
 def _another(key: str, folder: Path, found: Architecture, wanted: Architecture) -> str:
     names = [f"{block.variant} with base_channels {block.base_channels}" for block in (found, wanted)]
     return f"{key}: got {folder}, which is {names[0]}; the network to be trained is {names[1]}"
-
-
-def _other_classes(key: str, folder: Path, found: int, wanted: int) -> str:
-    return f"{key}: got {folder}, whose classes are 0 to {found - 1}; the new network's are 0 to {wanted - 1}"

@@ -67,7 +67,7 @@ def train_model(
     earlier_record = []
     if model.init_weights is not None:
         first = Path(model.init_weights)
-        check_pretrained_network(f"{key}.init_weights", first, model.architecture, blocks[0].labels.classes)
+        check_pretrained_network(f"{key}.init_weights", first, model.architecture)
         check_whole(first, MADE_BY)
         earlier_record = read_training_record(first)
         inputs.append(first)

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from segdepth.crystals import Crystal
+from segdepth.labels.column_depths import confidence_of, credible_depths, may_be_more
 from segdepth.micrograph.columns.detection import detect
 from segdepth.micrograph.columns.likelihood import log_ratios, ring_sums
 from segdepth.micrograph.columns.local_phases import Measured, Nodes, fill, is_strong, unwrapped, wrap
@@ -31,7 +32,6 @@ from segdepth.micrograph.columns.pooling import (
     SHIFT_SHARE,
     Owned,
     centroid_shift,
-    credible_depths,
     owned_pixels,
     pooled_probabilities,
 )
@@ -93,6 +93,7 @@ class FilmSites:
         """Core and outer radius by element; a labels block without outer radii has flat discs."""
 
         self.pixel_pm, self.warn = label_pixel_pm, warn
+        self.more = bool(labels.get("more", False))
         pair, origin = template_pair(crystal, core)
         self.lattice = Lattice(pair, origin)
         self.nodes = Nodes(shape, label_pixel_pm, pair.vectors)
@@ -223,7 +224,8 @@ class FilmSites:
 
         Parameters
         ----------
-        probabilities : (class, y, x), the crystal upright, classes 0 … n atoms.
+        probabilities : (class, y, x), the crystal upright, classes 0 … n atoms and, if the labels block has ``more``,
+            more than n.
         counts : electrons (row, column) on the network's grid, of which a label pixel holds a whole number of pixels;
             without them the network is believed, and ``llr`` and ``q_value`` are NaN.
         electrons_per_pixel : of ``counts`` in vacuum.
@@ -237,8 +239,10 @@ class FilmSites:
         ``column`` : name of the lattice site. ``x_pm``, ``y_pm``. ``element`` : the heaviest of a mixed column.
         ``depth`` and ``confidence`` : maximum of the mean probability vector of the site's pixels (SegDepth eqs. 4 and
         5 on the column). ``depth_low``, ``depth_high`` : fewest consecutive depths around ``depth`` that hold 90 % of
-        the probability. ``at_least`` : the last class is the most probable one; ``depth`` is then the least number of
-        atoms, as more cannot be told apart. ``depth_high`` too has no meaning beyond the last class. ``llr`` : natural
+        the probability. ``at_least`` : there may be more atoms than the network can count. With a class of more, that
+        it is among those 90 %: there are ``depth_low`` atoms or more, and where ``depth`` is n + 1, more than n is the
+        most probable; its confidence is that of "more than n", 0.999 at most. Without such a class, that the last
+        one is the most probable: there are ``depth`` or more. ``llr`` : natural
         logarithm of the likelihood ratio of the electrons, column to vacuum. ``q_value`` : share of false columns
         expected among this and all surer ones.
         """
@@ -282,6 +286,7 @@ class FilmSites:
         probabilities = pooled.probabilities[kept]
         depth = probabilities.argmax(axis=1)
         low, high = credible_depths(probabilities)
+        classes = probabilities.shape[1]
         elements = np.array([c.element for c in self.lattice.crystal.columns])
         rows = pooled.rows[kept]
         return pd.DataFrame(
@@ -291,10 +296,10 @@ class FilmSites:
                 "y_pm": pooled.y[kept],
                 "element": elements[pooled.sites.column_type[rows]],
                 "depth": depth,
-                "confidence": probabilities.max(axis=1),
+                "confidence": confidence_of(depth, probabilities.max(axis=1), classes, self.more),
                 "depth_low": low,
                 "depth_high": high,
-                "at_least": depth == probabilities.shape[1] - 1,
+                "at_least": may_be_more(depth, high, classes, self.more),
                 "llr": llr[kept],
                 "q_value": q[kept],
             }

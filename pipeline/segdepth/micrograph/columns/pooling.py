@@ -1,4 +1,4 @@
-"""What the network says of each lattice site: the pixels that it owns, their mean probabilities, depth and 90 % set."""
+"""What the network says of each lattice site: the pixels that it owns, and their mean probabilities."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ SHIFT_PM = 40.0
 
 SHIFT_SHARE = 0.3
 """The same over the distance of the nearest columns."""
-
-COVERAGE = 0.9
-"""Probability of the depths from ``depth_low`` to ``depth_high``."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,10 @@ def owned_pixels(x: np.ndarray, y: np.ndarray, radius: np.ndarray, valid: np.nda
 
 
 def pooled_probabilities(probabilities: np.ndarray, owned: Owned, number: np.ndarray) -> np.ndarray:
-    """Mean probability vector (site, class) of each site's pixels; depth 0 for certain where there are none."""
+    """Mean probability vector (site, class) of each site's pixels; depth 0 for certain where there are none.
+
+    The same as ``segdepth.evaluation.metrics.pool_columns``, whose columns are where they truly are.
+    """
     flat = probabilities.reshape(len(probabilities), -1)
     first = np.flatnonzero(np.diff(owned.site, prepend=-1))
     pooled = np.zeros((owned.sites, len(flat)))
@@ -94,16 +94,3 @@ def centroid_shift(weight: np.ndarray, owned: Owned, number: np.ndarray, most: f
     x, y = np.nan_to_num(shifts, posinf=0.0, neginf=0.0)
     less = np.minimum(1, most / np.maximum(np.hypot(x, y), 1e-9))
     return x * less, y * less
-
-
-def credible_depths(pooled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and last depth of the 90 % set: the fewest consecutive depths around the most probable one that hold
-    ``COVERAGE`` of the probability (site, class), and of as few the most probable."""
-    classes = pooled.shape[1]
-    low, high = np.triu_indices(classes)
-    summed = np.concatenate([np.zeros((len(pooled), 1)), np.cumsum(pooled, axis=1)], axis=1)
-    held = summed[:, high + 1] - summed[:, low]
-    best = pooled.argmax(axis=1)[:, None]
-    allowed = (held >= COVERAGE * summed[:, -1:] - 1e-9) & (low <= best) & (best <= high)
-    chosen = np.where(allowed, high - low - 0.5 * held, np.inf).argmin(axis=1)
-    return low[chosen], high[chosen]
