@@ -230,6 +230,7 @@ def simulate(
     from segdepth.errors import ConfigError
     from segdepth.seeds import structure_rng
     from segdepth.simulation.arbitrary_pixel import form_at_pixel
+    from segdepth.simulation.configurations import stored_weights
     from segdepth.simulation.datasets import structure_beams, waves_dataset
     from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_waves
     from segdepth.simulation.lens_values import draw_lens_values
@@ -252,8 +253,9 @@ def simulate(
         return structure_rng(seed, facts[0].specimen, facts[0].index, stream)
 
     wave = exit_waves(atoms, fixed, rng("phonons"))
-    attrs = waves_dataset(wave[None], [atoms], facts, [fixed]).attrs
-    images = form_at_pixel(lens, attrs, wave, draw_lens_values(lens, values, rng("lens")), pixel)
+    stored = waves_dataset(wave[None], [atoms], facts, [fixed])
+    drawn, attrs = draw_lens_values(lens, values, rng("lens")), stored.attrs
+    images = form_at_pixel(lens, attrs, wave, drawn, pixel, stored_weights(stored))
     attrs = {"energy_kev": fixed.energy_kev, "crystal": attrs["crystal"]}
     if electrons_per_pixel is not None:
         images = rng("noise").poisson(np.maximum(images, 0) * electrons_per_pixel)

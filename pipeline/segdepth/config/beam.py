@@ -52,6 +52,11 @@ class Beam(Block):
     frozen_phonons: Annotated[Count, Field(ge=0, le=200)] = Field(
         0, description="number of snapshots of displaced atoms whose images are averaged; 0: none, the coherent wave"
     )
+    diffuse_snapshots: Annotated[Count, Field(ge=0, le=8)] = Field(
+        0,
+        description="where the diffusely scattered electrons arrive, at little cost: so many snapshots, whose "
+        "differences from the coherent wave are imaged beside it; 0: they are lost",
+    )
     tilt_mrad: tuple[Annotated[Number, Field(ge=-70, le=70)], Annotated[Number, Field(ge=-70, le=70)]] = Field(
         (0.0, 0.0),
         description="tilt of the beam along x and y, the same for all structures; adds to the crystal's tilt",
@@ -69,5 +74,11 @@ class Beam(Block):
             raise ValueError(
                 f"pixel_pm: got {self.pixel_pm:g}; frozen phonons, whose potentials are sharp, need at most "
                 f"{LARGEST_SNAPSHOT_PIXEL_PM:g} (5.3 is right to 1 %)"
+            )
+        if self.diffuse_snapshots and (self.frozen_phonons or not self.absorption):
+            other = "with frozen_phonons" if self.frozen_phonons else "without absorption"
+            raise ValueError(
+                f"diffuse_snapshots: got {self.diffuse_snapshots} {other}; they return what absorption takes from "
+                "the coherent wave: frozen_phonons must be 0, and absorption true"
             )
         return self

@@ -190,12 +190,13 @@ def check_ideal_observer(here: str, row: TableRow, dataset: Dataset, specimen: S
         (f"beams.{dataset.beam}.tilt_mrad", beam.tilt_mrad),
         (f"beams.{dataset.beam}.random_tilt_mrad", beam.random_tilt_mrad),
         (f"beams.{dataset.beam}.frozen_phonons", (beam.frozen_phonons,)),
+        (f"beams.{dataset.beam}.diffuse_snapshots", (beam.diffuse_snapshots,)),
     ):
         if any(values):
             raise ValueError(
                 f"{here}.ideal_observer: got {row.ideal_observer!r}, whose {key} is "
                 f"{', '.join(f'{value:g}' for value in values)}; an ideal observer is estimated without tilt and "
-                "without frozen phonons only (0)"
+                "without snapshots only (0)"
             )
     if row.shows == "image_and_prior" and specimen.count_shift_atoms == 0:
         raise ValueError(

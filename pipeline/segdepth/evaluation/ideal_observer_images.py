@@ -112,7 +112,7 @@ def check_upright(specimen: Specimen, beam: Beam) -> None:
     Raises
     ------
     ConfigError
-        Crystal or beam is tilted, or the beam has frozen phonons.
+        Crystal or beam is tilted, or the beam has snapshots of displaced atoms.
     """
     for what, tilted in (
         ("specimen: tilt_deg", specimen.tilt_deg[1] > 0),
@@ -123,8 +123,8 @@ def check_upright(specimen: Specimen, beam: Beam) -> None:
             raise ConfigError(
                 f"{what}: an ideal observer is estimated for upright crystals only; choose a block without tilt"
             )
-    if beam.frozen_phonons:
-        raise ConfigError(
-            f"beam: frozen_phonons: got {beam.frozen_phonons}; an ideal observer is estimated with the coherent wave "
-            "only (0)"
-        )
+    for key in ("frozen_phonons", "diffuse_snapshots"):
+        if count := getattr(beam, key):
+            raise ConfigError(
+                f"beam: {key}: got {count}; an ideal observer is estimated with the coherent wave only (0)"
+            )

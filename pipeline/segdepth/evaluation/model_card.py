@@ -42,6 +42,7 @@ TRAINED_OVER = (
     ("beam", "debye_waller_pm", "rms vibration of the atoms, pm"),
     ("beam", "debye_waller_scale", "factor on the Debye-Waller B"),
     ("beam", "frozen_phonons", "frozen-phonon snapshots"),
+    ("beam", "diffuse_snapshots", "snapshots of the diffusely scattered electrons"),
     ("imaging", "c3_um", "C3, µm"),
     ("imaging", "c5_mm", "C5, mm"),
     ("imaging", "a1_nm", "A1, nm"),

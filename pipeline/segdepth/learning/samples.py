@@ -181,7 +181,7 @@ class TrainingSamples(IterableDataset):
             for first in range(0, len(here), self.training.batch_size):  # waves take more than the images they make
                 some = here[first : first + self.training.batch_size]
                 waves = torch.stack([source.structures.wave(int(which[i] - self._first[number])) for i in some])
-                formed = former.form(waves, lens.part(slice(first, first + len(some))))
+                formed = former.form(waves, lens.part(slice(first, first + len(some))), source.structures.weights)
                 if images is None:
                     images = formed.new_empty((len(which), *formed.shape[1:]))
                 images[_sent(some, formed.device)] = formed

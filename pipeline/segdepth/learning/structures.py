@@ -12,6 +12,7 @@ from torch import Tensor
 
 from segdepth.errors import StoreError
 from segdepth.recently_used import RecentlyUsed
+from segdepth.simulation.configurations import stored_weights
 
 KEPT_BYTES = 500_000_000
 """What all caches of a training keep in memory together, enough for the structures of a pool; the rest is read again
@@ -40,6 +41,10 @@ class StructureCache:
     wanted : indices in the plan.
     device : whose memory keeps them; see ``share_memory``.
 
+    Attributes
+    ----------
+    weights : of the waves' configurations, for ``ImageFormer.form``.
+
     Raises
     ------
     StoreError
@@ -61,7 +66,7 @@ class StructureCache:
         self.indices: list[int] = []
         self._places: list[tuple[xr.Dataset, xr.Dataset, int, int]] = []
         self.wave_attrs, self.label_pixel_pm = waves[0].attrs, depth[0].attrs["pixel_pm"]
-        self.orders = waves[0].sizes["kx"] // 2
+        self.orders, self.weights = waves[0].sizes["kx"] // 2, stored_weights(waves[0])
         for wave_store, depth_store in zip(waves, depth):
             row_of = {int(index): row for row, index in enumerate(depth_store["structure"].values)}
             for row, index in enumerate(int(index) for index in wave_store["structure"].values):

@@ -58,7 +58,8 @@ def _fixed_batches_of(
         for place, position in enumerate(chosen.tolist()):
             rng_of = partial(structure_rng, root_seed, source.specimen_name, structures.indices[position])
             lens = Lens.from_values(lens_fields(draw_lens_values(imaging, defocus, rng_of("lens"))), device)
-            images = former.form(structures.wave(position).expand(draws, -1, -1, -1), lens).cpu().numpy()
+            waves = structures.wave(position).expand(draws, -1, -1, -1)
+            images = former.form(waves, lens, structures.weights).cpu().numpy()
             for number, image in enumerate(images):
                 dose = float(np.exp(low + (high - low) * split_position(place * draws + number)))
                 electrons = electrons_per_pixel(dose, imaging.pixel_pm, imaging.detection_efficiency)

@@ -21,6 +21,7 @@ from segdepth.errors import MicrographError
 from segdepth.micrograph.lattice_peaks import upright_rotation
 from segdepth.seeds import structure_rng
 from segdepth.simulation.arbitrary_pixel import form_at_pixel
+from segdepth.simulation.configurations import stored_weights
 from segdepth.simulation.lens_values import draw_lens_values
 
 NOISE_OF_COMPARISONS = 20_000
@@ -112,10 +113,11 @@ def simulated_views(
     The lens of a structure is drawn as for the stored images; the noise depends on root seed, specimen, structure and
     the place of the defocus in the list.
     """
+    weights = stored_weights(simulated.waves)
     for row, index in enumerate(simulated.structures):
         lens = draw_lens_values(imaging, defocus_nm, simulated.rng(index, "lens"))
         wave = simulated.waves["wave"][row].values
-        images = form_at_pixel(imaging, simulated.attrs, wave, lens, camera.pixel_pm)
+        images = form_at_pixel(imaging, simulated.attrs, wave, lens, camera.pixel_pm, weights)
         images = images[:, *crop_window(max(surface_row(image) for image in images), images.shape[1:], camera)]
         clearest = max(images, key=np.std)
         rotation = upright_rotation(clearest, camera.pixel_pm, simulated.crystal)

@@ -37,15 +37,17 @@ def form_at_pixel(
     wave: np.ndarray,
     lens_values: Mapping[str, Sequence[float]],
     pixel_pm: float,
+    weights: Sequence[float] | None = None,
 ) -> np.ndarray:
     """Noise-free images (image, y, x) float32 of one wave, vacuum = 1, centred in the field of view.
 
     Parameters
     ----------
     wave_attrs : of the waves' store (``cell_pm``, ``margin_pm``, ``wavelength_pm``, ``stored_angle_mrad``).
-    wave : (ky, kx) as stored, or (configuration, ky, kx), whose images are averaged.
+    wave : (ky, kx) as stored, or (configuration, ky, kx).
     lens_values : of ``lens_values.draw_lens_values``, one an image.
     pixel_pm : side of the camera's pixel, any; the MTF refers to it.
+    weights : of the configurations (``configurations.stored_weights``); None: their mean.
 
     Raises
     ------
@@ -61,7 +63,7 @@ def form_at_pixel(
     former = full_cell_image_former(imaging, wave_attrs, orders, points, pixel_pm)
     columns = lens_fields(dict(lens_values))
     waves = torch.as_tensor(wave)[None].expand(len(columns["c1_pm"]), *np.shape(wave))
-    formed = former.form(waves, Lens.from_values(columns)).numpy()
+    formed = former.form(waves, Lens.from_values(columns), weights).numpy()
     (kept_x, series_x), (kept_y, series_y) = (
         _series(*of_a_side, pixel_pm) for of_a_side in zip(cell, orders, points, reversed(shape))
     )

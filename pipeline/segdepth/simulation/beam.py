@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from segdepth.config import Beam
 from segdepth.config.beam import Parametrization
 from segdepth.errors import ConfigError
+from segdepth.specimen.frame_facts import lean_deg
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 PARAMETRIZATIONS: tuple[str, ...] = get_args(Parametrization)
 
@@ -67,6 +71,14 @@ def sample_beam(beam: Beam, rng: np.random.Generator) -> Beam:
     if not isinstance(beam.parametrization, str):
         update["parametrization"] = beam.parametrization[int(choice * len(beam.parametrization))]
     return beam.model_copy(update=update)
+
+
+def tilted_with_crystal(beam: Beam, atoms: Atoms) -> Beam:
+    """The beam with the tilt that upright atoms stand for (``frame_facts.lean_deg``) added to its own: a crystal that
+    leans by +1° is one that a beam tilted by -17.4533 mrad passes."""
+    own = (0.0 - 1000 * math.radians(lean) for lean in lean_deg(atoms.info))
+    tilt = tuple(mine + more for mine, more in zip(beam.tilt_mrad, own))
+    return beam.model_copy(update={"tilt_mrad": tilt})
 
 
 def check_resolved(beam: Beam, elements: Iterable[str]) -> None:

@@ -17,8 +17,9 @@ from segdepth.config import Beam, Imaging
 from segdepth.crystals import Crystal
 from segdepth.crystals.crystal import direction
 from segdepth.seeds import structure_rng
-from segdepth.simulation.beam import PARAMETRIZATIONS, resolve_beam
+from segdepth.simulation.beam import PARAMETRIZATIONS, resolve_beam, tilted_with_crystal
 from segdepth.simulation.cell import collapse_square, sides_pm
+from segdepth.simulation.configurations import WEIGHT, configuration_weights
 from segdepth.simulation.electron import wavelength_pm
 from segdepth.simulation.exit_wave import in_fft_order, wave_orders
 from segdepth.simulation.grid import grid_points
@@ -56,9 +57,11 @@ def waves_dataset(
     """``wave(structure, configuration, ky, kx)``, dimensionless (vacuum F00 = 1), of one file's structures.
 
     Coordinates ``structure`` (index in the plan), ``ky``, ``kx`` (orders, in units of 1/side of the cell), and the
-    values of each structure's beam: ``tilt_x_mrad``, ``tilt_y_mrad``, ``debye_waller_scale``,
-    ``parametrization`` (its ``flag_meanings`` name the numbers). ``configuration`` counts frozen phonons; without them
-    it is 1.
+    values of each structure's beam: ``tilt_x_mrad``, ``tilt_y_mrad`` (with that of a crystal whose atoms stay upright,
+    ``specimen.frame_facts.lean_deg``), ``debye_waller_scale``,
+    ``parametrization`` (its ``flag_meanings`` name the numbers). ``configuration`` counts frozen phonons, or the
+    coherent wave and the differences from it (``simulation.configurations``); without them it is 1.
+    ``configuration_weight`` is how much the image of each counts.
 
     Parameters
     ----------
@@ -66,10 +69,11 @@ def waves_dataset(
     beams : of ``structure_beams``.
     """
     cell, beam, first = sides_pm(frames[0]), beams[0], facts[0]
+    tilts = [tilted_with_crystal(each, frame).tilt_mrad for each, frame in zip(beams, frames)]
     kx, ky = map(in_fft_order, wave_orders(cell, beam))
     drawn = {
-        "tilt_x_mrad": ([each.tilt_mrad[0] for each in beams], "mrad", "tilt of the beam along x"),
-        "tilt_y_mrad": ([each.tilt_mrad[1] for each in beams], "mrad", "tilt of the beam along y"),
+        "tilt_x_mrad": ([x for x, _ in tilts], "mrad", "tilt of the beam along x"),
+        "tilt_y_mrad": ([y for _, y in tilts], "mrad", "tilt of the beam along y"),
         "debye_waller_scale": ([each.debye_waller_scale for each in beams], "1", "factor on the Debye-Waller B"),
     }
     kinds = np.array([PARAMETRIZATIONS.index(each.parametrization) for each in beams], np.uint8)
@@ -85,6 +89,11 @@ def waves_dataset(
                 name: ("structure", np.array(values, float), {"units": units, "long_name": long_name})
                 for name, (values, units, long_name) in drawn.items()
             },
+            WEIGHT: (
+                "configuration",
+                configuration_weights(beam),
+                {"units": "1", "long_name": "weight of the configuration's image"},
+            ),
             "parametrization": ("structure", kinds, {"units": "1", "long_name": "scattering factors", **flags}),
         },
         attrs={

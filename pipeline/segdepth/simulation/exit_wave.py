@@ -15,12 +15,13 @@ import torch
 from segdepth.config import Beam
 from segdepth.devices import DEVICES
 from segdepth.errors import ConfigError
-from segdepth.simulation.beam import check_resolved, vibrations_pm
+from segdepth.simulation.beam import check_resolved, tilted_with_crystal, vibrations_pm
 from segdepth.simulation.cell import as_xy, sides_pm
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.simulation.grid import check_grid, grid_points
-from segdepth.simulation.phonons import displace_atoms
+from segdepth.simulation.phonons import displace_atoms, displace_in_plane
 from segdepth.simulation.potential import Slice, SlicedPotential
+from segdepth.simulation.scattered_atoms import ScatteredPotential
 from segdepth.simulation.scattering import parametrization
 
 if TYPE_CHECKING:
@@ -75,13 +76,17 @@ def abtem_device(device: str) -> str:
 
 
 def exit_waves(atoms: Atoms, beam: Beam, rng: np.random.Generator) -> np.ndarray:
-    """``exit_wave`` of each frozen-phonon configuration, [configuration, ky, kx], or of the undisplaced atoms if the
-    beam has none. ``rng`` draws the displacements."""
+    """``exit_wave`` of each configuration of the beam, [configuration, ky, kx]: frozen phonons; or the undisplaced
+    atoms, and with ``diffuse_snapshots`` behind them the difference of each snapshot's wave from theirs
+    (``configurations``). ``rng`` draws the displacements."""
     check_resolved(beam, atoms.get_chemical_symbols())
-    if not beam.frozen_phonons:
-        return exit_wave(atoms, beam)[None]
-    drawn = (displace_atoms(atoms, vibrations_pm(beam), rng) for _ in range(beam.frozen_phonons))
-    return np.stack([exit_wave(each, beam) for each in drawn])
+    if beam.frozen_phonons:
+        drawn = (displace_atoms(atoms, vibrations_pm(beam), rng) for _ in range(beam.frozen_phonons))
+        return np.stack([exit_wave(each, beam) for each in drawn])
+    coherent = exit_wave(atoms, beam)
+    drawn = (displace_in_plane(atoms, vibrations_pm(beam), rng) for _ in range(beam.diffuse_snapshots))
+    sharp = beam.model_copy(update={"frozen_phonons": 1, "diffuse_snapshots": 0})
+    return np.stack([coherent, *(_wave(each, sharp, ScatteredPotential) - coherent for each in drawn)])
 
 
 def exit_wave(atoms: Atoms, beam: Beam) -> np.ndarray:
@@ -101,20 +106,26 @@ def exit_wave(atoms: Atoms, beam: Beam) -> np.ndarray:
     is the cell's corner. abTEM's sample i lies at i · sampling, which is what the discrete transform assumes, so no
     half-pixel shift appears here.
 
-    The beam's own tilt is put into the propagator (Dr. Probe's way); the wave is then moved back, so that atoms
-    halfway between the first and the last stay in place.
+    The beam's own tilt, and that of a crystal whose atoms stay upright (``specimen.frame_facts.lean_deg``), are put
+    into the propagator (Dr. Probe's way); the wave is then moved back, so that atoms halfway between the first and the
+    last stay in place.
 
     Raises
     ------
     ConfigError
         The cell is no box, the grid is too coarse, the beam has ranges or lacks an element's vibration.
     """
+    return _wave(atoms, beam, SlicedPotential)
+
+
+def _wave(atoms: Atoms, beam: Beam, kind: type[SlicedPotential]) -> np.ndarray:
     import abtem
 
     cell_pm = sides_pm(atoms)
     check_resolved(beam, atoms.get_chemical_symbols())
     check_grid("beam", beam, cell_pm)
-    potential = SlicedPotential(
+    beam = tilted_with_crystal(beam, atoms)
+    potential = kind(
         atoms,
         [grid_points(side, beam.pixel_pm) for side in cell_pm],
         beam.slice_pm / 100,

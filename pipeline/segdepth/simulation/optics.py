@@ -176,19 +176,25 @@ class ImageFormer:
         box = torch.sinc(orders * pixel_pm / side_pm) * torch.exp(1j * math.pi * orders * pixel_pm / side_pm)
         return box.to(self.complex_dtype)
 
-    def form(self, waves: Tensor, lens: Lens) -> Tensor:
+    def form(self, waves: Tensor, lens: Lens, weights: Sequence[float] | None = None) -> Tensor:
         """Intensity (batch, y, x) of the field of view, vacuum = 1.
 
         Parameters
         ----------
-        waves : complex, (batch, ky, kx) in FFT order, or (batch, configuration, ky, kx), whose images are averaged.
+        waves : complex, (batch, ky, kx) in FFT order, or (batch, configuration, ky, kx), whose images are added up.
         lens : values of the batch.
+        weights : of the configurations' images, the same for the whole batch; without them, the mean is formed.
 
         Raises
         ------
         ValueError
-            A lens has an image spread of less than ``least_image_spread_pm``.
+            A lens has an image spread of less than ``least_image_spread_pm``, or there are not as many weights as
+            configurations.
         """
+        if waves.ndim == 3:
+            waves = waves[:, None]
+        if weights is not None and len(weights) != waves.shape[1]:
+            raise ValueError(f"weights: got {len(weights)} for {waves.shape[1]} configurations")
         least = self.least_image_spread_pm
         if least and float(lens.image_spread_pm.min()) < least * (1 - 1e-6):
             raise ValueError(
@@ -196,19 +202,19 @@ class ImageFormer:
                 f"{least:g}"
             )
         if self.device.type == "cpu":
-            return self._form_on_cores(waves, lens)
+            return self._form_on_cores(waves, lens, weights)
         return form_in_batches(
-            lambda some: self._form(waves[some], lens.part(some)), len(waves), self._batch_that_fits()
+            lambda some: self._form(waves[some], lens.part(some), weights), len(waves), self._batch_that_fits()
         )
 
-    def _form_on_cores(self, waves: Tensor, lens: Lens) -> Tensor:
+    def _form_on_cores(self, waves: Tensor, lens: Lens, weights: Sequence[float] | None) -> Tensor:
         """One image at a time stays in a core's cache, and no image depends on its batch; threads side by side."""
         ones = [slice(i, i + 1) for i in range(len(waves))]
         threads = min(torch.get_num_threads(), len(waves))
         if torch.get_num_threads() == 1:
-            return torch.cat([self._form(waves[one], lens.part(one)) for one in ones])
+            return torch.cat([self._form(waves[one], lens.part(one), weights) for one in ones])
         with one_thread(), ThreadPoolExecutor(threads) as pool:
-            return torch.cat(list(pool.map(lambda one: self._form(waves[one], lens.part(one)), ones)))
+            return torch.cat(list(pool.map(lambda one: self._form(waves[one], lens.part(one), weights), ones)))
 
     def _batch_that_fits(self) -> int:
         """Images that a GPU's free memory holds at once: six complex grids each."""
@@ -216,16 +222,14 @@ class ImageFormer:
         return max(1, int(GPU_SHARE * free / (6 * math.prod(self.grid) * self.complex_dtype.itemsize)))
 
     @torch.no_grad()
-    def _form(self, waves: Tensor, lens: Lens) -> Tensor:
+    def _form(self, waves: Tensor, lens: Lens, weights: Sequence[float] | None = None) -> Tensor:
         lens = lens.to(self.device, self.dtype)
-        if waves.ndim == 3:
-            waves = waves[:, None]
         total = None
-        for configuration in range(waves.shape[1]):
+        for configuration, weight in enumerate([1.0] * waves.shape[1] if weights is None else weights):
             one = waves[:, configuration].to(self.device, self.complex_dtype)
             found = self._grid_intensity(torch.fft.fftshift(one, dim=(-2, -1)) * self.aperture, lens)
-            total = found if total is None else total + found
-        return self._to_pixels(total / waves.shape[1], lens)
+            total = weight * found if total is None else total.add_(found, alpha=weight)
+        return self._to_pixels(total / waves.shape[1] if weights is None else total, lens)
 
     def _grid_intensity(self, coefficients: Tensor, lens: Lens) -> Tensor:
         """Focal average of |ψ|² on the grid, (batch, y, x)."""

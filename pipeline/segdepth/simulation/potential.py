@@ -109,8 +109,7 @@ class SlicedPotential:
         self._factors = {
             int(number): atom_factor(parametrization, SYMBOLS[number], energy_ev) for number in np.unique(atoms.numbers)
         }
-        self._phase_x, self._place_x = self._phases(self._orders_x, atoms.positions[:, 0] / self.sides[0])
-        self._phase_y, self._place_y = self._phases(self._orders_y, atoms.positions[:, 1] / self.sides[1])
+        self._prepare_phases()
         height = atoms.positions[:, 2]
         if finite:
             top = max(float(height.max(initial=0)) + FINITE_REACH, slice_angstrom)
@@ -158,6 +157,10 @@ class SlicedPotential:
         """|q| in 1/Å on the half grid of a real transform."""
         aspect = self.sides[0] / self.sides[1]
         return np.hypot(self._orders_x[:, None], aspect * self._orders_y[None, :]) / self.sides[0]
+
+    def _prepare_phases(self) -> None:
+        self._phase_x, self._place_x = self._phases(self._orders_x, self.positions[:, 0] / self.sides[0])
+        self._phase_y, self._place_y = self._phases(self._orders_y, self.positions[:, 1] / self.sides[1])
 
     def _structure_factor(self, atoms: np.ndarray, share: np.ndarray) -> torch.Tensor:
         """Σ share · exp(-2πi q·r) of some atoms, (points along x, half of those along y, + 1).

@@ -11,6 +11,7 @@ from segdepth.config import Imaging
 from segdepth.devices import one_thread, torch_device
 from segdepth.seeds import structure_rng
 from segdepth.simulation.aberrations import Lens
+from segdepth.simulation.configurations import stored_weights
 from segdepth.simulation.datasets import images_dataset
 from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_fields, orders_of
 from segdepth.store.manifest import check_target, write_artefact
@@ -33,6 +34,7 @@ def form_images(imaging: Imaging, waves: Path, out: Path, *, code: str, device: 
     where = torch_device(device)
     with open_zarr(waves, "simulate-waves") as store, one_thread():
         indices, defocus = store["structure"].values, imaging.defocus_values_nm
+        weights = stored_weights(store)
         former = image_former(imaging, store.attrs, orders_of(store["wave"]), where)
         seeds = {name: store.attrs[name] for name in ("root_seed", "specimen")}
         lenses = [
@@ -42,7 +44,7 @@ def form_images(imaging: Imaging, waves: Path, out: Path, *, code: str, device: 
         def of_structure(position: int) -> np.ndarray:
             wave = torch.as_tensor(store["wave"][position].values)
             lens = Lens.from_values(lens_fields(lenses[position]), where)
-            return former.form(wave.expand(len(defocus), -1, -1, -1), lens).cpu().numpy()
+            return former.form(wave.expand(len(defocus), -1, -1, -1), lens, weights).cpu().numpy()
 
         shape = (len(defocus), *former.field_shape)
         images = one_at_a_time(of_structure, len(indices), shape, np.float32, f"images of {waves}")

@@ -14,6 +14,7 @@ from segdepth.config import Dataset, Imaging, Micrograph
 from segdepth.errors import StoreError
 from segdepth.seeds import structure_rng
 from segdepth.simulation.aberrations import Lens
+from segdepth.simulation.configurations import stored_weights
 from segdepth.simulation.detector import electrons_per_pixel
 from segdepth.simulation.lens_values import draw_lens_values, image_former, lens_fields, orders_of
 from segdepth.store.manifest import write_artefact
@@ -52,10 +53,11 @@ def record_micrograph(
             raise StoreError(f"{waves}: does not hold structure {structure}")
         seeds = {name: store.attrs[name] for name in ("root_seed", "specimen")}
         wave = torch.as_tensor(store["wave"].sel(structure=structure).values)
+        weights = stored_weights(store)
         former = image_former(imaging, store.attrs, orders_of(wave), "cpu", micrograph.pixel_pm)
     drawn, noise = (structure_rng(*seeds.values(), structure, stream, RECORDINGS) for stream in ("lens", "noise"))
     lens = Lens.from_values(lens_fields(draw_lens_values(imaging, [micrograph.defocus_nm], drawn)))
-    image = former.form(wave[None], lens)[0].numpy()
+    image = former.form(wave[None], lens, weights)[0].numpy()
     electrons = electrons_per_pixel(dataset.dose_lambda, micrograph.pixel_pm, imaging.detection_efficiency)
     counts = noise.poisson(np.maximum(image, 0) * electrons)
     counts = counts.astype(np.uint16 if counts.max() <= np.iinfo(np.uint16).max else np.uint32)

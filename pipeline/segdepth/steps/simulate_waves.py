@@ -9,6 +9,7 @@ import numpy as np
 from segdepth.config import Beam
 from segdepth.seeds import structure_rng
 from segdepth.simulation.cell import sides_pm
+from segdepth.simulation.configurations import configuration_weights
 from segdepth.simulation.datasets import structure_beams, waves_dataset
 from segdepth.simulation.exit_wave import abtem_device, configure_abtem, exit_waves, wave_orders
 from segdepth.simulation.grid import check_grid
@@ -43,7 +44,7 @@ def simulate_waves(beam: Beam, atoms: Path, out: Path, *, code: str, device: str
         return exit_waves(frames[position], beams[position], rng)
 
     kx, ky = (2 * most + 1 for most in wave_orders(cell_pm, beam))
-    shape = (max(1, beam.frozen_phonons), ky, kx)
+    shape = (len(configuration_weights(beam)), ky, kx)
     waves = one_at_a_time(of_structure, len(frames), shape, np.complex64, f"multislice of {atoms}")
     dataset = waves_dataset(waves, frames, facts, beams)
     parameters = {"beam": beam.model_dump(mode="json")}

@@ -90,19 +90,21 @@ def reference_beam(beam: Beam, cell_pm: float) -> Beam:
             "projection": "finite",
             "stored_angle_mrad": REFERENCE_ANGLE_MRAD,
             "frozen_phonons": 0,
+            "diffuse_snapshots": 0,
         }
     )
 
 
 def snapshot_beam(beam: Beam, phonons: int) -> Beam:
     """Frozen phonons on a grid fine enough for them."""
-    return beam.model_copy(update={"frozen_phonons": phonons, "pixel_pm": min(beam.pixel_pm, SNAPSHOT_PIXEL_PM)})
+    pixel_pm = min(beam.pixel_pm, SNAPSHOT_PIXEL_PM)
+    return beam.model_copy(update={"frozen_phonons": phonons, "diffuse_snapshots": 0, "pixel_pm": pixel_pm})
 
 
 def plain_beam(beam: Beam, cell_pm: float, points: int, slice_pm: float) -> Beam:
     """A usual abTEM calculation: its own potentials, 2/3 of the band, ``points``² or a little more."""
     changes = {"pixel_pm": cell_pm / points, "slice_pm": slice_pm, "band_limit": 2 / 3}
-    changes |= {"precision": "float32", "absorption": False, "frozen_phonons": 0}
+    changes |= {"precision": "float32", "absorption": False, "frozen_phonons": 0, "diffuse_snapshots": 0}
     return beam.model_copy(update=changes)
 
 
@@ -118,7 +120,7 @@ def cases(beam: Beam, imaging: Imaging, cell_pm: float, plane_pm: float, phonons
 
     A beam whose grid is too coarse for what it stores makes no row.
     """
-    beam = beam.model_copy(update={"frozen_phonons": 0})
+    beam = beam.model_copy(update={"frozen_phonons": 0, "diffuse_snapshots": 0})
     for case in (*_of_the_whole(beam, imaging, cell_pm), *_of_the_multislice(beam, cell_pm, plane_pm, phonons)):
         if case.beam is None or _fits(case.beam, cell_pm):
             yield case

@@ -29,7 +29,7 @@ def compile_all(choices: Iterable[tuple[Beam, str | None]], elements: Sequence[s
     seconds, is no part of a case's time."""
     places = [(20 * (i + 0.5) / len(elements),) * 2 + (1,) for i in range(len(elements))]
     atoms = Atoms(list(elements), positions=places, cell=(20, 20, 4), pbc=True)
-    small = {"pixel_pm": 7.0, "stored_angle_mrad": 5.0, "slice_pm": 100.0, "frozen_phonons": 0}
+    small = {"pixel_pm": 7.0, "stored_angle_mrad": 5.0, "slice_pm": 100.0, "frozen_phonons": 0, "diffuse_snapshots": 0}
     kinds = {}
     for beam, projection in choices:
         coarse = beam.model_copy(update=small)
