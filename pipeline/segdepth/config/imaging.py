@@ -87,7 +87,7 @@ class Imaging(Block):
     aperture_mrad: Annotated[Number, Field(ge=5, le=100)] = Field(
         45.0, description="semi-angle of the hard objective aperture"
     )
-    image_spread_pm: value_or_range(smallest=1, ge=0, le=100) = Field(20.0, description="rms image spread, isotropic")
+    image_spread_pm: value_or_range(smallest=1, ge=0, le=100) = Field(20.0, description="rms image spread")
     pixel_pm: Annotated[Number, Field(ge=2, le=60)] = Field(4 * PAPER_PIXEL_PM, description="side of an image pixel")
     camera_pixel_pm: Annotated[Number, Field(ge=1, le=60)] = Field(
         PAPER_PIXEL_PM, description="the camera's own pixel, whose Nyquist frequency the MTF refers to"
@@ -100,6 +100,29 @@ class Imaging(Block):
     )
     detection_efficiency: Annotated[Number, Field(gt=0, le=1)] = Field(
         1.0, description="share of the electrons that are counted: the DQE at zero frequency"
+    )
+
+    contrast_factor: value_or_range(smallest=0.01, ge=0.5, le=1) = Field(
+        1.0,
+        description="share of the electrons whose image keeps its detail; that of the rest, scattered inelastically, "
+        "is blurred by 0.4 nm rms",
+    )
+    background: value_or_range(smallest=0.001, ge=0, le=1) = Field(
+        0.0, description="electrons that carry no image, uniform, as a share b of vacuum: (I + b) / (1 + b)"
+    )
+    image_spread_ratio: value_or_range(smallest=0.01, ge=0.1, le=1) = Field(
+        1.0,
+        description="image spread along its short axis over that along its long one, image_spread_pm being their "
+        "quadratic mean; 1: isotropic",
+    )
+    image_spread_azimuth_deg: AZIMUTH = Field(
+        (0.0, 360.0), description="azimuth of the image spread's long axis, from x towards y; drawn where it has one"
+    )
+    drift_pm: value_or_range(smallest=1, ge=0, le=500) = Field(
+        0.0, description="length of a straight, even drift during the exposure"
+    )
+    drift_azimuth_deg: AZIMUTH = Field(
+        (0.0, 360.0), description="azimuth of the drift, from x towards y; drawn where there is one"
     )
 
     @property
@@ -140,8 +163,11 @@ class Imaging(Block):
 
     @property
     def least_image_spread_pm(self) -> float:
-        """The smallest image spread that a lens of this block can have."""
-        return self.image_spread_pm[0] if isinstance(self.image_spread_pm, tuple) else self.image_spread_pm
+        """The smallest image spread, along any direction, that a lens of this block can have."""
+        spread, ratio = (
+            value[0] if isinstance(value, tuple) else value for value in (self.image_spread_pm, self.image_spread_ratio)
+        )
+        return spread if ratio == 1 else spread * ratio * math.sqrt(2 / (1 + ratio**2))
 
 
 class SimulationOptions(Block):

@@ -51,6 +51,10 @@ TRAINED_OVER = (
     ("imaging", "focal_spread_nm", "focal spread, nm"),
     ("imaging", "convergence_mrad", "convergence, mrad"),
     ("imaging", "image_spread_pm", "image spread (rms), pm"),
+    ("imaging", "image_spread_ratio", "image spread, short axis over long axis"),
+    ("imaging", "drift_pm", "drift during the exposure, pm"),
+    ("imaging", "contrast_factor", "share of electrons that keep detail"),
+    ("imaging", "background", "uniform background, share of vacuum"),
     ("imaging", "mtf_nyquist", "camera's MTF at Nyquist"),
     ("imaging", "detection_efficiency", "share of electrons that is counted"),
 )

@@ -43,8 +43,17 @@ LENS = (
     {"focal_spread_nm": "focal spread {:.1f} nm"},
     {"convergence_mrad": "convergence {:.2f} mrad"},
     {"image_spread_pm": "image spread {:.0f} pm"},
+    {"image_spread_ratio": "its axes {:.2f}", "drift_pm": "drift {:.0f} pm"},
+    {"contrast_factor": "contrast {:.2f}", "background": "background {:.2f}"},
 )
 """Formats of the lens values of an image, line by line; defaults of the imaging block are left out."""
+
+AZIMUTHS = {
+    **{name: name.replace("_nm", "_azimuth_deg") for name in ("a1_nm", "b2_nm", "a2_nm")},
+    "image_spread_ratio": "image_spread_azimuth_deg",
+    "drift_pm": "drift_azimuth_deg",
+}
+"""Lens values that are shown with an azimuth."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +191,7 @@ def lens_lines(image: xr.Dataset) -> list[str]:
                 continue
             value = float(image[name])
             if name == "defocus_nm" or not np.isclose(value, Imaging.model_fields[name].default):
-                azimuth = name.rsplit("_", 1)[0] + "_azimuth_deg"
+                azimuth = AZIMUTHS.get(name)
                 shown.append(text.format(value) + (f"/{float(image[azimuth]):.0f}°" if azimuth in image else ""))
         lines += [", ".join(shown)] if shown else []
     return lines

@@ -21,7 +21,9 @@ from torch import Tensor
 class Lens:
     """Lens and camera values of a batch: tensors of shape (batch,), in pm and rad.
 
-    ``mtf_decay`` is -ln MTF at the camera's Nyquist frequency.
+    ``mtf_decay`` is -ln MTF at the camera's Nyquist frequency. ``image_spread_pm`` is the quadratic mean of the spreads
+    l along the azimuth and s across it, ``image_spread_oval`` = (l² - s²) / (l² + s²). ``blurred_share`` of the
+    electrons have lost their detail, ``background`` is uniform, as a share of vacuum; ``drift_pm`` is the whole length.
     """
 
     c1_pm: Tensor
@@ -37,6 +39,12 @@ class Lens:
     convergence_rad: Tensor
     image_spread_pm: Tensor
     mtf_decay: Tensor
+    blurred_share: Tensor
+    background: Tensor
+    image_spread_oval: Tensor
+    image_spread_azimuth_rad: Tensor
+    drift_pm: Tensor
+    drift_azimuth_rad: Tensor
 
     @classmethod
     def from_values(
@@ -71,6 +79,11 @@ class Lens:
     def is_round(self) -> bool:
         """No aberration depends on the azimuth."""
         return not (self.a1_pm.any() or self.b2_pm.any() or self.a2_pm.any())
+
+    @property
+    def least_image_spread_pm(self) -> float:
+        """The smallest image spread of the batch along any direction."""
+        return float((self.image_spread_pm * (1 - self.image_spread_oval).sqrt()).min())
 
 
 def _each(values: Tensor) -> Tensor:

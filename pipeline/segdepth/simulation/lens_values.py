@@ -15,16 +15,26 @@ from segdepth.simulation.optics import ImageFormer
 
 
 class LensValue(NamedTuple):
-    """How a field of the imaging block becomes one of the lens, and how it is labelled in a store."""
+    """How a field of the imaging block becomes one of the lens, and how it is labelled in a store.
+
+    ``azimuth_of`` names the field whose azimuth it is. It is drawn only where that one is not at its default,
+    unless ``always_drawn``.
+    """
 
     field: str
     to_lens: Callable[[np.ndarray], np.ndarray]
     units: str
     long_name: str
+    azimuth_of: str | None = None
+    always_drawn: bool = True
 
 
 def _times(factor: float) -> Callable[[np.ndarray], np.ndarray]:
     return lambda values: values * factor
+
+
+def _oval(ratio: np.ndarray) -> np.ndarray:
+    return (1 - ratio**2) / (1 + ratio**2)
 
 
 LENS_VALUES = {
@@ -35,12 +45,27 @@ LENS_VALUES = {
     "convergence_mrad": LensValue("convergence_rad", _times(1e-3), "mrad", "beam convergence, 1/e half-width"),
     "image_spread_pm": LensValue("image_spread_pm", _times(1.0), "pm", "image spread, rms"),
     "a1_nm": LensValue("a1_pm", _times(1e3), "nm", "twofold astigmatism A1"),
-    "a1_azimuth_deg": LensValue("a1_azimuth_rad", np.radians, "degree", "azimuth of A1, from x towards y"),
+    "a1_azimuth_deg": LensValue("a1_azimuth_rad", np.radians, "degree", "azimuth of A1, from x towards y", "a1_nm"),
     "b2_nm": LensValue("b2_pm", _times(1e3), "nm", "axial coma B2"),
-    "b2_azimuth_deg": LensValue("b2_azimuth_rad", np.radians, "degree", "azimuth of B2"),
+    "b2_azimuth_deg": LensValue("b2_azimuth_rad", np.radians, "degree", "azimuth of B2", "b2_nm"),
     "a2_nm": LensValue("a2_pm", _times(1e3), "nm", "threefold astigmatism A2"),
-    "a2_azimuth_deg": LensValue("a2_azimuth_rad", np.radians, "degree", "azimuth of A2"),
+    "a2_azimuth_deg": LensValue("a2_azimuth_rad", np.radians, "degree", "azimuth of A2", "a2_nm"),
     "mtf_nyquist": LensValue("mtf_decay", lambda values: -np.log(values), "1", "camera's MTF at its Nyquist frequency"),
+    "contrast_factor": LensValue("blurred_share", lambda share: 1 - share, "1", "share of electrons that keep detail"),
+    "background": LensValue("background", _times(1.0), "1", "uniform background, vacuum = 1"),
+    "image_spread_ratio": LensValue("image_spread_oval", _oval, "1", "image spread, short axis over long axis"),
+    "image_spread_azimuth_deg": LensValue(
+        "image_spread_azimuth_rad",
+        np.radians,
+        "degree",
+        "azimuth of the image spread's long axis",
+        "image_spread_ratio",
+        False,
+    ),
+    "drift_pm": LensValue("drift_pm", _times(1.0), "pm", "length of the drift"),
+    "drift_azimuth_deg": LensValue(
+        "drift_azimuth_rad", np.radians, "degree", "azimuth of the drift", "drift_pm", False
+    ),
 }
 """By field of the imaging block: field, conversion to pm or rad, units and name."""
 
@@ -48,7 +73,8 @@ LENS_VALUES = {
 def draw_lens_values(imaging: Imaging, defocus_nm: Sequence[float], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Lens values in the imaging block's units for each defocus: ``{"defocus_nm": …, "c3_um": …}``.
 
-    A fixed value is repeated; from a range, a value is drawn uniformly for each defocus.
+    A fixed value is repeated; from a range, a value is drawn uniformly for each defocus. The azimuth of what is not
+    there is the lower end of its range, where it need not be drawn.
 
     Raises
     ------
@@ -62,8 +88,21 @@ def draw_lens_values(imaging: Imaging, defocus_nm: Sequence[float], rng: np.rand
     for field in LENS_VALUES:
         if field != "defocus_nm":
             given = getattr(imaging, field)
+            if isinstance(given, tuple) and not _is_drawn(imaging, field):
+                given = given[0]
             values[field] = rng.uniform(*given, size) if isinstance(given, tuple) else np.full(size, float(given))
     return values
+
+
+def _is_drawn(imaging: Imaging, field: str) -> bool:
+    return LENS_VALUES[field].always_drawn or has_azimuth(imaging, field)
+
+
+def has_azimuth(imaging: Imaging, field: str) -> bool:
+    """Whether the block has that whose azimuth a field gives."""
+    name = LENS_VALUES[field].azimuth_of
+    absent = Imaging.model_fields[name].default
+    return getattr(imaging, name) not in (absent, (absent, absent))
 
 
 def lens_fields(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

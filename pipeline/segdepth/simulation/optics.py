@@ -1,8 +1,9 @@
 """The image former: from stored exit waves and lens values to intensity, in batches, on CPU and GPU.
 
 Model (SBD A.1): each focal step's wave passes exp(-iχ), a hard aperture and the quasi-coherent envelope of
-convergence; the intensities of the steps are averaged with Gaussian weights; image spread, the camera's MTF and the
-pixel's box act on the intensity. Lengths in pm, angles in rad, frequencies in 1/pm.
+convergence; the intensities of the steps are averaged with Gaussian weights; image spread, the camera's MTF, drift,
+what inelastic scattering blurs (``blurring``), the pixel's box and the background act on the intensity. Lengths in pm,
+angles in rad, frequencies in 1/pm.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from segdepth.devices import one_thread
 from segdepth.recently_used import RecentlyUsed
 from segdepth.simulation.aberrations import Lens, aberration_function, aberration_slope
+from segdepth.simulation.blurring import spectrum_factor
 from segdepth.simulation.cell import as_xy
 from segdepth.simulation.focal import focal_modes, focal_steps
 
@@ -162,12 +164,13 @@ class ImageFormer:
         self._largest_angle = min(aperture_rad, corner)
 
     def _make_spectrum(self, camera_pixel_pm: float, mtf_exponent: float) -> None:
-        """What acts on the intensity's orders -top … top: the pixel's box, image spread, the camera's MTF."""
+        """What acts on the intensity's orders -top … top: the pixel's box, and frequencies for what blurs."""
         self._top = tuple(min(2 * most, points // 2 - 1) for most, points in zip(self.orders, self.grid))
         x, y = (torch.arange(-top, top + 1, device=self.device, dtype=torch.float64) for top in self._top)
         self._lines = tuple(map(self._pixel_box, (x, y), self.cell_pm, self.pixel_pm))
         side, other = self.cell_pm
         frequency_squared = ((side / other * y[:, None]) ** 2 + x[None, :] ** 2) / side**2
+        self._frequency = (x / side).to(self.dtype), (y / other).to(self.dtype)
         self._frequency_squared = frequency_squared.to(self.dtype)
         self._mtf_power = ((2 * camera_pixel_pm * frequency_squared.sqrt()) ** mtf_exponent).to(self.dtype)
 
@@ -196,10 +199,9 @@ class ImageFormer:
         if weights is not None and len(weights) != waves.shape[1]:
             raise ValueError(f"weights: got {len(weights)} for {waves.shape[1]} configurations")
         least = self.least_image_spread_pm
-        if least and float(lens.image_spread_pm.min()) < least * (1 - 1e-6):
+        if least and lens.least_image_spread_pm < least * (1 - 1e-6):
             raise ValueError(
-                f"image_spread_pm: got {float(lens.image_spread_pm.min()):g}; the grid of |ψ|² is made for at least "
-                f"{least:g}"
+                f"image_spread_pm: got {lens.least_image_spread_pm:g}; the grid of |ψ|² is made for at least {least:g}"
             )
         if self.device.type == "cpu":
             return self._form_on_cores(waves, lens, weights)
@@ -292,18 +294,20 @@ class ImageFormer:
         return parts.square().mul_(weight) if total is None else total.addcmul_(parts, parts, value=weight)
 
     def _to_pixels(self, intensity: Tensor, lens: Lens) -> Tensor:
-        """Image spread, MTF and box in Fourier space, folding onto the pixel grid, crop to the field."""
+        """What blurs, and the box, in Fourier space; folding onto the pixel grid, crop to the field, background."""
         spectrum = torch.fft.fftshift(torch.fft.fft2(intensity, norm="forward"), dim=(-2, -1))
         columns, rows = (slice(points // 2 - top, points // 2 + top + 1) for points, top in zip(self.grid, self._top))
         spectrum = spectrum[:, rows, columns]
-        exponent = -2 * (math.pi * lens.image_spread_pm).square()[:, None, None] * self._frequency_squared
-        if lens.mtf_decay.any():
-            exponent = exponent - lens.mtf_decay[:, None, None] * self._mtf_power
-        spectrum = spectrum * torch.exp(exponent) * self._lines[1][:, None] * self._lines[0]
+        factor = spectrum_factor(lens, *self._frequency, self._frequency_squared, self._mtf_power)
+        spectrum = spectrum * factor * self._lines[1][:, None] * self._lines[0]
         image = torch.fft.ifft2(self._fold(self._fold(spectrum, -1), -2), norm="forward").real
         left, below = self.margin_pixels
         rows, columns = (slice(first, first + n) for first, n in zip((below, left), self.field_shape))
-        return image[:, rows, columns].contiguous()
+        image = image[:, rows, columns].contiguous()
+        if lens.background.any():
+            background = lens.background[:, None, None]
+            image = (image + background) / (1 + background)
+        return image
 
     def _fold(self, spectrum: Tensor, dim: int) -> Tensor:
         """Orders -top … top along ``dim`` (-1 is x, -2 is y) summed modulo the number of pixels, in FFT order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segdepth.config import Beam, Imaging
 from segdepth.errors import ConfigError
-from segdepth.simulation.lens_values import LENS_VALUES
+from segdepth.simulation.lens_values import LENS_VALUES, has_azimuth
 
 
 def check_study(beam: Beam, imaging: Imaging, beam_key: str = "beam", imaging_key: str = "imaging") -> None:
@@ -33,8 +33,7 @@ def check_study(beam: Beam, imaging: Imaging, beam_key: str = "beam", imaging_ke
         value = getattr(imaging, field)
         if not isinstance(value, tuple) or value[0] == value[1]:
             continue
-        magnitude = getattr(imaging, field.replace("_azimuth_deg", "_nm"))
-        if magnitude not in (0, (0, 0)):  # without a magnitude, the azimuth does not matter
+        if LENS_VALUES[field].azimuth_of is None or has_azimuth(imaging, field):  # else it does not matter
             raise ConfigError(
                 f"{imaging_key}.{field}: got the range [{value[0]:g}, {value[1]:g}]; the convergence study needs fixed "
                 "values"
