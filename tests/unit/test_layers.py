@@ -21,6 +21,8 @@ FLOORS = (
     {"networks"},
     {"learning"},
     {"evaluation", "micrograph"},
+    {"fitting"},
+    {"adaptation"},
     {"figures"},
     {"steps"},
     {"public"},
@@ -28,7 +30,18 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 APART = ({"simulation", "labels"}, {"evaluation", "micrograph"})
-LIBRARY = {"crystals", "specimen", "simulation", "labels", "networks", "learning", *APART[1], "figures"}
+LIBRARY = {
+    "crystals",
+    "specimen",
+    "simulation",
+    "labels",
+    "networks",
+    "learning",
+    *APART[1],
+    "fitting",
+    "adaptation",
+    "figures",
+}
 
 
 FILE_LINES, FUNCTION_LINES = 400, 80

@@ -45,6 +45,7 @@ micrograph_structure = layout.micrograph_structure
 micrograph_waves = layout.micrograph_waves
 micrograph_input = layout.micrograph_input
 micrograph_options = layout.micrograph_options
+adaptation_options = layout.adaptation_options
 comparison_waves = layout.comparison_waves
 comparison_structure = layout.comparison_structure
 figure_evaluation = asked(layout.figure_evaluation)

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from segdepth import __version__
-from segdepth.cli import evaluation, figures, micrographs, networks, project, simulation, specimens  # noqa: F401  (they add commands)
+from segdepth.cli import adaptation, evaluation, figures, micrographs, networks, project, simulation, specimens  # noqa: F401  (they add commands)
 from segdepth.cli.app import app
 from segdepth.errors import SegDepthError
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from segdepth.config.adaptation import Adaptation
 from segdepth.config.beam import Beam
 from segdepth.config.block import Block
 from segdepth.config.convergence import Convergence
@@ -55,6 +56,9 @@ class Config(Block):
     figures: Figures | None = Field(None, description="data of the paper's figures")
     micrographs: dict[Name, Micrograph] = Field({}, description="simulated recordings, for predictions and comparisons")
     predictions: dict[Name, Prediction] = Field({}, description="micrographs to predict")
+    adaptations: dict[Name, Adaptation] = Field(
+        {}, description="networks tuned to one micrograph or film and its lens fit; made on request only"
+    )
     comparisons: dict[Name, Comparison] = Field({}, description="micrographs to compare with the simulation")
     tables: dict[Name, Table] = Field(
         {}, description="networks side by side: results/tables/<name>.csv; made on request only"
@@ -102,6 +106,14 @@ class Config(Block):
                 need(f"predictions.{name}.micrograph", prediction.micrograph, self.micrographs)
                 recorded = self.micrographs[prediction.micrograph].dataset
                 self._check_unseen(f"predictions.{name}", prediction.model, recorded)
+        for name, adaptation in self.adaptations.items():
+            self._need_model(f"adaptations.{name}.model", adaptation.model)
+            if adaptation.crystal is not None:
+                need(f"adaptations.{name}.crystal", adaptation.crystal, self.crystals)
+            if adaptation.micrograph is not None:
+                need(f"adaptations.{name}.micrograph", adaptation.micrograph, self.micrographs)
+                recorded = self.micrographs[adaptation.micrograph].dataset
+                self._check_unseen(f"adaptations.{name}", adaptation.model, recorded)
         for name, comparison in self.comparisons.items():
             here = f"comparisons.{name}"
             need(f"{here}.dataset", comparison.dataset, self.datasets)

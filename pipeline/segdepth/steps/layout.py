@@ -209,6 +209,14 @@ class Layout:
         block = self.config.comparisons[name]
         return self.waves_of(block.dataset, block.structure)
 
+    def adaptation_options(self, name: str) -> str:
+        """An adaptation's options for a shell."""
+        block = self.config.adaptations[name]
+        given = ["--prediction", self.micrograph_options(block).as_json(), "--minutes", f"{block.minutes:g}"]
+        if block.crystal is not None:
+            given += ["--crystal", self.as_json(self.config.crystals[block.crystal])]
+        return shlex.join([*given, "--force"] if block.force else given)
+
     def micrograph_input(self, block: Prediction | Comparison) -> str:
         """File of a prediction or comparison."""
         return block.input or f"data/micrographs/{block.micrograph}.npz"
