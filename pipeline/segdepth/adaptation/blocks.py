@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from segdepth.adaptation.ranges import Line, half_width, tilt_ranges, value_range, vector_range
@@ -137,6 +137,7 @@ def specimen_lines(
     facets = [kind for kind in get_args(Facet) if normals_of(kind, crystal) != []]
     least, most = (min(max((vacuum or 0.3) + sign * VACUUM_SHARE, 0.05), 0.7) for sign in (-1, 1))
     shares = [round(least, 3), round(most, 3)]
+    share = [value_range(fit, "exit_share")] if "exit_share" in fit.values else []
     lines = [
         Line("crystal", crystal_name),
         Line("structures", structures, "of what the minutes allow"),
@@ -147,6 +148,7 @@ def specimen_lines(
         Line("thickest_atoms", high + 4),
         Line("decay_nm", list(rise.decay_nm), "from the rise of the bins"),
         Line("exit_decay_nm", list(rise.decay_nm)),
+        *(replace(line, key="exit_fraction") for line in share),
         *tilt_ranges(fit, MOST_TILT_DEG),
         Line("tilt_by", "propagation"),
         Line("facets", facets, "every kind: the fit does not tell them"),

@@ -85,24 +85,27 @@ class Draft:
         """What the network's card and every prediction with it say."""
         name = printable(self.film.name)[:100]
         if not self.fit.explained:
-            return f"NOT RELIABLE: the network is adapted to a lens fit that does not explain {name}, {chi2(self.fit)}"
-        return f"the network is adapted to {name} and its lens fit, {chi2(self.fit)}: it is for this film only"
+            return (
+                f"NOT RELIABLE: the network is adapted to a lens fit that does not explain {name}: {verdict(self.fit)}"
+            )
+        return f"the network is adapted to {name} and its lens fit ({verdict(self.fit)}): it is for this film only"
 
     def _head(self, budget: Budget, minutes: float) -> Sequence[str]:
         return [
-            "A network adapted to one film, as segdepth plan-adaptation planned it; the manifest beside this file has",
-            "the hashes of what it was made from. Ranges are the fit's values and two errors to either side, if nothing",
+            "A network adapted to one film, as segdepth plan-adaptation planned it; the manifest beside it has the",
+            "hashes of what it was made from. Ranges are the fit's values and two errors to either side, where nothing",
             "else is said. What segdepth adapt makes here is also made by",
             "snakemake --cores N --directory THIS_FOLDER --snakefile workflow/Snakefile",
             f"film: {printable(str(self.film))}",
-            f"lens fit: {printable(str(self.lens))}, {chi2(self.fit)}, {'' if self.fit.explained else 'NOT '}explained",
+            f"lens fit: {printable(str(self.lens))}, {verdict(self.fit)}, {'' if self.fit.explained else 'NOT '}explained",
             f"{budget.structures} structures and about {budget.samples} samples, for {minutes:g} minutes",
         ]
 
 
-def chi2(fit: LensFit) -> str:
-    """In words."""
-    return f"chi2 {fit.chi2:.4g} for {fit.dof} degrees of freedom"
+def verdict(fit: LensFit) -> str:
+    """In words, how well the fit explains the film."""
+    said = f"chi2 {fit.chi2:.4g} for {fit.dof:.4g} degrees of freedom"
+    return f"{said}, and {len(fit.rivals)} other solutions as good" if fit.rivals else said
 
 
 def _lines(block: Mapping[str, Any]) -> list[Line]:

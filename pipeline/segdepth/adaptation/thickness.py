@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+
+from segdepth.fitting.result import FittedBin
 
 DECAYS_NM = np.geomspace(0.2, 10, 60)
 SIDE_ATOMS = 3
@@ -34,22 +35,18 @@ class Rise:
     told: str
 
 
-def rise_of(bins: Sequence[Mapping[str, Any]]) -> Rise:
-    """The ranges of ``Rise`` for the bins of a lens fit, which have a ``distance_pm`` and a ``thickness_atoms``.
+def rise_of(bins: Sequence[FittedBin]) -> Rise:
+    """The ranges for the bins of a lens fit.
 
     Raises
     ------
     ValueError
-        There is no bin with a thickness.
+        There is no bin.
     """
-    rows = [
-        (float(b["distance_pm"] or 0.0), float(b["thickness_atoms"]), float(b.get("thickness_error") or 0.0))
-        for b in bins
-        if b.get("thickness_atoms") is not None
-    ]
-    if not rows:
+    if not bins:
         raise ValueError("the lens fit has no thickness")
-    distance, atoms, error = np.array(sorted(rows)).T
+    rows = sorted((each.distance_pm, each.thickness_atoms, each.thickness_error) for each in bins)
+    distance, atoms, error = np.array(rows, float).T
     error = np.maximum(error, LEAST_ERROR_ATOMS)
     told = f"{atoms[0]:.3g} atoms at {distance[0] / 1000:.2g} nm, {atoms[-1]:.3g} at {distance[-1] / 1000:.2g} nm"
     inner = atoms[distance >= np.median(distance)]

@@ -17,7 +17,6 @@ from tqdm import tqdm
 from segdepth.adaptation.blocks import FILM, NAME
 from segdepth.config import Beam, Config, CrystalBlock, DatasetBlocks, Labels, Specimen, load_config
 from segdepth.crystals import load_crystal
-from segdepth.devices import one_thread
 from segdepth.steps.build_specimens import build_specimens
 from segdepth.steps.layout import Layout
 from segdepth.steps.plan_adaptation import COMMAND as PLANNED
@@ -138,10 +137,6 @@ def _shards(layout: Layout) -> tuple[Callable[[str], list[str]], ...]:
 
 def _made(shards: list[_Shard], processes: int) -> Iterator[int]:
     """Structures of each shard as it is finished."""
-    if processes == 1:
-        with one_thread():
-            yield from (shard.make() for shard in shards)
-        return
     with _environment(QUIET), ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         try:
             for done in as_completed([pool.submit(shard.make) for shard in shards]):

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from segdepth.adaptation.blocks import NAME, Budget, crystal_block
-from segdepth.adaptation.draft import Draft, chi2
+from segdepth.adaptation.draft import Draft, verdict
 from segdepth.adaptation.rates import LEAST_SAMPLES, LEAST_STRUCTURES, budget_of, seconds_a_sample, seconds_a_structure
 from segdepth.config import Config, CrystalBlock, DatasetBlocks, PredictionOptions, validate
 from segdepth.config.data_format import DataFormat
@@ -76,7 +76,7 @@ def plan_adaptation(
     fit = read_lens_fit(lens)
     if not fit.explained and not force:
         raise ConfigError(
-            f"{lens}: the fit does not explain the film ({chi2(fit)}), so that a network adapted to it would learn a "
+            f"{lens}: the fit does not explain the film ({verdict(fit)}), so that a network adapted to it may learn a "
             "wrong lens; fit it better, or adapt with --force, and every result will say so"
         )
     check_whole(model, MADE_BY)
@@ -105,11 +105,6 @@ def plan_adaptation(
     _checked(text, out)
     with write_artefact(config, command=COMMAND, code=code, inputs=inputs, parameters=parameters) as partial:
         partial.write_text(text, encoding="utf-8")
-    if fit.rivals:
-        tell(
-            f"the fit has {len(fit.rivals)} rivals that explain the film as well; the network is adapted to the first "
-            "of its solutions only"
-        )
     return config
 
 
