@@ -33,7 +33,8 @@ FIT = LensFit(
     },
     held=("c3_um", "c5_mm", "convergence_mrad"),
     bins=tuple(
-        FittedBin(d, t, thickness_error=0.3, cells=30.0, chi2=11.0, dof=10.0) for d, t in ((170.0, 3.2), (500.0, 4.6), (1000.0, 6.0), (2000.0, 7.2), (3000.0, 7.6))
+        FittedBin(distance, atoms, thickness_error=0.3, cells=30.0, chi2=11.0, dof=10.0)
+        for distance, atoms in ((170.0, 3.2), (500.0, 4.6), (1000.0, 6.0), (2000.0, 7.2), (3000.0, 7.6))
     ),
     chi2=51.0,
     dof=50,

@@ -21,7 +21,7 @@ FLOORS = (
     {"networks"},
     {"learning"},
     {"evaluation", "micrograph"},
-    {"fitting"},
+    {"fitting", "explanation"},
     {"adaptation"},
     {"figures"},
     {"steps"},
@@ -30,18 +30,8 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 APART = ({"simulation", "labels"}, {"evaluation", "micrograph"})
-LIBRARY = {
-    "crystals",
-    "specimen",
-    "simulation",
-    "labels",
-    "networks",
-    "learning",
-    *APART[1],
-    "fitting",
-    "adaptation",
-    "figures",
-}
+LIBRARY = {"crystals", "specimen", "simulation", "labels", "networks", "learning", *APART[1]}
+LIBRARY |= {"fitting", "explanation", "adaptation", "figures"}
 
 
 FILE_LINES, FUNCTION_LINES = 400, 80

@@ -4,10 +4,10 @@ which is a project of its own."""
 
 rule plan_adaptation:
     input:
-        micrograph=lambda w: micrograph_input(cfg.adaptations[w.adaptation]),
-        lens_fit=lambda w: cfg.adaptations[w.adaptation].lens_fit,
-        network=lambda w: ancient(network_of(cfg.adaptations[w.adaptation].model)),
-        network_manifest=lambda w: manifests([network_of(cfg.adaptations[w.adaptation].model)]),
+        micrograph=lambda w: adaptation_input(w.adaptation),
+        lens_fit=lambda w: adapted_from(w.adaptation)[0],
+        network=lambda w: ancient(adapted_from(w.adaptation)[1]),
+        manifests=lambda w: manifests(adapted_from(w.adaptation)),
     output:
         config="results/adaptations/{adaptation}/config.yaml",
         manifest="results/adaptations/{adaptation}/config.yaml.manifest.json",
@@ -29,9 +29,9 @@ rule plan_adaptation:
 
 rule adapt_network:
     input:
-        micrograph=lambda w: micrograph_input(cfg.adaptations[w.adaptation]),
-        lens_fit=lambda w: cfg.adaptations[w.adaptation].lens_fit,
-        network=lambda w: ancient(network_of(cfg.adaptations[w.adaptation].model)),
+        micrograph=lambda w: adaptation_input(w.adaptation),
+        lens_fit=lambda w: adapted_from(w.adaptation)[0],
+        network=lambda w: ancient(adapted_from(w.adaptation)[1]),
         config=ancient("results/adaptations/{adaptation}/config.yaml"),
         manifest="results/adaptations/{adaptation}/config.yaml.manifest.json",
     output:
@@ -55,6 +55,6 @@ rule adapt_network:
         device=cfg.device,
         gpu=GPU,
     shell:
-        "segdepth adapt --lens {input.lens_fit:q} --model {input.network:q} {params.options} --cores {threads}"
-        " --device {resources.device} --out results/adaptations/{wildcards.adaptation} -- {input.micrograph:q} 2>&1"
+        "segdepth adapt --lens {input.lens_fit:q} --model {input.network:q} {params.options}"
+        " --cores {threads} --device {resources.device} --out results/adaptations/{wildcards.adaptation} -- {input.micrograph:q} 2>&1"
         " | tee {log}"

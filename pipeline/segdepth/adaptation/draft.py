@@ -83,12 +83,10 @@ class Draft:
     @property
     def remark(self) -> str:
         """What the network's card and every prediction with it say."""
-        name = printable(self.film.name)[:100]
+        name, found = printable(self.film.name)[:100], verdict(self.fit)
         if not self.fit.explained:
-            return (
-                f"NOT RELIABLE: the network is adapted to a lens fit that does not explain {name}: {verdict(self.fit)}"
-            )
-        return f"the network is adapted to {name} and its lens fit ({verdict(self.fit)}): it is for this film only"
+            return f"NOT RELIABLE: the network is adapted to a lens fit that does not explain {name}: {found}"
+        return f"the network is adapted to {name} and its lens fit ({found}): it is for this film only"
 
     def _head(self, budget: Budget, minutes: float) -> Sequence[str]:
         return [
@@ -97,7 +95,7 @@ class Draft:
             "else is said. What segdepth adapt makes here is also made by",
             "snakemake --cores N --directory THIS_FOLDER --snakefile workflow/Snakefile",
             f"film: {printable(str(self.film))}",
-            f"lens fit: {printable(str(self.lens))}, {verdict(self.fit)}, {'' if self.fit.explained else 'NOT '}explained",
+            f"lens fit: {printable(str(self.lens))}, {'' if self.fit.explained else 'NOT '}explained: {verdict(self.fit)}",
             f"{budget.structures} structures and about {budget.samples} samples, for {minutes:g} minutes",
         ]
 

@@ -11,7 +11,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from segdepth import __version__
-from segdepth.cli import adaptation, evaluation, figures, micrographs, networks, project, simulation, specimens  # noqa: F401  (they add commands)
+from segdepth.cli import (  # noqa: F401  (they add commands)
+    adaptation,
+    evaluation,
+    figures,
+    fitting,
+    micrographs,
+    networks,
+    project,
+    simulation,
+    specimens,
+)
 from segdepth.cli.app import app
 from segdepth.errors import SegDepthError
 

@@ -10,6 +10,7 @@ from segdepth.config.fields import BUNDLED, NAME_PATTERN, NETWORK_STRIDE, PAPER_
 from segdepth.config.figures import Figures
 from segdepth.config.imaging import DefocusSteps, Imaging, SimulationOptions
 from segdepth.config.labels import Labels
+from segdepth.config.lens_fit import LensFitBlock, LensFitOptions
 from segdepth.config.loading import check_files, json_schema, load_config, read_yaml
 from segdepth.config.micrograph import Comparison, ComparisonOptions, Micrograph, Prediction, PredictionOptions, Reading
 from segdepth.config.model import Architecture, Export, Model, Training
@@ -41,6 +42,8 @@ __all__ = [
     "Figures",
     "Imaging",
     "Labels",
+    "LensFitBlock",
+    "LensFitOptions",
     "METRIC_NAMES",
     "Micrograph",
     "Model",

@@ -6,19 +6,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from segdepth.config.fields import Name, Number
-from segdepth.config.micrograph import Prediction
+from segdepth.config.block import Block
+from segdepth.config.fields import BUNDLED, Name, Number
 
 
-class Adaptation(Prediction):
-    """A micrograph or film, its lens fit, and the network that is tuned to them and then predicts it."""
+class Adaptation(Block):
+    """A network that is tuned to the film of a lens fit, and then predicts it."""
 
-    lens_fit: Annotated[str, Field(min_length=1, pattern=r"^[^{}\r\n]+$")] = Field(
-        description="path of the film's lens fit, as segdepth fit-lens writes it"
-    )
-    crystal: Name | None = Field(
-        None, description="name of a crystals block, where the crystal's structure does not come with the package"
-    )
+    lens_fit: Name = Field(description="name of a lens_fits block, whose micrograph it is")
+    model: Name = Field(BUNDLED, description="name of a models block, or bundled: the network that is tuned")
     minutes: Annotated[Number, Field(gt=0, le=1440)] = Field(
         20.0, description="how long structures, waves and training may take together; rates are measured"
     )

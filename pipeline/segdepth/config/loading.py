@@ -108,7 +108,7 @@ def check_files(config: Config) -> None:
     ConfigError
         One is missing.
     """
-    for section in ("predictions", "comparisons"):
+    for section in ("predictions", "lens_fits", "comparisons"):
         for name, block in getattr(config, section).items():
             if block.input is not None and not Path(block.input).is_file():
                 raise ConfigError(f"{section}.{name}.input: got {block.input!r}; there is no such file")

@@ -18,6 +18,7 @@ from segdepth.config.fields import BUNDLED, NETWORK_STRIDE, Count, Name, check_w
 from segdepth.config.figures import Figures
 from segdepth.config.imaging import Imaging
 from segdepth.config.labels import Labels
+from segdepth.config.lens_fit import LensFitBlock
 from segdepth.config.micrograph import Comparison, Micrograph, Prediction
 from segdepth.config.model import Export, Model
 from segdepth.config.specimen import Specimen
@@ -56,8 +57,11 @@ class Config(Block):
     figures: Figures | None = Field(None, description="data of the paper's figures")
     micrographs: dict[Name, Micrograph] = Field({}, description="simulated recordings, for predictions and comparisons")
     predictions: dict[Name, Prediction] = Field({}, description="micrographs to predict")
+    lens_fits: dict[Name, LensFitBlock] = Field(
+        {}, description="micrographs to which lens, tilt and thickness are fitted"
+    )
     adaptations: dict[Name, Adaptation] = Field(
-        {}, description="networks tuned to one micrograph or film and its lens fit; made on request only"
+        {}, description="networks tuned to a micrograph by its lens fit; made on request only"
     )
     comparisons: dict[Name, Comparison] = Field({}, description="micrographs to compare with the simulation")
     tables: dict[Name, Table] = Field(
@@ -106,14 +110,16 @@ class Config(Block):
                 need(f"predictions.{name}.micrograph", prediction.micrograph, self.micrographs)
                 recorded = self.micrographs[prediction.micrograph].dataset
                 self._check_unseen(f"predictions.{name}", prediction.model, recorded)
+        for name, fit in self.lens_fits.items():
+            need(f"lens_fits.{name}.crystal", fit.crystal, self.crystals)
+            if fit.micrograph is not None:
+                need(f"lens_fits.{name}.micrograph", fit.micrograph, self.micrographs)
         for name, adaptation in self.adaptations.items():
-            self._need_model(f"adaptations.{name}.model", adaptation.model)
-            if adaptation.crystal is not None:
-                need(f"adaptations.{name}.crystal", adaptation.crystal, self.crystals)
-            if adaptation.micrograph is not None:
-                need(f"adaptations.{name}.micrograph", adaptation.micrograph, self.micrographs)
-                recorded = self.micrographs[adaptation.micrograph].dataset
-                self._check_unseen(f"adaptations.{name}", adaptation.model, recorded)
+            here = f"adaptations.{name}"
+            need(f"{here}.lens_fit", adaptation.lens_fit, self.lens_fits)
+            self._need_model(f"{here}.model", adaptation.model)
+            if (recorded := self.lens_fits[adaptation.lens_fit].micrograph) is not None:
+                self._check_unseen(here, adaptation.model, self.micrographs[recorded].dataset)
         for name, comparison in self.comparisons.items():
             here = f"comparisons.{name}"
             need(f"{here}.dataset", comparison.dataset, self.datasets)

@@ -113,6 +113,13 @@ ENTRIES = (
         "cells, column contrast over defocus, and the spacings of the lattice's peaks.",
     ),
     FigureEntry(
+        "lens_fit",
+        "lens_fit",
+        "average unit cells by distance from the edge, the fitted model and the difference; thickness from the edge",
+        "Average unit cells of a micrograph by distance from the crystal's edge, those of the fitted model, their "
+        "difference on a scale of its own, and the thickness that was fitted.",
+    ),
+    FigureEntry(
         "convergence",
         "convergence",
         "error and time of each choice of the simulation",

@@ -21,8 +21,11 @@ from segdepth.config import (
     Dataset,
     Imaging,
     Labels,
+    LensFitBlock,
+    LensFitOptions,
     Prediction,
     PredictionOptions,
+    Reading,
     Specimen,
 )
 from segdepth.crystals import known_structures
@@ -209,21 +212,43 @@ class Layout:
         block = self.config.comparisons[name]
         return self.waves_of(block.dataset, block.structure)
 
-    def adaptation_options(self, name: str) -> str:
-        """An adaptation's options for a shell."""
+    def adapted_from(self, name: str) -> list[str]:
+        """The lens fit of an adaptation, and the folder of the network that is tuned."""
         block = self.config.adaptations[name]
-        given = ["--prediction", self.micrograph_options(block).as_json(), "--minutes", f"{block.minutes:g}"]
-        if block.crystal is not None:
-            given += ["--crystal", self.as_json(self.config.crystals[block.crystal])]
+        return [f"results/lens_fits/{block.lens_fit}.json", self.network_of(block.model)]
+
+    def adaptation_input(self, name: str) -> str:
+        """File of the micrograph that a network is adapted to."""
+        return self.micrograph_input(self.config.lens_fits[self.config.adaptations[name].lens_fit])
+
+    def adaptation_options(self, name: str) -> str:
+        """An adaptation's options for a shell; the micrograph is read as for its lens fit."""
+        block = self.config.adaptations[name]
+        fit = self.config.lens_fits[block.lens_fit]
+        read = self.micrograph_options(fit)
+        options = PredictionOptions(**{key: getattr(read, key) for key in Reading.model_fields})
+        given = ["--prediction", options.as_json(), "--minutes", f"{block.minutes:g}"]
+        given += ["--crystal", self.as_json(self.config.crystals[fit.crystal])]
         return shlex.join([*given, "--force"] if block.force else given)
 
-    def micrograph_input(self, block: Prediction | Comparison) -> str:
+    def micrograph_input(self, block: Prediction | Comparison | LensFitBlock) -> str:
         """File of a prediction or comparison."""
         return block.input or f"data/micrographs/{block.micrograph}.npz"
 
-    def micrograph_options(self, block: Prediction | Comparison) -> PredictionOptions | ComparisonOptions:
+    def micrograph_options(
+        self, block: Prediction | Comparison | LensFitBlock
+    ) -> PredictionOptions | ComparisonOptions | LensFitOptions:
         """The options of a prediction or comparison."""
         return block.options(self.config.micrographs[block.micrograph].pixel_pm if block.micrograph else None)
+
+    def lens_fit_options(self, name: str) -> LensFitOptions:
+        """The options of a fit of the lens; a simulated recording's voltage is its beam's."""
+        block = self.config.lens_fits[name]
+        options = self.micrograph_options(block)
+        if block.micrograph is None or options.energy_kev is not None:
+            return options
+        beam = self.config.datasets[self.config.micrographs[block.micrograph].dataset].beam
+        return options.model_copy(update={"energy_kev": self.config.beams[beam].energy_kev})
 
     def comparison_structure(self, name: str) -> int:
         """Index in the plan of the structure that is shown."""
@@ -316,6 +341,8 @@ class Layout:
         config, wanted = self.config, self.tabulated()
         wanted += [f"results/predictions/{name}" for name in config.predictions]
         wanted += [f"results/comparisons/{name}" for name in config.comparisons]
+        wanted += [f"results/lens_fits/{name}.json" for name in config.lens_fits]
+        wanted += [f"results/figures/lens_fit_{name}.png" for name in config.lens_fits]
         wanted += [f"results/figures/prediction_{name}.png" for name in config.predictions]
         wanted += [f"results/figures/comparison_{name}.png" for name in config.comparisons]
         trained = [model for model, names in config.evaluations.items() if names and model != BUNDLED]

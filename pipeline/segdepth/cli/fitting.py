@@ -1,0 +1,119 @@
+"""Lens, tilt and thickness fitted to a micrograph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from segdepth.cli.app import app, registered
+from segdepth.cli.micrographs import Dose, Flip, Gain, Image, Input, Invalid, Offset, Picture, Pixel, Rotation
+from segdepth.cli.options import BLOCK_HELP, Out, read_block
+from segdepth.config import CrystalBlock, LensFitBlock, LensFitOptions, validate
+from segdepth.errors import SegDepthError
+from segdepth.store.code_hash import code_hash
+
+
+def _held(field: str, name: str) -> Any:
+    return typer.Option(name, help=str(LensFitOptions.model_fields[field].description))
+
+
+def _options(block: str | None, given: dict[str, Any]) -> LensFitOptions:
+    """The options of the block (JSON or FILE:NAME), overridden by those that are given."""
+    held: dict[str, Any] = {}
+    if block is not None:
+        read = read_block(LensFitOptions if block.lstrip().startswith("{") else LensFitBlock, block)
+        held = {name: getattr(read, name) for name in LensFitOptions.model_fields}
+    return validate(LensFitOptions, held | {n: v for n, v in given.items() if v is not None}, "options")
+
+
+@app.command("fit-lens")
+def fit_lens(
+    input: Input,
+    out: Out,
+    energy_kev: Annotated[float | None, _held("energy_kev", "--energy-kev")] = None,
+    crystal: Annotated[
+        str | None, typer.Option(help=f"crystals {BLOCK_HELP}; by default the bundled network's crystal")
+    ] = None,
+    lens_fit: Annotated[
+        str | None, typer.Option(help="block with the options below: FILE:NAME (config.yaml:NAME) or JSON")
+    ] = None,
+    image: Image = None,
+    pixel_pm: Pixel = None,
+    rotation_deg: Rotation = None,
+    flip: Flip = None,
+    invalid: Invalid = None,
+    gain: Gain = None,
+    offset: Offset = None,
+    dose: Dose = None,
+    c3_um: Annotated[float | None, _held("c3_um", "--c3-um")] = None,
+    c5_mm: Annotated[float | None, _held("c5_mm", "--c5-mm")] = None,
+    focal_spread_nm: Annotated[float | None, _held("focal_spread_nm", "--focal-spread-nm")] = None,
+    convergence_mrad: Annotated[float | None, _held("convergence_mrad", "--convergence-mrad")] = None,
+    image_spread_pm: Annotated[float | None, _held("image_spread_pm", "--image-spread-pm")] = None,
+    contrast_factor: Annotated[float | None, _held("contrast_factor", "--contrast-factor")] = None,
+    background: Annotated[float | None, _held("background", "--background")] = None,
+    tables: Annotated[Path | None, typer.Option(help="folder for tables of waves; by default the user's cache")] = None,
+    picture: Picture = True,
+) -> None:
+    """Lens, tilt and thickness of a micrograph or film, with errors, or that the model does not explain it.
+
+    Average unit cells by distance from the crystal's edge are fitted; all frames of a film together. The voltage must
+    be known, and a part of the field must be vacuum. OUT is a JSON file; the picture is written beside it.
+    """
+    given = {
+        "energy_kev": energy_kev,
+        "image": image,
+        "pixel_pm": pixel_pm,
+        "rotation_deg": rotation_deg,
+        "flip": flip,
+        "invalid": invalid,
+        "gain": gain,
+        "offset": offset,
+        "dose_e_per_a2": dose,
+        "c3_um": c3_um,
+        "c5_mm": c5_mm,
+        "focal_spread_nm": focal_spread_nm,
+        "convergence_mrad": convergence_mrad,
+        "image_spread_pm": image_spread_pm,
+        "contrast_factor": contrast_factor,
+        "background": background,
+    }
+    options = _options(lens_fit, given)
+    block = None if crystal is None else read_block(CrystalBlock, crystal)
+
+    from segdepth.micrograph.predict import crystal_of
+    from segdepth.networks.bundled import bundled_network
+    from segdepth.networks.card import read_card
+    from segdepth.steps.fit_lens import fit_lens as step
+    from segdepth.store.manifest import check_target
+
+    if picture:
+        check_target(out.with_suffix(".png"), "plot-lens-fit", [out])
+    told: list[str] = []
+    known = block or crystal_of(read_card(bundled_network()))
+    try:
+        found = step(options, known, input, out, tables=tables, code=code_hash("fit-lens"), tell=told.append)
+    except SegDepthError:
+        _show(told)  # what is known of a file helps to see why it is refused
+        raise
+    _show(found.lines)
+    if picture:
+        registered("plot-lens-fit")(out, out.with_suffix(".png"))
+    typer.echo(f"{out}")
+
+
+def _show(lines: list[str] | tuple[str, ...]) -> None:
+    from segdepth.fitting.film_fit import NOT_EXPLAINED
+
+    for line in lines:
+        typer.echo(f"{'warning' if line.startswith(NOT_EXPLAINED) else 'note'}: {line}", err=True)
+
+
+@app.command("plot-lens-fit")
+def plot_lens_fit(fit: Annotated[Path, typer.Option(help="JSON file of fit-lens")], out: Out) -> None:
+    """Average unit cells, the fitted model's, and their difference. Writes the PNG and a PDF beside it."""
+    from segdepth.steps.plot_lens_fit import plot_lens_fit as step
+
+    step(fit, out, code=code_hash("plot-lens-fit"))

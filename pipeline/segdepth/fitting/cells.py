@@ -1,0 +1,224 @@
+"""Average unit cells of a film by distance from the crystal's edge: Fourier orders of the intensity and their errors.
+
+All pixels of a strip along the edge are fitted by the lattice's waves at once, which needs no interpolation and works
+at any angle and pixel. The thickness changes across a strip, so each wave may change linearly with the distance; the
+values are those at the strip's middle. Shot noise gives the errors, with their correlations. Frames of a film are
+shifted onto the first one by whole pixels and summed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from segdepth.crystals import Crystal
+from segdepth.errors import MicrographError
+from segdepth.micrograph.files.recording import FrameLost
+from segdepth.micrograph.film import Film
+
+STRIP_PM = 330.0
+"""Least width of a strip; it is a whole number of rows of the crystal."""
+
+STRIPS = (0, 1, 2, 3, 4, 6, 8, 11, 14)
+"""Borders of the strips in their widths: farther in, the thickness changes slowly."""
+
+FINEST_PM = 88.0
+"""Orders with a smaller spacing are left out: lenses of today hardly pass more at these doses."""
+
+NYQUIST_SHARE = 0.9
+LEAST_CELLS = 3
+"""Unit cells that a strip, and a film, must have."""
+
+BLOCK = 2**16
+"""Pixels whose waves are computed at a time."""
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One strip's average unit cell.
+
+    distance_pm : of its middle from the edge. cells : unit cells, over all frames. values : (2 · order - 1,) mean, real
+    parts of the others, imaginary parts, vacuum = 1. covariance : of these, by shot noise.
+    """
+
+    distance_pm: float
+    cells: float
+    values: np.ndarray
+    covariance: np.ndarray
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What a film's crystal looks like.
+
+    orders : (order, 2) whole, (0, 0) first, of each Friedel pair one. box : (order,) what the pixel leaves of each.
+    bins : from the edge on. distance_pm : (y, x) from the edge, NaN outside of the crystal. frames : summed.
+    lines : for the user.
+    """
+
+    orders: np.ndarray
+    box: np.ndarray
+    bins: tuple[Bin, ...]
+    distance_pm: np.ndarray
+    frames: int
+    lines: tuple[str, ...]
+
+
+def image_orders(crystal: Crystal, pixel_pm: float, allowed: np.ndarray) -> np.ndarray:
+    """Orders that are measured, (order, 2): (0, 0), then by falling spacing.
+
+    Parameters
+    ----------
+    allowed : (order, 2), those that the crystal has.
+    """
+    found = allowed[(allowed[:, 0] > 0) | ((allowed[:, 0] == 0) & (allowed[:, 1] >= 0))]
+    length = np.hypot(*(found / np.array(crystal.periods_pm[:2])).T)
+    found, length = found[np.lexsort((found[:, 1], length.round(9)))], np.sort(length)
+    return found[length <= min(1 / FINEST_PM, NYQUIST_SHARE / (2 * pixel_pm))]
+
+
+def average_cells(film: Film, crystal: Crystal, allowed: np.ndarray) -> Cells:
+    """The average unit cells of a film.
+
+    Parameters
+    ----------
+    film : of ``inspect_film``. allowed : orders (order, 2) that the crystal's waves have.
+
+    Raises
+    ------
+    MicrographError
+        There is no vacuum, or less than three unit cells.
+    """
+    transform = film.transform
+    if film.calibration is None or film.crystal_area is None:
+        raise MicrographError(f"{film.recording.source}: no lattice was sought; a fit needs it")
+    electrons, level, frames = _summed(film)
+    orders = image_orders(crystal, transform.pixel_pm, allowed)
+    g = orders / np.array(crystal.periods_pm[:2])
+    in_file = np.array([transform.turned_back(*each) for each in g])
+    box = np.prod(np.sinc(in_file * transform.pixel_pm), axis=1)
+    distance = edge_distance(film, level > 0)
+    width = crystal.row_pm * math.ceil(STRIP_PM / crystal.row_pm - 1e-6)
+    cell_pixels = crystal.periods_pm[0] * crystal.periods_pm[1] / transform.pixel_pm**2
+    bins = []
+    for low, high in zip(STRIPS, STRIPS[1:]):
+        strip = np.flatnonzero((distance >= low * width) & (distance < high * width) & (level > 0))
+        cells = strip.size / cell_pixels
+        if cells < LEAST_CELLS:
+            continue
+        found = _fit_strip(film, strip, electrons, level, g, distance, (low + high) / 2 * width, width * (high - low))
+        if found is not None:
+            bins.append(Bin((low + high) / 2 * width, float(cells * frames), *found))
+    total = sum(each.cells for each in bins) / frames
+    if total < 2 * LEAST_CELLS:
+        raise MicrographError(
+            f"{film.recording.source}: {total:.0f} unit cells of {crystal.title} can be averaged; at least "
+            f"{2 * LEAST_CELLS} in two strips are needed"
+        )
+    return Cells(orders, box, tuple(bins), distance, frames, ())
+
+
+def edge_distance(film: Film, usable: np.ndarray) -> np.ndarray:
+    """Distance in pm from the vacuum, (y, x), NaN outside of the crystal.
+
+    Raises
+    ------
+    MicrographError
+        There is no vacuum.
+    """
+    area = film.crystal_area & usable
+    if film.vacuum is None:
+        raise MicrographError(
+            f"{film.recording.source}: no vacuum is in the field: neither the dose nor the distance from the edge is "
+            "known; a fit needs both"
+        )
+    outside = usable & ~film.crystal_area
+    if film.calibration is not None:
+        outside &= ~film.calibration.others
+    distance = ndimage.distance_transform_edt(~outside) * film.transform.pixel_pm
+    return np.where(area, distance, np.nan)
+
+
+def _frames(film: Film) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+    """Electrons, usable pixels and vacuum level of each frame that is not lost."""
+    for number in range(film.recording.count):
+        try:
+            electrons, masked = film.electrons_of(film.recording.read_frame(number))
+            yield electrons, masked.usable, film.level_of(electrons, masked.usable)
+        except FrameLost:
+            continue
+
+
+def _summed(film: Film) -> tuple[np.ndarray, np.ndarray, int]:
+    """Electrons and expected electrons of vacuum (y, x), 0 where masked, and the number of frames."""
+    total, expected, first, count = None, None, None, 0
+    for electrons, usable, level in _frames(film):
+        if total is None:
+            total, expected = np.zeros(electrons.shape), np.zeros(electrons.shape)
+        shift = (0, 0)
+        if film.recording.count > 1:
+            spectrum = np.fft.rfft2(np.where(usable, electrons - level, 0.0))
+            first = spectrum if first is None else first
+            shift = _drift(first, spectrum, electrons.shape)
+        count += 1
+        total += _moved(np.where(usable, electrons, 0.0), shift)
+        expected += _moved(usable * level, shift)
+    if total is None:
+        raise MicrographError(f"{film.recording.source}: no frame can be used")
+    return total, expected, count
+
+
+def _drift(first: np.ndarray, spectrum: np.ndarray, shape: tuple[int, int]) -> tuple[int, int]:
+    """Whole pixels (y, x) by which a frame is moved onto the first one: the peak of their correlation."""
+    place = np.unravel_index(np.argmax(np.fft.irfft2(first * spectrum.conj(), s=shape)), shape)
+    return tuple(int((p + n // 2) % n - n // 2) for p, n in zip(place, shape))
+
+
+def _moved(values: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
+    """Shifted by whole pixels, 0 where nothing comes from."""
+    if shift == (0, 0):
+        return values
+    moved = np.roll(values, shift, (0, 1))
+    for axis, by in enumerate(shift):
+        lost = [slice(None), slice(None)]
+        lost[axis] = slice(0, by) if by > 0 else slice(values.shape[axis] + by, None)
+        if by:
+            moved[tuple(lost)] = 0
+    return moved
+
+
+def _fit_strip(
+    film: Film,
+    strip: np.ndarray,
+    electrons: np.ndarray,
+    level: np.ndarray,
+    g: np.ndarray,
+    distance: np.ndarray,
+    middle_pm: float,
+    width_pm: float,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Values and covariance of ``Bin``; None where the strip does not hold all of a cell."""
+    pixel, columns = film.transform.pixel_pm, film.transform.shape[1]
+    count = 2 * len(g) - 1
+    normal, right = np.zeros((2 * count, 2 * count)), np.zeros(2 * count)
+    for first in range(0, strip.size, BLOCK):
+        some = strip[first : first + BLOCK]
+        i, j = np.divmod(some, columns)
+        x, y = film.transform.forward((j + 0.5) * pixel, (i + 0.5) * pixel)
+        phase = 2 * np.pi * (np.outer(x, g[1:, 0]) + np.outer(y, g[1:, 1]))
+        waves = np.concatenate([np.ones((len(some), 1)), 2 * np.cos(phase), -2 * np.sin(phase)], axis=1)
+        off = (distance.flat[some] - middle_pm) / width_pm
+        waves = np.concatenate([waves, waves * off[:, None]], axis=1)
+        weighted = waves * level.flat[some][:, None]
+        normal += weighted.T @ waves
+        right += waves.T @ electrons.flat[some]
+    size = np.sqrt(np.diag(normal))
+    if np.linalg.cond(normal / np.outer(size, size)) > 1e4:
+        return None
+    inverse = np.linalg.inv(normal)
+    values = inverse @ right
+    return values[:count], inverse[:count, :count] * max(float(values[0]), 0.1)

@@ -1,0 +1,54 @@
+"""Lens, tilt and thickness fitted to micrographs."""
+
+
+rule fit_lens:
+    input:
+        micrograph=lambda w: micrograph_input(cfg.lens_fits[w.lens_fit]),
+    output:
+        json="results/lens_fits/{lens_fit}.json",
+        manifest="results/lens_fits/{lens_fit}.json.manifest.json",
+    params:
+        options=lambda w: lens_fit_options(w.lens_fit).as_json(),
+        crystal=lambda w: as_json(cfg.crystals[cfg.lens_fits[w.lens_fit].crystal]),
+        code=code_hash("fit-lens"),
+    log:
+        "logs/fit_lens/{lens_fit}.log",
+    benchmark:
+        "logs/benchmarks/fit_lens/{lens_fit}.tsv"
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    shell:
+        "segdepth fit-lens --lens-fit {params.options:q} --crystal {params.crystal:q} --tables data/wave_tables"
+        " --no-picture --out {output.json} -- {input.micrograph:q} > {log} 2>&1"
+
+
+rule plot_lens_fit:
+    input:
+        fit=ancient("results/lens_fits/{lens_fit}.json"),
+        manifest=manifests(["results/lens_fits/{lens_fit}.json"]),
+    output:
+        png=report(
+            "results/figures/lens_fit_{lens_fit}.png",
+            caption="../report/figure.rst",
+            category="Fits of the lens",
+            labels={"micrograph": "{lens_fit}", "shows": "fit of the lens"},
+        ),
+        pdf="results/figures/lens_fit_{lens_fit}.pdf",
+        manifests=manifests(["results/figures/lens_fit_{lens_fit}.png", "results/figures/lens_fit_{lens_fit}.pdf"]),
+    params:
+        caption=FIGURES["lens_fit"].caption,
+        code=code_hash("plot-lens-fit"),
+    log:
+        "logs/plot_lens_fit/{lens_fit}.log",
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    shell:
+        "segdepth plot-lens-fit --fit {input.fit} --out {output.png} > {log} 2>&1"
