@@ -95,7 +95,8 @@ class Draft:
             "else is said. What segdepth adapt makes here is also made by",
             "snakemake --cores N --directory THIS_FOLDER --snakefile workflow/Snakefile",
             f"film: {printable(str(self.film))}",
-            f"lens fit: {printable(str(self.lens))}, {'' if self.fit.explained else 'NOT '}explained: {verdict(self.fit)}",
+            f"lens fit: {printable(str(self.lens))}",
+            f"which is {'' if self.fit.explained else 'NOT '}explained: {verdict(self.fit)}",
             f"{budget.structures} structures and about {budget.samples} samples, for {minutes:g} minutes",
         ]
 
