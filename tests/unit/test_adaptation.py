@@ -16,9 +16,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from segdepth.adaptation.blocks import Budget, beam_lines, crystal_block, imaging_lines, margin_pm, specimen_lines
-from segdepth.adaptation.ranges import FLOORS, LIMITS, tilt_ranges
+from segdepth.adaptation.ranges import AZIMUTH_FLOOR_DEG, FLOORS, LIMITS, TILT_FLOOR_DEG, tilt_ranges
 from segdepth.adaptation.rates import budget_of
-from segdepth.adaptation.thickness import rise_of
+from segdepth.adaptation.thickness import SIDE_ATOMS, rise_of
 from segdepth.config import Beam, CrystalBlock, Imaging, PredictionOptions, Specimen, load_config, validate
 from segdepth.crystals import load_crystal
 from segdepth.errors import ConfigError
@@ -61,6 +61,16 @@ def test_the_imaging_block_holds_values_and_errors_and_is_never_too_narrow(data)
         for end in (values[name] - wide, values[name] + wide):
             tiny = 0.002 * (1 + abs(end))  # rounding, and ends that are written as 0
             assert low - max(tiny, 0.1 * FLOORS[name]) <= min(max(end, least), most) <= high + tiny, name
+
+
+def test_the_documentation_has_the_floors():
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "adapt.md").read_text(encoding="utf-8")
+    named = {"C1": "defocus_nm", "A1": "a1_nm", "B2": "b2_nm", "A2": "a2_nm"}
+    told = [f"{name} {FLOORS[key]:g} nm" for name, key in named.items()]
+    told += [f"focal spread {FLOORS['focal_spread_nm']:g} nm", f"vibration {FLOORS['image_spread_pm']:g} pm"]
+    told += [f"contrast factor {FLOORS['contrast_factor']:g}", f"background {FLOORS['background']:g}"]
+    told += [f"azimuths {AZIMUTH_FLOOR_DEG:g}°", f"{TILT_FLOOR_DEG:g}° at least", f"{SIDE_ATOMS} atoms to either side"]
+    assert [each for each in told if each not in " ".join(page.split())] == []
 
 
 def test_held_values_have_ten_percent_to_either_side():
@@ -226,6 +236,7 @@ def test_a_plan_of_the_same_is_kept_and_one_of_another_is_not(few, given_files, 
     ("changes", "told"),
     [
         ({"explained": False, "chi2": 900.0}, r"does not explain the film \(chi2 900 for 50 .*--force"),
+        ({"bins": ()}, "has no thickness of any bin"),
         ({"dose_e_per_a2": 4000.0}, r"the fit's dose is 4000 .* is it this film's fit\?"),
         ({"crystal": {**CERIA.to_dict(), "zone_axis": [1, 0, 0]}}, r"does not fit the network .*zone_axis"),
     ],

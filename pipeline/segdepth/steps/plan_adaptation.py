@@ -74,6 +74,8 @@ def plan_adaptation(
         Film, fit or network cannot be used or do not belong together, or the fit does not explain the film.
     """
     fit = read_lens_fit(lens)
+    if not fit.bins or "defocus_nm" not in fit.values:
+        raise ConfigError(f"{lens}: has no {'defocus' if fit.bins else 'thickness of any bin'}; fit the film anew")
     if not fit.explained and not force:
         raise ConfigError(
             f"{lens}: the fit does not explain the film ({verdict(fit)}), so that a network adapted to it may learn a "
@@ -103,6 +105,7 @@ def plan_adaptation(
     budget = _measured_budget(draft, out, minutes, cores or os.cpu_count() or 1)
     text = draft.text(budget, minutes)
     _checked(text, out)
+    tell(f"{budget.structures} structures and about {budget.samples} samples are planned for {minutes:g} minutes")
     with write_artefact(config, command=COMMAND, code=code, inputs=inputs, parameters=parameters) as partial:
         partial.write_text(text, encoding="utf-8")
     return config
