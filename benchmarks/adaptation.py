@@ -30,7 +30,8 @@ import torch
 import yaml
 
 from segdepth.adaptation import ranges
-from segdepth.adaptation.blocks import NAME, SHARD, splits
+from segdepth.adaptation.blocks import SHARD, splits
+from segdepth.adaptation.names import NAME
 from segdepth.config import PAPER_PIXEL_PM, Beam, Imaging, PredictionOptions, Specimen
 from segdepth.crystals import Crystal
 from segdepth.crystals.elements import SYMBOLS

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
+from segdepth.adaptation.names import NAME
 from segdepth.adaptation.ranges import Line, half_width, tilt_ranges, value_range, vector_range
 from segdepth.adaptation.thickness import rise_of
 from segdepth.config import NETWORK_STRIDE, PAPER_PIXEL_PM, CrystalBlock, Specimen, validate
@@ -20,11 +21,6 @@ from segdepth.fitting.result import LensFit
 from segdepth.networks.card import NetworkCard
 from segdepth.specimen.checks import LABEL_REACH_PM, thickest_column
 from segdepth.specimen.outline import normals_of
-
-NAME = "adapted"
-"""Of all blocks; the prediction is called ``FILM``."""
-
-FILM = "film"
 
 MOST_TILT_DEG = 4.0
 DOSE_SHARE = 0.2

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from segdepth.adaptation.blocks import (
-    FILM,
-    NAME,
     Budget,
     as_yaml,
     beam_lines,
@@ -21,6 +19,7 @@ from segdepth.adaptation.blocks import (
     specimen_lines,
     splits,
 )
+from segdepth.adaptation.names import FILM, NAME
 from segdepth.adaptation.ranges import Line
 from segdepth.config import CrystalBlock, PredictionOptions, Specimen, validate
 from segdepth.crystals import Crystal, load_crystal

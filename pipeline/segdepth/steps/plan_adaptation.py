@@ -15,8 +15,9 @@ from typing import Any
 
 import yaml
 
-from segdepth.adaptation.blocks import NAME, Budget, crystal_block
+from segdepth.adaptation.blocks import Budget, crystal_block
 from segdepth.adaptation.draft import Draft, verdict
+from segdepth.adaptation.names import NAME
 from segdepth.adaptation.rates import LEAST_SAMPLES, LEAST_STRUCTURES, budget_of, seconds_a_sample, seconds_a_structure
 from segdepth.config import Config, CrystalBlock, DatasetBlocks, PredictionOptions, validate
 from segdepth.config.data_format import DataFormat
