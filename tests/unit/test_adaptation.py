@@ -15,8 +15,9 @@ from conftest import CERIA
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from segdepth.adaptation import draft
 from segdepth.adaptation.blocks import Budget, beam_lines, crystal_block, imaging_lines, margin_pm, specimen_lines
-from segdepth.adaptation.ranges import AZIMUTH_FLOOR_DEG, FLOORS, LIMITS, TILT_FLOOR_DEG, tilt_ranges
+from segdepth.adaptation.ranges import AZIMUTH_FLOOR_DEG, FLOORS, LIMITS, TILT_FLOOR_DEG, Line, tilt_ranges
 from segdepth.adaptation.rates import budget_of
 from segdepth.adaptation.thickness import SIDE_ATOMS, rise_of
 from segdepth.config import Beam, CrystalBlock, Imaging, PredictionOptions, Specimen, load_config, validate
@@ -32,6 +33,9 @@ from segdepth.steps.adapt_network import adapt_network
 from segdepth.steps.check_config import check_config
 from segdepth.steps.plan_adaptation import plan_adaptation
 from segdepth.store.trace import describe, trace
+
+COARSE = [Line("pixel_pm", 12.0), Line("slice_pm", 191.3)]
+"""A multislice that takes no time."""
 
 PLAIN = ("c3_um", "c5_mm", "focal_spread_nm", "convergence_mrad", "image_spread_pm", "contrast_factor", "background")
 
@@ -255,7 +259,8 @@ def adapted(given_files) -> Path:
     """A network adapted by force to a fit that explains nothing."""
     out = given_files / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "_measured_budget", lambda *_: Budget(5, 64))
+        patch.setattr(planning, "_measured_budget", lambda *_: Budget(4, 64))
+        patch.setattr(draft, "beam_lines", lambda fit: COARSE)
         fit = given_files / "bad.json"
         fit.write_text(json.dumps(replace(FIT, explained=False, chi2=900.0).to_dict()))
         plan(given_files, out, fit=fit, force=True)

@@ -78,11 +78,9 @@ class _Shard:
 
 def make_structures(config: Config, layout: Layout, out: Path, cores: int, device: str) -> None:
     """Every shard below ``out`` that is not whole, on so many cores; a bar counts structures."""
-    specimen, paths = (
-        config.specimens[NAME],
-        zip(layout.atoms_shards(NAME), layout.wave_shards(NAME), layout.depth_shards(NAME)),
-    )
+    specimen = config.specimens[NAME]
     shared = specimen, config.crystals[specimen.crystal], config.beams[NAME], config.labels[NAME], config.root_seed
+    paths = zip(layout.atoms_shards(NAME), layout.wave_shards(NAME), layout.depth_shards(NAME))
     shards = [
         _Shard(number, *shared, out / layout.plan_of(NAME), *(out / path for path in each), device)
         for number, each in enumerate(paths)
