@@ -1,5 +1,5 @@
-"""The functions of ``import segdepth``: read, calibrate, predict, fit_lens, explain, load_network, simulate, crystal. On
-arrays; nothing is written.
+"""The functions of ``import segdepth``: read, calibrate, predict, fit_lens, explain, load_network, simulate,
+crystal. On arrays; nothing is written.
 
 Heavy packages are imported by the function that needs them.
 """

@@ -22,6 +22,7 @@ FLOORS = (
     {"learning"},
     {"evaluation", "micrograph"},
     {"fitting", "explanation"},
+    {"adaptation"},
     {"figures"},
     {"steps"},
     {"public"},
@@ -29,8 +30,8 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 APART = ({"simulation", "labels"}, {"evaluation", "micrograph"})
-LIBRARY = {"crystals", "specimen", "simulation", "labels", "networks", "learning", *APART[1], "figures"}
-LIBRARY |= {"fitting", "explanation"}
+LIBRARY = {"crystals", "specimen", "simulation", "labels", "networks", "learning", *APART[1]}
+LIBRARY |= {"fitting", "explanation", "adaptation", "figures"}
 
 
 FILE_LINES, FUNCTION_LINES = 400, 80

@@ -443,6 +443,19 @@ def test_rounding_does_not_depend_on_the_stretch_asked_for(seed, kind, radius):
     assert (np.ptp(pieces[1]) > 0) == (kind != "flat")
 
 
+@given(seeds, st.floats(-180, 180), st.floats(0, 60))
+def test_tilt_leans_towards_its_azimuth(seed, first, width):
+    block = Specimen(crystal="ceria", tilt_deg=(1.5, 1.6), tilt_azimuth_deg=(first, first + width))
+    row = plan_row(block, CERIA, "w", 3, seed)
+    assert 1.499 < np.hypot(row["tilt_x_deg"], row["tilt_y_deg"]) < 1.601
+    azimuth = np.degrees(np.arctan2(row["tilt_y_deg"], row["tilt_x_deg"]))
+    assert -0.01 <= (azimuth - first + 0.005) % 360 <= width + 0.02
+    free = plan_row(block.model_copy(update={"tilt_azimuth_deg": (0.0, 360.0)}), CERIA, "w", 3, seed)
+    assert {k: v for k, v in row.items() if not k.startswith("tilt")} == {
+        k: v for k, v in free.items() if not k.startswith("tilt")
+    }
+
+
 def test_a_radius_of_nothing_is_the_line_itself():
     x = np.linspace(0, 3000, 1000)
     lines = [stepped(x, 3000, EVERYTHING, CERIA.row_pm, np.random.default_rng(1)) for _ in range(2)]

@@ -12,6 +12,7 @@ import typer
 
 from segdepth import __version__
 from segdepth.cli import (  # noqa: F401  (they add commands)
+    adaptation,
     evaluation,
     explanation,
     figures,

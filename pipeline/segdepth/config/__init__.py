@@ -1,5 +1,6 @@
 """The configuration: a typed block for each section, checks, loading, JSON schema."""
 
+from segdepth.config.adaptation import Adaptation
 from segdepth.config.beam import Beam
 from segdepth.config.block import Block
 from segdepth.config.convergence import Convergence
@@ -33,6 +34,7 @@ from segdepth.config.yardsticks import Yardstick
 __all__ = [
     "ALL",
     "ALL_ONLY",
+    "Adaptation",
     "Architecture",
     "BUNDLED",
     "Beam",

@@ -102,6 +102,9 @@ class Model(Block):
         description="test-time augmentation: average the estimates over the frame and its mirror image along x, "
         "at twice the time",
     )
+    remark: Annotated[str, Field(max_length=500, pattern=r"^[^\r\n]*$")] = Field(
+        "", description="a line that the network's card and every prediction with it carry"
+    )
     training: Training = Field(Training(), description="how it is trained")
 
     @field_validator("init_weights")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from segdepth.config.adaptation import Adaptation
 from segdepth.config.beam import Beam
 from segdepth.config.block import Block
 from segdepth.config.convergence import Convergence
@@ -59,6 +60,9 @@ class Config(Block):
     lens_fits: dict[Name, LensFitBlock] = Field(
         {}, description="micrographs to which lens, tilt and thickness are fitted"
     )
+    adaptations: dict[Name, Adaptation] = Field(
+        {}, description="networks tuned to a micrograph by its lens fit; made on request only"
+    )
     comparisons: dict[Name, Comparison] = Field({}, description="micrographs to compare with the simulation")
     tables: dict[Name, Table] = Field(
         {}, description="networks side by side: results/tables/<name>.csv; made on request only"
@@ -110,6 +114,12 @@ class Config(Block):
             need(f"lens_fits.{name}.crystal", fit.crystal, self.crystals)
             if fit.micrograph is not None:
                 need(f"lens_fits.{name}.micrograph", fit.micrograph, self.micrographs)
+        for name, adaptation in self.adaptations.items():
+            here = f"adaptations.{name}"
+            need(f"{here}.lens_fit", adaptation.lens_fit, self.lens_fits)
+            self._need_model(f"{here}.model", adaptation.model)
+            if (recorded := self.lens_fits[adaptation.lens_fit].micrograph) is not None:
+                self._check_unseen(here, adaptation.model, self.micrographs[recorded].dataset)
         for name, comparison in self.comparisons.items():
             here = f"comparisons.{name}"
             need(f"{here}.dataset", comparison.dataset, self.datasets)

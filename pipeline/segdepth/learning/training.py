@@ -286,5 +286,6 @@ def _card(
         dose_lambda_range=(min(counted), max(counted)),
         temperature=round(temperature, 4),
         flip_average=model.flip_average,
+        remark=model.remark,
         training_record=record,
     )

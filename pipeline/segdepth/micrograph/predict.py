@@ -132,7 +132,7 @@ def film_facts(
         energy_kev=recording.energy_kev,
         exposure_s=recording.exposure_s,
         times_s=recording.times_s,
-        warnings=film.lines if familiarity is not None else (NOT_KNOWN, *film.lines),
+        warnings=(*([card.remark] if card.remark else []), *(NOT_KNOWN,) * (familiarity is None), *film.lines),
     )
 
 

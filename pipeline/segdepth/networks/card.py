@@ -11,6 +11,7 @@
 | ``crystal`` | the crystal, ``Crystal.to_dict()``; empty if the training data had none |
 | ``temperature`` | what its logits were divided by; the weights hold it already |
 | ``flip_average`` | estimates are means over the frame and its mirror image |
+| ``remark`` | a line that every prediction with it carries; mostly empty |
 | ``training_record`` | the structures it was trained on or chosen by, see ``segdepth.networks.training_record`` |
 
 Doses are in counted electrons, λ times the camera's ``detection_efficiency``, as a micrograph's counts are. Reading a
@@ -48,6 +49,7 @@ class NetworkCard:
     temperature: float = 1.0
     flip_average: bool = False
     crystal: dict[str, Any] = field(default_factory=dict)
+    remark: str = ""
     training_record: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -92,6 +94,8 @@ def _check(card: NetworkCard) -> None:
             raise ValueError(f"{name}: got {', '.join(map(repr, values))}; a number above 0 is needed")
     if not isinstance(card.flip_average, bool) or not isinstance(card.training_record, list):
         raise ValueError("flip_average must be true or false, and training_record a list")
+    if not isinstance(card.remark, str):
+        raise ValueError(f"remark: got {card.remark!r}; a text is needed")
     validate(Architecture, {"variant": card.variant, "base_channels": card.base_channels}, "architecture")
     if type(card.classes) is not int or card.classes < 1:
         raise ValueError(f"classes: got {card.classes!r}; a whole number above 0 is needed")

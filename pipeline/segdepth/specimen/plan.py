@@ -104,7 +104,7 @@ def plan_row(block: Specimen, crystal: Crystal, name: str, index: int, root_seed
         "strain_x_percent": round(rng.uniform(*block.strain_percent), 4),
         "strain_y_percent": round(rng.uniform(*block.strain_percent), 4),
     }
-    tilt, azimuth = rng.uniform(*block.tilt_deg), rng.uniform(0, 2 * math.pi)
+    tilt, azimuth = rng.uniform(*block.tilt_deg), rng.uniform(*map(math.radians, block.tilt_azimuth_deg))
     row |= {  # + 0.0 turns -0.0 into 0.0
         "tilt_x_deg": round(tilt * math.cos(azimuth), 4) + 0.0,
         "tilt_y_deg": round(tilt * math.sin(azimuth), 4) + 0.0,

@@ -25,6 +25,7 @@ from segdepth.config import (
     LensFitOptions,
     Prediction,
     PredictionOptions,
+    Reading,
     Specimen,
 )
 from segdepth.crystals import known_structures
@@ -210,6 +211,25 @@ class Layout:
     def comparison_waves(self, name: str) -> str:
         block = self.config.comparisons[name]
         return self.waves_of(block.dataset, block.structure)
+
+    def adapted_from(self, name: str) -> list[str]:
+        """The lens fit of an adaptation, and the folder of the network that is tuned."""
+        block = self.config.adaptations[name]
+        return [f"results/lens_fits/{block.lens_fit}.json", self.network_of(block.model)]
+
+    def adaptation_input(self, name: str) -> str:
+        """File of the micrograph that a network is adapted to."""
+        return self.micrograph_input(self.config.lens_fits[self.config.adaptations[name].lens_fit])
+
+    def adaptation_options(self, name: str) -> str:
+        """An adaptation's options for a shell; the micrograph is read as for its lens fit."""
+        block = self.config.adaptations[name]
+        fit = self.config.lens_fits[block.lens_fit]
+        read = self.micrograph_options(fit)
+        options = PredictionOptions(**{key: getattr(read, key) for key in Reading.model_fields})
+        given = ["--prediction", options.as_json(), "--minutes", f"{block.minutes:g}"]
+        given += ["--crystal", self.as_json(self.config.crystals[fit.crystal])]
+        return shlex.join([*given, "--force"] if block.force else given)
 
     def micrograph_input(self, block: Prediction | Comparison | LensFitBlock) -> str:
         """File of a prediction or comparison."""

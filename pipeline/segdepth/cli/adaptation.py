@@ -1,0 +1,114 @@
+"""A network tuned to one film: its plan, and all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from segdepth.cli.app import app
+from segdepth.cli.micrographs import Input, _options, _show
+from segdepth.cli.options import Device, Out, read_block
+from segdepth.config import CrystalBlock, PredictionOptions
+from segdepth.store.code_hash import code_hash
+
+Lens = Annotated[Path, typer.Option(help="the film's lens fit, of fit-lens")]
+Model = Annotated[Path | None, typer.Option(help="folder of the network to adapt; by default the bundled one")]
+Minutes = Annotated[
+    float, typer.Option(min=0.1, max=1440, help="for structures, waves and training together; rates are measured")
+]
+Cores = Annotated[int | None, typer.Option(min=1, help="processes and threads; by default all")]
+Force = Annotated[
+    bool, typer.Option("--force", help="adapt to a fit that does not explain the film; every result then says so")
+]
+PredictionText = Annotated[
+    str | None, typer.Option(help="how the film is read and predicted, a block: FILE:NAME (config.yaml:NAME) or JSON")
+]
+CrystalText = Annotated[
+    str | None,
+    typer.Option(help="block, FILE:NAME or JSON, where the crystal's structure does not come with the package"),
+]
+
+
+@app.command("plan-adaptation")
+def plan_adaptation(
+    input: Input,
+    lens: Lens,
+    out: Out,
+    model: Model = None,
+    minutes: Minutes = 20.0,
+    cores: Cores = None,
+    force: Force = False,
+    prediction: PredictionText = None,
+    crystal: CrystalText = None,
+) -> None:
+    """Plan the adaptation of a network to a film: OUT/config.yaml, for segdepth adapt or for Snakemake.
+
+    The lens fit's values and errors become narrow ranges; comments say where each comes from.
+    """
+    typer.echo(_planned(input, lens, out, model, minutes, cores, force, prediction, crystal))
+
+
+@app.command("adapt")
+def adapt(
+    input: Input,
+    lens: Lens,
+    out: Out,
+    model: Model = None,
+    minutes: Minutes = 20.0,
+    cores: Cores = None,
+    force: Force = False,
+    prediction: PredictionText = None,
+    crystal: CrystalText = None,
+    device: Device = "auto",
+) -> None:
+    """Adapt a network to a film: simulate crystals and lenses like the film's, tune the network on them, predict.
+
+    What is there already is kept, so that a stopped adaptation goes on with the same command.
+
+    \b
+    OUT/config.yaml                  what is made, and where each value comes from
+    OUT/data                         atoms, waves, depth maps
+    OUT/results/models/adapted       the network
+    OUT/results/predictions/film     the film, as segdepth predict writes it
+    """
+    _planned(input, lens, out, model, minutes, cores, force, prediction, crystal)
+
+    from segdepth.steps.adapt_network import adapt_network as step
+
+    _show(step(out, cores=cores, device=device, tell=lambda line: typer.echo(line, err=True)))
+    typer.echo(out / "results" / "predictions" / "film" / "prediction.html")
+
+
+def _planned(
+    input: Path,
+    lens: Path,
+    out: Path,
+    model: Path | None,
+    minutes: float,
+    cores: int | None,
+    force: bool,
+    prediction: str | None,
+    crystal: str | None,
+) -> Any:
+    """The path of the plan."""
+    options = _options(PredictionOptions, prediction, {})
+    block = None if crystal is None else read_block(CrystalBlock, crystal)
+
+    from segdepth.networks.bundled import bundled_network
+    from segdepth.steps.plan_adaptation import plan_adaptation as step
+
+    return step(
+        input,
+        lens,
+        model or bundled_network(),
+        out,
+        prediction=options,
+        minutes=minutes,
+        cores=cores,
+        force=force,
+        crystal=block,
+        code=code_hash("plan-adaptation"),
+        tell=lambda line: typer.echo(line, err=True),
+    )
