@@ -37,8 +37,8 @@ from segdepth.micrograph.columns.pooling import credible_depths, owned_pixels, p
 NOT_EXPLAINED = "NOT EXPLAINED: the lens fit does not explain its film; what follows from it may be wrong"
 
 BEYOND_PM, BEYOND_ATOMS = 250.0, 1.5
-"""Columns this near to the seen pixels are refined with those that were seen, and how far, rms, their counts are thought
-to be from their neighbours'."""
+"""Columns this near to the seen pixels are refined with those that were seen, and how far, rms, their counts are
+thought to be from their neighbours'."""
 
 COLUMNS = (
     *("frame", "column", "x_pm", "y_pm", "element", "depth", "count", "confidence", "count_low", "count_high"),
@@ -227,8 +227,9 @@ class Explainer:
 class _Sites:
     """The frame's columns, empty sites beside them, and the crystal beyond the frame, on the network's grid.
 
-    places : x and y in pm; kind, count : of each. free : bool, those whose counts are refined; listed : those
-    among them that were seen, others stand beyond the frame's border. names : of the listed ones. probabilities : the network's, (all, count).
+    places : x and y in pm; kind, count : of each. free : bool, those whose counts are refined; listed : those among them
+    that were seen, others stand beyond the frame's border. names : of the listed ones. probabilities : the network's,
+    (all, count).
     """
 
     def __init__(self, one: Explainer, place: int, columns: pd.DataFrame, grid: Grid, valid: np.ndarray) -> None:
