@@ -227,9 +227,9 @@ class Explainer:
 class _Sites:
     """The frame's columns, empty sites beside them, and the crystal beyond the frame, on the network's grid.
 
-    places : x and y in pm; kind, count : of each. free : bool, those whose counts are refined; listed : those among them
-    that were seen, others stand beyond the frame's border. names : of the listed ones. probabilities : the network's,
-    (all, count).
+    places : x and y in pm; kind, count : of each. free : bool, those whose counts are refined; listed : those among
+    them that were seen, others stand beyond the frame's border. names : of the listed ones. probabilities : the
+    network's, (all, count).
     """
 
     def __init__(self, one: Explainer, place: int, columns: pd.DataFrame, grid: Grid, valid: np.ndarray) -> None:
