@@ -193,7 +193,8 @@ def test_names_that_are_no_sites_are_refused():
 def test_the_crystal_goes_on_beyond_the_frame_and_the_vacuum_too():
     table = named_columns(CERIA, 1800, 1500)
     table = table[(table["x_pm"] > 0) & (table["y_pm"] < 900)].reset_index(drop=True)
-    cells, kind = cells_and_kinds(table["column"], table["element"], CERIA)
+    _, kind = cells_and_kinds(table["column"], table["element"], CERIA)
+    cells = np.floor((table[["x_pm", "y_pm"]].to_numpy() + 0.01) / CERIA.periods_pm[:2]).astype(int)
     counts = np.where(table["x_pm"] > 900, 6, 4)
     turn = np.array([[1.01, 0.02], [-0.02, 0.99]])
     x, y = turn @ table[["x_pm", "y_pm"]].to_numpy().T
@@ -201,7 +202,7 @@ def test_the_crystal_goes_on_beyond_the_frame_and_the_vacuum_too():
     ideal = np.column_stack([lattice.cell + [(CERIA.columns[k].x, CERIA.columns[k].y) for k in lattice.kind]])
     placed = turn @ (ideal * CERIA.periods_pm[:2]).T
     assert np.allclose(placed, [lattice.x_pm, lattice.y_pm], atol=1e-6)
-    seen = (lattice.x_pm > 0) & (lattice.x_pm < 1800) & (lattice.y_pm > 0) & (lattice.y_pm < 1500)
+    seen = (lattice.x_pm > 50) & (lattice.x_pm < 1750) & (lattice.y_pm > 0) & (lattice.y_pm < 1500)
     found = continued(lattice, counts, seen)
     assert set(found[(lattice.x_pm < -100) & (lattice.y_pm < 800)]) == {4}
     assert set(found[(lattice.x_pm > 1900) & (lattice.y_pm < 800)]) == {6}
@@ -302,7 +303,7 @@ def test_the_step_refuses_a_fit_that_is_not_explained_unless_forced(scene, tmp_p
 def test_what_is_no_fit_and_no_prediction_is_refused_in_one_line(tmp_path):
     (tmp_path / "lens.json").write_text("{}")
     with pytest.raises(StoreError, match="no fit"):
-        explain_prediction(tmp_path, tmp_path / "lens.json", tmp_path / "out")
+        explain_prediction(tmp_path / "none", tmp_path / "lens.json", tmp_path / "out")
     write_lens_fit(make_fit(), tmp_path / "lens.json")
     with pytest.raises(StoreError):
         explain_prediction(tmp_path / "none", tmp_path / "lens.json", tmp_path / "out")
