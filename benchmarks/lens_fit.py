@@ -11,10 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from scipy import ndimage
 
 import segdepth
 from segdepth.config import PAPER_PIXEL_PM, LensFitOptions, Specimen

@@ -16,7 +16,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segdepth.public import Explained, Predicted, calibrate, crystal, explain, load_network, predict, read, simulate
+    from segdepth.public import (
+        Explained,
+        Predicted,
+        calibrate,
+        crystal,
+        explain,
+        fit_lens,
+        load_network,
+        predict,
+        read,
+        simulate,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -25,6 +36,7 @@ __all__ = [
     "calibrate",
     "crystal",
     "explain",
+    "fit_lens",
     "load_network",
     "predict",
     "read",

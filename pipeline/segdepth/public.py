@@ -1,5 +1,5 @@
-"""The functions of ``import segdepth``: read, calibrate, predict, explain, load_network, simulate, crystal. On arrays;
-nothing is written.
+"""The functions of ``import segdepth``: read, calibrate, predict, fit_lens, explain, load_network, simulate,
+crystal. On arrays; nothing is written.
 
 Heavy packages are imported by the function that needs them.
 """
@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segdepth.crystals import make_crystal as crystal
 
-__all__ = ["Explained", "Predicted", "calibrate", "crystal", "explain", "load_network", "predict", "read", "simulate"]
+__all__ = [
+    "Explained",
+    "Predicted",
+    "calibrate",
+    "crystal",
+    "explain",
+    "fit_lens",
+    "load_network",
+    "predict",
+    "read",
+    "simulate",
+]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -235,6 +246,41 @@ def predict(
         if line.startswith((NOT_RELIABLE, NOT_KNOWN)):
             warnings.warn(line, stacklevel=2)
     return Predicted(maps, columns)
+
+
+def fit_lens(counts: np.ndarray | Recording, crystal: Crystal, **options: Any) -> LensFit:
+    """Lens, tilt and thickness of a micrograph or film, fitted to its average unit cells; all frames together.
+
+    Parameters
+    ----------
+    counts : (y, x) or (frame, y, x), or what ``read`` gave. A part of the field must be vacuum.
+    crystal : of ``segdepth.crystal``, with ``debye_waller_pm``.
+    options : ``energy_kev`` (needed unless a recording has it), values that are held instead of fitted (``c3_um``,
+        ``c5_mm``, ``focal_spread_nm``, ``convergence_mrad``, ``image_spread_pm``, ``contrast_factor``, ``background``),
+        and how the micrograph is read (``pixel_pm``, ``rotation_deg``, ``invalid``, …): the keys of a block
+        ``lens_fits`` of the configuration.
+
+    Returns
+    -------
+    LensFit with ``values`` and ``errors`` by name, ``bins`` (thickness by distance from the edge), ``chi2``, ``dof``,
+    ``explained``, ``rivals`` and ``lines``. Where ``explained`` is False no value is a fact, and a ``UserWarning``
+    says so.
+
+    Raises
+    ------
+    SegDepthError
+        One line: no lattice, no vacuum, too few unit cells, no voltage, or an option that is not allowed.
+    """
+    from segdepth.config import LensFitOptions, validate
+    from segdepth.devices import one_thread
+    from segdepth.fitting.film_fit import NOT_EXPLAINED, fit_film
+
+    chosen = validate(LensFitOptions, options, "fit_lens")
+    with one_thread():
+        found = fit_film(_recording(counts), crystal, chosen)
+    if not found.fit.explained:
+        warnings.warn(next(line for line in found.fit.lines if line.startswith(NOT_EXPLAINED)), stacklevel=2)
+    return found.fit
 
 
 def simulate(

@@ -29,7 +29,8 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 APART = ({"simulation", "labels"}, {"evaluation", "micrograph"})
-LIBRARY = {"crystals", "specimen", "simulation", "labels", "networks", "learning", *APART[1], "fitting", "explanation", "figures"}
+LIBRARY = {"crystals", "specimen", "simulation", "labels", "networks", "learning", *APART[1], "figures"}
+LIBRARY |= {"fitting", "explanation"}
 
 
 FILE_LINES, FUNCTION_LINES = 400, 80

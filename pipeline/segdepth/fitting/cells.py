@@ -104,11 +104,19 @@ def average_cells(film: Film, crystal: Crystal, allowed: np.ndarray) -> Cells:
     distance = edge_distance(film, level > 0)
     width = crystal.row_pm * math.ceil(STRIP_PM / crystal.row_pm - 1e-6)
     cell_pixels = crystal.periods_pm[0] * crystal.periods_pm[1] / transform.pixel_pm**2
-    bins = []
+    bins, lines = [], []
+    if frames > 1 or film.recording.count > 1:
+        lines.append(f"{frames} of {film.recording.count} frames are summed")
     for low, high in zip(STRIPS, STRIPS[1:]):
         strip = np.flatnonzero((distance >= low * width) & (distance < high * width) & (level > 0))
         cells = strip.size / cell_pixels
         if cells < LEAST_CELLS:
+            if strip.size:
+                middle = (low + high) / 2 * width / 1000
+                lines.append(
+                    f"the strip {middle:.2g} nm from the edge has {cells:.1f} unit cells, fewer than {LEAST_CELLS}; it "
+                    "is left out"
+                )
             continue
         found = _fit_strip(film, strip, electrons, level, g, distance, (low + high) / 2 * width, width * (high - low))
         if found is not None:
@@ -119,7 +127,7 @@ def average_cells(film: Film, crystal: Crystal, allowed: np.ndarray) -> Cells:
             f"{film.recording.source}: {total:.0f} unit cells of {crystal.title} can be averaged; at least "
             f"{2 * LEAST_CELLS} in two strips are needed"
         )
-    return Cells(orders, box, tuple(bins), distance, frames, ())
+    return Cells(orders, box, tuple(bins), distance, frames, tuple(lines))
 
 
 def edge_distance(film: Film, usable: np.ndarray) -> np.ndarray:

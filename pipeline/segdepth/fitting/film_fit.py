@@ -122,7 +122,7 @@ def fit_film(
     )
     values = solution.values | {"c5_mm": options.c5_mm, "convergence_mrad": options.convergence_mrad}
     errors = solution.errors | {"c5_mm": None, "convergence_mrad": None}
-    told = describe(solution, options, energy, crystal)
+    told = describe(solution, options, energy)
     for line in told:
         tell(line)
     fit = LensFit(
@@ -144,7 +144,7 @@ def fit_film(
     return FilmFit(fit, cells, solution)
 
 
-def describe(solution: Solution, options: LensFitOptions, energy_kev: float, crystal: Crystal) -> list[str]:
+def describe(solution: Solution, options: LensFitOptions, energy_kev: float) -> list[str]:
     """Lines for the user: what explains the data or does not, values, rivals, and what cannot be known."""
     ratio = solution.chi2 / solution.dof
     thickness = [each.thickness_atoms for each in solution.bins]

@@ -16,9 +16,12 @@ from segdepth.fitting.search import SEARCHED_ORDERS, coarse_grid, search, starts
 from segdepth.fitting.solve import Data, Fit
 from segdepth.fitting.wave_table import WaveTable
 
-STARTS, FURTHER_STARTS, FIRST_STEPS = 192, 64, 8
-KEPT, SECOND_STEPS = 48, 25
-POLISHED, LAST_STEPS = 6, 30
+FIRST_STARTS, STARTS, FURTHER_STARTS = 64, 192, 64
+"""Starts of the coarse search that all go down; where none of them explains the data; for each astigmatism."""
+
+FIRST_STEPS = 8
+KEPT_SHARE, SECOND_STEPS = 4, 25
+POLISHED, LAST_STEPS = 5, 15
 
 SEARCH_ANGLE_MRAD = 23.0
 """Beams of the coarse search."""
@@ -34,7 +37,7 @@ EXPLAINED = 1.5
 SAME_C1_NM, SAME_ATOMS, SAME_TILT_MRAD = 1.0, 2.0, 8.0
 """Minima that differ by less, in all three, are one solution."""
 
-RIVAL_SHARE = 0.25
+RIVAL_SHARE = 0.1
 """A minimum whose χ² per degree of freedom is larger by less than so much of the best one's is its rival."""
 
 
@@ -73,9 +76,13 @@ def fit_cells(
     held = Held(c5_mm, convergence_mrad, cells.box)
     data = Data.of(cells.bins)
     first = Fit(CellModel(table, cells.orders, held, torch.float32), data, given)
-    best, costs = _descended(first, _starts(first, table, cells, held, data, (0.0, 0.0), STARTS))
     degrees = _degrees(first, data)
-    if float(costs[0]) > GOOD_ENOUGH * degrees.sum():
+    begun = _starts(first, table, cells, held, data, (0.0, 0.0), STARTS)
+    best, costs = _descended(first, begun[:FIRST_STARTS])
+    if float(costs[0]) > GOOD_ENOUGH * degrees.sum() and len(begun) > FIRST_STARTS:
+        more, further = _descended(first, begun[FIRST_STARTS:])
+        best, costs = torch.cat([best, more]), torch.cat([costs, further])
+    if float(costs.min()) > GOOD_ENOUGH * degrees.sum():
         more = torch.cat([_starts(first, table, cells, held, data, a1, FURTHER_STARTS) for a1 in _astigmatisms()])
         more, further = _descended(first, more)
         best, costs = torch.cat([best, more]), torch.cat([costs, further])
@@ -98,7 +105,7 @@ def _starts(
     """The coarse search's best starts at an astigmatism."""
     coarse = Held(held.c5_mm, held.convergence_mrad, held.box[:SEARCHED_ORDERS])
     model = CellModel(table, cells.orders[:SEARCHED_ORDERS], coarse, torch.float32, SEARCH_ANGLE_MRAD)
-    grid = coarse_grid()
+    grid = coarse_grid(table)
     base = fit.middle.clone()
     base[PLACE["a1x"]], base[PLACE["a1y"]] = a1_nm
     return starts(*search(model, data.to(torch.float32), grid, base), grid, base, model.period_pm, number)
@@ -107,7 +114,7 @@ def _starts(
 def _descended(fit: Fit, p: Tensor) -> tuple[Tensor, Tensor]:
     """Where starts end, best first: all go some steps, the best of them to the end."""
     p, costs = fit.run(p, FIRST_STEPS)
-    p, costs = fit.run(p[costs.argsort()[:KEPT]], SECOND_STEPS)
+    p, costs = fit.run(p[costs.argsort()[: max(len(p) // KEPT_SHARE, 16)]], SECOND_STEPS)
     order = costs.argsort()
     return p[order], costs[order]
 

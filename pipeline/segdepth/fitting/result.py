@@ -86,9 +86,8 @@ class LensFit:
         """
         if data["kind"] != KIND or data["version"] != VERSION:
             raise ValueError(f"got {data['kind']!r}, version {data['version']!r}")
-        Crystal.from_dict(data["crystal"])
         return cls(
-            crystal=dict(data["crystal"]),
+            crystal=Crystal.from_dict(data["crystal"]).to_dict(),
             energy_kev=float(data["energy_kev"]),
             dose_e_per_a2=float(data["dose_e_per_a2"]),
             frames=int(data["frames"]),

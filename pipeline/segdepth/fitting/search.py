@@ -15,6 +15,7 @@ from torch import Tensor
 
 from segdepth.fitting.model import PLACE, CellModel
 from segdepth.fitting.solve import Data
+from segdepth.fitting.wave_table import WaveTable
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,13 @@ class Coarse:
     thickness: Tensor
 
 
-def coarse_grid(step_mrad: float = 8.0) -> Coarse:
-    line = np.arange(-5, 6) * step_mrad
-    tilts = np.array([(x, y) for x in line for y in line if np.hypot(x, y) <= 46])
-    return Coarse(
-        torch.as_tensor(tilts),
-        torch.arange(-5.0, 25.0, 1.0),
-        torch.cat([torch.arange(1.0, 16), torch.arange(16.0, 40, 2)]),
-    )
+def coarse_grid(table: WaveTable, step_mrad: float = 8.0) -> Coarse:
+    """The grid over all that a table holds."""
+    most = min(table.most_tilt_mrad - 1, 46.0)
+    line = step_mrad * np.arange(-int(most / step_mrad), int(most / step_mrad) + 1)
+    tilts = np.array([(x, y) for x in line for y in line if np.hypot(x, y) <= most])
+    thickness = [n for n in range(1, table.thickest) if n < 16 or n % 2 == 0]
+    return Coarse(torch.as_tensor(tilts), torch.arange(-5.0, 25.0, 1.0), torch.tensor(thickness, dtype=torch.float32))
 
 
 SEARCHED_ORDERS = 9

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from segdepth.fitting.cells import Bin
-from segdepth.fitting.model import NAMES, CellModel
-from segdepth.fitting.wave_table import MOST_TILT_MRAD, THICKEST
+from segdepth.fitting.model import NAMES, PLACE, CellModel
 
 PRIORS = {
     "c1": (9.0, 7.0, -12.0, 32.0),
@@ -31,10 +30,10 @@ PRIORS = {
     "contrast": (0.87, 0.09, 0.3, 1.1),
     "background": (0.13, 0.09, 0.0, 0.6),
     "exit_share": (0.5, 0.35, -0.2, 1.2),
-    "tilt_x": (0.0, 25.0, -MOST_TILT_MRAD + 1, MOST_TILT_MRAD - 1),
-    "tilt_y": (0.0, 25.0, -MOST_TILT_MRAD + 1, MOST_TILT_MRAD - 1),
+    "tilt_x": (0.0, 25.0, -1e3, 1e3),
+    "tilt_y": (0.0, 25.0, -1e3, 1e3),
 }
-"""Middle, standard deviation, and limits of each parameter."""
+"""Middle, standard deviation, and limits of each parameter; the table limits the tilts."""
 
 GIVEN_SHARE = 1e-3
 """Of its prior's width, what is left to a value that is held."""
@@ -104,8 +103,12 @@ class Fit:
             torch.tensor([priors[name][n] for name in NAMES], dtype=model.dtype) for n in range(4)
         )
         self.middle, self.deviation = middle, deviation
+        most = model.table.most_tilt_mrad - 1
+        low[PLACE["tilt_x"] :], high[PLACE["tilt_x"] :] = -most, most
         self.low = torch.cat([low, torch.full((bins,), THINNEST), torch.full((2 * bins,), -1e4)]).to(model.dtype)
-        self.high = torch.cat([high, torch.full((bins,), THICKEST - 0.5), torch.full((2 * bins,), 1e4)]).to(model.dtype)
+        self.high = torch.cat([high, torch.full((bins,), model.table.thickest - 0.5), torch.full((2 * bins,), 1e4)]).to(
+            model.dtype
+        )
         bend = np.zeros((max(bins - 2, 0), self.size))
         x = data.distance / 400.0
         for row in range(bins - 2):

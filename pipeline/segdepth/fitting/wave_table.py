@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from ase import Atoms
 from scipy import ndimage
 from torch import Tensor
 
@@ -29,7 +30,10 @@ from segdepth.simulation.grid import grid_points
 from segdepth.simulation.potential import SlicedPotential
 from segdepth.simulation.scattering import parametrization
 
-VERSION = 2
+if TYPE_CHECKING:
+    from ase import Atoms
+
+VERSION = 3
 """Part of a kept table's name: another one where the calculation changes."""
 
 THICKEST = 40
@@ -42,9 +46,6 @@ PADDING = 2
 
 BEAM_ANGLE_MRAD = 36.0
 """Beams up to this angle are kept."""
-
-LEAST_WAVE = 0.05
-"""Beams that nowhere are stronger are left out: those that the projection's centring forbids, and tilt brings in."""
 
 LEAST_KEV, MOST_KEV = 60.0, 300.0
 
@@ -68,6 +69,16 @@ class WaveTable:
     @property
     def wavelength_pm(self) -> float:
         return wavelength_pm(self.energy_kev)
+
+    @property
+    def thickest(self) -> int:
+        """Largest thickness, periods along the beam."""
+        return self.first_thickness + len(self.coefficients) - 1 - PADDING
+
+    @property
+    def most_tilt_mrad(self) -> float:
+        """Largest tilt along either axis."""
+        return float(self.tilts_mrad[-1 - PADDING])
 
     def weights(self, position: Tensor, points: int) -> tuple[Tensor, Tensor, Tensor]:
         """First of four neighbours (…), and the B-spline's weights and their slopes (…, 4) at positions in steps."""
@@ -107,7 +118,6 @@ def table_path(crystal: Crystal, energy_kev: float, folder: Path | None = None) 
     folder = folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segdepth" / "waves"
     said = [
         VERSION,
-        LEAST_WAVE,
         crystal.to_dict(),
         energy_kev,
         THICKEST,
@@ -135,7 +145,7 @@ def wave_table(crystal: Crystal, energy_kev: float, folder: Path | None = None) 
     try:
         with np.load(path) as kept:
             orders, coefficients = kept["orders"], torch.from_numpy(kept["coefficients"])
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         orders, coefficients = _coefficients(crystal, energy_kev, tilts)
         _keep(path, orders, coefficients)
     return WaveTable(crystal, energy_kev, orders, coefficients, -PADDING, tilts)
@@ -175,8 +185,23 @@ def fixed_beam(crystal: Crystal, energy_kev: float) -> Beam:
     return Beam(energy_kev=energy_kev, debye_waller_pm=dict(crystal.debye_waller_pm))
 
 
+def in_projection(crystal: Crystal, orders: np.ndarray) -> np.ndarray:
+    """Which orders (order, 2) the centring of the projected cell allows; a tilted beam brings in others, weakly."""
+    places = {(column.label, round(column.x % 1, 4) % 1, round(column.y % 1, 4) % 1) for column in crystal.columns}
+    first, allowed = crystal.columns[0], np.ones(len(orders), bool)
+    for other in crystal.columns[1:]:
+        x, y = other.x - first.x, other.y - first.y
+        moved = {(label, round((u + x) % 1, 4) % 1, round((v + y) % 1, 4) % 1) for label, u, v in places}
+        if moved == places:
+            waves = orders @ np.array([x, y])
+            allowed &= np.abs(waves - np.rint(waves)) < 1e-3
+    return allowed
+
+
 def cell_atoms(crystal: Crystal, periods: int) -> Atoms:
     """One projected cell, ``periods`` thick, Å; its exit face is the cell's lower face."""
+    from ase import Atoms
+
     numbers, places = [], []
     for column in crystal.columns:
         step = 1 / column.per_period
@@ -248,7 +273,7 @@ def exit_waves_of_cell(
     waves = torch.stack(found).numpy()
     h, k = np.divmod(kept.numpy(), points[1])
     orders = np.stack([np.fft.fftfreq(n, 1 / n)[i] for n, i in zip(points, (h, k))], axis=1).round().astype(int)
-    seen = np.abs(waves).max(axis=(0, 1, 2)) > LEAST_WAVE
+    seen = in_projection(crystal, orders)
     return orders[seen], np.ascontiguousarray(waves[..., seen])
 
 
