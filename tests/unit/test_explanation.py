@@ -10,9 +10,9 @@ import pytest
 from conftest import CERIA, RADII
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from results_data import named_columns
+from results_data import make_facts, named_columns, open_folder
 
-from segdepth.errors import MicrographError
+from segdepth.errors import MicrographError, StoreError
 from segdepth.explanation.columns import first_sites, spacings_pm, stacked
 from segdepth.explanation.continuation import beside_columns, cells_and_kinds, continued, seen_lattice
 from segdepth.explanation.differences import STATES, STAY
@@ -24,10 +24,13 @@ from segdepth.explanation.patches import ColumnPatches
 from segdepth.explanation.refinement import Refinement
 from segdepth.explanation.residuals import chi_squared, false_discovery_rates, standardized, upper_tail
 from segdepth.figures.explanation import draw
-from segdepth.fitting.result import LensFit
+from segdepth.fitting.result import LensFit, write_lens_fit
 from segdepth.micrograph.geometry import FrameTransform
-from segdepth.micrograph.results.facts import FilmFacts
+from segdepth.micrograph.results.facts import FilmFacts, FrameResult
 from segdepth.micrograph.results.maps import empty_maps
+from segdepth.steps.explain_prediction import explain_prediction
+from segdepth.store.manifest import write_artefact
+from segdepth.store.zarr_store import open_zarr
 
 PIXEL = 21.0
 SHAPE = 30, 44
@@ -84,9 +87,11 @@ def test_frames_of_the_model_itself_have_a_chi_square_of_one_a_pixel(scene):
     chi2, pixels = np.sum(found, axis=0)
     assert pixels == 8 * valid.size
     assert abs(chi2 / pixels - 1) < 3.5 * np.sqrt((2 + 1 / scene.expected.mean()) / pixels)
-    one_less = np.where(np.arange(len(scene.stacks)) == 10, -1, 0)
-    wrong = scene.model.expected(scene.stacks.changed(scene.stacks.first, scene.stacks.count + one_less), scene.lens)
-    assert not np.allclose(wrong, scene.expected, rtol=1e-3)
+    inside = int(np.argmin(np.hypot(scene.places[0] - 270, scene.places[1] - 191)))
+    one_less = scene.stacks.count - (np.arange(len(scene.stacks)) == inside)
+    wrong = scene.model.expected(scene.stacks.changed(scene.stacks.first, one_less), scene.lens)
+    chi2, pixels = chi_squared(standardized(rng.poisson(100 * scene.expected), 100 * wrong, valid))
+    assert chi2 / pixels > 1.5
 
 
 def test_masked_pixels_have_no_residual():
@@ -188,7 +193,8 @@ def test_names_that_are_no_sites_are_refused():
 def test_the_crystal_goes_on_beyond_the_frame_and_the_vacuum_too():
     table = named_columns(CERIA, 1800, 1500)
     table = table[(table["x_pm"] > 0) & (table["y_pm"] < 900)].reset_index(drop=True)
-    cells, kind = cells_and_kinds(table["column"], table["element"], CERIA)
+    _, kind = cells_and_kinds(table["column"], table["element"], CERIA)
+    cells = np.floor((table[["x_pm", "y_pm"]].to_numpy() + 0.01) / CERIA.periods_pm[:2]).astype(int)
     counts = np.where(table["x_pm"] > 900, 6, 4)
     turn = np.array([[1.01, 0.02], [-0.02, 0.99]])
     x, y = turn @ table[["x_pm", "y_pm"]].to_numpy().T
@@ -196,7 +202,7 @@ def test_the_crystal_goes_on_beyond_the_frame_and_the_vacuum_too():
     ideal = np.column_stack([lattice.cell + [(CERIA.columns[k].x, CERIA.columns[k].y) for k in lattice.kind]])
     placed = turn @ (ideal * CERIA.periods_pm[:2]).T
     assert np.allclose(placed, [lattice.x_pm, lattice.y_pm], atol=1e-6)
-    seen = (lattice.x_pm > 0) & (lattice.x_pm < 1800) & (lattice.y_pm > 0) & (lattice.y_pm < 1500)
+    seen = (lattice.x_pm > 50) & (lattice.x_pm < 1750) & (lattice.y_pm > 0) & (lattice.y_pm < 1500)
     found = continued(lattice, counts, seen)
     assert set(found[(lattice.x_pm < -100) & (lattice.y_pm < 800)]) == {4}
     assert set(found[(lattice.x_pm > 1900) & (lattice.y_pm < 800)]) == {6}
@@ -247,3 +253,57 @@ def test_the_table_says_its_units():
     from segdepth.explanation.explain import UNITS
 
     assert set(UNITS) <= set(COLUMNS) and pd.Series(COLUMNS).is_unique
+
+
+def write_prediction(scene: Scene, folder) -> None:
+    """The same as ``segdepth predict`` would write it."""
+    transform = FrameTransform((SHAPE[0] * 2, SHAPE[1] * 2), PIXEL / 2, PIXEL)
+    facts = make_facts(transform=transform, frames=(0,), times_s=(0.0,))
+    counts = np.random.default_rng(5).poisson(scene.expected) / 40
+    number = len(scene.table)
+    table = scene.table.assign(
+        depth=scene.counts, confidence=0.9, depth_low=scene.counts, depth_high=scene.counts, at_least=False,
+        llr=10.0, q_value=1e-4, reliable=np.ones(number, bool),
+    )  # fmt: skip
+    depth = np.full(SHAPE, THICK)
+    probabilities = np.exp(-((np.arange(11)[:, None, None] - depth) ** 2) / 1.0).astype(np.float32)
+    result = FrameResult(
+        number=0, table=table, probabilities=probabilities / probabilities.sum(0), depth=depth.astype(np.uint8),
+        confidence=np.ones(SHAPE, np.float32), valid=np.ones(SHAPE, bool), counts=counts.astype(np.float32),
+        image=np.kron(counts, np.ones((2, 2))).astype(np.float32), dose_e_per_a2=900.0, vacuum_level=10.0,
+    )  # fmt: skip
+    with write_artefact(folder, command="predict-micrograph", code="c", parameters={}) as partial:
+        writer = open_folder(partial, facts)
+        writer.put(result)
+        writer.close()
+
+
+def test_the_step_refuses_a_fit_that_is_not_explained_unless_forced(scene, tmp_path):
+    write_prediction(scene, tmp_path / "prediction")
+    write_lens_fit(make_fit(explained=False), tmp_path / "lens.json")
+    given = tmp_path / "prediction", tmp_path / "lens.json", tmp_path / "out"
+    with pytest.raises(MicrographError, match="--force"):
+        explain_prediction(*given)
+    assert not (tmp_path / "out").exists()
+    lines = explain_prediction(*given, force=True)
+    assert lines[0].startswith("NOT EXPLAINED")
+    facts = json.loads((tmp_path / "out" / "explanation.json").read_text())
+    assert facts["explained"] is False and facts["lines"] == list(lines) and facts["frames"][0]["pixels"] == 30 * 44
+    table = pd.read_parquet(tmp_path / "out" / "columns_refined.parquet")
+    assert not table["explained"].any() and set(scene.table["column"]) <= set(table["column"])
+    assert (table["count_low"] <= table["count"]).all() and (table["count"] <= table["count_high"]).all()
+    written = pd.read_csv(tmp_path / "out" / "columns_refined.csv")
+    assert written["count"].tolist() == table["count"].tolist()
+    with open_zarr(tmp_path / "out", "explain-prediction", part="explanation.zarr") as maps:
+        assert maps.attrs["explained"] == 0 and maps.attrs["warnings"][0].startswith("NOT EXPLAINED")
+        assert float((maps["residual_refined"] ** 2).mean()) == pytest.approx(1, abs=0.15)
+    assert (tmp_path / "out" / "explanation.png").stat().st_size > 1000
+
+
+def test_what_is_no_fit_and_no_prediction_is_refused_in_one_line(tmp_path):
+    (tmp_path / "lens.json").write_text("{}")
+    with pytest.raises(StoreError, match="no fit"):
+        explain_prediction(tmp_path / "none", tmp_path / "lens.json", tmp_path / "out")
+    write_lens_fit(make_fit(), tmp_path / "lens.json")
+    with pytest.raises(StoreError):
+        explain_prediction(tmp_path / "none", tmp_path / "lens.json", tmp_path / "out")

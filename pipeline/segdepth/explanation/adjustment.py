@@ -24,6 +24,9 @@ EXIT_SHARES = (0.0, 0.5, 1.0)
 FARTHEST_PM = 20.0
 """Columns are moved by so much in one step at most."""
 
+DISTORTION_PM = 10.0
+"""What a coefficient of the distortion is thought to be in one step, rms: few columns do not tell it."""
+
 MRAD_PER_DEGREE = 1000 * np.pi / 180
 TILT_STEP_MRAD = 2.0
 DEFOCUS_STEP_PM = 200.0
@@ -72,7 +75,7 @@ class Adjustment:
         wave, electrons = model.wave(stacks), model.grid.electrons
         expected = model.image(wave, lens)[0] * electrons
         terms = self._distortions(expected)
-        scale, pulls = [np.inf] * len(terms), [0.0] * len(terms)
+        scale, pulls = [DISTORTION_PM] * len(terms), [0.0] * len(terms)
         terms.append(expected), scale.append(LEVEL_ERROR), pulls.append(0.0)
         if self.defocus_error_pm > 0:
             off = replace(lens, c1_pm=lens.c1_pm + DEFOCUS_STEP_PM)

@@ -122,8 +122,19 @@ def middle_plane_pm(stacks: ColumnStacks, exit_share: float) -> np.ndarray:
     return -thickest / 2 + (0.5 - exit_share) * np.maximum(thickest - smooth, 0)
 
 
+def settled_middle_pm(stacks: ColumnStacks, middle_pm: np.ndarray) -> np.ndarray:
+    """The smooth middle plane moved by what the columns around each one stand off it in the mean."""
+    return middle_pm + _smooth(stacks, np.where(stacks.count > 0, stacks.middle_pm - middle_pm, 0.0))
+
+
 def smooth_thickness_pm(stacks: ColumnStacks) -> np.ndarray:
     """Thickness at each column: mean of the columns that hold atoms, weighted by a Gaussian of ``SMOOTH_PM``."""
+    return _smooth(stacks, stacks.count * stacks.spacing_pm)
+
+
+def _smooth(stacks: ColumnStacks, values: np.ndarray) -> np.ndarray:
+    """Mean at each column over the columns that hold atoms, weighted by a Gaussian of ``SMOOTH_PM``; far from all of
+    them the value of the nearest; 0 where there are none."""
     filled = np.flatnonzero(stacks.count > 0)
     if not filled.size:
         return np.zeros(len(stacks))
@@ -131,7 +142,7 @@ def smooth_thickness_pm(stacks: ColumnStacks) -> np.ndarray:
     tree, here = cKDTree(places[filled]), cKDTree(places)
     near = here.sparse_distance_matrix(tree, 3 * SMOOTH_PM, output_type="coo_matrix")
     weight = np.exp(-((near.data / SMOOTH_PM) ** 2) / 2)
-    own = (stacks.count * stacks.spacing_pm)[filled]
+    own = values[filled]
     total = np.bincount(near.row, weight, len(stacks))
     summed = np.bincount(near.row, weight * own[near.col], len(stacks))
     nearest = own[tree.query(places)[1]]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import ndimage
 from scipy.stats import norm
 
 from segdepth.crystals import Crystal
@@ -20,7 +21,7 @@ from segdepth.explanation.lens import beam_of, lens_of
 from segdepth.explanation.likelihood import Windows
 from segdepth.explanation.model import FrameModel, Grid
 from segdepth.explanation.patches import ColumnPatches
-from segdepth.explanation.refinement import Refinement, log_prior_of
+from segdepth.explanation.refinement import POOL, Refinement, log_prior_of
 from segdepth.explanation.residuals import (
     SIGNIFICANT,
     chi_squared,
@@ -34,6 +35,10 @@ from segdepth.fitting.result import LensFit
 from segdepth.micrograph.columns.pooling import credible_depths, owned_pixels, pooled_probabilities
 
 NOT_EXPLAINED = "NOT EXPLAINED: the lens fit does not explain its film; what follows from it may be wrong"
+
+BEYOND_PM, BEYOND_ATOMS = 250.0, 1.5
+"""Columns this near to the seen pixels are refined with those that were seen, and how far, rms, their counts are
+thought to be from their neighbours'."""
 
 COLUMNS = (
     *("frame", "column", "x_pm", "y_pm", "element", "depth", "count", "confidence", "count_low", "count_high"),
@@ -123,7 +128,9 @@ class Explainer:
         share, first = refinement.adjustment.start(self.crystal, *seen.places, seen.kind, seen.count, self.lens)
         start = first.stacks
         log_counts = log_prior_of(start, seen.probabilities)
-        log_counts[~seen.free] = 0.0
+        apart = np.arange(log_counts.shape[1]) - start.count[:, None]
+        beyond = ~seen.listed
+        log_counts[beyond] = -POOL * (apart[beyond] / BEYOND_ATOMS) ** 2 / 2
         again = refinement.adjustment.of(start, first.lens, first.model)  # what the prediction itself explains
         told, wave = again.expected, again.wave
         mine = start.part(np.flatnonzero(seen.free))
@@ -133,7 +140,10 @@ class Explainer:
             start, seen.free, log_counts, first.lens, share, np.random.default_rng([0, int(self._number(place))])
         )
         residuals = [standardized(counts, expected, valid) for expected in (told, refined.expected)]
-        table = self._table(place, seen, start, refined.stacks, refined.probabilities, more, residuals, told, grid)
+        told_of = seen.listed[seen.free]
+        table = self._table(
+            place, seen, start, refined.stacks, refined.probabilities[told_of], more[told_of], residuals, told, grid
+        )
         found = [chi_squared(one) for one in residuals]
         facts = {
             "frame": int(self._number(place)),
@@ -177,7 +187,7 @@ class Explainer:
         told: np.ndarray,
         grid: Grid,
     ) -> pd.DataFrame:
-        free = np.flatnonzero(seen.free)
+        free = np.flatnonzero(seen.listed)
         elements = np.array([c.element for c in self.crystal.columns])[start.kind[free]]
         radius = np.array([self.radii[element] for element in elements], float)
         owned = owned_pixels(start.x_pm[free], start.y_pm[free], radius, seen.valid, grid.pixel_pm)
@@ -217,8 +227,9 @@ class Explainer:
 class _Sites:
     """The frame's columns, empty sites beside them, and the crystal beyond the frame, on the network's grid.
 
-    places : x and y in pm; kind, count : of each. free : bool, those whose counts are refined. names : of the free
-    ones. probabilities : the network's, (all, count).
+    places : x and y in pm; kind, count : of each. free : bool, those whose counts are refined; listed : those among
+    them that were seen, others stand beyond the frame's border. names : of the listed ones. probabilities : the
+    network's, (all, count).
     """
 
     def __init__(self, one: Explainer, place: int, columns: pd.DataFrame, grid: Grid, valid: np.ndarray) -> None:
@@ -232,16 +243,18 @@ class _Sites:
         here = _at(lattice.x_pm, lattice.y_pm, valid, grid.pixel_pm)
         count = continued(lattice, columns["depth"].to_numpy(int), here)
         free = (lattice.row >= 0) | (here & beside_columns(lattice, crystal))
+        outside = (count > 0) & ~here & _beside(lattice.x_pm, lattice.y_pm, valid, grid.pixel_pm)
+        listed, free = free, free | outside
         kept = free | (count > 0)
         self.places = lattice.x_pm[kept], lattice.y_pm[kept]
-        self.kind, self.count, self.free = lattice.kind[kept], count[kept], free[kept]
+        self.kind, self.count, self.free, self.listed = lattice.kind[kept], count[kept], free[kept], listed[kept]
         self.probabilities = self._pooled(one, place)
         names = columns["column"].to_numpy(object)
         symbols = [c.element for c in crystal.columns]
         kinds_named = [f"{s}{symbols[: i + 1].count(s)}" for i, s in enumerate(symbols)]
         self.names = [
             names[row] if row >= 0 else f"{u},{v},{kinds_named[k]}"
-            for row, (u, v), k in zip(lattice.row[kept & free], lattice.cell[kept & free], lattice.kind[kept & free])
+            for row, (u, v), k in zip(lattice.row[listed], lattice.cell[listed], lattice.kind[listed])
         ]
 
     def _pooled(self, one: Explainer, place: int) -> np.ndarray:
@@ -270,6 +283,14 @@ def _at(x_pm: np.ndarray, y_pm: np.ndarray, mask: np.ndarray, pixel_pm: float) -
     inside = (i >= 0) & (i < mask.shape[0]) & (j >= 0) & (j < mask.shape[1])
     inside[inside] = mask[i[inside], j[inside]]
     return inside
+
+
+def _beside(x_pm: np.ndarray, y_pm: np.ndarray, mask: np.ndarray, pixel_pm: float) -> np.ndarray:
+    """Whether each place lies within ``BEYOND_PM`` of a pixel of a mask (row, column)."""
+    wide = int(np.ceil(BEYOND_PM / pixel_pm))
+    padded = np.pad(mask, wide)
+    near = ndimage.distance_transform_edt(~padded) * pixel_pm <= BEYOND_PM
+    return _at(x_pm + wide * pixel_pm, y_pm + wide * pixel_pm, near, pixel_pm)
 
 
 MAPS = {

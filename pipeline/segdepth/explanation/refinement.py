@@ -19,7 +19,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from segdepth.explanation.adjustment import Adjustment
-from segdepth.explanation.columns import ColumnStacks, middle_plane_pm
+from segdepth.explanation.columns import ColumnStacks, middle_plane_pm, settled_middle_pm
 from segdepth.explanation.differences import STATES, STAY
 from segdepth.explanation.likelihood import TOTALS, Windows, sampled, sweep
 from segdepth.explanation.model import FrameModel
@@ -35,7 +35,7 @@ LEAST_PRIOR = 1e-3
 MIDDLE_ATOMS = 0.7
 """Rms distance, in atoms, of a column's middle from the smooth plane halfway between the faces."""
 
-MOST_ROUNDS = 4
+MOST_ROUNDS = 5
 SWEEPS_A_ROUND = 4
 GIBBS_SWEEPS, GIBBS_BURN_IN = 20, 4
 REACH_PM = 700.0
@@ -119,7 +119,7 @@ class Refinement:
         for rounds in range(1, MOST_ROUNDS + 1):
             adjusted = self.adjustment.of(stacks, lens, model)
             stacks, lens, model, expected = adjusted.stacks, adjusted.lens, adjusted.model, adjusted.expected
-            middle = middle_plane_pm(stacks, exit_share)
+            middle = settled_middle_pm(stacks, middle_plane_pm(stacks, exit_share))
             mine = stacks.part(which)
             fresh = self.patches.changes(self.patches.image_waves(adjusted.wave, lens), mine.part(stale), lens)
             if changes is None:

@@ -49,8 +49,13 @@ def draw(maps: xr.Dataset, columns: pd.DataFrame, facts: Mapping[str, Any]) -> F
     )
     fig.colorbar(residual, ax=axes[1, 0]).set_label("residual (standard deviations)")
     style.show_image(axes[1, 1], expected, pixel, limits)
-    _mark(fig, axes[1, 1], maps, columns)
-    titles = ("(a) counted", "(b) expected of the refined columns", "(c) standardized residual", "(d) refined counts")
+    signs = _mark(fig, axes[1, 1], maps, columns)
+    titles = (
+        "(a) counted",
+        "(b) expected of the refined columns",
+        "(c) standardized residual",
+        f"(d) refined counts: {signs}",
+    )
     for ax, title in zip(axes.flat, titles):
         ax.set_title(title)
         style.scale_bar(ax)
@@ -72,8 +77,10 @@ def _heading(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _mark(fig: Figure, ax: Axes, maps: xr.Dataset, columns: pd.DataFrame) -> None:
-    """Each column as a mark of its refined count's colour; rings where the picture contradicted the prediction."""
+def _mark(fig: Figure, ax: Axes, maps: xr.Dataset, columns: pd.DataFrame) -> str:
+    """Each column as a mark of its refined count's colour; rings where the picture contradicted the prediction. The
+    marks by element are returned in words."""
+    ax.autoscale(False)
     to_grid = np.array(maps.attrs["affine_to_grid_pm"], float)
     places = (to_grid[:, :2] @ columns[["x_pm", "y_pm"]].to_numpy(float).T + to_grid[:, 2:]) / 1000
     classes = max(int(maps.attrs["classes"]), int(columns["count"].max()) + 1)
@@ -91,12 +98,11 @@ def _mark(fig: Figure, ax: Axes, maps: xr.Dataset, columns: pd.DataFrame) -> Non
             marker=markers[element],
             edgecolors="black",
             linewidths=0.3,
-            label=f"{element} column",
         )
     for name, colour in (("extra", "#d00020"), ("missing", "#0050d0")):
         mine = columns[name].to_numpy(bool)
         ax.scatter(*places[:, mine], s=60, facecolors="none", edgecolors=colour, linewidths=1.2)
-    ax.autoscale(False)
     bar = fig.colorbar(marked, ax=ax, ticks=style.class_ticks(classes))
     bar.ax.minorticks_off()
     bar.set_label("refined count (atoms)")
+    return ", ".join(f"{style.MARKER_SIGNS[mark]} {element}" for element, mark in markers.items())
