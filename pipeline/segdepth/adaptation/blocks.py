@@ -32,7 +32,7 @@ VACUUM_SHARE = 0.15
 SHARD = 6
 BATCH, CROP_PM = 8, 128 * 4 * PAPER_PIXEL_PM
 EPOCHS, REPEATS = 8, 8
-LEARNING_RATE = 1e-3
+LEARNING_RATE, ORDINAL = 1e-3, 0.5
 VALIDATION = 0.06
 """Share of the structures that the tuning is validated on."""
 
@@ -178,6 +178,7 @@ def model_lines(card: NetworkCard, start: str, lambda_: float, budget: Budget, r
     epoch = max(BATCH, budget.samples // EPOCHS // BATCH * BATCH)
     training = {
         "dose_lambda": [round((1 - DOSE_SHARE) * lambda_, 6), round((1 + DOSE_SHARE) * lambda_, 6)],
+        "ordinal_weight": ORDINAL,
         "flip": False,
         "crop_pixels": crop,
         "batch_size": BATCH,
