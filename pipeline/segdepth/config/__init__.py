@@ -5,7 +5,15 @@ from segdepth.config.block import Block
 from segdepth.config.convergence import Convergence
 from segdepth.config.crystal import CrystalBlock
 from segdepth.config.dataset import Dataset, Splits
-from segdepth.config.fields import BUNDLED, NAME_PATTERN, NETWORK_STRIDE, PAPER_PIXEL_PM, check_whole_pixels
+from segdepth.config.fields import (
+    BUNDLED,
+    BUNDLED_PARTICLES,
+    NAME_PATTERN,
+    NETWORK_STRIDE,
+    PAPER_PIXEL_PM,
+    RESERVED,
+    check_whole_pixels,
+)
 from segdepth.config.figures import Figures
 from segdepth.config.imaging import DefocusSteps, Imaging, SimulationOptions
 from segdepth.config.labels import Labels
@@ -34,6 +42,7 @@ __all__ = [
     "ALL_ONLY",
     "Architecture",
     "BUNDLED",
+    "BUNDLED_PARTICLES",
     "Beam",
     "Block",
     "CALIBRATION_NAMES",
@@ -59,6 +68,7 @@ __all__ = [
     "PAPER_PIXEL_PM",
     "Prediction",
     "PredictionOptions",
+    "RESERVED",
     "Reading",
     "SimulationOptions",
     "Specimen",
