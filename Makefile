@@ -46,26 +46,35 @@ particles: install  ## train the network of real particles, which is bundled: tw
 
 MODEL := particles
 BUNDLED := pipeline/segdepth/bundled
+PACKAGED = $(BUNDLED)$(if $(filter particles,$(MODEL)),/particles)
+WITH_PARTICLES = $(wildcard $(BUNDLED)/particles/network/network.json)
 
-export: install  ## replace the network in the package by the trained one, with its card (make export MODEL=gpu: another)
+export: install  ## replace the package's network of particles by the trained one, with its card (make export MODEL=gpu: that of thin crystals)
 	$(if $(filter-out workstation gpu particles,$(MODEL)),$(error MODEL: got $(MODEL); allowed: workstation, gpu, particles))
 	$(SNAKEMAKE) --configfile $(WORKSTATION) $(filter-out $(PRESETS)/workstation.yaml,$(PRESETS)/$(MODEL).yaml) -- results/export/$(MODEL)
-	rm -rf $(BUNDLED)/network.new
-	cp -r results/export/$(MODEL) $(BUNDLED)/network.new
-	rm -rf $(BUNDLED)/network
-	mv $(BUNDLED)/network.new $(BUNDLED)/network
-	cp results/export/$(MODEL).manifest.json $(BUNDLED)/network.manifest.json
+	mkdir -p $(PACKAGED)
+	rm -rf $(PACKAGED)/network.new
+	cp -r results/export/$(MODEL) $(PACKAGED)/network.new
+	rm -rf $(PACKAGED)/network
+	mv $(PACKAGED)/network.new $(PACKAGED)/network
+	cp results/export/$(MODEL).manifest.json $(PACKAGED)/network.manifest.json
 
-familiarity: install  ## measure what frames the network in the package has learnt, and put that beside it; half an hour on two cores
-	$(SNAKEMAKE) --configfile $(PARTICLES) $(PRESETS)/familiarity.yaml -- results/familiarity/bundled.json
+familiarity: install  ## measure what frames the networks in the package have learnt, and put that beside them; an hour on two cores
+	$(SNAKEMAKE) --configfile $(PRESETS)/familiarity.yaml -- results/familiarity/bundled.json
 	cp results/familiarity/bundled.json $(BUNDLED)/familiarity.json
 	cp results/familiarity/bundled.json.manifest.json $(BUNDLED)/familiarity.json.manifest.json
+ifneq ($(WITH_PARTICLES),)
+	$(SNAKEMAKE) --configfile $(PARTICLES) $(PRESETS)/familiarity_particles.yaml -- results/familiarity/bundled_particles.json
+	cp results/familiarity/bundled_particles.json $(BUNDLED)/particles/familiarity.json
+	cp results/familiarity/bundled_particles.json.manifest.json $(BUNDLED)/particles/familiarity.json.manifest.json
+endif
 
 benchmarks: install  ## the bundled network on every benchmark: results/tables/benchmarks.md, half an hour
 	$(SNAKEMAKE) --configfile $(BENCHMARKS) -- results/tables/benchmarks.csv results/figures/benchmark_bundled.png
 
-yardsticks: install  ## the bundled network on recordings of known truth: results/tables/yardsticks_bundled.md, two hours on two cores
-	$(SNAKEMAKE) --configfile $(PARTICLES) $(PRESETS)/yardsticks.yaml -- results/tables/yardsticks_bundled.csv
+yardsticks: install  ## the bundled networks on recordings of known truth: results/tables/yardsticks_bundled*.md, hours on two cores
+	$(SNAKEMAKE) --configfile $(PARTICLES) $(PRESETS)/yardsticks.yaml -- results/tables/yardsticks_bundled.csv \
+	  $(if $(WITH_PARTICLES),results/tables/yardsticks_bundled_particles.csv)
 
 ABLATION := ablation options draws doses crystals variety
 
@@ -76,7 +85,7 @@ docs: install    ## build the documentation into site/; a broken link is an erro
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 docs-results: install  ## copy the tables and figures that docs/ shows from results/, with their manifests, where they were made
-	for name in table1 study_convergence benchmarks yardsticks_bundled $(ABLATION); do for kind in csv md; do \
+	for name in table1 study_convergence benchmarks yardsticks_bundled yardsticks_bundled_particles $(ABLATION); do for kind in csv md; do \
 	  if [ -f results/tables/$$name.$$kind ]; then cp results/tables/$$name.$$kind* docs/results/tables/; fi; done; done
 	for name in fig1_depth montage study_convergence benchmark_bundled training_gpu; do \
 	  if [ -f results/figures/$$name.png ]; then cp results/figures/$$name.png* docs/images/; fi; done

@@ -174,7 +174,12 @@ def _recording(counts: np.ndarray | Recording) -> Recording:
 
 
 def load_network(path: str | Path | None = None, *, device: str = "auto") -> tuple[nn.Module, NetworkCard]:
-    """A trained network, ready to predict, and its card; without ``path`` the one that comes with the package.
+    """A trained network, ready to predict, and its card.
+
+    Parameters
+    ----------
+    path : its folder, or the name of one that comes with the package, ``bundled`` (which it is without ``path``) or
+        ``bundled_particles``.
 
     Raises
     ------
@@ -200,8 +205,10 @@ def predict(
     Parameters
     ----------
     counts : (y, x) or (frame, y, x), or what ``read`` gave.
-    network : folder of a trained network or what ``load_network`` gave; without it the one that comes with the package.
-    familiarity : what another network has learnt, of ``measure-familiarity``.
+    network : folder of a trained network, ``bundled`` or ``bundled_particles``, or what ``load_network`` gave; without
+        it the one of these two that knows such frames best.
+    familiarity : what the network has learnt, of ``measure-familiarity``; that of the two is known. Given without a
+        network it is that of ``bundled``.
     device : ``auto``, ``cpu`` or ``cuda``; a network that is given stays on its own.
     options : what is known better than the file and the lattice tell it: ``pixel_pm``, ``rotation_deg``, ``flip``,
         ``calibrate`` (False: pixel and rotation are taken as given), ``invalid`` (value of masked pixels), ``gain``,
@@ -219,25 +226,28 @@ def predict(
         One line on what is wrong with the counts, an option or the network.
     """
     from segdepth.config import PredictionOptions, validate
-    from segdepth.devices import shared_cores
+    from segdepth.devices import shared_cores, torch_device
     from segdepth.errors import ConfigError
+    from segdepth.micrograph.choice import load_candidates, predict_chosen
     from segdepth.micrograph.familiarity.judgement import read_familiarity
     from segdepth.micrograph.predict import NOT_KNOWN, predict_recording
     from segdepth.micrograph.results.facts import NOT_RELIABLE
-    from segdepth.networks.bundled import bundled_folder, familiarity_of, name_of
-    from segdepth.networks.card import read_card
+    from segdepth.networks.bundled import familiarity_for, network_folders
 
     chosen = validate(PredictionOptions, options, "predict")
     if network is not None and not isinstance(network, str | Path | tuple):
         raise ConfigError(f"network: got {type(network).__name__}; a folder, or what load_network gave, is needed")
     recording = _recording(counts)
-    trained, card = network if isinstance(network, tuple) else load_network(network, device=device)
-    if familiarity is None and (not isinstance(network, tuple) or card == read_card(bundled_folder())):
-        familiarity = familiarity_of(bundled_folder() if network is None or isinstance(network, tuple) else network)
-    learnt = None if familiarity is None else read_familiarity(familiarity, card)
-    with shared_cores():
-        name = "given" if isinstance(network, tuple) else name_of(network or bundled_folder())
-        maps, columns = predict_recording(trained, card, recording, chosen, learnt, name)
+    if isinstance(network, tuple):
+        trained, card = network
+        known = familiarity or familiarity_for(card)
+        learnt = None if known is None else read_familiarity(known, card)
+        with shared_cores():
+            maps, columns = predict_recording(trained, card, recording, chosen, learnt, "given")
+    else:
+        candidates = load_candidates(network_folders(network), chosen, torch_device(device), familiarity)
+        with shared_cores():
+            maps, columns = predict_chosen(candidates, recording, chosen)
     for line in maps.attrs["warnings"]:
         if line.startswith((NOT_RELIABLE, NOT_KNOWN)):
             warnings.warn(line, stacklevel=2)

@@ -79,8 +79,9 @@ def predict_micrograph(
     source, out, *, model, familiarity=None, tell: Callable[[str], None] = lambda line: None, **options
 ) -> tuple[str, ...]:
     chosen = PredictionOptions(**options)
+    network = model if model is None else Path(model)
     return step.predict_micrograph(
-        chosen, Path(source), Path(model), Path(out), familiarity=familiarity, device="cpu", tell=tell
+        chosen, Path(source), network, Path(out), familiarity=familiarity, device="cpu", tell=tell
     )
 
 

@@ -379,9 +379,10 @@ def data() -> dict:
     return load_config(ROOT / "config.yaml").model_dump(mode="python")
 
 
-def test_bundled_needs_no_models_entry(data):
-    data["evaluations"]["bundled"] = ["quick"]
-    data["predictions"]["mine"] = {"model": "bundled", "micrograph": "camera"}
+@pytest.mark.parametrize("name", ["bundled", "bundled_particles"])
+def test_bundled_needs_no_models_entry(data, name):
+    data["evaluations"][name] = ["quick"]
+    data["predictions"]["mine"] = {"model": name, "micrograph": "camera"}
     data["export"] = {"model": "unet16", "card_datasets": ["quick", "quick_lambda1"]}
     checked = validate(Config, data)
     assert checked.export.model == "unet16"
@@ -391,6 +392,8 @@ def test_bundled_needs_no_models_entry(data):
     ("section", "value", "says"),
     [
         ("models", {"bundled": {"datasets": ["quick"]}}, "models.bundled: this name is reserved"),
+        ("models", {"bundled_particles": {"datasets": ["quick"]}}, "models.bundled_particles: this name is reserved"),
+        ("evaluations", {"bundled_particles": ["none"]}, "evaluations.bundled_particles: no block is called 'none'"),
         ("evaluations", {"bundled": ["none"]}, "evaluations.bundled: no block is called 'none'"),
         ("evaluations", {"bundled": ["quick", "quick"]}, "evaluations.bundled: names a data set twice"),
         ("predictions", {"p": {"model": "none", "micrograph": "camera"}}, "predictions.p.model: no block is called"),
@@ -445,3 +448,13 @@ def test_what_does_not_fit_the_bundled_network_is_told_before_any_simulation(dat
         bundled.check_bundled(measured_on(data))
     monkeypatch.setattr(bundled, "bundled_folder", lambda: clone / "none")
     bundled.check_bundled(measured_on(data))
+
+
+def test_what_does_not_fit_the_network_of_particles_is_told_too(data, clone, monkeypatch):
+    monkeypatch.setattr(bundled, "bundled_folder", lambda: clone / "none" / "network")
+    config = measured_on(data)
+    config = config.model_copy(update={"evaluations": {"bundled_particles": config.evaluations["bundled"]}})
+    bundled.check_bundled(config)
+    shutil.copytree(clone / "network", bundled.folder_of("bundled_particles"))
+    with pytest.raises(ConfigError, match=r"evaluations.bundled_particles: .* 'bundled_particles' was trained on"):
+        bundled.check_bundled(config)

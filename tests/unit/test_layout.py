@@ -100,12 +100,13 @@ def test_what_only_some_targets_need_is_refused_when_they_ask(layout):
 
 
 def test_a_bundled_network_that_is_not_there(layout, monkeypatch):
-    def gone():
-        raise ConfigError("no network comes with this version")
+    def gone(name):
+        raise ConfigError(f"no network {name} comes with this version")
 
     monkeypatch.setattr("segdepth.steps.layout.bundled_network", gone)
-    with pytest.raises(ConfigError, match="model 'bundled': no network comes"):
-        layout.network_of("bundled")
+    for name in ("bundled", "bundled_particles"):
+        with pytest.raises(ConfigError, match=f"model '{name}': no network {name} comes"):
+            layout.network_of(name)
     assert layout.network_of("net") == "results/models/net"
 
 

@@ -259,7 +259,7 @@ def test_two_runs_give_the_same_bytes(tmp_path, model):
 def test_columns_of_every_frame_are_in_one_table(tmp_path, model, monkeypatch):
     depth, truth = ideal("flat")
     np.save(tmp_path / "in.npy", np.stack([depth, depth]).astype(np.float32) * 4 + 4)
-    monkeypatch.setattr(step, "load_network", lambda folder, device: (Oracle(), card()))
+    monkeypatch.setattr("segdepth.micrograph.choice.load_network", lambda folder, device: (Oracle(), card()))
     level = {"dose_e_per_a2": 4 / (PIXEL / 100) ** 2, "gain": 1, "offset": 0}
     predict_micrograph(tmp_path / "in.npy", tmp_path / "out", model=model, **KNOWN | {"pixel_pm": PIXEL}, **level)
     table = pd.read_csv(tmp_path / "out" / "columns.csv")

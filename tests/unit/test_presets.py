@@ -22,7 +22,8 @@ def laid_over(*names: str) -> Config:
 
 
 def test_every_preset_is_known_here():
-    known = {"benchmarks", "workstation", "gpu", "paper", "ablation", "familiarity", "particles", "yardsticks"}
+    known = {"benchmarks", "workstation", "gpu", "paper", "ablation", "particles", "yardsticks"}
+    known |= {"familiarity", "familiarity_particles"}
     assert {path.stem for path in PRESETS.glob("*.yaml")} == known
 
 
@@ -130,16 +131,37 @@ def test_the_gpus_network_learns_what_the_workstations_does():
 
 
 def test_familiarity_is_measured_over_what_the_bundled_network_has_learnt_on_structures_that_it_has_not_seen():
-    config = laid_over("benchmarks", "workstation", "particles", "familiarity")
+    config = laid_over("benchmarks", "workstation", "gpu", "familiarity")
+    trained = [config.datasets[name] for name in config.models["gpu"].datasets]
+    lens = config.imaging[trained[0].imaging]
+    for dataset in (config.datasets[name] for name in config.familiarity["bundled"]):
+        assert dataset.specimen not in {other.specimen for other in trained}
+        mine = config.imaging[dataset.imaging]
+        assert (min(mine.defocus_values_nm), max(mine.defocus_values_nm)) == lens.trained_defocus_nm
+        for name in ("a1_nm", "focal_spread_nm", "image_spread_pm", "c3_um", "c5_mm", "b2_nm"):
+            assert getattr(mine, name) == getattr(lens, name), name
+        tilts = [config.beams[other.beam].random_tilt_mrad[1] for other in trained]
+        assert config.beams[dataset.beam].random_tilt_mrad[1] <= max(tilts)
+
+
+def test_the_familiarity_of_particles_is_measured_over_what_their_network_has_learnt_on_other_structures():
+    config = laid_over("benchmarks", "workstation", "particles", "familiarity_particles")
     trained = [config.datasets[name] for name in config.models["particles"].datasets]
     lenses, beams = {d.imaging for d in trained}, {d.beam for d in trained}
     thickest = max(config.specimens[d.specimen].bulk_atoms[1] for d in trained)
-    for dataset in (config.datasets[name] for name in config.familiarity["bundled"]):
+    for dataset in (config.datasets[name] for name in config.familiarity["bundled_particles"]):
         assert dataset.specimen not in {other.specimen for other in trained}
         assert dataset.imaging in lenses and dataset.beam in beams and dataset.labels == trained[0].labels
         assert config.specimens[dataset.specimen].bulk_atoms[1] <= thickest
         assert config.specimens[dataset.specimen].tilt_deg[1] <= 2.5
-    assert beams == {config.datasets[name].beam for name in config.familiarity["bundled"]}
+    assert beams == {config.datasets[name].beam for name in config.familiarity["bundled_particles"]}
+
+
+def test_the_two_measurements_of_familiarity_do_not_undo_each_others_specimens():
+    thin = laid_over("familiarity")
+    thick = laid_over("benchmarks", "workstation", "particles", "familiarity_particles")
+    for name in set(thin.specimens) & set(thick.specimens):
+        assert thin.specimens[name] == thick.specimens[name], name
 
 
 def test_yardsticks_are_truer_than_what_is_trained_on_and_no_network_has_seen_their_specimens():

@@ -73,7 +73,7 @@ def measure_yardstick(
     depth: Paths,
     out: Out,
     familiarity: Annotated[
-        Path | None, typer.Option(help="what the network has learnt; that of the bundled one is known")
+        Path | None, typer.Option(help="what the network has learnt; that of the bundled ones is known")
     ] = None,
     device: Device = "auto",
 ) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from segdepth.cli.app import app, registered
 from segdepth.cli.options import BlockText, Device, Out, read_block
-from segdepth.config import Block, ComparisonOptions, Imaging, PredictionOptions, Reading, validate
+from segdepth.config import RESERVED, Block, ComparisonOptions, Imaging, PredictionOptions, Reading, validate
 from segdepth.errors import SegDepthError
 from segdepth.store.code_hash import code_hash
 
@@ -76,10 +76,16 @@ def _show(lines: Iterable[str]) -> None:
 def predict(
     input: Input,
     out: Out,
-    model: Annotated[Path | None, typer.Option(help="folder of a trained network; by default the bundled one")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help=f"folder of a trained network, or {' or '.join(RESERVED)}, which come with the package; by default "
+            "the one of these that knows such frames best"
+        ),
+    ] = None,
     familiarity: Annotated[
         Path | None,
-        typer.Option(help="what the network has learnt, of measure-familiarity; that of the bundled one is known"),
+        typer.Option(help="what the network has learnt, of measure-familiarity; that of the bundled ones is known"),
     ] = None,
     prediction: Annotated[
         str | None, typer.Option(help="block with the options below: FILE:NAME (config.yaml:NAME) or JSON")
@@ -132,7 +138,6 @@ def predict(
     }
     options = _options(PredictionOptions, prediction, given)
 
-    from segdepth.networks.bundled import bundled_network
     from segdepth.steps.predict_micrograph import predict_micrograph as step
 
     told: list[str] = []
@@ -140,7 +145,7 @@ def predict(
         lines = step(
             options,
             input,
-            model or bundled_network(),
+            model,
             out,
             familiarity=familiarity,
             code=code_hash("predict"),

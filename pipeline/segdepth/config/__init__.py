@@ -6,7 +6,15 @@ from segdepth.config.block import Block
 from segdepth.config.convergence import Convergence
 from segdepth.config.crystal import CrystalBlock
 from segdepth.config.dataset import Dataset, Splits
-from segdepth.config.fields import BUNDLED, NAME_PATTERN, NETWORK_STRIDE, PAPER_PIXEL_PM, check_whole_pixels
+from segdepth.config.fields import (
+    BUNDLED,
+    BUNDLED_PARTICLES,
+    NAME_PATTERN,
+    NETWORK_STRIDE,
+    PAPER_PIXEL_PM,
+    RESERVED,
+    check_whole_pixels,
+)
 from segdepth.config.figures import Figures
 from segdepth.config.imaging import DefocusSteps, Imaging, SimulationOptions
 from segdepth.config.labels import Labels
@@ -37,6 +45,7 @@ __all__ = [
     "Adaptation",
     "Architecture",
     "BUNDLED",
+    "BUNDLED_PARTICLES",
     "Beam",
     "Block",
     "CALIBRATION_NAMES",
@@ -64,6 +73,7 @@ __all__ = [
     "PAPER_PIXEL_PM",
     "Prediction",
     "PredictionOptions",
+    "RESERVED",
     "Reading",
     "SimulationOptions",
     "Specimen",

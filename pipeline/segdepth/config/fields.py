@@ -9,8 +9,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from segdepth.errors import ConfigError
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-BUNDLED = "bundled"
-"""The reserved name of the network that comes with the package."""
+BUNDLED, BUNDLED_PARTICLES = "bundled", "bundled_particles"
+RESERVED = (BUNDLED, BUNDLED_PARTICLES)
+"""The names of the networks that come with the package: for thin crystals, and for real particles."""
 
 PAPER_PIXEL_PM = 5.2841796875
 """The paper's pixel: 1/1024 of its field of view (SegDepth III-B2). λ counts electrons per pixel of this side in

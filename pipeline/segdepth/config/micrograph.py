@@ -135,7 +135,7 @@ class Source(Block):
 class Prediction(PredictionOptions, Source):
     """A micrograph for ``segdepth predict``."""
 
-    model: Name = Field(description="name of a models block, or bundled")
+    model: Name = Field(description="name of a models block, bundled or bundled_particles")
 
     def options(self, recorded_pixel_pm: float | None = None) -> PredictionOptions:
         """The command's options; ``recorded_pixel_pm`` is the pixel of the simulated recording."""

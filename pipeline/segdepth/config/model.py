@@ -115,7 +115,7 @@ class Model(Block):
 
 
 class Export(Block):
-    """The network to put into the package as ``bundled`` (``make export``)."""
+    """The network to put into the package (``make export``)."""
 
     model: Name = Field(description="name of the network to export")
     card_datasets: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(

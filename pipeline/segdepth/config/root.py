@@ -14,7 +14,7 @@ from segdepth.config.convergence import Convergence
 from segdepth.config.crystal import CrystalBlock
 from segdepth.config.data_format import DataFormat
 from segdepth.config.dataset import Dataset
-from segdepth.config.fields import BUNDLED, NETWORK_STRIDE, Count, Name, check_whole_pixels
+from segdepth.config.fields import NETWORK_STRIDE, RESERVED, Count, Name, check_whole_pixels
 from segdepth.config.figures import Figures
 from segdepth.config.imaging import Imaging
 from segdepth.config.labels import Labels
@@ -86,8 +86,9 @@ class Config(Block):
             need(f"{here}.imaging", dataset.imaging, self.imaging)
             need(f"{here}.labels", dataset.labels, self.labels)
             self._check_dataset(here, dataset)
-        if BUNDLED in self.models:
-            raise ValueError(f"models.{BUNDLED}: this name is reserved for the package's network; choose another")
+        for name in RESERVED:
+            if name in self.models:
+                raise ValueError(f"models.{name}: this name is reserved for a network of the package; choose another")
         for name, model in self.models.items():
             for dataset in model.datasets:
                 need(f"models.{name}.datasets", dataset, self.datasets)
@@ -154,8 +155,8 @@ class Config(Block):
         return self
 
     def _need_model(self, here: str, name: str) -> None:
-        """The name must be a models block, or ``bundled``."""
-        need(here, name, (*self.models, BUNDLED))
+        """The name must be a models block, or that of a network of the package."""
+        need(here, name, (*self.models, *RESERVED))
 
     def _check_evaluations(self, here: str, model: str, datasets: tuple[str, ...]) -> None:
         if len(set(datasets)) < len(datasets):
@@ -225,11 +226,11 @@ class Config(Block):
     def _check_evaluation(self, here: str, model: str, name: str) -> None:
         """Test structures must be unseen, and their pixels those of the network.
 
-        The bundled network's card is read by ``networks.bundled.check_bundled`` instead.
+        A bundled network's card is read by ``networks.bundled.check_bundled`` instead.
         """
         self._check_test_part(here, name)
         measured = self.datasets[name]
-        if model != BUNDLED:
+        if model not in RESERVED:
             self._check_reads(here, model, name)
         specimen = self.specimens[measured.specimen]
         side = round(specimen.field_pm / self.imaging[measured.imaging].pixel_pm)
@@ -246,7 +247,7 @@ class Config(Block):
             raise ValueError(f"{here}: data set {name!r} does not fit the network {model!r}: {difference}")
 
     def _check_unseen(self, here: str, model: str, name: str) -> None:
-        if model == BUNDLED:
+        if model in RESERVED:
             return
         measured = self.datasets[name]
         specimen = self.specimens[measured.specimen]

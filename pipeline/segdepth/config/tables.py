@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from segdepth.config.beam import Beam
 from segdepth.config.block import Block
 from segdepth.config.dataset import Dataset
-from segdepth.config.fields import BUNDLED, Name, Number
+from segdepth.config.fields import RESERVED, Name, Number
 from segdepth.config.model import Model
 from segdepth.config.specimen import Specimen
 
@@ -165,7 +165,8 @@ def check_row(here: str, row: TableRow, table: Table, models: Mapping[str, Model
     blocks = {name: models[name].model_dump() for name in row.models if name in models}
     for name in row.models[1:]:
         if len(blocks) < len(row.models):
-            raise ValueError(f"{here}.models: {BUNDLED!r} has no other seeds; give it a row of its own")
+            bundled = next(each for each in row.models if each in RESERVED)
+            raise ValueError(f"{here}.models: {bundled!r} has no other seeds; give it a row of its own")
         if _without_seed(blocks[name]) != _without_seed(blocks[row.models[0]]):
             raise ValueError(
                 f"{here}.models: {row.models[0]!r} and {name!r} differ in more than training.seed; "

@@ -20,7 +20,7 @@ from segdepth.errors import StoreError
 from segdepth.labels.column_depths import confidence_of
 from segdepth.micrograph.columns.film import FilmSites
 from segdepth.micrograph.familiarity.features import GEOMETRY, features
-from segdepth.micrograph.familiarity.judgement import Familiarity
+from segdepth.micrograph.familiarity.judgement import Familiarity, Judgement
 from segdepth.micrograph.files.recording import FrameLost, Recording
 from segdepth.micrograph.film import Film, inspect_film
 from segdepth.micrograph.network_maps import predict_images
@@ -44,7 +44,7 @@ NOT_KNOWN = "what this network has learnt is not known (--familiarity): frames u
 
 
 @dataclass(frozen=True)
-class _Ready:
+class Ready:
     """A frame on the network's grid. image : (y, x) on the file's pixels, vacuum = 1, NaN where masked."""
 
     number: int
@@ -150,14 +150,14 @@ def predict_film(
     network : of ``serve``.
     familiarity : of the network; without it no frame can be judged.
     """
-    batches = ahead(_batches(_prepared(film), film.transform.grid_shape))
+    batches = ahead(_batches(prepared_frames(film), film.transform.grid_shape))
     predicted = ahead(_predicted(network, card, batches))
     sites: FilmSites | None = None
     vacuum: np.ndarray | None = None
     crystal, unsure = crystal_of(card), []
     for batch, probabilities in predicted:
         if sites is None and len(probabilities):
-            valid = [item.prepared.valid for item in batch if isinstance(item, _Ready)]
+            valid = [item.prepared.valid for item in batch if isinstance(item, Ready)]
             sites = FilmSites.start(
                 probabilities,
                 card.label_pixel_pm,
@@ -177,10 +177,10 @@ def predict_film(
                 )
 
 
-def _prepared(film: Film) -> Iterator[_Ready | LostFrame]:
-    """Every frame, read and brought onto the network's grid."""
+def prepared_frames(film: Film, numbers: Iterable[int] | None = None) -> Iterator[Ready | LostFrame]:
+    """Frames of these numbers, or every frame, read and brought onto the network's grid."""
     preparation: Preparation | None = None
-    for number in range(film.recording.count):
+    for number in range(film.recording.count) if numbers is None else numbers:
         try:
             electrons, masked = film.electrons_of(film.recording.read_frame(number))
             level = film.level_of(electrons, masked.usable)
@@ -193,13 +193,13 @@ def _prepared(film: Film) -> Iterator[_Ready | LostFrame]:
         image = electrons / np.float32(level)
         if not masked.usable.all():
             image = np.where(masked.usable, image, np.float32(np.nan))
-        yield _Ready(number, image, masked.usable, level, prepared)
+        yield Ready(number, image, masked.usable, level, prepared)
 
 
-def _batches(items: Iterable[_Ready | LostFrame], shape: tuple[int, int]) -> Iterator[list[_Ready | LostFrame]]:
+def _batches(items: Iterable[Ready | LostFrame], shape: tuple[int, int]) -> Iterator[list[Ready | LostFrame]]:
     """Frames in groups that the network takes at once."""
     size = max(1, min(MOST_BATCH, round(BATCH_PIXELS / (shape[0] * shape[1]))))
-    batch: list[_Ready | LostFrame] = []
+    batch: list[Ready | LostFrame] = []
     for item in items:
         batch.append(item)
         if len(batch) == size:
@@ -210,11 +210,11 @@ def _batches(items: Iterable[_Ready | LostFrame], shape: tuple[int, int]) -> Ite
 
 
 def _predicted(
-    network: nn.Module, card: NetworkCard, batches: Iterable[list[_Ready | LostFrame]]
-) -> Iterator[tuple[list[_Ready | LostFrame], np.ndarray]]:
+    network: nn.Module, card: NetworkCard, batches: Iterable[list[Ready | LostFrame]]
+) -> Iterator[tuple[list[Ready | LostFrame], np.ndarray]]:
     """Each batch, and the probabilities (frame, class, row, column) of those of its frames that are not lost."""
     for batch in batches:
-        images = [item.prepared.image for item in batch if isinstance(item, _Ready)]
+        images = [item.prepared.image for item in batch if isinstance(item, Ready)]
         yield batch, predict_images(network, card, np.stack(images)) if images else np.empty((0, card.classes, 0, 0))
 
 
@@ -240,8 +240,25 @@ def vacuum_labels(film: Film, shape: tuple[int, int], card: NetworkCard) -> np.n
     return found
 
 
+def judge_frame(
+    prepared: Prepared, probabilities: np.ndarray, film: Film, card: NetworkCard, familiarity: Familiarity
+) -> tuple[Judgement, dict[str, float]]:
+    """Whether a network knows such a frame, and the frame's features.
+
+    Parameters
+    ----------
+    probabilities : (class, row, column), the answer of the network whose ``card`` and ``familiarity`` these are.
+    """
+    level, crystal = prepared.electrons_per_pixel, crystal_of(card)
+    found = features(prepared.counts, level, probabilities, prepared.valid, crystal, card)
+    if found and film.calibration is not None:
+        found |= dict.fromkeys(GEOMETRY, 0.0)  # the lattice search has measured these better
+    judged = familiarity.judge(found, pixel_pm=film.transform.pixel_pm, energy_kev=film.recording.energy_kev)
+    return judged, found
+
+
 def _result(
-    ready: _Ready,
+    ready: Ready,
     probabilities: np.ndarray,
     sites: FilmSites,
     film: Film,
@@ -267,10 +284,7 @@ def _result(
     table = _in_file(table, ready.usable, film)
     level, numbers, reasons = "unknown", {}, ()
     if familiarity is not None:
-        found = features(prepared.counts, prepared.electrons_per_pixel, probabilities, prepared.valid, crystal, card)
-        if film.calibration is not None:
-            found |= dict.fromkeys(GEOMETRY, 0.0)  # the lattice search has measured these better
-        judged = familiarity.judge(found, pixel_pm=film.transform.pixel_pm, energy_kev=film.recording.energy_kev)
+        judged, found = judge_frame(prepared, probabilities, film, card, familiarity)
         level, numbers, reasons = judged.level, {**found, "distance": judged.distance}, judged.reasons
     if table.empty:
         level = level if familiarity is None else "outside"

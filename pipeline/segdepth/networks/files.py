@@ -15,7 +15,7 @@ from torch import nn
 
 from segdepth.errors import StoreError
 from segdepth.networks.architectures import make_network
-from segdepth.networks.bundled import bundled_network
+from segdepth.networks.bundled import network_folders
 from segdepth.networks.card import CARD, NetworkCard, read_card, write_card
 from segdepth.networks.flip_average import FlipAverage
 
@@ -87,16 +87,16 @@ def load_network(folder: str | Path | None = None, device: torch.device | str = 
 
     Parameters
     ----------
-    folder : holds both files; None is the network that comes with the package.
+    folder : holds both files; or the name of a network that comes with the package; None is the first of these.
 
     Raises
     ------
     StoreError
         A file is missing, damaged, or of another architecture: the first tensor that does not fit is named.
     ConfigError
-        No network comes with this version of the package, and none was named.
+        This version of the package comes without such a network.
     """
-    folder = bundled_network() if folder is None else Path(folder)
+    folder, *_ = network_folders(folder)
     card = read_card(folder)
     try:
         network = make_network(card.variant, card.base_channels, card.classes)

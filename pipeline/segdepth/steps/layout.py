@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 
 from segdepth.config import (
-    BUNDLED,
+    RESERVED,
     Beam,
     Block,
     Comparison,
@@ -130,19 +130,19 @@ class Layout:
     # networks
 
     def network_of(self, model: str) -> str:
-        """Folder of a model's network; the bundled one is in the package.
+        """Folder of a model's network; the bundled ones are in the package.
 
         Raises
         ------
         ConfigError
-            No network comes with this version of the package.
+            No such network comes with this version of the package.
         """
-        if model != BUNDLED:
+        if model not in RESERVED:
             return f"results/models/{model}"
         try:
-            return str(bundled_network())
+            return str(bundled_network(model))
         except ConfigError as failure:
-            raise ConfigError(f"model {BUNDLED!r}: {failure}") from None
+            raise ConfigError(f"model {model!r}: {failure}") from None
 
     def evaluated_network(self, model: str, dataset: str) -> str:
         """Folder of a network that is measured on a data set.
@@ -150,10 +150,10 @@ class Layout:
         Raises
         ------
         ConfigError
-            The bundled network does not fit the data set, or was trained on its structures.
+            A bundled network does not fit the data set, or was trained on its structures.
         """
-        if model == BUNDLED:
-            check_bundled_on(self.config, f"results/evaluation/{BUNDLED}/{dataset}", dataset)
+        if model in RESERVED:
+            check_bundled_on(self.config, f"results/evaluation/{model}/{dataset}", dataset, model)
         return self.network_of(model)
 
     def training_shards(self, model: str, shards_of: Callable[[str], list[str]]) -> list[str]:
@@ -295,7 +295,7 @@ class Layout:
     def table_models(self, name: str) -> list[str]:
         """Trained networks of a table, which shows their training time."""
         rows = self.config.tables[name].rows
-        return distinct(f"results/models/{model}" for row in rows for model in row.models if model != BUNDLED)
+        return distinct(f"results/models/{model}" for row in rows for model in row.models if model not in RESERVED)
 
     def table_observers(self, name: str) -> list[str]:
         """Ideal observers that a table shows."""
@@ -345,7 +345,7 @@ class Layout:
         wanted += [f"results/figures/lens_fit_{name}.png" for name in config.lens_fits]
         wanted += [f"results/figures/prediction_{name}.png" for name in config.predictions]
         wanted += [f"results/figures/comparison_{name}.png" for name in config.comparisons]
-        trained = [model for model, names in config.evaluations.items() if names and model != BUNDLED]
+        trained = [model for model, names in config.evaluations.items() if names and model not in RESERVED]
         wanted += [f"results/figures/training_{model}.png" for model in trained]
         if self.tabulated():
             wanted.append("results/tables/table1.csv")

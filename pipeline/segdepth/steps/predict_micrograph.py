@@ -16,17 +16,15 @@ from segdepth.devices import shared_cores, torch_device
 from segdepth.errors import MicrographError
 from segdepth.figures.prediction import draw
 from segdepth.figures.style import write_picture
-from segdepth.micrograph.familiarity.judgement import read_familiarity
+from segdepth.micrograph.choice import inspect_and_choose, load_candidates
 from segdepth.micrograph.files import open_recording
-from segdepth.micrograph.film import inspect_film
 from segdepth.micrograph.overlap import ahead
-from segdepth.micrograph.predict import crystal_of, film_facts, predict_film, serve
+from segdepth.micrograph.predict import film_facts, predict_film
 from segdepth.micrograph.results.facts import LostFrame
 from segdepth.micrograph.results.maps import STORE, empty_maps
 from segdepth.micrograph.results.reading import read_picture
 from segdepth.micrograph.results.writing import ResultWriter
-from segdepth.networks.bundled import familiarity_of, name_of
-from segdepth.networks.files import load_network
+from segdepth.networks.bundled import network_folders
 from segdepth.store.manifest import check_target, check_whole, manifest_path, write_artefact
 from segdepth.store.zarr_store import write_zarr
 
@@ -37,7 +35,7 @@ PICTURE = "prediction.png"
 def predict_micrograph(
     prediction: PredictionOptions,
     source: Path,
-    model: Path,
+    model: str | Path | None,
     out: Path,
     *,
     familiarity: Path | None = None,
@@ -51,9 +49,11 @@ def predict_micrograph(
     ----------
     prediction : how the micrograph is read and predicted.
     source : a file of ``segdepth.micrograph.files``.
-    model : folder of a trained network.
+    model : folder of a trained network, or the name of a bundled one; None: that of the bundled ones which knows such
+        frames best.
     out : folder that is made, or replaced where it is an earlier prediction.
-    familiarity : what the network has learnt, of ``measure_familiarity``; that of the bundled network is known.
+    familiarity : what the network has learnt, of ``measure_familiarity``; that of the bundled networks is known. Given
+        without a model it is the first one's.
     code : hash of the code, for the manifest.
     device : ``auto``, ``cpu`` or ``cuda``.
     tell : called with each line for the user as soon as it is known.
@@ -68,21 +68,17 @@ def predict_micrograph(
         Anything wrong with the input, before anything is written.
     """
     where = torch_device(device)
-    if manifest_path(model).exists():  # a network that came from elsewhere has none
-        check_whole(model, ("train-model", "export-model"))
-    check_target(out, COMMAND, [source, model])
-    trained, card = load_network(model, where)
-    network = serve(trained, prediction)
-    known = familiarity or familiarity_of(model)
-    learnt = None if known is None else read_familiarity(known, card)
-    inputs = [source, model, *([familiarity] if familiarity else [])]
+    folders = network_folders(model)
+    for folder in folders:
+        if manifest_path(folder).exists():  # a network that came from elsewhere has none
+            check_whole(folder, ("train-model", "export-model"))
+    check_target(out, COMMAND, [source, *folders])
+    candidates = load_candidates(folders, prediction, where, familiarity)
     with open_recording(source, prediction.image) as recording, shared_cores():
-        if learnt is not None and (line := learnt.other_energy(recording.energy_kev)):
-            tell(line)
-        film = inspect_film(
-            recording, crystal_of(card), card.input_pixel_pm, prediction, lattice=prediction.calibrate, tell=tell
-        )
-        facts = film_facts(film, card, name_of(model), prediction, learnt)
+        film, chosen = inspect_and_choose(recording, candidates, prediction, tell=tell)
+        network, card, learnt = chosen.network, chosen.card, chosen.familiarity
+        inputs = [source, chosen.folder, *([familiarity] if familiarity else [])]
+        facts = film_facts(film, card, chosen.name, prediction, learnt)
         items = ahead(predict_film(network, card, film, prediction, learnt))
         first, *_ = started = [next(items)]
         while isinstance(started[-1], LostFrame):

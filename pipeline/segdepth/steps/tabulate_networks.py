@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from segdepth.config import BUNDLED, Table, TableRow
+from segdepth.config import RESERVED, Table, TableRow
 from segdepth.errors import StoreError
 from segdepth.evaluation.network_markdown import as_markdown
 from segdepth.evaluation.network_tables import Results, as_table, network_rows
@@ -33,7 +33,7 @@ class Folders:
         """The artefacts that a row is made of."""
         if row.ideal_observer is not None:
             return [self.observers / row.ideal_observer]
-        trained = [self.models / model for model in row.models if model != BUNDLED]
+        trained = [self.models / model for model in row.models if model not in RESERVED]
         return [*(self.evaluations / model / str(row.dataset) for model in row.models), *trained]
 
 
@@ -64,7 +64,7 @@ def read_results(table: Table, folders: Folders) -> Results:
     """
     measured = dict.fromkeys((model, str(row.dataset)) for row in table.rows for model in row.models)
     observed = dict.fromkeys(row.ideal_observer for row in table.rows if row.ideal_observer)
-    trained = dict.fromkeys(model for model, _ in measured if model != BUNDLED)
+    trained = dict.fromkeys(model for model, _ in measured if model not in RESERVED)
     return Results(
         evaluations={key: read_evaluation(folders.evaluations.joinpath(*key)) for key in measured},
         observers={name: read_ideal_observer(folders.observers / name) for name in observed},
