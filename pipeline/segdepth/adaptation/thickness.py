@@ -14,6 +14,9 @@ DECAYS_NM = np.geomspace(0.2, 10, 60)
 SIDE_ATOMS = 3
 """Atoms that ranges of thickness hold to either side of the fit's."""
 
+INNER = 0.6
+"""Of the largest distance from the edge: bins beyond tell the thickness far from it."""
+
 CHI2_RISE = 4.0
 """Of decays that fit as well as the best one: two standard errors."""
 
@@ -49,7 +52,7 @@ def rise_of(bins: Sequence[FittedBin]) -> Rise:
     distance, atoms, error = np.array(rows, float).T
     error = np.maximum(error, LEAST_ERROR_ATOMS)
     told = f"{atoms[0]:.3g} atoms at {distance[0] / 1000:.2g} nm, {atoms[-1]:.3g} at {distance[-1] / 1000:.2g} nm"
-    inner = atoms[distance >= np.median(distance)]
+    inner = atoms[distance >= INNER * distance.max()]
     low, high = np.floor(inner.min()) - SIDE_ATOMS, np.ceil(atoms.max()) + SIDE_ATOMS
     bulk = max(1, int(low)), max(1, int(high))
     if len(atoms) < 3:
