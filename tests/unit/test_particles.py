@@ -22,9 +22,9 @@ from segdepth.simulation.potential import plane_levels
 from segdepth.specimen.carbon import ATOMS_PER_PM3, CARBON, LEAST_PM
 from segdepth.specimen.checks import check_specimen, thickest_column
 from segdepth.specimen.columns import NO_COLUMN, column_table, counted_atoms, image_places, with_columns
+from segdepth.specimen.faces import MOST_ROUGHNESS
 from segdepth.specimen.frame_facts import FrameFacts
 from segdepth.specimen.outline import SAMPLES, draw_outline
-from segdepth.specimen.particle_faces import MOST_ROUGHNESS
 from segdepth.specimen.plan import plan_row, plan_table
 from segdepth.specimen.random_fields import smooth_field
 from segdepth.specimen.wedge import PAD_PM, build_wedge

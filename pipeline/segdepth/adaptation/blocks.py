@@ -20,7 +20,7 @@ from segdepth.errors import ConfigError
 from segdepth.fitting.result import LensFit
 from segdepth.networks.card import NetworkCard
 from segdepth.specimen.checks import LABEL_REACH_PM, thickest_column
-from segdepth.specimen.outline import normals_of
+from segdepth.specimen.facets import normals_of
 
 MOST_TILT_DEG = 4.0
 DOSE_SHARE = 0.2

@@ -11,8 +11,8 @@ from segdepth.config.specimen import Facet
 from segdepth.crystals import Crystal, load_crystal
 from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.errors import ConfigError
-from segdepth.specimen.outline import normals_of
-from segdepth.specimen.particle_faces import MOST_ROUGHNESS
+from segdepth.specimen.faces import MOST_ROUGHNESS
+from segdepth.specimen.facets import normals_of
 
 LABEL_REACH_PM = 360.0
 """A column's label reaches no further: the largest radius that a labels block may have, and its largest pixel."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+MOST_ROUGHNESS = 4.0
+"""Atoms (periods along the beam) by which roughness moves a face, at most."""
+
 
 def thickness_atoms(distance_pm: np.ndarray, bulk: float, surface: float, decay_pm: float) -> np.ndarray:
     """Local thickness in atoms, T(d) = bulk - (bulk - surface) exp(-d/decay), d >= 0 below the surface."""

@@ -16,6 +16,7 @@ from segdepth.config import Specimen
 from segdepth.crystals import Crystal
 from segdepth.crystals.planes import edge_on_planes
 from segdepth.specimen.corners import rounded
+from segdepth.specimen.facets import normals_of
 from segdepth.specimen.orientation import Orientation
 from segdepth.specimen.random_fields import smooth_field
 from segdepth.specimen.surfaces import stepped
@@ -31,13 +32,6 @@ LEAST_WEIGHT = 0.3
 
 BEYOND_PM = 2000.0
 """A facet beyond the field is up to this far from it."""
-
-
-def normals_of(kind: str, crystal: Crystal) -> list[float] | None:
-    """Directions of the normals that a kind of facet can have, degrees; None for any."""
-    if kind == "rough":
-        return None
-    return [90.0] if kind == "edge" else [planes.azimuth_deg for planes in edge_on_planes(crystal, kind)]
 
 
 def draw_outline(block: Specimen, crystal: Crystal, rng: np.random.Generator) -> str:

@@ -9,13 +9,10 @@ import numpy as np
 
 from segdepth.config import Specimen
 from segdepth.specimen.draws import GeometryDraws
-from segdepth.specimen.faces import faces
+from segdepth.specimen.faces import MOST_ROUGHNESS, faces
 from segdepth.specimen.orientation import Orientation
 from segdepth.specimen.outline import cut_off, field_samples
 from segdepth.specimen.random_fields import smooth_field
-
-MOST_ROUGHNESS = 4.0
-"""Atoms (periods along the beam) by which roughness moves a face, at most."""
 
 ROUGH_FACES = ("entrance_roughness_atoms", "exit_roughness_atoms")
 
