@@ -121,21 +121,8 @@ def predict(
     OUT/prediction.zarr      probabilities on the network's pixels
     OUT/summary.json         what was found, in numbers
     """
-    given = {
-        "image": image,
-        "pixel_pm": pixel_pm,
-        "rotation_deg": rotation_deg,
-        "flip": flip,
-        "calibrate": calibrate,
-        "invalid": invalid,
-        "gain": gain,
-        "offset": offset,
-        "dose_e_per_a2": dose,
-        "false_discovery": false_discovery,
-        "file_grid": file_grid,
-        "precision": precision,
-        "flip_average": flip_average,
-    }
+    given = {name: value for name, value in locals().items() if name in PredictionOptions.model_fields}
+    given |= {"dose_e_per_a2": dose}
     options = _options(PredictionOptions, prediction, given)
 
     from segdepth.steps.predict_micrograph import predict_micrograph as step

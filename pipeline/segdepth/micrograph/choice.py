@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,6 @@ import torch
 import xarray as xr
 
 from segdepth.config import PredictionOptions
-from segdepth.config.data_format import DataFormat
 from segdepth.micrograph.familiarity.judgement import LEVELS, Familiarity, Judgement, read_familiarity
 from segdepth.micrograph.files.recording import Recording
 from segdepth.micrograph.film import Film, inspect_film
@@ -78,16 +78,16 @@ def load_candidates(
         if found and (known is None or found[0].familiarity is None):
             continue
         trained, card = load_network(folder, device)
-        if found and _format(card).difference(_format(found[0].card)):
+        if found and _reads(card) != _reads(found[0].card):
             continue
         learnt = None if known is None else read_familiarity(known, card)
         found.append(Candidate(name_of(folder), folder, serve(trained, options), card, learnt))
     return found
 
 
-def _format(card: NetworkCard) -> DataFormat:
-    """What a network reads."""
-    return DataFormat(image_pixel_pm=card.input_pixel_pm, crystal=card.crystal)
+def _reads(card: NetworkCard) -> tuple[float, dict[str, Any]]:
+    """What a network reads: its pixel and its crystal."""
+    return card.input_pixel_pm, card.crystal
 
 
 def inspect_and_choose(

@@ -263,8 +263,9 @@ def _title(card: NetworkCard) -> str:
 
 
 def card_key(card: NetworkCard) -> str:
-    """Tells networks apart: a hash of the card."""
-    return hashlib.sha256(json.dumps(asdict(card), sort_keys=True).encode()).hexdigest()[:16]
+    """Tells networks apart: a hash of the card without its remark."""
+    known = {name: value for name, value in asdict(card).items() if name != "remark"}
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_familiarity(path: str | Path, card: NetworkCard) -> Familiarity:
