@@ -32,7 +32,8 @@ from segdepth.explanation.residuals import (
     upper_tail,
 )
 from segdepth.fitting.result import LensFit
-from segdepth.micrograph.columns.pooling import credible_depths, owned_pixels, pooled_probabilities
+from segdepth.labels.column_depths import credible_depths
+from segdepth.micrograph.columns.pooling import owned_pixels, pooled_probabilities
 
 NOT_EXPLAINED = "NOT EXPLAINED: the lens fit does not explain its film; what follows from it may be wrong"
 
