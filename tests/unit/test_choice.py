@@ -34,7 +34,8 @@ OPTIONS = PredictionOptions(**KNOWN)
 
 def near(distance: float) -> Judgement:
     """Of a frame at this share of the limit."""
-    return Judgement("outside" if distance > 1 else "in", distance, ("it is darker",) if distance > 1 else ())
+    level = "outside" if distance > 1 else "edge" if distance > 0.8 else "in"
+    return Judgement(level, distance, ("it is darker",) if distance > 1 else ())
 
 
 def chosen(first, second) -> tuple[str, str]:
@@ -45,7 +46,9 @@ def chosen(first, second) -> tuple[str, str]:
 # --- the choice ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("distances, expected", [((1.7, 0.8), SECOND), ((0.5, 0.8), FIRST), ((2.0, 1.5), SECOND)])
+@pytest.mark.parametrize(
+    "distances, expected", [((1.7, 0.8), SECOND), ((0.9, 0.95), FIRST), ((0.9, 0.3), SECOND), ((2.0, 1.5), SECOND)]
+)
 def test_the_nearer_network_is_chosen_and_both_distances_are_told(distances, expected):
     name, line = chosen([near(distances[0])], [near(distances[1])])
     assert name == expected and line.startswith(
@@ -58,7 +61,7 @@ def test_the_nearer_network_is_chosen_and_both_distances_are_told(distances, exp
 
 def test_the_first_is_chosen_where_nothing_speaks_for_the_second():
     empty = Judgement("outside", math.nan, ("no part of the frame is full of crystal",))
-    for judged in (near(0.7), near(1.3), empty):
+    for judged in (near(0.9), near(1.3), empty):
         name, line = chosen([judged], [judged])
         assert name == FIRST and "no other is nearer to the film" in line
     assert chosen([empty], [near(5.0)])[0] == SECOND and chosen([near(5.0)], [empty])[0] == FIRST
@@ -76,8 +79,14 @@ def test_the_middle_frame_decides_in_whatever_order_they_come(distances, random)
     frames = [near(distance) for distance in distances]
     middle = sorted(distances)[(len(distances) - 1) // 2]
     mixed = random.sample(frames, len(frames))
-    for limit, expected in ((middle + 0.01, FIRST), (middle - 0.01, SECOND)):
+    learnt = near(middle).level == "in"
+    for limit, expected in ((middle + 0.01, FIRST), (middle - 0.01, FIRST if learnt else SECOND)):
         assert chosen(mixed, [near(limit)])[0] == expected
+
+
+def test_the_first_network_is_taken_wherever_it_knows_such_frames():
+    name, line = chosen([near(0.5)], [near(0.1)])
+    assert name == FIRST and "since it has learnt such frames (0.5 of its limit)" in line
 
 
 @pytest.mark.parametrize(

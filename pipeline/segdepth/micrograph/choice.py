@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,7 @@ import torch
 import xarray as xr
 
 from segdepth.config import PredictionOptions
+from segdepth.crystals import Crystal
 from segdepth.micrograph.familiarity.judgement import LEVELS, Familiarity, Judgement, read_familiarity
 from segdepth.micrograph.files.recording import Recording
 from segdepth.micrograph.film import Film, inspect_film
@@ -85,9 +85,9 @@ def load_candidates(
     return found
 
 
-def _reads(card: NetworkCard) -> tuple[float, dict[str, Any]]:
+def _reads(card: NetworkCard) -> tuple[float, Crystal]:
     """What a network reads: its pixel and its crystal."""
-    return card.input_pixel_pm, card.crystal
+    return card.input_pixel_pm, crystal_of(card)
 
 
 def inspect_and_choose(
@@ -160,13 +160,17 @@ def _judgements(frames: Sequence[Ready], film: Film, candidate: Candidate) -> li
 
 
 def choose(candidates: Sequence[Candidate], judged: dict[str, Sequence[Judgement]]) -> tuple[Candidate, str]:
-    """The candidate whose learnt frames are nearest, and a line that says so. Where none is nearer it is the first.
+    """The first candidate where the frames are like those it has learnt: it has learnt less, and that better. Else the
+    candidate whose learnt frames are nearest; where none is nearer, the first. And a line that says so.
 
     Parameters
     ----------
     judged : by name, the judgements of the same frames, at least one.
     """
     typical = {name: _middle(frames) for name, frames in judged.items()}
+    first = candidates[0]
+    if typical[first.name].level == LEVELS[0]:
+        return first, f"network: {first.name}, since it has learnt such frames ({_in_words(typical[first.name])})"
     chosen = min(candidates, key=lambda candidate: _rank(typical[candidate.name]))
     others = [f"{c.name}: {_in_words(typical[c.name])}" for c in candidates if c is not chosen]
     nearer = "the film is nearer to what it has learnt"
