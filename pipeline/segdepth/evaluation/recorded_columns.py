@@ -13,16 +13,12 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from segdepth.config import ALL
-from segdepth.evaluation.metrics import bootstrap_weights, percentile_interval, ratio
+from segdepth.evaluation.calibration import expected_calibration_error, reliability_sums
+from segdepth.evaluation.ground_truth import AWAY_PM
+from segdepth.evaluation.metrics import THICK_ATOMS, VACUUM_NM2, bootstrap_weights, percentile_interval, ratio
 
 NEAR_PM = 60.0
 """A listed column no further from a true one is that one: less than half the distance of neighbours."""
-
-VACUUM_PM = 300.0
-"""Further than this from every true column there is vacuum."""
-
-THICK_ATOMS = 12
-"""Above so many atoms the relative error is what counts."""
 
 CONFIDENCE_BINS = 10
 DRAWS = 1000
@@ -78,24 +74,20 @@ def frame_counts(listed: pd.DataFrame, true: pd.DataFrame, size_pm: tuple[float,
 
     lone = distance(places)
     found = cKDTree(places).query(known)[0] < NEAR_PM if len(places) and len(known) else np.zeros(len(known), bool)
-    empty = distance(np.stack([x.ravel(), y.ravel()], axis=1)) > VACUUM_PM
+    empty = distance(np.stack([x.ravel(), y.ravel()], axis=1)) > AWAY_PM
     return {
         "true": len(known),
         "found": int(found.sum()),
         "listed": len(places),
         "false": int((lone >= NEAR_PM).sum()),
-        "false_in_vacuum": int((lone > VACUUM_PM).sum()),
+        "false_in_vacuum": int((lone > AWAY_PM).sum()),
         "vacuum_nm2": float(empty.sum()) * 0.05**2,
     }
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float | None:
     """Expected calibration error over ``CONFIDENCE_BINS`` equal bins; None without columns."""
-    if not len(confidence):
-        return None
-    bins = np.minimum((np.asarray(confidence) * CONFIDENCE_BINS).astype(int), CONFIDENCE_BINS - 1)
-    gap = np.bincount(bins, np.asarray(confidence) - right, CONFIDENCE_BINS)
-    return float(np.abs(gap).sum() / len(confidence))
+    return expected_calibration_error(reliability_sums(confidence, right, CONFIDENCE_BINS))
 
 
 def measured(columns: pd.DataFrame, frames: pd.DataFrame, elements: Sequence[str], seed: int) -> list[dict[str, Any]]:
@@ -172,6 +164,6 @@ OF_FRAMES: dict[str, tuple[_Part, _Part]] = {
     "frames_outside": (lambda f: f["outcome"] == "outside", _all),
     "columns_found": (lambda f: f["found"], lambda f: f["true"]),
     "columns_false": (lambda f: f["false"], lambda f: f["listed"]),
-    "false_columns_per_100_nm2": (lambda f: 100 * f["false_in_vacuum"], lambda f: f["vacuum_nm2"]),
+    "false_columns_per_100_nm2": (lambda f: VACUUM_NM2 * f["false_in_vacuum"], lambda f: f["vacuum_nm2"]),
 }
 """The same for metrics of recordings."""
