@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from segdepth.cli.app import app
-from segdepth.cli.micrographs import Input, _options, _show
-from segdepth.cli.options import Device, Out, read_block
+from segdepth.cli.micrographs import Input
+from segdepth.cli.options import Device, Out, read_block, read_options, show_lines
 from segdepth.config import CrystalBlock, PredictionOptions
 from segdepth.store.code_hash import code_hash
 
@@ -77,7 +77,7 @@ def adapt(
 
     from segdepth.steps.adapt_network import adapt_network as step
 
-    _show(step(out, cores=cores, device=device, tell=lambda line: typer.echo(line, err=True)))
+    show_lines(step(out, cores=cores, device=device, tell=lambda line: typer.echo(line, err=True)))
     typer.echo(out / "results" / "predictions" / "film" / "prediction.html")
 
 
@@ -93,7 +93,7 @@ def _planned(
     crystal: str | None,
 ) -> Any:
     """The path of the plan."""
-    options = _options(PredictionOptions, prediction, {})
+    options = read_options(PredictionOptions, prediction, {})
     block = None if crystal is None else read_block(CrystalBlock, crystal)
 
     from segdepth.networks.bundled import bundled_network

@@ -8,10 +8,8 @@ from typing import Annotated
 import typer
 
 from segdepth.cli.app import app
-from segdepth.cli.options import Device, Out
+from segdepth.cli.options import Device, Out, show_lines
 from segdepth.store.code_hash import code_hash
-
-NOT_EXPLAINED = "NOT EXPLAINED"
 
 
 @app.command("explain")
@@ -37,6 +35,5 @@ def explain(
     """
     from segdepth.steps.explain_prediction import explain_prediction as step
 
-    for line in step(prediction, lens, out, code=code_hash("explain"), force=force, device=device):
-        typer.echo(f"{'warning' if line.startswith(NOT_EXPLAINED) else 'note'}: {line}", err=True)
+    show_lines(step(prediction, lens, out, code=code_hash("explain"), force=force, device=device))
     typer.echo(f"{out / 'explanation.png'}")

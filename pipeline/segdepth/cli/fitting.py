@@ -9,23 +9,14 @@ import typer
 
 from segdepth.cli.app import app, registered
 from segdepth.cli.micrographs import Dose, Flip, Gain, Image, Input, Invalid, Offset, Picture, Pixel, Rotation
-from segdepth.cli.options import BLOCK_HELP, Out, read_block
-from segdepth.config import CrystalBlock, LensFitBlock, LensFitOptions, validate
+from segdepth.cli.options import BLOCK_HELP, Out, read_block, read_options, show_lines
+from segdepth.config import CrystalBlock, LensFitOptions
 from segdepth.errors import SegDepthError
 from segdepth.store.code_hash import code_hash
 
 
 def _held(field: str, name: str) -> Any:
     return typer.Option(name, help=str(LensFitOptions.model_fields[field].description))
-
-
-def _options(block: str | None, given: dict[str, Any]) -> LensFitOptions:
-    """The options of the block (JSON or FILE:NAME), overridden by those that are given."""
-    held: dict[str, Any] = {}
-    if block is not None:
-        read = read_block(LensFitOptions if block.lstrip().startswith("{") else LensFitBlock, block)
-        held = {name: getattr(read, name) for name in LensFitOptions.model_fields}
-    return validate(LensFitOptions, held | {n: v for n, v in given.items() if v is not None}, "options")
 
 
 @app.command("fit-lens")
@@ -62,25 +53,9 @@ def fit_lens(
     Average unit cells by distance from the crystal's edge are fitted; all frames of a film together. The voltage must
     be known, and a part of the field must be vacuum. OUT is a JSON file; the picture is written beside it.
     """
-    given = {
-        "energy_kev": energy_kev,
-        "image": image,
-        "pixel_pm": pixel_pm,
-        "rotation_deg": rotation_deg,
-        "flip": flip,
-        "invalid": invalid,
-        "gain": gain,
-        "offset": offset,
-        "dose_e_per_a2": dose,
-        "c3_um": c3_um,
-        "c5_mm": c5_mm,
-        "focal_spread_nm": focal_spread_nm,
-        "convergence_mrad": convergence_mrad,
-        "image_spread_pm": image_spread_pm,
-        "contrast_factor": contrast_factor,
-        "background": background,
-    }
-    options = _options(lens_fit, given)
+    given = {name: value for name, value in locals().items() if name in LensFitOptions.model_fields}
+    given |= {"dose_e_per_a2": dose}
+    options = read_options(LensFitOptions, lens_fit, given)
     block = None if crystal is None else read_block(CrystalBlock, crystal)
 
     from segdepth.micrograph.predict import crystal_of
@@ -96,19 +71,12 @@ def fit_lens(
     try:
         found = step(options, known, input, out, tables=tables, code=code_hash("fit-lens"), tell=told.append)
     except SegDepthError:
-        _show(told)  # what is known of a file helps to see why it is refused
+        show_lines(told)  # what is known of a file helps to see why it is refused
         raise
-    _show(found.lines)
+    show_lines(found.lines)
     if picture:
         registered("plot-lens-fit")(out, out.with_suffix(".png"))
     typer.echo(f"{out}")
-
-
-def _show(lines: list[str] | tuple[str, ...]) -> None:
-    from segdepth.fitting.film_fit import NOT_EXPLAINED
-
-    for line in lines:
-        typer.echo(f"{'warning' if line.startswith(NOT_EXPLAINED) else 'note'}: {line}", err=True)
 
 
 @app.command("plot-lens-fit")

@@ -5,19 +5,16 @@ Options are given one by one or as a block; an option that is given overrides th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from segdepth.cli.app import app, registered
-from segdepth.cli.options import BlockText, Device, Out, read_block
-from segdepth.config import RESERVED, Block, ComparisonOptions, Imaging, PredictionOptions, Reading, validate
+from segdepth.cli.options import BlockText, Device, Out, read_block, read_options, show_lines
+from segdepth.config import RESERVED, Block, ComparisonOptions, Imaging, PredictionOptions, Reading
 from segdepth.errors import SegDepthError
 from segdepth.store.code_hash import code_hash
-
-NOT_RELIABLE = "NOT RELIABLE"
 
 Input = Annotated[
     Path,
@@ -46,30 +43,9 @@ Offset = Annotated[float | None, _option(Reading, "offset", "--offset")]
 Dose = Annotated[float | None, _option(Reading, "dose_e_per_a2", "--dose")]
 
 
-def _options(kind: type[Reading], block: str | None, given: dict[str, Any]) -> Any:
-    """The options of the block (JSON or FILE:NAME), overridden by those that are given."""
-    held: dict[str, Any] = {}
-    if block is not None:
-        read = read_block(kind if block.lstrip().startswith("{") else _section_kind(kind), block)
-        held = {name: getattr(read, name) for name in kind.model_fields}
-    return validate(kind, held | {name: value for name, value in given.items() if value is not None}, "options")
-
-
-def _section_kind(kind: type[Reading]) -> type[Reading]:
-    """The block of ``config.yaml`` that holds these options."""
-    from segdepth.config import Comparison, Prediction
-
-    return Prediction if issubclass(Prediction, kind) else Comparison
-
-
 def _picture_path(out: Path) -> Path:
     """Beside the folder."""
     return out.with_name(out.name + ".png")
-
-
-def _show(lines: Iterable[str]) -> None:
-    for line in lines:
-        typer.echo(f"{'warning' if line.startswith(NOT_RELIABLE) else 'note'}: {line}", err=True)
 
 
 @app.command("predict")
@@ -123,7 +99,7 @@ def predict(
     """
     given = {name: value for name, value in locals().items() if name in PredictionOptions.model_fields}
     given |= {"dose_e_per_a2": dose}
-    options = _options(PredictionOptions, prediction, given)
+    options = read_options(PredictionOptions, prediction, given)
 
     from segdepth.steps.predict_micrograph import predict_micrograph as step
 
@@ -140,9 +116,9 @@ def predict(
             tell=told.append,
         )
     except SegDepthError:
-        _show(told)  # what is known of a file helps to see why it is refused
+        show_lines(told)  # what is known of a file helps to see why it is refused
         raise
-    _show(lines)
+    show_lines(lines)
     typer.echo(f"{out / 'prediction.html'}")
 
 
@@ -196,7 +172,7 @@ def compare_micrograph(
         "dose_e_per_a2": dose,
         "defocus_nm": defocus_nm,
     }
-    options = _options(ComparisonOptions, comparison, given)
+    options = read_options(ComparisonOptions, comparison, given)
     lens = read_block(Imaging, imaging)
 
     from segdepth.devices import one_thread
@@ -207,6 +183,6 @@ def compare_micrograph(
         check_target(_picture_path(out), "plot-comparison", [out])
     with one_thread():
         lines = step(options, lens, input, waves, out, structure=structure, code=code_hash("compare-micrograph"))
-    _show(lines)
+    show_lines(lines)
     if picture:
         registered("plot-comparison")(out, _picture_path(out))

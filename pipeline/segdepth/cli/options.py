@@ -6,6 +6,7 @@ A block of the configuration is given as ``FILE:NAME`` (``config.yaml:wedge``) o
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -15,6 +16,9 @@ from segdepth.config import Block, Config, load_config, validate
 from segdepth.errors import ConfigError
 
 BLOCK_HELP = "block: FILE:NAME (config.yaml:NAME) or JSON"
+
+WARNINGS = ("NOT RELIABLE", "NOT EXPLAINED")
+"""How lines begin that say that a result is not to be used."""
 
 Out = Annotated[Path, typer.Option("--out", help="path to write to; a manifest is written beside it")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
@@ -48,3 +52,24 @@ def read_block(kind: type[Block], text: str) -> Any:
 def section_of(kind: type[Block]) -> str:
     """The section of ``config.yaml`` that holds blocks of a kind by their names."""
     return next(name for name, field in Config.model_fields.items() if get_args(field.annotation)[1:] == (kind,))
+
+
+def read_options(kind: type[Block], block: str | None, given: Mapping[str, Any]) -> Any:
+    """Options ``kind`` of the block (JSON or FILE:NAME), overridden by those that are given."""
+    held: dict[str, Any] = {}
+    if block is not None:
+        read = read_block(kind if block.lstrip().startswith("{") else _block_with(kind), block)
+        held = {name: getattr(read, name) for name in kind.model_fields}
+    return validate(kind, held | {name: value for name, value in given.items() if value is not None}, "options")
+
+
+def _block_with(options: type[Block]) -> type[Block]:
+    """The named block of the configuration that holds these options."""
+    blocks = (kind for field in Config.model_fields.values() for kind in get_args(field.annotation)[1:])
+    return next(kind for kind in blocks if isinstance(kind, type) and issubclass(kind, options))
+
+
+def show_lines(lines: Iterable[str]) -> None:
+    """Lines for the user on stderr, each a warning or a note."""
+    for line in lines:
+        typer.echo(f"{'warning' if line.startswith(WARNINGS) else 'note'}: {line}", err=True)
