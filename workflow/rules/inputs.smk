@@ -58,6 +58,7 @@ table_evaluations = layout.table_evaluations
 table_models = layout.table_models
 table_observers = layout.table_observers
 yardstick_folders = asked(layout.yardstick_folders)
+yardstick_observers = layout.yardstick_observers
 benchmark_evaluations = asked(layout.benchmark_evaluations)
 benchmark_observer = asked(layout.benchmark_observer)
 study_blocks = asked(layout.study_blocks)

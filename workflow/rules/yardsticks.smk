@@ -39,10 +39,44 @@ rule measure_yardstick:
         " --device {resources.device} --out {output.folder} > {log} 2>&1"
 
 
+rule estimate_yardstick_observer:
+    input:
+        atoms=lambda w: ancient(atoms_shards(cfg.yardsticks[w.yardstick].dataset)),
+        manifests=lambda w: manifests(atoms_shards(cfg.yardsticks[w.yardstick].dataset)),
+    output:
+        folder=directory("results/yardstick_observers/{yardstick}"),
+        manifest="results/yardstick_observers/{yardstick}.manifest.json",
+    params:
+        yardstick=lambda w: as_json(cfg.yardsticks[w.yardstick]),
+        dataset=lambda w: as_json(cfg.datasets[cfg.yardsticks[w.yardstick].dataset]),
+        specimen=lambda w: as_json(blocks_of(cfg.yardsticks[w.yardstick].dataset)["specimen"]),
+        beam=lambda w: as_json(cfg.beams[cfg.datasets[cfg.yardsticks[w.yardstick].dataset].beam]),
+        imaging=lambda w: as_json(blocks_of(cfg.yardsticks[w.yardstick].dataset)["imaging"]),
+        labels=lambda w: as_json(blocks_of(cfg.yardsticks[w.yardstick].dataset)["labels"]),
+        atoms=lambda w, input: repeated("--atoms", input.atoms),
+        code=code_hash("estimate-yardstick-observer"),
+    log:
+        "logs/estimate_yardstick_observer/{yardstick}.log",
+    benchmark:
+        "logs/benchmarks/estimate_yardstick_observer/{yardstick}.tsv"
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=60,
+        device=LIGHT_DEVICE,
+    shell:
+        "segdepth estimate-yardstick-observer --yardstick {params.yardstick:q} --dataset {params.dataset:q}"
+        " --specimen {params.specimen:q} --beam {params.beam:q} --imaging {params.imaging:q} --labels {params.labels:q}"
+        " --name {wildcards.yardstick} {params.atoms} --device {resources.device} --out {output.folder} > {log} 2>&1"
+
+
 rule tabulate_yardsticks:
     input:
         measured=lambda w: ancient(yardstick_folders(w.model)),
-        manifests=lambda w: manifests(yardstick_folders(w.model)),
+        observers=ancient(yardstick_observers()),
+        manifests=lambda w: manifests(yardstick_folders(w.model) + yardstick_observers()),
     output:
         csv=report(
             "results/tables/yardsticks_{model}.csv",
@@ -54,6 +88,7 @@ rule tabulate_yardsticks:
         manifests=manifests(["results/tables/yardsticks_{model}.csv", "results/tables/yardsticks_{model}.md"]),
     params:
         measured=lambda w, input: repeated("--yardstick", input.measured),
+        observers=lambda w, input: repeated("--observer", input.observers),
         code=code_hash("tabulate-yardsticks"),
     log:
         "logs/tabulate_yardsticks/{model}.log",
@@ -64,4 +99,4 @@ rule tabulate_yardsticks:
         mem_mb=1000,
         runtime=5,
     shell:
-        "segdepth tabulate-yardsticks {params.measured} --out {output.csv} > {log} 2>&1"
+        "segdepth tabulate-yardsticks {params.measured} {params.observers} --out {output.csv} > {log} 2>&1"

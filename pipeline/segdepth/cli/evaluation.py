@@ -13,6 +13,7 @@ from segdepth.config import Beam, Dataset, Imaging, Labels, Specimen, Table, Yar
 from segdepth.store.code_hash import code_hash
 
 DatasetName = Annotated[str, typer.Option("--name", help="name of the dataset block")]
+YardstickName = Annotated[str, typer.Option("--name", help="name of the yardstick")]
 
 
 @app.command("evaluate-model")
@@ -68,7 +69,7 @@ def measure_yardstick(
     dataset: BlockText,
     specimen: BlockText,
     imaging: BlockText,
-    name: Annotated[str, typer.Option("--name", help="name of the yardstick")],
+    name: YardstickName,
     waves: Paths,
     depth: Paths,
     out: Out,
@@ -86,14 +87,43 @@ def measure_yardstick(
     step(*blocks, model, waves, depth, out, name=name, code=code, device=device, familiarity=familiarity)
 
 
+@app.command("estimate-yardstick-observer")
+def estimate_yardstick_observer(
+    yardstick: BlockText,
+    dataset: BlockText,
+    specimen: BlockText,
+    beam: BlockText,
+    imaging: BlockText,
+    labels: BlockText,
+    name: YardstickName,
+    atoms: Paths,
+    out: Out,
+    device: Device = "auto",
+) -> None:
+    """Estimate how well single columns can be counted in each recording of a yardstick, its lens and all else known."""
+    from segdepth.devices import one_thread
+    from segdepth.steps.estimate_yardstick_observer import estimate_yardstick_observer as step
+
+    kinds = (Yardstick, Dataset, Specimen, Beam, Imaging, Labels)
+    texts = (yardstick, dataset, specimen, beam, imaging, labels)
+    blocks = [read_block(*each) for each in zip(kinds, texts)]
+    code = code_hash("estimate-yardstick-observer")
+    with one_thread():
+        step(*blocks, atoms, out, name=name, code=code, device=device)
+
+
 @app.command("tabulate-yardsticks")
 def tabulate_yardsticks(
-    yardstick: Annotated[list[Path], typer.Option(help="folder of a measured yardstick; repeat for more")], out: Out
+    yardstick: Annotated[list[Path], typer.Option(help="folder of a measured yardstick; repeat for more")],
+    out: Out,
+    observer: Annotated[
+        list[Path] | None, typer.Option(help="folder of a yardstick's ideal observer; repeat for more")
+    ] = None,
 ) -> None:
-    """Tabulate a network's yardsticks with their aims. Writes CSV and Markdown."""
+    """Tabulate a network's yardsticks with their aims, and ideal observers beside them. Writes CSV and Markdown."""
     from segdepth.steps.tabulate_yardsticks import tabulate_yardsticks as step
 
-    step(yardstick, out, code=code_hash("tabulate-yardsticks"))
+    step(yardstick, observer or (), out, code=code_hash("tabulate-yardsticks"))
 
 
 @app.command("export-model")

@@ -23,6 +23,11 @@ class Yardstick(Block):
         "columns and refusals: the largest), or a value for each of all, <element>, ...",
     )
     recordings: Annotated[Count, Field(ge=1, le=100)] = Field(1, description="recordings of each structure")
+    observed_columns: Annotated[Count, Field(ge=0, le=100)] = Field(
+        0,
+        description="columns of each element in each structure on which the ideal observer is estimated that stands "
+        "in the yardstick's table; 0: none",
+    )
 
     def aim(self, metric: str, element: str) -> float | None:
         """What is aimed for; None where nothing is."""

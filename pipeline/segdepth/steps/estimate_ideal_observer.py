@@ -78,7 +78,8 @@ def estimate_ideal_observer(
     structures = dataset.structures_of("test", specimen)
     if not structures:
         raise StoreError(f"data set {name!r}: has no test structures")
-    root_seed = _checked_seed(plan, atoms, specimen, dataset.specimen)
+    check_whole(plan)
+    root_seed = checked_seed((plan, *atoms), specimen, dataset.specimen)
     blocks = {"dataset": dataset, "specimen": specimen, "beam": beam, "imaging": imaging, "labels": labels}
     given = {key: block.model_dump(mode="json") for key, block in blocks.items()}
     with write_artefact(
@@ -94,7 +95,7 @@ def estimate_ideal_observer(
         rows = {int(row["index"]): row for row in read_plan(plan).to_dict("records")}
         found, prior, done, crystal = [], 0, set(), None
         with tqdm(total=len(structures), desc=f"ideal observer of {name}", unit="structure", mininterval=0.5) as bar:
-            for frame, crystal in _frames(atoms, structures):
+            for frame, crystal in frames_of(atoms, structures):
                 index = int(frame.info["index"])
                 key = (root_seed, dataset.specimen, index)
                 rng = structure_rng(*key, "geometry", COLUMN_DRAWS)
@@ -104,7 +105,7 @@ def estimate_ideal_observer(
                 prior = prior + prior_tally(frame, wedge, specimen, crystal, labels)
                 done.add(index)
                 bar.update()
-        _check_complete(structures, done, found, len(atoms), f"data set {name!r}", labels.most_atoms, edge_nm)
+        check_complete(structures, done, found, len(atoms), f"data set {name!r}", labels.most_atoms, edge_nm)
         facts = {"dataset": name, "specimen": dataset.specimen, "dose_lambda": dataset.dose_lambda}
         observer = _observer(facts, pd.DataFrame(found)[list(COLUMNS)], prior, crystal, specimen, structures, root_seed)
         partial.mkdir()
@@ -137,21 +138,27 @@ def _observer(
     )
 
 
-def _checked_seed(plan: Path, atoms: Sequence[Path], specimen: Specimen, name: str) -> int:
-    """The root seed of plan and shards, which must be of this specimen block and of one seed."""
+def checked_seed(paths: Sequence[Path], specimen: Specimen, name: str) -> int:
+    """The root seed of a specimen's plan and shards, which must be of this block and of one seed.
+
+    Raises
+    ------
+    StoreError
+        They are not, or one has no manifest.
+    """
     seeds = set()
-    for path in (plan, *atoms):
-        made = check_whole(path) if path == plan else read_manifest(path)
+    for path in paths:
+        made = read_manifest(path)
         parameters = made["parameters"]
         seeds.add(made["seeds"].get("root_seed"))
         if (parameters.get("specimen"), parameters.get("name")) != (specimen.model_dump(mode="json"), name):
             raise StoreError(f"{path}: was made for another specimen block or name than those given here")
         if len(seeds) > 1:
-            raise StoreError(f"{path}: was made with another root_seed than {plan}")
+            raise StoreError(f"{path}: was made with another root_seed than {paths[0]}")
     return int(seeds.pop())
 
 
-def _frames(atoms: Sequence[Path], structures: Sequence[int]) -> Iterator[tuple[Atoms, Crystal]]:
+def frames_of(atoms: Sequence[Path], structures: Sequence[int]) -> Iterator[tuple[Atoms, Crystal]]:
     """The test structures, a shard at a time, and their crystal."""
     wanted = set(structures)
     for path in atoms:
@@ -163,7 +170,7 @@ def _frames(atoms: Sequence[Path], structures: Sequence[int]) -> Iterator[tuple[
                 yield frame, crystal
 
 
-def _check_complete(
+def check_complete(
     structures: Sequence[int],
     done: set[int],
     found: Sequence[dict],
@@ -172,6 +179,13 @@ def _check_complete(
     most_atoms: int,
     edge_nm: float,
 ) -> None:
+    """All structures were in the shards, and had columns to draw.
+
+    Raises
+    ------
+    StoreError
+        They were not, or had none.
+    """
     if missing := sorted(set(structures) - done):
         raise StoreError(
             f"{len(missing)} of {len(structures)} test structures are in none of the {shards} shards, "

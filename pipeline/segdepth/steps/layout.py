@@ -314,6 +314,11 @@ class Layout:
             raise ConfigError("yardsticks: config.yaml has no such blocks; workflow/presets/yardsticks.yaml has some")
         return [f"results/yardsticks/{model}/{name}" for name in self.config.yardsticks]
 
+    def yardstick_observers(self) -> list[str]:
+        """The ideal observers that stand in a table of yardsticks."""
+        observed = [name for name, block in self.config.yardsticks.items() if block.observed_columns]
+        return [f"results/yardstick_observers/{name}" for name in observed]
+
     def benchmark_datasets(self, model: str) -> tuple[str, ...]:
         """The data sets of a network's benchmark figure.
 

@@ -26,6 +26,7 @@ from segdepth.crystals.elements import SYMBOLS
 from segdepth.devices import shared_cores, torch_device
 from segdepth.errors import MicrographError, StoreError
 from segdepth.evaluation.recorded_columns import MATCHED, frame_counts, matched_columns, measured, turned
+from segdepth.evaluation.recordings import DrawnRecording, draw_recording
 from segdepth.labels.depth import read_columns
 from segdepth.micrograph.familiarity.judgement import Familiarity, read_familiarity
 from segdepth.micrograph.files.recording import recording_of
@@ -34,21 +35,13 @@ from segdepth.micrograph.results.tables import HEADER
 from segdepth.networks.bundled import familiarity_of, name_of
 from segdepth.networks.card import NetworkCard
 from segdepth.networks.files import load_network
-from segdepth.seeds import structure_rng
 from segdepth.simulation.arbitrary_pixel import form_at_pixel
-from segdepth.simulation.detector import electrons_per_pixel
-from segdepth.simulation.lens_values import draw_lens_values
 from segdepth.store.manifest import check_whole, write_artefact
 from segdepth.store.zarr_store import open_zarr
 
 COMMAND = "measure-yardstick"
 
-YARDSTICKS = 20_000
-"""Separates random draws of yardsticks from those of stored images, recordings and evaluations."""
-
 TABLE = "yardstick.csv"
-TAG_ERROR = 0.03
-"""Largest share that the pixel a file states is off by."""
 
 CSV: dict[str, Any] = {"index": False, "lineterminator": "\n", "float_format": "%.7g"}
 
@@ -137,26 +130,17 @@ def _recordings(
                 if index not in labels["structure"].values:
                     raise StoreError(f"{depth_path}: does not hold structure {index}")
                 for number in range(yardstick.recordings):
-                    rng = structure_rng(*seeds, index, "lens", YARDSTICKS, number)
-                    yield _recorded(yardstick, imaging, store, labels, index, number, rng)
+                    drawn = draw_recording(yardstick, imaging, (*seeds, index), number)
+                    yield _recorded(drawn, imaging, store, labels, index)
 
 
 def _recorded(
-    yardstick: Yardstick,
-    imaging: Imaging,
-    store: xr.Dataset,
-    labels: xr.Dataset,
-    index: int,
-    number: int,
-    rng: np.random.Generator,
+    drawn: DrawnRecording, imaging: Imaging, store: xr.Dataset, labels: xr.Dataset, index: int
 ) -> tuple[dict[str, Any], np.ndarray, float, pd.DataFrame]:
-    defocus = rng.uniform(*imaging.trained_defocus_nm)
-    pixel, dose = (float(np.exp(rng.uniform(*np.log(each)))) for each in (yardstick.pixel_pm, yardstick.dose_lambda))
-    tag, turns = pixel * (1 + rng.uniform(-TAG_ERROR, TAG_ERROR)), int(rng.integers(4))
-    lens = draw_lens_values(imaging, [defocus], rng)
-    one = store.sel(structure=index)
-    image = form_at_pixel(imaging, store.attrs, one["wave"].values, lens, pixel)[0]
-    counts = rng.poisson(np.maximum(image, 0) * electrons_per_pixel(dose, pixel, imaging.detection_efficiency))
+    pixel, turns = drawn.pixel_pm, drawn.quarter_turns
+    wave = store.sel(structure=index)["wave"].values
+    image = form_at_pixel(imaging, store.attrs, wave, drawn.lens, pixel)[0]
+    counts = drawn.noise.poisson(np.maximum(image, 0) * drawn.electrons)
     true = read_columns(labels, index)
     true["element"] = [SYMBOLS[number] for number in true["element"]]
     field = np.broadcast_to(labels.attrs["field_pm"], 2)
@@ -164,9 +148,7 @@ def _recorded(
     true = true.assign(x_pm=true["x_pm"] - inset[0], y_pm=true["y_pm"] - inset[1])
     size = image.shape[0] * pixel, image.shape[1] * pixel
     inside = true["x_pm"].between(0, size[1]) & true["y_pm"].between(0, size[0]) & (true["atoms"] > 0)
-    drawn = {"structure": index, "recording": number, "pixel_pm": pixel, "dose_lambda": dose, "quarter_turns": turns}
-    drawn |= {key: float(value[0]) for key, value in lens.items()}
-    return drawn, np.rot90(counts, turns).copy(), tag, turned(true[inside], size, turns)
+    return drawn.facts, np.rot90(counts, turns).copy(), drawn.tag_pm, turned(true[inside], size, turns)
 
 
 def _predicted(

@@ -1,5 +1,5 @@
 """The step ``tabulate-yardsticks``: what a network reaches on each yardstick, with 95 % intervals and aims, as CSV and
-Markdown.
+Markdown; beside it the ideal observer of a single column, where it was estimated (``ideal_observer_exact``).
 
 Columns of the CSV: ``yardstick``, ``metric``, ``element``, ``value``, ``low``, ``high``, ``aim``, ``met``.
 """
@@ -13,6 +13,7 @@ import pandas as pd
 
 from segdepth.config import ALL
 from segdepth.errors import StoreError
+from segdepth.steps.estimate_yardstick_observer import OBSERVER
 from segdepth.steps.measure_yardstick import TABLE
 from segdepth.steps.written_tables import write_table
 from segdepth.store.manifest import check_whole, read_manifest
@@ -22,30 +23,39 @@ COMMAND = "tabulate-yardsticks"
 LARGE_IS_GOOD = ("columns_exact", "columns_within_one", "columns_found", "columns_covered")
 
 
-def tabulate_yardsticks(yardsticks: Sequence[Path], out: Path, *, code: str) -> None:
-    """Write the table to ``out`` (.csv) and to the .md beside it; ``yardsticks`` are folders of ``measure-yardstick``.
+def tabulate_yardsticks(yardsticks: Sequence[Path], observers: Sequence[Path], out: Path, *, code: str) -> None:
+    """Write the table to ``out`` (.csv) and to the .md beside it.
+
+    Parameters
+    ----------
+    yardsticks, observers : folders of ``measure-yardstick`` and ``estimate-yardstick-observer``.
 
     Raises
     ------
     StoreError
         A result is missing, unfinished or damaged.
     """
-    parts = []
-    for folder in yardsticks:
-        check_whole(folder, ("measure-yardstick",))
-        try:
-            part = pd.read_csv(folder / TABLE)
-        except (OSError, ValueError) as failure:
-            raise StoreError(f"{folder / TABLE}: cannot be read ({failure})") from None
-        parts.append(part.assign(yardstick=read_manifest(folder)["parameters"]["name"]))
+    parts = [_read(folder, "measure-yardstick", TABLE) for folder in yardsticks]
+    parts += [_read(folder, "estimate-yardstick-observer", OBSERVER) for folder in observers]
     table = pd.concat(parts, ignore_index=True)
     good = table["metric"].isin(LARGE_IS_GOOD)
     met = (table["value"] >= table["aim"]).where(good, table["value"] <= table["aim"])
     table["met"] = met.map({True: "yes", False: "no"}).where(table["aim"].notna(), "")
     table = table[["yardstick", "metric", "element", "value", "low", "high", "aim", "met"]]
-    inputs, parameters = list(yardsticks), {"yardsticks": [str(folder) for folder in yardsticks]}
-    options = {"command": COMMAND, "code": code, "inputs": inputs, "parameters": parameters}
+    given = {"yardsticks": yardsticks, "observers": observers}
+    parameters = {name: [str(folder) for folder in folders] for name, folders in given.items()}
+    options = {"command": COMMAND, "code": code, "inputs": [*yardsticks, *observers], "parameters": parameters}
     write_table(table, as_markdown(table), ".md", Path(out), **options)
+
+
+def _read(folder: Path, command: str, name: str) -> pd.DataFrame:
+    """The table of a yardstick, with its name."""
+    check_whole(folder, command)
+    try:
+        found = pd.read_csv(folder / name)
+    except (OSError, ValueError) as failure:
+        raise StoreError(f"{folder / name}: cannot be read ({failure})") from None
+    return found.assign(yardstick=read_manifest(folder)["parameters"]["name"])
 
 
 def as_markdown(table: pd.DataFrame) -> str:
