@@ -1,7 +1,7 @@
 """The step ``plan-adaptation``: a film, its lens fit and a network in, a ``config.yaml`` out that adapts the network.
 
 The folder of ``config.yaml`` is that of a project: ``snakemake --directory FOLDER`` makes of it what ``segdepth adapt``
-makes there. Its paths are absolute. The bundled network, with whose weights the tuning begins, is copied beside it.
+makes there. Its paths are absolute. A network of the package, with whose weights the tuning begins, is copied beside it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from segdepth.adaptation.blocks import Budget, crystal_block
 from segdepth.adaptation.draft import Draft, verdict
 from segdepth.adaptation.names import NAME
 from segdepth.adaptation.rates import LEAST_SAMPLES, LEAST_STRUCTURES, budget_of, seconds_a_sample, seconds_a_structure
-from segdepth.config import Config, CrystalBlock, DatasetBlocks, PredictionOptions, validate
+from segdepth.config import BUNDLED_PARTICLES, Config, CrystalBlock, DatasetBlocks, PredictionOptions, validate
 from segdepth.config.data_format import DataFormat
 from segdepth.errors import ConfigError, StoreError
 from segdepth.fitting.result import LensFit, read_lens_fit
 from segdepth.micrograph.files import open_recording
 from segdepth.micrograph.film import inspect_film
 from segdepth.micrograph.predict import crystal_of
-from segdepth.networks.bundled import bundled_folder
+from segdepth.networks.bundled import is_bundled
 from segdepth.networks.card import NetworkCard, read_card
 from segdepth.steps.check_config import check_config
 from segdepth.steps.plan_specimens import structure_files
@@ -37,7 +37,7 @@ from segdepth.store.verify import check
 COMMAND = "plan-adaptation"
 CONFIG = "config.yaml"
 START = "network"
-"""Name of the copy of the bundled network."""
+"""Name of the copy of a network of the package."""
 
 OTHER_DOSE = 1.5
 """Film and fit whose doses differ by a larger factor do not belong together."""
@@ -103,6 +103,8 @@ def plan_adaptation(
     prediction, dose, vacuum = _inspected(film, lens, fit, card, prediction)
     out.mkdir(parents=True, exist_ok=True)
     draft = Draft(fit, card, block, film.resolve(), lens.resolve(), _start(model, out), prediction, dose, vacuum)
+    if told := _too_thick(fit, card):
+        tell(told)
     budget = _measured_budget(draft, out, minutes, cores or os.cpu_count() or 1)
     text = draft.text(budget, minutes)
     _checked(text, out)
@@ -139,6 +141,17 @@ def _inspected(
     return prediction, known.dose, vacuum
 
 
+def _too_thick(fit: LensFit, card: NetworkCard) -> str:
+    """That a film has more atoms than the network has learnt to count, in a line; empty where it has not."""
+    thickest = round(max(each.thickness_atoms for each in fit.bins))
+    if card.more or thickest <= card.most_atoms:
+        return ""
+    return (
+        f"the network counts up to {card.most_atoms} atoms, and the film has {thickest} of them: one that has learnt "
+        f"thicker crystals has less to learn (--model {BUNDLED_PARTICLES})"
+    )
+
+
 def _is_kept(config: Path, inputs: Sequence[Path], parameters: Mapping[str, Any], code: str) -> bool:
     """Whether the file there was made from the same."""
     if not manifest_path(config).exists() or check(config) is not None:
@@ -151,7 +164,7 @@ def _is_kept(config: Path, inputs: Sequence[Path], parameters: Mapping[str, Any]
 
 def _start(model: Path, out: Path) -> Path:
     """Folder of the network that the tuning begins with: the workflow does not read the package's own."""
-    if model.resolve() != bundled_folder().resolve():
+    if not is_bundled(model):
         return model.resolve()
     copy = out.resolve() / START
     if copy.exists() and not manifest_path(copy).exists():
