@@ -265,6 +265,7 @@ def test_a_network_of_the_package_is_named_and_copied(few, given_files, tmp_path
     [
         ({"explained": False, "chi2": 900.0}, r"does not explain the film \(chi2 900 for 50 .*--force"),
         ({"bins": ()}, "has no thickness of any bin"),
+        ({"values": {**FIT.values, "defocus_nm": 250.0}}, "imaging.adapted.defocus_nm"),
         ({"dose_e_per_a2": 4000.0}, r"the fit's dose is 4000 .* is it this film's fit\?"),
         ({"crystal": {**CERIA.to_dict(), "zone_axis": [1, 0, 0]}}, r"does not fit the network .*zone_axis"),
     ],
