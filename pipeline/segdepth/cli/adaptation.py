@@ -17,7 +17,8 @@ Lens = Annotated[Path, typer.Option(help="the film's lens fit, of fit-lens")]
 Model = Annotated[
     str | None,
     typer.Option(
-        help=f"network to adapt: a folder, or {' or '.join(RESERVED)}, which come with the package; by default the first"
+        help=f"network to adapt: a folder, or {' or '.join(RESERVED)}, which come with the package; by default "
+        f"{RESERVED[0]}"
     ),
 ]
 Minutes = Annotated[
