@@ -80,17 +80,20 @@ def explain(predicted: Predicted, lens: LensFit | str | Path, *, force: bool = F
     Raises
     ------
     SegDepthError
-        The fit is not explained, is of another crystal, or no frame has columns.
+        The fit is not explained, is of another crystal or film, or no frame has columns.
     """
     import pandas as pd
 
     from segdepth.errors import MicrographError
     from segdepth.explanation.explain import NOT_EXPLAINED, Explainer, explained_maps, lines_of
     from segdepth.fitting.result import LensFit, read_lens_fit
+    from segdepth.fitting.same_film import check_same_film
+    from segdepth.micrograph.results.maps import dose_of
 
     fit = lens if isinstance(lens, LensFit) else read_lens_fit(lens)
     if not fit.explained and not force:
         raise MicrographError("lens: the fit does not explain its film; force=True goes on all the same")
+    check_same_film("lens", fit, "the film", dose_of(predicted.maps), predicted.maps.attrs.get("energy_kev"))
     explainer = Explainer(*predicted, fit, device)
     frames = list(explainer.frames())
     if not frames:

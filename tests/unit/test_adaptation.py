@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +21,13 @@ from segdepth.adaptation.blocks import Budget, beam_lines, crystal_block, imagin
 from segdepth.adaptation.ranges import AZIMUTH_FLOOR_DEG, FLOORS, LIMITS, TILT_FLOOR_DEG, Line, tilt_ranges
 from segdepth.adaptation.rates import budget_of
 from segdepth.adaptation.thickness import SIDE_ATOMS, rise_of
-from segdepth.config import Beam, CrystalBlock, Imaging, PredictionOptions, Specimen, load_config, validate
+from segdepth.cli import main
+from segdepth.config import RESERVED, Beam, CrystalBlock, Imaging, PredictionOptions, Specimen, load_config, validate
 from segdepth.crystals import load_crystal
 from segdepth.errors import ConfigError
 from segdepth.fitting.result import FittedBin
 from segdepth.learning import callbacks
+from segdepth.networks.bundled import folder_of
 from segdepth.networks.card import read_card
 from segdepth.specimen.checks import check_specimen
 from segdepth.specimen.faces import thickness_atoms
@@ -236,11 +239,33 @@ def test_a_plan_of_the_same_is_kept_and_one_of_another_is_not(few, given_files, 
     assert load_config(path).beams["adapted"].energy_kev == 200
 
 
+def command(monkeypatch, *arguments) -> int:
+    """Exit status of a command."""
+    monkeypatch.setattr(sys, "argv", ["segdepth", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_network_of_the_package_is_named_and_copied(few, given_files, tmp_path, monkeypatch, capsys, name):
+    """The workflow does not begin a training with a network that an export may replace."""
+    fit = write_fit(tmp_path, bins=tuple(replace(each, thickness_atoms=each.thickness_atoms + 9) for each in FIT.bins))
+    given = "--lens", fit, "--out", tmp_path / "out", "--prediction", '{"pixel_pm": 7.0}', "--model", name
+    assert command(monkeypatch, "plan-adaptation", given_files / "film.npy", *given) == 0
+    config = load_config(tmp_path / "out" / "config.yaml")
+    assert config.models["adapted"].init_weights == str(tmp_path / "out" / "network")
+    assert read_card(tmp_path / "out" / "network") == read_card(folder_of(name))
+    thin = "counts up to 10 atoms, and the film has 17 of them" in capsys.readouterr().err
+    assert thin == (name == "bundled")  # the other one counts further
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"explained": False, "chi2": 900.0}, r"does not explain the film \(chi2 900 for 50 .*--force"),
         ({"bins": ()}, "has no thickness of any bin"),
+        ({"values": {**FIT.values, "defocus_nm": 250.0}}, "imaging.adapted.defocus_nm"),
         ({"dose_e_per_a2": 4000.0}, r"the fit's dose is 4000 .* is it this film's fit\?"),
         ({"crystal": {**CERIA.to_dict(), "zone_axis": [1, 0, 0]}}, r"does not fit the network .*zone_axis"),
     ],

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from results_data import make_facts, named_columns, open_folder
 
-from segdepth.errors import MicrographError, StoreError
+from segdepth.errors import ConfigError, MicrographError, StoreError
 from segdepth.explanation.columns import first_sites, spacings_pm, stacked
 from segdepth.explanation.continuation import beside_columns, cells_and_kinds, continued, seen_lattice
 from segdepth.explanation.differences import STATES, STAY
@@ -298,6 +298,18 @@ def test_the_step_refuses_a_fit_that_is_not_explained_unless_forced(scene, tmp_p
         assert maps.attrs["explained"] == 0 and maps.attrs["warnings"][0].startswith("NOT EXPLAINED")
         assert float((maps["residual_refined"] ** 2).mean()) == pytest.approx(1, abs=0.15)
     assert (tmp_path / "out" / "explanation.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [({"dose_e_per_a2": 3000.0}, "the fit's dose is 3000 .* 900; is it this"), ({"energy_kev": 200.0}, "for 200 kV")],
+)
+def test_the_fit_of_another_film_is_refused(scene, tmp_path, other, told):
+    write_prediction(scene, tmp_path / "prediction")
+    write_lens_fit(make_fit(**other), tmp_path / "lens.json")
+    with pytest.raises(ConfigError, match=told):
+        explain_prediction(tmp_path / "prediction", tmp_path / "lens.json", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_no_fit_and_no_prediction_is_refused_in_one_line(tmp_path):

@@ -13,7 +13,7 @@ from conftest import CERIA, RADII, small_slab
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segdepth.config import Labels, load_config
+from segdepth.config import Config, Labels, load_config
 from segdepth.crystals import Crystal
 from segdepth.errors import ConfigError, StoreError
 from segdepth.labels.checks import check_labels
@@ -365,6 +365,21 @@ def test_labels_must_suit_their_specimens(changes, told):
     rings = config.labels["rings"].model_copy(update=changes)
     with pytest.raises(ConfigError, match=told):
         check_labels(config.model_copy(update={"labels": {"rings": rings}}))
+
+
+def test_counts_must_fit_into_the_maps():
+    """With a class for more than most_atoms, columns may be of any thickness; 300 atoms would be stored as 44."""
+    config = load_config(Path(__file__).parents[2] / "config.yaml")
+    rings = config.labels["rings"].model_copy(update={"more": True})
+
+    def with_bulk(atoms: int) -> Config:
+        thick = config.specimens["wedge"].model_copy(update={"bulk_atoms": (1, atoms)})
+        part = {"labels": {"rings": rings}, "specimens": {"wedge": thick}, "datasets": {"q": config.datasets["quick"]}}
+        return config.model_copy(update=part)
+
+    check_labels(with_bulk(255))
+    with pytest.raises(ConfigError, match="have up to 256 atoms; depth maps hold counts up to 255"):
+        check_labels(with_bulk(256))
 
 
 def test_atoms_beyond_a_periodic_face_are_labelled_where_they_are_simulated():

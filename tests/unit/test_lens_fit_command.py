@@ -39,6 +39,13 @@ def test_without_a_voltage_it_is_asked_for_and_nothing_is_written(monkeypatch, c
     assert not (tmp_path / "lens.json").exists()
 
 
+@pytest.mark.parametrize("suffix", [".png", ".pdf"])
+def test_what_is_in_the_pictures_place_is_told_before_the_fit(monkeypatch, capsys, noise, tmp_path, suffix):
+    (tmp_path / f"lens{suffix}").write_text("mine")
+    code, said = told(monkeypatch, capsys, noise, "--energy-kev", 300, "--out", tmp_path / "lens.json")
+    assert code == 2 and f"lens{suffix}: exists but has no manifest" in said
+
+
 @pytest.mark.parametrize("energy", [40, 1000])
 def test_a_voltage_out_of_reach_is_refused(monkeypatch, capsys, noise, tmp_path, energy):
     code, said = told(monkeypatch, capsys, noise, "--energy-kev", energy, "--out", tmp_path / "lens.json")

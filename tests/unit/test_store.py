@@ -19,6 +19,7 @@ import zarr
 from segdepth.errors import StoreError
 from segdepth.store.manifest import (
     LAYOUT,
+    check_target,
     check_whole,
     content_hash,
     manifest_path,
@@ -52,6 +53,13 @@ def chunks(store):
 
 def nothing_left(folder) -> bool:
     return not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("below", ["lens.json", "folder/lens.json"])
+def test_nothing_is_written_below_a_file(tmp_path, below):
+    (tmp_path / "film.npy").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"film\.npy is a file; give another --out"):
+        check_target(tmp_path / "film.npy" / below, "test")
 
 
 def test_round_trip(tmp_path):

@@ -10,11 +10,17 @@ import typer
 from segdepth.cli.app import app
 from segdepth.cli.micrographs import Input
 from segdepth.cli.options import Device, Out, read_block, read_options, show_lines
-from segdepth.config import CrystalBlock, PredictionOptions
+from segdepth.config import RESERVED, CrystalBlock, PredictionOptions
 from segdepth.store.code_hash import code_hash
 
 Lens = Annotated[Path, typer.Option(help="the film's lens fit, of fit-lens")]
-Model = Annotated[Path | None, typer.Option(help="folder of the network to adapt; by default the bundled one")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help=f"network to adapt: a folder, or {' or '.join(RESERVED)}, which come with the package; by default "
+        f"{RESERVED[0]}"
+    ),
+]
 Minutes = Annotated[
     float, typer.Option(min=0.1, max=1440, help="for structures, waves and training together; rates are measured")
 ]
@@ -85,7 +91,7 @@ def _planned(
     input: Path,
     lens: Path,
     out: Path,
-    model: Path | None,
+    model: str | None,
     minutes: float,
     cores: int | None,
     force: bool,
@@ -96,13 +102,13 @@ def _planned(
     options = read_options(PredictionOptions, prediction, {})
     block = None if crystal is None else read_block(CrystalBlock, crystal)
 
-    from segdepth.networks.bundled import bundled_network
+    from segdepth.networks.bundled import network_folders
     from segdepth.steps.plan_adaptation import plan_adaptation as step
 
     return step(
         input,
         lens,
-        model or bundled_network(),
+        network_folders(model)[0],
         out,
         prediction=options,
         minutes=minutes,

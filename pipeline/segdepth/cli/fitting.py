@@ -64,8 +64,8 @@ def fit_lens(
     from segdepth.steps.fit_lens import fit_lens as step
     from segdepth.store.manifest import check_target
 
-    if picture:
-        check_target(out.with_suffix(".png"), "plot-lens-fit", [out])
+    for suffix in (".png", ".pdf") if picture else ():
+        check_target(out.with_suffix(suffix), "plot-lens-fit", [out])
     told: list[str] = []
     known = block or crystal_of(read_card(bundled_network()))
     try:

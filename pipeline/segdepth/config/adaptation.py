@@ -14,8 +14,10 @@ class Adaptation(Block):
     """A network that is tuned to the film of a lens fit, and then predicts it."""
 
     lens_fit: Name = Field(description="name of a lens_fits block, whose micrograph it is")
-    model: Name = Field(BUNDLED, description="name of a models block, or bundled: the network that is tuned")
-    minutes: Annotated[Number, Field(gt=0, le=1440)] = Field(
+    model: Name = Field(
+        BUNDLED, description="name of a models block, bundled or bundled_particles: the network that is tuned"
+    )
+    minutes: Annotated[Number, Field(ge=0.1, le=1440)] = Field(
         20.0, description="how long structures, waves and training may take together; rates are measured"
     )
     force: bool = Field(

@@ -7,6 +7,9 @@ from segdepth.crystals import Crystal, load_crystal
 from segdepth.errors import ConfigError
 from segdepth.specimen.checks import check_symbols, thickest_column
 
+MOST_COUNTED = 255
+"""Depth maps and their columns are uint8."""
+
 
 def check_labels(config: Config) -> None:
     """The labels block of every data set must suit its specimen.
@@ -25,7 +28,13 @@ def check_labels(config: Config) -> None:
         key = f"labels.{dataset.labels}"
         check_elements(key, labels, crystal.elements)
         _check_cores(key, labels, crystal)
-        if not labels.more and (thickest := thickest_column(specimen, crystal)) > labels.most_atoms:
+        thickest = thickest_column(specimen, crystal)
+        if thickest > MOST_COUNTED:
+            raise ConfigError(
+                f"datasets.{name}: columns of specimens.{dataset.specimen} have up to {thickest} atoms; depth maps "
+                f"hold counts up to {MOST_COUNTED}"
+            )
+        if not labels.more and thickest > labels.most_atoms:
             raise ConfigError(
                 f"{key}.most_atoms: got {labels.most_atoms}; columns of specimens.{dataset.specimen}, which "
                 f"datasets.{name} joins with it, have up to {thickest} atoms "

@@ -83,6 +83,11 @@ def familiarity_for(card: NetworkCard) -> Path | None:
     return next((familiarity_of(folder_of(name)) for name in RESERVED if _card(name) == card), None)
 
 
+def is_bundled(folder: str | Path) -> bool:
+    """Whether a network's folder is that of one of the package."""
+    return _reserved(folder) is not None
+
+
 def name_of(folder: str | Path) -> str:
     """A network's name: its folder's, or that of a bundled one."""
     return _reserved(folder) or Path(folder).name

@@ -30,7 +30,8 @@ from segdepth.explanation.explain import UNITS, ExplainedFrame, Explainer, expla
 from segdepth.figures.explanation import draw
 from segdepth.figures.style import write_picture
 from segdepth.fitting.result import read_lens_fit
-from segdepth.micrograph.results.maps import STORE
+from segdepth.fitting.same_film import check_same_film
+from segdepth.micrograph.results.maps import STORE, dose_of
 from segdepth.micrograph.results.tables import PARQUET
 from segdepth.store.manifest import check_target, write_artefact
 from segdepth.store.zarr_store import open_zarr, write_zarr
@@ -55,8 +56,9 @@ def explain_prediction(
 
     Raises
     ------
-    StoreError, MicrographError
-        Something is missing or damaged, the fit is not explained, the crystals differ, or no frame has columns.
+    StoreError, MicrographError, ConfigError
+        Something is missing or damaged, the fit is not explained or is another film's, the crystals differ, or no frame
+        has columns.
     """
     prediction = Path(prediction)
     check_target(out, COMMAND, [prediction, lens])
@@ -67,6 +69,7 @@ def explain_prediction(
         )
     parameters = {"force": force}
     with open_zarr(prediction, "predict-micrograph", part=STORE) as maps, one_thread():
+        check_same_film(lens, fit, prediction, dose_of(maps), maps.attrs.get("energy_kev"))
         columns = parquet.read_table(prediction / PARQUET).to_pandas()
         explainer = Explainer(maps, columns, fit, device)
         found: list[ExplainedFrame] = []

@@ -1,15 +1,17 @@
 """The step ``plan-adaptation``: a film, its lens fit and a network in, a ``config.yaml`` out that adapts the network.
 
 The folder of ``config.yaml`` is that of a project: ``snakemake --directory FOLDER`` makes of it what ``segdepth adapt``
-makes there. Its paths are absolute. The bundled network, with whose weights the tuning begins, is copied beside it.
+makes there. Its paths are absolute. A network of the package, with whose weights the tuning begins, is copied beside
+it.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import chdir
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,15 @@ from segdepth.adaptation.blocks import Budget, crystal_block
 from segdepth.adaptation.draft import Draft, verdict
 from segdepth.adaptation.names import NAME
 from segdepth.adaptation.rates import LEAST_SAMPLES, LEAST_STRUCTURES, budget_of, seconds_a_sample, seconds_a_structure
-from segdepth.config import Config, CrystalBlock, DatasetBlocks, PredictionOptions, validate
+from segdepth.config import BUNDLED_PARTICLES, Config, CrystalBlock, DatasetBlocks, PredictionOptions, validate
 from segdepth.config.data_format import DataFormat
 from segdepth.errors import ConfigError, StoreError
 from segdepth.fitting.result import LensFit, read_lens_fit
+from segdepth.fitting.same_film import check_same_film
 from segdepth.micrograph.files import open_recording
 from segdepth.micrograph.film import inspect_film
 from segdepth.micrograph.predict import crystal_of
-from segdepth.networks.bundled import bundled_folder
+from segdepth.networks.bundled import is_bundled
 from segdepth.networks.card import NetworkCard, read_card
 from segdepth.steps.check_config import check_config
 from segdepth.steps.plan_specimens import structure_files
@@ -37,10 +40,7 @@ from segdepth.store.verify import check
 COMMAND = "plan-adaptation"
 CONFIG = "config.yaml"
 START = "network"
-"""Name of the copy of the bundled network."""
-
-OTHER_DOSE = 1.5
-"""Film and fit whose doses differ by a larger factor do not belong together."""
+"""Name of the copy of a network of the package."""
 
 
 def plan_adaptation(
@@ -101,15 +101,30 @@ def plan_adaptation(
         tell(f"{config} is there already and is kept")
         return config
     prediction, dose, vacuum = _inspected(film, lens, fit, card, prediction)
-    out.mkdir(parents=True, exist_ok=True)
-    draft = Draft(fit, card, block, film.resolve(), lens.resolve(), _start(model, out), prediction, dose, vacuum)
-    budget = _measured_budget(draft, out, minutes, cores or os.cpu_count() or 1)
-    text = draft.text(budget, minutes)
-    _checked(text, out)
-    tell(f"{budget.structures} structures and about {budget.samples} samples are planned for {minutes:g} minutes")
-    with write_artefact(config, command=COMMAND, code=code, inputs=inputs, parameters=parameters) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with _folder(out):
+        draft = Draft(fit, card, block, film.resolve(), lens.resolve(), _start(model, out), prediction, dose, vacuum)
+        if told := _too_thick(fit, card):
+            tell(told)
+        budget = _measured_budget(draft, out, minutes, cores or os.cpu_count() or 1)
+        text = draft.text(budget, minutes)
+        _checked(text, out)
+        tell(f"{budget.structures} structures and about {budget.samples} samples are planned for {minutes:g} minutes")
+        with write_artefact(config, command=COMMAND, code=code, inputs=inputs, parameters=parameters) as partial:
+            partial.write_text(text, encoding="utf-8")
     return config
+
+
+@contextmanager
+def _folder(out: Path) -> Iterator[None]:
+    """Make the folder; it goes again where nothing comes of it and it was not there before."""
+    there = out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if not there:
+            remove(out)
+        raise
 
 
 def _inspected(
@@ -123,20 +138,24 @@ def _inspected(
         It cannot be used, or is another one than that of the fit.
     """
     with open_recording(film, prediction.image) as recording:
-        if recording.energy_kev is not None and abs(recording.energy_kev / fit.energy_kev - 1) > 0.01:
-            raise ConfigError(
-                f"{lens}: the fit is for {fit.energy_kev:g} kV, {film} says {recording.energy_kev:g}; fit the film anew"
-            )
+        check_same_film(lens, fit, film, math.nan, recording.energy_kev)
         if prediction.pixel_pm is None and recording.pixel_pm is None:
             prediction = prediction.model_copy(update={"pixel_pm": fit.pixel_pm})
         known = inspect_film(recording, crystal_of(card), card.input_pixel_pm, prediction, lattice=prediction.calibrate)
         vacuum = None if known.vacuum is None else float(known.vacuum.mean())
-    if not 1 / OTHER_DOSE < known.dose / fit.dose_e_per_a2 < OTHER_DOSE:
-        raise ConfigError(
-            f"{lens}: the fit's dose is {fit.dose_e_per_a2:.4g} electrons per Å² and frame, that of {film} "
-            f"{known.dose:.4g}; is it this film's fit?"
-        )
+    check_same_film(lens, fit, film, known.dose, None)
     return prediction, known.dose, vacuum
+
+
+def _too_thick(fit: LensFit, card: NetworkCard) -> str:
+    """That a film has more atoms than the network has learnt to count, in a line; empty where it has not."""
+    thickest = round(max(each.thickness_atoms for each in fit.bins))
+    if card.more or thickest <= card.most_atoms:
+        return ""
+    return (
+        f"the network counts up to {card.most_atoms} atoms, and the film has {thickest} of them: one that has learnt "
+        f"thicker crystals has less to learn (--model {BUNDLED_PARTICLES})"
+    )
 
 
 def _is_kept(config: Path, inputs: Sequence[Path], parameters: Mapping[str, Any], code: str) -> bool:
@@ -151,7 +170,7 @@ def _is_kept(config: Path, inputs: Sequence[Path], parameters: Mapping[str, Any]
 
 def _start(model: Path, out: Path) -> Path:
     """Folder of the network that the tuning begins with: the workflow does not read the package's own."""
-    if model.resolve() != bundled_folder().resolve():
+    if not is_bundled(model):
         return model.resolve()
     copy = out.resolve() / START
     if copy.exists() and not manifest_path(copy).exists():

@@ -276,13 +276,16 @@ def check_target(target: Path, command: str, inputs: Iterable[Path] = ()) -> Non
     Raises
     ------
     StoreError
-        ``target`` holds, or lies in, an input; or something else is there already.
+        ``target`` holds, or lies in, an input; or something else is there already, or a file where its folder would be.
     """
     resolved = target.resolve()
     for path in inputs:
         other = path.resolve()
         if resolved == other or resolved in other.parents or other in resolved.parents:
             raise StoreError(f"{target}: is, holds or lies in {path}, which is read; give another --out")
+    above = next(parent for parent in resolved.parents if parent.exists())
+    if not above.is_dir():
+        raise StoreError(f"{target}: cannot be written, since {above} is a file; give another --out")
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not manifest_path(target).exists():

@@ -148,6 +148,12 @@ def empty_maps(facts: FilmFacts, label_shape: tuple[int, int], *, file_grid: boo
     return xr.Dataset(maps, coords, maps_attributes(facts))
 
 
+def dose_of(maps: xr.Dataset) -> float:
+    """Electrons per Å² of the middle one of the frames; NaN where that of none is known."""
+    known = maps["dose"].values[maps["dose"].values > 0]
+    return float(np.median(known)) if known.size else float("nan")
+
+
 class MapsWriter:
     """Fills the store that ``empty_maps`` describes.
 

@@ -1,0 +1,38 @@
+"""Whether a film and a lens fit belong together, as far as dose and voltage tell."""
+
+from __future__ import annotations
+
+import math
+
+from segdepth.errors import ConfigError
+from segdepth.fitting.result import LensFit
+
+OTHER_DOSE = 1.5
+"""Film and fit whose doses differ by a larger factor do not belong together."""
+
+OTHER_ENERGY = 0.01
+"""Nor do those whose voltages differ by a larger share."""
+
+
+def check_same_film(lens: object, fit: LensFit, film: object, dose: float, energy_kev: float | None) -> None:
+    """Refuse the fit of another film.
+
+    Parameters
+    ----------
+    lens, film : what messages call fit and film. dose : the film's, electrons per Å² and frame; NaN where it is not
+        known. energy_kev : what the film's file says, or None.
+
+    Raises
+    ------
+    ConfigError
+        Doses or voltages differ.
+    """
+    if energy_kev is not None and not abs(energy_kev / fit.energy_kev - 1) <= OTHER_ENERGY:
+        raise ConfigError(
+            f"{lens}: the fit is for {fit.energy_kev:g} kV, {film} says {energy_kev:g}; fit the film anew"
+        )
+    if not math.isnan(dose) and not 1 / OTHER_DOSE < dose / fit.dose_e_per_a2 < OTHER_DOSE:
+        raise ConfigError(
+            f"{lens}: the fit's dose is {fit.dose_e_per_a2:.4g} electrons per Å² and frame, that of {film} {dose:.4g}; "
+            "is it this film's fit?"
+        )
