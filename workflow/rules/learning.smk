@@ -28,10 +28,10 @@ rule train_model:
         "logs/benchmarks/train_model/{model}.tsv"
     conda:
         "../../envs/segdepth.yaml"
-    threads: 8
+    threads: TRAINING_THREADS
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=lambda w, attempt: costs.train_model(w.model).mem_mb(attempt),
+        runtime=lambda w, attempt, threads: costs.train_model(w.model).runtime(attempt, threads),
         device=cfg.device,
         gpu=lambda w: GPU * cfg.models[w.model].training.devices,
     shell:
