@@ -1,10 +1,9 @@
-"""What configurations cost on a cluster: core hours, memory, disk, and hours on 1, 10 and 100 nodes.
+"""What configurations cost on a cluster: core hours, memory, disk, hours on 1, 10 and 100 nodes, hours of trainings.
 
     python benchmarks/cluster.py [CORES A NODE]
 
 The jobs are those that `snakemake -n` lists in an empty folder; what each costs is in `segdepth.cluster.costs`, whose
-rates were measured. Data are made on all cores at once, trainings beside each other on a node each, then everything is
-evaluated.
+rates were measured. Data are made on all cores at once; a training runs on 8 cores of a node, or on a GPU.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ PRESETS = ROOT / "workflow" / "presets"
 CONFIGURATIONS = {
     "`config.yaml`": ((), 1, "auto"),
     "`workstation`": (("benchmarks", "workstation"), 1, "auto"),
-    "`paper`, a GPU for each training": (("paper",), 1, "cuda"),
-    "100 times `paper`, the same": (("paper",), 100, "cuda"),
+    "`paper`, a GPU a training": (("paper",), 1, "cuda"),
+    "100 times `paper`": (("paper",), 100, "cuda"),
 }
 """Presets, how often their work, and the device."""
 
@@ -38,7 +37,7 @@ SNAKEMAKES_S = 6.0
 LIGHT = Cost(15, 1500)
 """Figures and tables."""
 
-TRAININGS, DATA = ("train_model",), ("build_specimens", "project_depth", "simulate_waves", "form_images")
+TRAININGS = ("train_model",)
 WILDCARDS = {
     "build_specimens": ("specimen",),
     "project_depth": ("specimen", "labels"),
@@ -98,31 +97,29 @@ def costs_of(presets: tuple[str, ...], device: str) -> list[tuple[str, Cost]]:
 def row(label: str, presets: tuple[str, ...], times: int, device: str, cores: int) -> str:
     """A line of the table."""
     found = costs_of(presets, device)
-    data = [cost for rule, cost in found if rule in DATA]
     trainings = [cost for rule, cost in found if rule in TRAININGS]
-    rest = [cost for rule, cost in found if rule not in (*DATA, *TRAININGS)]
-    data_s, rest_s = (times * sum(cost.seconds + SNAKEMAKES_S for cost in some) for some in (data, rest))
-    trained = [times * c.seconds / (c.gpu_cores or 0.8 * min(cores, c.threads)) for c in trainings]
-    core_s = data_s + rest_s + sum(times * cost.seconds for cost in trainings if not cost.gpu_cores)
-    gpu_s = sum(trained) if any(cost.gpu_cores for cost in trainings) else 0
-    hours = []
-    for nodes in NODES:
-        made = data_s / min(nodes * cores, times * len(data))
-        learnt = max(*trained, sum(trained) / nodes)
-        measured = max(rest_s / (nodes * cores), max(cost.seconds / cost.threads for cost in rest))
-        hours.append((made + learnt + measured) / 3600)
+    rest = [cost for rule, cost in found if rule not in TRAININGS]
+    core_s = times * sum(cost.seconds + SNAKEMAKES_S for cost in rest)
+    longest = max(cost.seconds / cost.threads for cost in rest)
+    hours = [max(core_s / (nodes * cores), longest) / 3600 for nodes in NODES]
+    learnt = [times * cost.seconds / (cost.gpu_cores or 0.8 * min(cores, cost.threads)) for cost in trainings]
     disk = times * sum(cost.disk for _, cost in found) / 1e9
     memory = max(cost.megabytes for _, cost in found) / 1000
-    gpu = f"{gpu_s / 3600:.2g}" if gpu_s else ""
-    words = [label, f"{times * len(found):,}", f"{core_s / 3600:.2g}", gpu, f"{memory:.2g}", f"{disk:.2g}"]
-    return "| " + " | ".join([*words, *(f"{each:.2g}" for each in hours)]) + " |"
+    words = [label, f"{times * len(found):,}", _short(memory), _short(disk), _short(core_s / 3600)]
+    words += [*map(_short, hours), " + ".join(_short(each / 3600) for each in learnt)]
+    return "| " + " | ".join(words) + " |"
+
+
+def _short(number: float) -> str:
+    """Two digits."""
+    return f"{float(f'{number:.2g}'):,g}"
 
 
 def main() -> None:
     cores = int(sys.argv[1]) if len(sys.argv) > 1 else 32
     print(f"nodes of {cores} cores")
-    heads = ["configuration", "jobs", "core hours", "GPU hours", "GB a job", "GB on the disk"]
-    heads += [f"hours on {nodes} node{'s' * (nodes > 1)}" for nodes in NODES]
+    heads = ["configuration", "jobs", "GB a job", "GB on the disk", "core hours of data and evaluation"]
+    heads += [*(f"hours on {nodes} node{'s' * (nodes > 1)}" for nodes in NODES), "hours of each training"]
     print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
     for label, (presets, times, device) in CONFIGURATIONS.items():
         print(row(label, presets, times, device, cores))

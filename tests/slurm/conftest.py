@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -44,18 +45,27 @@ models:
   net:
     datasets: [small]
     architecture: {base_channels: 2}
-    training: {crop_pixels: 64, batch_size: 2, epoch_samples: 16, epochs: 20, precision: float32}
+    training: {crop_pixels: 64, batch_size: 2, epoch_samples: 16, epochs: 60, precision: float32}
 evaluations:
   net: [small]
 """
 
 
-def documented_line() -> list[str]:
-    """The first line of docs/how-to/cluster.md that starts the workflow, as words."""
+PATIENCE_S = 1800
+"""For a run; a machine that is busy takes long."""
+
+
+def documented(beginning: str) -> list[str]:
+    """The first line of docs/how-to/cluster.md that begins like this, as words."""
     text = (ROOT / "docs" / "how-to" / "cluster.md").read_text()
-    found = re.search(r"^snakemake --workflow-profile \S+$", text, re.MULTILINE)
-    assert found, "docs/how-to/cluster.md: no line that starts the workflow"
-    return found[0].split()
+    found = re.search(rf"^{re.escape(beginning)}.*$", text, re.MULTILINE)
+    assert found, f"docs/how-to/cluster.md: no line begins with {beginning}"
+    return shlex.split(found[0], comments=True)
+
+
+RUN = documented("snakemake --workflow-profile")
+UNLOCK = documented("snakemake --unlock")
+CHECK = documented("segdepth check-cluster")
 
 
 class Project:
@@ -82,7 +92,7 @@ class Project:
         found = given | self.slurm.environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "pipeline")}
         return found | {"PATH": f"{self.folder / 'bin'}:{SCRIPTS}:{found['PATH']}"}
 
-    def run(self, *command: str, seconds: float = 400) -> subprocess.CompletedProcess:
+    def run(self, *command: str, seconds: float = PATIENCE_S) -> subprocess.CompletedProcess:
         return subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=seconds
         )
@@ -98,7 +108,7 @@ class Project:
     def told(self) -> str:
         return (self.folder / "told").read_text()
 
-    def ended(self, process: subprocess.Popen, seconds: float = 400) -> None:
+    def ended(self, process: subprocess.Popen, seconds: float = PATIENCE_S) -> None:
         """Wait for a success."""
         try:
             assert process.wait(seconds) == 0, self.told[-6000:]
@@ -106,7 +116,7 @@ class Project:
             process.send_signal(signal.SIGINT)
             raise AssertionError(f"no end within {seconds:g} s: {self.told[-6000:]}") from None
 
-    def job_of(self, rule: str, state: str = "RUNNING", seconds: float = 200) -> str:
+    def job_of(self, rule: str, state: str = "RUNNING", seconds: float = PATIENCE_S) -> str:
         """Number of a job of a rule, as soon as there is one in that state."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -116,6 +126,21 @@ class Project:
                     return number
             time.sleep(0.1)
         raise AssertionError(f"no job of {rule} is {state} after {seconds:g} s: {self.told[-3000:]}")
+
+    def checkpointed(self, number: str) -> None:
+        """Wait until the training in a job has written a checkpoint."""
+        end = time.monotonic() + PATIENCE_S
+        started = time.time()
+        while time.monotonic() < end:
+            found = self.folder.glob("results/checkpoints/net/**/last.ckpt")
+            if any(path.stat().st_mtime > started for path in found):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"no checkpoint of job {number}: {self.told[-3000:]}")
+
+    def waves(self) -> dict[str, int]:
+        """When each file of the exit waves was written."""
+        return {str(path): path.stat().st_mtime_ns for path in (self.folder / "data" / "waves").rglob("*")}
 
     def contents(self) -> dict[str, str]:
         """Hash of the bytes of each result of the chain; of a network, which keeps its times, those of its weights."""

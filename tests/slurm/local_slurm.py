@@ -119,7 +119,7 @@ class LocalSlurm:
             "JobAcctGatherParams=OverMemoryKill,NoShared\n"
             f"AccountingStorageType=accounting_storage/slurmdbd\nAccountingStorageHost=127.0.0.1\n"
             f"AccountingStoragePort={dbd}\nAccountingStoragePass={state}/munge.socket\n"
-            "AccountingStorageEnforce=associations\n"
+            "AccountingStorageEnforce=associations\nAccountingStoreFlags=job_comment\n"
             "SchedulerType=sched/backfill\nSchedulerParameters=batch_sched_delay=0,bf_interval=2,sched_interval=2\n"
             "SelectType=select/cons_tres\nSelectTypeParameters=CR_CPU_Memory\nEnforcePartLimits=ALL\n"
             "MinJobAge=300\nKillWait=3\nCompleteWait=0\nOverTimeLimit=0\nSlurmdParameters=config_overrides\n"

@@ -143,6 +143,7 @@ ANSWERS = {
     "sinfo -h -p gpus": "16|64000|gpu:a100:4(S:0-1),gpu:1\n",
     "scontrol -o show partition": "AllowAccounts=ALL MaxTime=1-00:00:00 State=UP MaxCPUsPerNode=UNLIMITED\n",
     "scontrol show config": "Configuration data\nMinJobAge               = 300 sec\n",
+    "squeue": "",
     "sacctmgr": "atoms\n\natoms\nother\n",
 }
 
@@ -169,7 +170,7 @@ def checked(tmp_path: Path, *changes: tuple[str, str], gpu: bool = False) -> lis
     if gpu:
         above = (PROFILES / "slurm-gpu" / "config.yaml").read_text().replace("YOUR_GPU_PARTITION", "gpus")
         folders.append(write(tmp_path / "slurm-gpu", above))
-    return check_cluster(Profile(folders), load_config(ROOT / "config.yaml"))
+    return check_cluster(Profile(folders), load_config(ROOT / "config.yaml"), tmp_path)
 
 
 def test_a_partition_is_read(cluster):
@@ -182,6 +183,12 @@ def test_a_partition_is_read(cluster):
 def test_what_fits_is_one_line(cluster, tmp_path):
     lines = checked(tmp_path)
     assert len(lines) == 1 and "atoms" in lines[0] and "short" in lines[0] and "1440 min" in lines[0]
+
+
+def test_jobs_of_a_run_that_was_killed_are_told(cluster, tmp_path):
+    cluster["squeue"] = f"one-id|{tmp_path}\nanother|/elsewhere\none-id|{tmp_path}\n"
+    notes = checked(tmp_path)[1:]
+    assert len(notes) == 1 and "2 jobs" in notes[0] and notes[0].endswith("scancel --name=one-id")
 
 
 def test_both_profiles_are_checked_together(cluster, tmp_path):

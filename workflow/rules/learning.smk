@@ -34,6 +34,7 @@ rule train_model:
         runtime=lambda w, attempt, threads: costs.train_model(w.model).runtime(attempt, threads),
         device=cfg.device,
         gpu=lambda w: GPU * cfg.models[w.model].training.devices,
+        nodes=1,  # all of its GPUs in one
     shell:
         "segdepth train-model --name {wildcards.model} --model {params.model:q} {params.training_sets}"
         " {params.waves} {params.depth} --root-seed {params.root_seed} --device {resources.device} --threads {threads}"

@@ -28,5 +28,5 @@ def check_cluster(
     from segdepth.cluster.check import check_cluster as check
     from segdepth.cluster.profile import Profile
 
-    for line in check(Profile(profiles or [SLURM]), load_config(config)):
+    for line in check(Profile(profiles or [SLURM]), load_config(config), Path.cwd()):
         typer.echo(line)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 from segdepth.cluster.costs import Cost, Costs
 from segdepth.cluster.profile import Profile, amount
-from segdepth.cluster.slurm import Node, Partition, accounts, partition, partitions, remembered_s
+from segdepth.cluster.slurm import Node, Partition, accounts, partition, partitions, remembered_s, runs_in
 from segdepth.config import Config
 from segdepth.errors import ConfigError
 
@@ -55,8 +56,9 @@ def largest_jobs(config: Config) -> list[Job]:
     return jobs
 
 
-def check_cluster(profile: Profile, config: Config) -> list[str]:
-    """What the cluster takes, in lines: one that says that all is well, and one for each retry that it would not take.
+def check_cluster(profile: Profile, config: Config, folder: Path) -> list[str]:
+    """What the cluster takes, in lines: one that says that all is well, one for each retry that it would not take, and
+    one for each run of Snakemake that still has jobs in the project's folder.
 
     Raises
     ------
@@ -69,12 +71,11 @@ def check_cluster(profile: Profile, config: Config) -> list[str]:
     device = (profile.table("config")).get("device", config.device)
     if device != config.device:
         config = config.model_copy(update={"device": device})
-    jobs = largest_jobs(config)
     known = partitions()
     own = accounts()
     asked: dict[str, Partition] = {}
     notes: list[str] = []
-    for job in jobs:
+    for job in largest_jobs(config):
         account = profile.resource(job.rule, "slurm_account", own)
         name = profile.resource(job.rule, "slurm_partition", known)
         _check_account(profile, account, own)
@@ -86,6 +87,9 @@ def check_cluster(profile: Profile, config: Config) -> list[str]:
         _check_partition(profile, place, account)
         notes += _check_job(profile, job, place)
     _check_memory_of_jobs(profile)
+    for run, count in runs_in(folder).items():
+        jobs = f"{count} job{'s' * (count > 1)} of an earlier start"
+        notes.append(f"note: {jobs} in the queue; if its Snakemake has ended, stop them: scancel --name={run}")
     told = "; ".join(f"{place.name} ({_words(place)})" for place in asked.values())
     return [f"{profile.path}: account {account or 'none'}, {told}: takes the jobs of this configuration", *notes]
 

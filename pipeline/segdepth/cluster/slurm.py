@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 import re
 import subprocess
+from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 from segdepth.errors import ConfigError
@@ -94,6 +96,12 @@ def remembered_s() -> int | None:
     """Seconds for which squeue knows a job that has ended (``MinJobAge``); None where it is not told."""
     found = re.search(r"^MinJobAge\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.MULTILINE)
     return int(found[1]) if found else None
+
+
+def runs_in(folder: Path) -> dict[str, int]:
+    """Jobs of the user that are in the queue for a folder, counted by the run of Snakemake that submitted them."""
+    jobs = (line.split("|", 1) for line in ask("squeue", "-h", "-u", getpass.getuser(), "-o", "%j|%Z").splitlines())
+    return dict(Counter(name for name, place in jobs if place == str(folder)))
 
 
 def minutes_of(text: str) -> int | None:
