@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from segdepth.cluster.reasons import reason_in
+
 from .local_slurm import ACCOUNT, PARTITION, LocalSlurm, NoSlurm
 
 ROOT = Path(__file__).parents[2]
@@ -158,6 +160,11 @@ class Project:
         rows = [line.split("|") for line in self.slurm.run(*words).splitlines()]
         mine = [row for row in rows if row[3] == str(self.folder) and row[2].startswith(f"rule_{rule}")]
         return [row[1].split()[0] for row in sorted(mine, key=lambda row: int(row[0]))]
+
+    def killed(self, rule: str) -> list[str]:
+        """Why SLURM killed jobs of a rule, from its logs."""
+        logs = (self.folder / "logs" / "slurm" / f"rule_{rule}").rglob("*.log")
+        return [reason for log in sorted(logs) if (reason := reason_in(log))]
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
     python tests/slurm/local_slurm.py start | stop      (root)
 
-`start` prints the line that points SLURM's commands at it. The parts, from the bottom: munged signs what the others say
+`start` prints a line that points SLURM's commands at it. The parts, from the bottom: munged signs what the others say
 to each other; MariaDB and slurmdbd keep accounts; slurmctld decides what runs; slurmd runs it.
 """
 
@@ -47,7 +47,7 @@ class LocalSlurm:
     @property
     def environment(self) -> dict[str, str]:
         """What SLURM's commands need to find it."""
-        return {"SLURM_CONF": str(self.state / "slurm.conf"), "PATH": PATH}
+        return {"SLURM_CONF": str(self.state / "slurm.conf"), "PATH": f"{self.state / 'bin'}:{PATH}"}
 
     def run(self, *command: str, seconds: float = 30) -> str:
         """What a command of SLURM prints."""
@@ -69,11 +69,12 @@ class LocalSlurm:
             raise NoSlurm("a SLURM of one's own needs root")
         _install(self.state)
         self.stop()
-        for part in ("log", "pid", "ctld", "slurmd", "db"):
+        for part in ("log", "pid", "ctld", "slurmd", "db", "bin"):
             (self.state / part).mkdir(parents=True)
         self.state.chmod(0o755)
         ports = _free_ports(4)
         self._write(*ports)
+        self._wrap_srun()
         self._start_munge()
         self._start_database(ports[3])
         self._spawn("slurmdbd", "slurmdbd", "-D")
@@ -143,6 +144,14 @@ class LocalSlurm:
             f"create user 'slurm'@'127.0.0.1' identified by '{password}';\n"
             "grant all on slurm.* to 'slurm'@'127.0.0.1';\n"
         )
+
+    def _wrap_srun(self) -> None:
+        """Snakemake's plugin hides SLURM_CONF from the srun in its jobs, which then looks into /etc."""
+        wrapper = self.state / "bin" / "srun"
+        wrapper.write_text(
+            f'#!/bin/sh\nSLURM_CONF={self.state}/slurm.conf exec {shutil.which("srun", path=PATH)} "$@"\n'
+        )
+        wrapper.chmod(0o755)
 
     def _start_munge(self) -> None:
         folder = self.state
@@ -277,7 +286,8 @@ def main() -> None:
             slurm.start()
         except NoSlurm as failure:
             sys.exit(f"local_slurm: {failure}")
-        print(f"export SLURM_CONF={slurm.environment['SLURM_CONF']}   # account {ACCOUNT}, partition {PARTITION}")
+        print(f"export SLURM_CONF={slurm.environment['SLURM_CONF']} PATH={slurm.state / 'bin'}:$PATH")
+        print(f"# account {ACCOUNT}, partitions {PARTITION} and {GPU_PARTITION}")
     elif sys.argv[1:] == ["stop"]:
         slurm.stop()
     else:

@@ -112,11 +112,12 @@ def test_the_training_went_on_where_it_was_stopped(cancelled, local):
 def test_a_job_without_memory_is_tried_again_with_more(faulty):
     first, second = faulty.finished_in_slurm("build_specimens")
     assert first in ("FAILED", "OUT_OF_MEMORY") and second == "COMPLETED"
-    assert "memory" in faulty.told  # SLURM's log of the job, which says why
+    assert "out of memory" in faulty.killed("build_specimens")
 
 
 def test_a_job_out_of_time_is_tried_again_with_more(faulty):
     assert faulty.finished_in_slurm("project_depth") == ["TIMEOUT", "COMPLETED"]
+    assert faulty.killed("project_depth") == ["out of time"]
     assert (faulty.folder / f"{DEPTH}.manifest.json").is_file()
 
 

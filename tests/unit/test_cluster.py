@@ -12,6 +12,7 @@ from segdepth.cluster import check, slurm
 from segdepth.cluster.check import check_cluster
 from segdepth.cluster.costs import LEAST_MINUTES, SLACK, Cost, Costs
 from segdepth.cluster.profile import Profile, amount
+from segdepth.cluster.reasons import reasons
 from segdepth.cluster.slurm import Node, Partition, minutes_of
 from segdepth.config import Config, load_config, read_yaml, validate
 from segdepth.errors import ConfigError
@@ -232,6 +233,24 @@ def test_an_account_that_may_not_use_the_partition(cluster, tmp_path):
     cluster["scontrol -o show partition"] = "State=UP MaxTime=UNLIMITED AllowAccounts=rich,other"
     with pytest.raises(ConfigError, match="short is for rich, other, not for atoms"):
         checked(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("slurmstepd: error: Detected 1 oom-kill event(s) in StepId=7.0.", "out of memory"),
+        ("slurmstepd: error: Step 7.0 exceeded memory limit (168 > 150), being killed", "out of memory"),
+        ("slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-02T03:04:05 DUE TO TIME LIMIT ***", "out of time"),
+        ("slurmstepd: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-02T03:04:05 ***", "cancelled"),
+        ("ValueError: a fault of the program", None),
+    ],
+)
+def test_why_a_job_was_killed_is_read_from_slurms_log(tmp_path, words, reason):
+    log = tmp_path / "7.log"
+    log.write_text("x" * 200_000 + f"\n{words}\nsrun: error\n")
+    own = tmp_path / "snakemake.log"
+    own.write_text(f"Job 2 has been submitted with SLURM jobid 7 (log: {log}).\n" * 2 + "(log: /gone/8.log)\n")
+    assert reasons([own, tmp_path / "none.log"]) == ([f"{reason}: {log}"] if reason else [])
 
 
 def test_without_slurm_the_command_is_named(monkeypatch):
