@@ -12,7 +12,7 @@ WORKSTATION := $(BENCHMARKS) $(PRESETS)/workstation.yaml
 GPU := $(WORKSTATION) $(PRESETS)/gpu.yaml
 PARTICLES := $(WORKSTATION) $(PRESETS)/particles.yaml
 
-.PHONY: run test install report convergence workstation gpu particles export familiarity benchmarks yardsticks ablation docs docs-results lint audit lock schema clean help
+.PHONY: run test test-slurm install report convergence workstation gpu particles export familiarity benchmarks yardsticks ablation docs docs-results lint audit lock schema clean help
 
 help:            ## what there is to type
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -92,6 +92,9 @@ docs-results: install  ## copy the tables and figures that docs/ shows from resu
 
 test: install    ## all tests
 	$(IN_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile
+
+test-slurm: install  ## the lines of docs/how-to/cluster.md on a SLURM of its own: some minutes, root, Debian
+	$(IN_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm -m slurm
 
 lint: install    ## style, and Snakemake's own lint
 	$(BIN)/ruff check pipeline tests benchmarks docs

@@ -14,7 +14,7 @@ FLOORS = (
     {"errors"},
     {"devices", "recently_used", "seeds", "splits"},
     {"config"},
-    {"store"},
+    {"store", "cluster"},
     {"crystals"},
     {"specimen"},
     {"labels", "simulation"},

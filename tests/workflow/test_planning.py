@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from segdepth.config import read_yaml
-
 from .conftest import ROOT
 
 pytestmark = pytest.mark.workflow
@@ -60,12 +58,3 @@ def test_the_convergence_study_has_all_cores_to_itself(new_project):
     assert done.returncode == 0, done.stderr
     block = done.stdout[done.stdout.index("rule study_convergence:") :].split("\n\n")[0]
     assert "threads: 7" in block
-
-
-def test_the_profiles_hint_for_gpus_keeps_the_memory(tmp_path):
-    """Uncommented as it stands: a key given twice would lose the first without a word."""
-    text = (ROOT / "workflow" / "profiles" / "slurm" / "config.yaml").read_text()
-    (tmp_path / "config.yaml").write_text(text.replace("# slurm_partition: gpu", "slurm_partition: gpu"))
-    resources = read_yaml(tmp_path / "config.yaml")["set-resources"]
-    for rule in ("simulate_waves", "train_model"):
-        assert resources[rule]["slurm_partition"] == "gpu" and "attempt" in resources[rule]["mem_mb"]

@@ -20,8 +20,8 @@ rule plan_adaptation:
         "../../envs/segdepth.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=15,
+        mem_mb=lambda w, attempt: 4000 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     shell:
         "segdepth plan-adaptation --lens {input.lens_fit:q} --model {input.network:q} {params.options}"
         " --cores {threads} --out results/adaptations/{wildcards.adaptation} -- {input.micrograph:q} > {log} 2>&1"
@@ -50,8 +50,8 @@ rule adapt_network:
         "../../envs/segdepth.yaml"
     threads: 2
     resources:
-        mem_mb=6000,
-        runtime=lambda w: 30 + round(1.5 * cfg.adaptations[w.adaptation].minutes),
+        mem_mb=lambda w, attempt: 6000 * attempt,
+        runtime=lambda w, attempt: (30 + round(1.5 * cfg.adaptations[w.adaptation].minutes)) * attempt,
         device=cfg.device,
         gpu=GPU,
     shell:

@@ -25,8 +25,8 @@ rule evaluate_model:
         "../../envs/segdepth.yaml"
     threads: 2
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=lambda w, attempt: costs.evaluate_model(w.model, w.dataset).mem_mb(attempt),
+        runtime=lambda w, attempt, threads: costs.evaluate_model(w.model, w.dataset).runtime(attempt, threads),
         device=LIGHT_DEVICE,
     shell:
         "OMP_NUM_THREADS={threads} segdepth evaluate-model --model {input.network:q} --dataset {params.dataset:q}"

@@ -19,7 +19,7 @@ rule explain_prediction:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=lambda w, attempt: 4000 * attempt,
+        runtime=lambda w, attempt: 240 * attempt,
     shell:
         "segdepth explain --lens {input.lens:q} --out {output.folder:q} -- {input.prediction:q} > {log} 2>&1"

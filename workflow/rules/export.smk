@@ -21,7 +21,7 @@ rule export_model:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=lambda w, attempt: 2000 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     shell:
         "segdepth export-model --model {input.network:q} {params.evaluations} --out {output.network} > {log} 2>&1"

@@ -25,8 +25,8 @@ rule plot_figure:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=lambda w, attempt: 1500 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     wildcard_constraints:
         figure="|".join(figures_from("evaluation")),
     shell:
@@ -58,8 +58,8 @@ rule plot_montage:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=lambda w, attempt: 1500 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     shell:
         "segdepth plot-montage --plan {input.plan} --atoms {input.atoms} --depth {input.depth}"
         " --images {input.images} --out {output.png} > {log} 2>&1"
@@ -87,8 +87,8 @@ rule plot_training:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=lambda w, attempt: 1500 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     shell:
         "segdepth plot-training --model {input.network} --out {output.png} > {log} 2>&1"
 
@@ -117,8 +117,8 @@ rule plot_benchmark:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=lambda w, attempt: 1500 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     shell:
         "segdepth plot-benchmark {params.evaluations} --ideal-observer {input.ideal_observer} --out {output.png}"
         " > {log} 2>&1"
@@ -146,8 +146,8 @@ rule plot_prediction:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=lambda w, attempt: 1500 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     shell:
         "segdepth plot-prediction --prediction {input.prediction} --out {output.png} > {log} 2>&1"
 
@@ -174,8 +174,8 @@ rule plot_comparison:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=lambda w, attempt: 1500 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     shell:
         "segdepth plot-comparison --comparison {input.comparison} --out {output.png} > {log} 2>&1"
 
@@ -202,7 +202,7 @@ rule plot_convergence:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=lambda w, attempt: 1500 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     shell:
         "segdepth plot-convergence --table {input.table} --out {output.png} > {log} 2>&1"

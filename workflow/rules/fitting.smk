@@ -19,8 +19,8 @@ rule fit_lens:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=lambda w, attempt: 3000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
     shell:
         "segdepth fit-lens --lens-fit {params.options:q} --crystal {params.crystal:q} --tables data/wave_tables"
         " --no-picture --out {output.json} -- {input.micrograph:q} > {log} 2>&1"
@@ -48,7 +48,7 @@ rule plot_lens_fit:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=lambda w, attempt: 1500 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     shell:
         "segdepth plot-lens-fit --fit {input.fit} --out {output.png} > {log} 2>&1"

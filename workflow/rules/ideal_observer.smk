@@ -25,8 +25,8 @@ rule estimate_ideal_observer:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=2500,
-        runtime=120,
+        mem_mb=lambda w, attempt: costs.estimate_ideal_observer(w.dataset).mem_mb(attempt),
+        runtime=lambda w, attempt: costs.estimate_ideal_observer(w.dataset).runtime(attempt),
         device=LIGHT_DEVICE,
     shell:
         "segdepth estimate-ideal-observer --dataset {params.dataset:q} --specimen {params.specimen:q}"

@@ -17,7 +17,7 @@ rule project_depth:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=20,
+        mem_mb=lambda w, attempt: costs.project_depth(w.specimen, w.labels).mem_mb(attempt),
+        runtime=lambda w, attempt: costs.project_depth(w.specimen, w.labels).runtime(attempt),
     shell:
         "segdepth project-depth --atoms {input.atoms} --labels {params.block:q} --out {output.store} > {log} 2>&1"

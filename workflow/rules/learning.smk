@@ -28,12 +28,13 @@ rule train_model:
         "logs/benchmarks/train_model/{model}.tsv"
     conda:
         "../../envs/segdepth.yaml"
-    threads: 8
+    threads: TRAINING_THREADS
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=lambda w, attempt: costs.train_model(w.model).mem_mb(attempt),
+        runtime=lambda w, attempt, threads: costs.train_model(w.model).runtime(attempt, threads),
         device=cfg.device,
         gpu=lambda w: GPU * cfg.models[w.model].training.devices,
+        nodes=1,  # all of its GPUs in one
     shell:
         "segdepth train-model --name {wildcards.model} --model {params.model:q} {params.training_sets}"
         " {params.waves} {params.depth} --root-seed {params.root_seed} --device {resources.device} --threads {threads}"

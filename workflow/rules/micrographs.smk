@@ -20,8 +20,8 @@ rule predict_micrograph:
         "../../envs/segdepth.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda w, attempt: 4000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
         device=LIGHT_DEVICE,
     shell:
         "OMP_NUM_THREADS={threads} segdepth predict --model {input.network:q} --prediction {params.prediction:q}"
@@ -49,8 +49,8 @@ rule compare_micrograph:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=lambda w, attempt: 3000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
     shell:
         "segdepth compare-micrograph --waves {input.waves} --imaging {params.imaging:q} --structure {params.structure}"
         " --comparison {params.comparison:q} --no-picture --out {output.folder} -- {input.micrograph:q} > {log} 2>&1"
@@ -76,8 +76,8 @@ rule measure_familiarity:
         "../../envs/segdepth.yaml"
     threads: 2
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=lambda w, attempt: costs.measure_familiarity(w.model).mem_mb(attempt),
+        runtime=lambda w, attempt, threads: costs.measure_familiarity(w.model).runtime(attempt, threads),
         device=LIGHT_DEVICE,
     shell:
         "OMP_NUM_THREADS={threads} segdepth measure-familiarity --model {input.network:q} {params.images}"

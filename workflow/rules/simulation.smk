@@ -19,8 +19,8 @@ rule simulate_waves:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=2500,
-        runtime=lambda w: 120 * max(1, cfg.beams[w.beam].frozen_phonons),
+        mem_mb=lambda w, attempt: costs.simulate_waves(w.specimen, w.beam).mem_mb(attempt),
+        runtime=lambda w, attempt: costs.simulate_waves(w.specimen, w.beam).runtime(attempt),
         device=cfg.device,
         gpu=GPU,  # a resource cannot see another one: who sets device=cpu sets gpu=0 as well
     shell:
@@ -46,8 +46,8 @@ rule form_images:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=2500,
-        runtime=60,
+        mem_mb=lambda w, attempt: costs.form_images(w.specimen, w.beam, w.imaging).mem_mb(attempt),
+        runtime=lambda w, attempt: costs.form_images(w.specimen, w.beam, w.imaging).runtime(attempt),
         device=LIGHT_DEVICE,
     shell:
         "segdepth form-images --waves {input.waves} --imaging {params.block:q}"
@@ -73,8 +73,8 @@ rule record_micrograph:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=lambda w, attempt: 2000 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     shell:
         "segdepth record-micrograph --waves {input.waves} --micrograph {params.micrograph:q}"
         " --imaging {params.imaging:q} --dataset {params.dataset:q} --structure {params.structure}"

@@ -18,8 +18,8 @@ rule plan_specimens:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=lambda w, attempt: 1000 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     shell:
         "segdepth plan-specimens --specimen {params.block:q} --crystal {params.crystal:q} --name {wildcards.specimen}"
         " --root-seed {params.root_seed} --out {output.plan} > {log} 2>&1"
@@ -45,8 +45,8 @@ rule build_specimens:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=lambda w, attempt: costs.build_specimens(w.specimen).mem_mb(attempt),
+        runtime=lambda w, attempt: costs.build_specimens(w.specimen).runtime(attempt),
     shell:
         "segdepth build-specimens --specimen {params.block:q} --crystal {params.crystal:q}"
         " --name {wildcards.specimen} --plan {input.plan} --shard {params.number}"

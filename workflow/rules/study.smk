@@ -27,8 +27,8 @@ rule study_convergence:
         "../../envs/segdepth.yaml"
     threads: lambda w: workflow.resource_settings.cores or 1  # it takes times: nothing else may run beside it
     resources:
-        mem_mb=3000,  # 1.7 GB for an upright crystal, and structure factors of up to 0.5 GB for a tilted one
-        runtime=120,
+        mem_mb=lambda w, attempt: 3000 * attempt,  # 1.7 GB for an upright crystal, and structure factors of up to 0.5 GB for a tilted one
+        runtime=lambda w, attempt: 120 * attempt,
     shell:
         "segdepth study-convergence --atoms {input.atoms} --beam {params.beam:q} --imaging {params.imaging:q}"
         " {params.structures} --phonons {params.phonons} --checkpoints results/checkpoints/study_convergence"

@@ -23,8 +23,8 @@ rule tabulate_table1:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=lambda w, attempt: 1000 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     shell:
         "segdepth tabulate-table1 {params.evaluations} --out {output.csv} > {log} 2>&1"
 
@@ -53,8 +53,8 @@ rule tabulate_networks:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=lambda w, attempt: 1000 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     shell:
         "segdepth tabulate-networks --table {params.table:q} --evaluations-root results/evaluation"
         " --models-root results/models --ideal-observer-root results/ideal_observer --out {output.csv} > {log} 2>&1"

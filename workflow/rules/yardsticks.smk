@@ -29,8 +29,8 @@ rule measure_yardstick:
         "../../envs/segdepth.yaml"
     threads: 2
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=lambda w, attempt: costs.measure_yardstick(w.model, w.yardstick).mem_mb(attempt),
+        runtime=lambda w, attempt, threads: costs.measure_yardstick(w.model, w.yardstick).runtime(attempt, threads),
         device=LIGHT_DEVICE,
     shell:
         "OMP_NUM_THREADS={threads} segdepth measure-yardstick --model {input.network:q}"
@@ -96,7 +96,7 @@ rule tabulate_yardsticks:
         "../../envs/segdepth.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=lambda w, attempt: 1000 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
     shell:
         "segdepth tabulate-yardsticks {params.measured} {params.observers} --out {output.csv} > {log} 2>&1"

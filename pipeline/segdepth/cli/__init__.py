@@ -13,6 +13,7 @@ import typer
 from segdepth import __version__
 from segdepth.cli import (  # noqa: F401  (they add commands)
     adaptation,
+    cluster,
     evaluation,
     explanation,
     figures,

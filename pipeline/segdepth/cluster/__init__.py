@@ -1,0 +1,1 @@
+"""What the workflow's jobs cost, and whether a cluster takes them."""

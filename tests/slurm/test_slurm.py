@@ -1,0 +1,146 @@
+"""The documented lines on a real SLURM give what a local run gives, and no fault of jobs or Snakemake changes that.
+
+Three projects run beside each other: one without SLURM; one whose training is cancelled in the middle, and whose
+Snakemake is then killed while it makes images of another defocus range; and one with too little memory and time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+
+import pytest
+
+from .conftest import CHECK, RUN, SCRIPTS, UNLOCK, Project
+from .local_slurm import ACCOUNT, OTHER_ACCOUNT, PARTITION
+
+pytestmark = pytest.mark.slurm
+
+DEPTH = "data/depth/tiny/rings/shard-000.zarr"
+
+TOO_LITTLE = """
+set-resources:
+  build_specimens:
+    mem_mb: 150 if attempt == 1 else 1500
+  project_depth:
+    runtime: 1 if attempt == 1 else 30
+"""
+
+HANGS_ONCE = f"""#!/bin/sh
+if [ "$1" = project-depth ] && rm hangs 2> /dev/null; then sleep 600; fi
+exec {SCRIPTS}/segdepth "$@"
+"""
+
+
+@pytest.fixture(scope="module")
+def started(new_project) -> dict[str, tuple[Project, subprocess.Popen]]:
+    """The three projects, on their way."""
+    local, faulty, cancelled = (new_project(name) for name in ("local", "faulty", "cancelled"))
+    with open(faulty.profile, "a") as profile:
+        profile.write(TOO_LITTLE)
+    command = faulty.folder / "bin" / "segdepth"
+    command.parent.mkdir()
+    command.write_text(HANGS_ONCE)
+    command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    (faulty.folder / "hangs").touch()
+    return {
+        "faulty": (faulty, faulty.start(*RUN, DEPTH)),
+        "cancelled": (cancelled, cancelled.start(*RUN)),
+        "local": (local, local.start("snakemake", "--cores", "1")),
+    }
+
+
+@pytest.fixture(scope="module")
+def cancelled(started) -> Project:
+    """The whole workflow; its training was cancelled after a checkpoint."""
+    project, process = started["cancelled"]
+    number = project.job_of("train_model")
+    project.checkpointed(number)
+    project.slurm.run("scancel", number)
+    project.ended(process)
+    return project
+
+
+@pytest.fixture(scope="module")
+def local(started) -> Project:
+    project, process = started["local"]
+    project.ended(process)
+    return project
+
+
+@pytest.fixture(scope="module")
+def faulty(started) -> Project:
+    project, process = started["faulty"]
+    project.ended(process)
+    return project
+
+
+def test_the_check_tells_the_account_before_anything_is_submitted(started):
+    project, _ = started["local"]
+    fine = project.run(*CHECK)
+    assert fine.returncode == 0, fine.stderr
+    assert fine.stdout.count("\n") == 1 and f"account {ACCOUNT}, {PARTITION} (" in fine.stdout
+    kept = project.profile.read_text()
+    try:
+        project.profile.write_text(kept.replace(f"slurm_account: {ACCOUNT}", f"slurm_account: {OTHER_ACCOUNT}"))
+        wrong = project.run(*CHECK)
+    finally:
+        project.profile.write_text(kept)
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1
+    assert f"got {OTHER_ACCOUNT}; yours: {ACCOUNT}, root" in wrong.stderr
+
+
+def test_the_documented_line_gives_what_a_local_run_gives(cancelled, local):
+    assert cancelled.contents() == local.contents() and len(local.contents()) > 8
+
+
+def test_a_cancelled_job_is_noticed_and_tried_again(cancelled):
+    assert cancelled.finished_in_slurm("train_model") == ["CANCELLED", "COMPLETED"]
+
+
+def test_the_training_went_on_where_it_was_stopped(cancelled, local):
+    def runs(project: Project) -> int:
+        return len(json.loads((project.folder / "results/models/net/environment.json").read_text())["runs"])
+
+    assert (runs(cancelled), runs(local)) == (2, 1)
+
+
+def test_a_job_without_memory_is_tried_again_with_more(faulty):
+    first, second = faulty.finished_in_slurm("build_specimens")
+    assert first in ("FAILED", "OUT_OF_MEMORY") and second == "COMPLETED"
+    assert "out of memory" in faulty.killed("build_specimens")
+
+
+def test_a_job_out_of_time_is_tried_again_with_more(faulty):
+    assert faulty.finished_in_slurm("project_depth") == ["TIMEOUT", "COMPLETED"]
+    assert faulty.killed("project_depth") == ["out of time"]
+    assert (faulty.folder / f"{DEPTH}.manifest.json").is_file()
+
+
+def test_a_killed_snakemake_is_followed_by_another_one(cancelled, local):
+    """A new defocus range, which runs no multislice; the first Snakemake is killed while its training runs."""
+    waves = cancelled.waves()
+    for project in (cancelled, local):
+        project.config["imaging"]["lens"]["defocus_nm"] = [1, 3, 5]
+        project.write()
+    elsewhere = local.start("snakemake", "--cores", "1")
+    process = cancelled.start(*RUN)
+    number = cancelled.job_of("train_model")
+    cancelled.checkpointed(number)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    told = cancelled.run(*CHECK).stdout.splitlines()
+    stop = [line.split("stop them: ")[1].split() for line in told if "stop them: " in line]
+    assert len(stop) == 1 and stop[0][0] == "scancel", told
+    cancelled.slurm.run(*stop[0])
+    while "stop them" in cancelled.run(*CHECK).stdout:
+        time.sleep(1)
+    assert cancelled.run(*UNLOCK).returncode == 0
+    cancelled.ended(cancelled.start(*RUN))
+    local.ended(elsewhere)
+    assert cancelled.contents() == local.contents()
+    assert cancelled.waves() == waves and len(cancelled.finished_in_slurm("simulate_waves")) == 2
