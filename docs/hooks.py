@@ -223,8 +223,9 @@ def commands_page() -> str:
         "# Command line",
         "Made from the commands of `pipeline/segdepth/cli/`. Each rule of the workflow calls the command of its name "
         "(`simulate_waves` calls `segdepth simulate-waves`), so every step can be typed by hand. One name differs: "
-        "`predict_micrograph` calls `segdepth predict`. `trace`, `verify`, `clean-shards`, `check-config`, "
-        "`check-cluster` and `schema` have no rule. A block option takes `FILE:NAME` (`config.yaml:beam300`) or JSON. A "
+        "`predict_micrograph` calls `segdepth predict`. `trace`, `verify`, `export-crate`, `clean-shards`, "
+        "`check-config`, `check-cluster` and `schema` have no rule. A block option takes `FILE:NAME` "
+        "(`config.yaml:beam300`) or JSON. A "
         "mistake is reported in one line, with exit status 2; `--debug` shows the traceback as well.",
     ]
     for name, command in commands().items():

@@ -14,6 +14,7 @@ from segdepth import __version__
 from segdepth.cli import (  # noqa: F401  (they add commands)
     adaptation,
     cluster,
+    crates,
     evaluation,
     explanation,
     figures,
@@ -43,7 +44,7 @@ USERS = (
 EXTRAS = {
     **dict.fromkeys(("ase", "abtem"), "simulate"),
     **dict.fromkeys(("lightning", "pytorch_optimizer"), "train"),
-    "snakemake": "workflow",
+    **dict.fromkeys(("snakemake", "rocrate"), "workflow"),
 }
 """The package's extra that installs a module, by module."""
 

@@ -8,14 +8,18 @@ from typing import Any
 
 import typer
 
+from segdepth.cli.device_line import saying_its_device
+
 
 class _App(typer.Typer):
-    """Typer, with the lines of each paragraph of a help text joined: it would break them where the code does, too."""
+    """Typer, with the lines of each paragraph of a help text joined: it would break them where the code does, too. A
+    command with the option ``device`` says what ``auto`` came to."""
 
     def command(self, name: str, *, help: str | None = None) -> Callable[..., Any]:
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             text = help or inspect.getdoc(function) or ""
-            return super(_App, self).command(name, help="\n\n".join(map(_joined, text.split("\n\n"))))(function)
+            lines = "\n\n".join(map(_joined, text.split("\n\n")))
+            return super(_App, self).command(name, help=lines)(saying_its_device(name, function))
 
         return register
 

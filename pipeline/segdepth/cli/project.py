@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -17,13 +18,21 @@ ConfigFile = Annotated[Path, typer.Argument(help="the configuration file")]
 def trace(
     file: Annotated[Path, typer.Argument(help="a figure, table or store, or a file inside one")],
     full: Annotated[bool, typer.Option("--full", help="print whole parameter blocks and all seeds")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="print it as JSON: layout, target, whole, artefacts (path, inputs, elsewhere, problems, manifest)",
+        ),
+    ] = False,
 ) -> None:
     """Print the chain behind a file back to plan, seeds, parameters, versions and commit; exit 1 if it is broken."""
+    from segdepth.store.chain_record import chain_record
     from segdepth.store.trace import describe
     from segdepth.store.trace import trace as follow
 
     chain = follow(file)
-    typer.echo(describe(chain, full=full))
+    typer.echo(json.dumps(chain_record(chain), indent=1) if as_json else describe(chain, full=full))
     if chain.broken:
         raise typer.Exit(1)
 
