@@ -239,6 +239,11 @@ def test_limits_below_a_job_or_its_retries(cluster, tmp_path):
         checked(other)
 
 
+def test_one_of_several_partitions_is_enough(cluster, tmp_path):
+    cluster["sinfo -h -p short"] = "2|64000|(null)\n"
+    assert "gpus" in checked(tmp_path, ("slurm_partition: short", "slurm_partition: short,gpus"))[0]
+
+
 def test_an_account_that_may_not_use_the_partition(cluster, tmp_path):
     cluster["scontrol -o show partition"] = "State=UP MaxTime=UNLIMITED AllowAccounts=rich,other"
     with pytest.raises(ConfigError, match="short is for rich, other, not for atoms"):
