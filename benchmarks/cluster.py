@@ -12,12 +12,13 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
 from segdepth.cluster.costs import Cost, Costs
+from segdepth.cluster.profile import laid_over
 from segdepth.config import Config, read_yaml, validate
 
 ROOT = Path(__file__).parents[1]
@@ -47,16 +48,6 @@ WILDCARDS = {
     "evaluate_model": ("model", "dataset"),
 }
 """What a rule's cost depends on."""
-
-
-def laid_over(config: dict, other: Mapping) -> dict:
-    """``other`` over ``config``, as Snakemake lays configuration files."""
-    for key, value in other.items():
-        if isinstance(value, dict) and isinstance(config.get(key), dict):
-            laid_over(config[key], value)
-        else:
-            config[key] = value
-    return config
 
 
 def jobs(config: dict) -> Iterator[tuple[str, dict[str, str]]]:

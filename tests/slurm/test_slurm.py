@@ -50,7 +50,7 @@ def started(new_project) -> dict[str, tuple[Project, subprocess.Popen]]:
     return {
         "faulty": (faulty, faulty.start(*RUN, DEPTH)),
         "cancelled": (cancelled, cancelled.start(*RUN)),
-        "local": (local, local.start("snakemake", "--cores", "1")),
+        "local": (local, local.start("snakemake", "--cores", "2")),
     }
 
 
@@ -127,7 +127,7 @@ def test_a_killed_snakemake_is_followed_by_another_one(cancelled, local):
     for project in (cancelled, local):
         project.config["imaging"]["lens"]["defocus_nm"] = [1, 3, 5]
         project.write()
-    elsewhere = local.start("snakemake", "--cores", "1")
+    elsewhere = local.start("snakemake", "--cores", "2")
     process = cancelled.start(*RUN)
     number = cancelled.job_of("train_model")
     cancelled.checkpointed(number)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from segdepth.cluster import check, slurm
 from segdepth.cluster.check import check_cluster
 from segdepth.cluster.costs import LEAST_MINUTES, SLACK, Cost, Costs
-from segdepth.cluster.profile import Profile, amount
+from segdepth.cluster.profile import Profile, amount, laid_over
 from segdepth.cluster.reasons import reasons
 from segdepth.cluster.slurm import Node, Partition, minutes_of
 from segdepth.config import Config, load_config, read_yaml, validate
@@ -47,7 +47,7 @@ def test_costs_are_those_that_were_measured():
     ("section", "name", "key", "value"),
     [
         ("specimens", "wedge", "shard_size", 36),
-        ("specimens", "wedge", "margin_pm", 70 * 21.13671875),
+        ("specimens", "wedge", "margin_pm", 1352.75),
         ("specimens", "wedge", "bulk_atoms", [3, 30]),
         ("specimens", "wedge", "tilt_deg", [0, 1]),
         ("beams", "beam300", "pixel_pm", 7),
@@ -105,6 +105,16 @@ def test_the_later_profile_takes_the_whole_key(tmp_path):
     both = Profile([first, second])
     assert both.resource("x", "mem_mb") is None and both.resource("y", "slurm_partition") == "gpu"
     assert both.resource("x", "slurm_account") == "me"
+
+
+def test_configurations_are_laid_over_each_other_key_by_key():
+    below = {"a": {"x": 1, "y": [1, 2]}, "b": 1}
+    assert laid_over(below, {"a": {"y": [3], "z": None}, "c": {}}) == {
+        "a": {"x": 1, "y": [3], "z": None},
+        "b": 1,
+        "c": {},
+    }
+    assert below == {"a": {"x": 1, "y": [1, 2]}, "b": 1}
 
 
 def test_the_gpu_profile_takes_no_key_from_the_other_one():
@@ -227,6 +237,11 @@ def test_limits_below_a_job_or_its_retries(cluster, tmp_path):
         other = tmp_path / "other"
         other.mkdir()
         checked(other)
+
+
+def test_one_of_several_partitions_is_enough(cluster, tmp_path):
+    cluster["sinfo -h -p short"] = "2|64000|(null)\n"
+    assert "gpus" in checked(tmp_path, ("slurm_partition: short", "slurm_partition: short,gpus"))[0]
 
 
 def test_an_account_that_may_not_use_the_partition(cluster, tmp_path):

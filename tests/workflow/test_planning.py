@@ -58,3 +58,19 @@ def test_the_convergence_study_has_all_cores_to_itself(new_project):
     assert done.returncode == 0, done.stderr
     block = done.stdout[done.stdout.index("rule study_convergence:") :].split("\n\n")[0]
     assert "threads: 7" in block
+
+
+def test_the_gpu_profile_is_laid_over_the_other_one(new_project):
+    """Account and retries of the lower one, device and partition of the upper one; what needs no GPU asks for none."""
+    gpu = ("--workflow-profile", str(ROOT / "workflow" / "profiles" / "slurm-gpu"))
+    done = new_project("gpus").snakemake("-n", "--profile", SLURM[1], *gpu, "results/models/net", cores=None)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    def resources(rule: str) -> str:
+        block = done.stdout[done.stdout.index(f"rule {rule}:") :].split("\n\n")[0]
+        return next(line for line in block.splitlines() if "resources:" in line)
+
+    for rule in ("train_model", "simulate_waves"):
+        for word in ("slurm_account=YOUR_ACCOUNT", "slurm_partition=YOUR_GPU_PARTITION", "device=cuda", "gpu=1"):
+            assert word in resources(rule), resources(rule)
+    assert "slurm_partition=YOUR_PARTITION" in resources("project_depth") and "gpu=" not in resources("project_depth")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segdepth.cli.app import app
-from segdepth.config import load_config
+from segdepth.config import Config, read_yaml, validate
 
 SLURM = Path("workflow/profiles/slurm")
 
@@ -19,14 +19,20 @@ def check_cluster(
         list[Path] | None,
         typer.Argument(help="the profile, or several in the order in which Snakemake is given them"),
     ] = None,
-    config: Annotated[Path, typer.Option(help="the configuration file")] = Path("config.yaml"),
+    configfile: Annotated[
+        list[Path] | None, typer.Option(help="a file that is laid over config.yaml; may be given several times")
+    ] = None,
 ) -> None:
     """Ask SLURM whether a profile's account, partitions and limits are right for a configuration; submit nothing.
 
     An error is one line and exit status 2.
     """
     from segdepth.cluster.check import check_cluster as check
-    from segdepth.cluster.profile import Profile
+    from segdepth.cluster.profile import Profile, laid_over
 
-    for line in check(Profile(profiles or [SLURM]), load_config(config), Path.cwd()):
+    config = read_yaml("config.yaml")
+    for path in configfile or []:
+        config = laid_over(config, read_yaml(path))
+    checked = validate(Config, config, " with ".join(map(str, ["config.yaml", *(configfile or [])])))
+    for line in check(Profile(profiles or [SLURM]), checked, Path.cwd()):
         typer.echo(line)

@@ -77,15 +77,17 @@ def check_cluster(profile: Profile, config: Config, folder: Path) -> list[str]:
     notes: list[str] = []
     for job in largest_jobs(config):
         account = profile.resource(job.rule, "slurm_account", own)
-        name = profile.resource(job.rule, "slurm_partition", known)
+        names = profile.resource(job.rule, "slurm_partition", known)
         _check_account(profile, account, own)
-        if name is None:
+        if names is None:
             raise ConfigError(f"{profile.path}: default-resources: slurm_partition is missing; there are {_of(known)}")
-        if name not in known:
-            raise ConfigError(f"{profile.path}: slurm_partition of {job.rule}: got {name}; there are {_of(known)}")
-        place = asked.setdefault(name, partition(name))
-        _check_partition(profile, place, account)
-        notes += _check_job(profile, job, place)
+        for name in str(names).split(","):
+            if name not in known:
+                raise ConfigError(f"{profile.path}: slurm_partition of {job.rule}: got {name}; there are {_of(known)}")
+            if name not in asked:
+                asked[name] = partition(name)
+                _check_partition(profile, asked[name], account)
+        notes += _check_job(profile, job, [asked[name] for name in str(names).split(",")])
     _check_memory_of_jobs(profile)
     for run, count in runs_in(folder).items():
         jobs = f"{count} job{'s' * (count > 1)} of an earlier start"
@@ -95,7 +97,8 @@ def check_cluster(profile: Profile, config: Config, folder: Path) -> list[str]:
 
 
 def _check_account(profile: Profile, account: str | None, own: list[str]) -> None:
-    if own and account is not None and str(account).lower() not in [name.lower() for name in own]:
+    yours = {name.lower() for name in own}
+    if yours and account is not None and not set(str(account).lower().split(",")) <= yours:
         raise ConfigError(f"{profile.path}: slurm_account: got {account}; yours: {_of(own)}")
 
 
@@ -107,8 +110,8 @@ def _check_partition(profile: Profile, place: Partition, account: str | None) ->
         raise ConfigError(f"{profile.path}: slurm_partition: {place.name} is for {allowed}, not for {account}")
 
 
-def _check_job(profile: Profile, job: Job, place: Partition) -> list[str]:
-    """Lines for later attempts that will not be taken; an error for the first one."""
+def _check_job(profile: Profile, job: Job, places: list[Partition]) -> list[str]:
+    """Lines for later attempts that none of the partitions takes; an error for the first one."""
     threads = profile.threads(job.rule, job.cost.threads)
     given = profile.table("set-resources").get(job.rule) or {}
     gpus = amount(given["gpu"], 1) if "gpu" in given else job.gpus
@@ -116,9 +119,11 @@ def _check_job(profile: Profile, job: Job, place: Partition) -> list[str]:
     for attempt in range(1, profile.attempts + 1):
         megabytes = amount(given["mem_mb"], attempt) if "mem_mb" in given else job.cost.mem_mb(attempt)
         minutes = amount(given["runtime"], attempt) if "runtime" in given else job.cost.runtime(attempt, threads)
-        wrong = list(_misfits(place, job.rule, threads, megabytes or 0, minutes or 0, gpus or 0))
+        asked = (job.rule, threads, megabytes or 0, minutes or 0, gpus or 0)
+        wrong = min((list(_misfits(place, *asked)) for place in places), key=len)
         if wrong and attempt == 1:
-            raise ConfigError(f"{profile.path}: {place.name} does not take {job.rule}: {wrong[0]}")
+            names = ",".join(place.name for place in places)
+            raise ConfigError(f"{profile.path}: {names} does not take {job.rule}: {wrong[0]}")
         if wrong:
             notes.append(f"note: attempt {attempt} of {job.rule} would not be taken: {wrong[0]}")
             break

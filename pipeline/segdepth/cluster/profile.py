@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,15 @@ PLACEHOLDER = re.compile(r"YOUR_[A-Z_]+")
 """What stands where a cluster's own name belongs."""
 
 _NUMBER = re.compile(r"(\d+)(?: *\* *(attempt))?")
+
+
+def laid_over(config: dict, other: Mapping) -> dict:
+    """``config`` with ``other`` laid over it, key by key, as Snakemake does with several configuration files."""
+    both = dict(config)
+    for key, value in other.items():
+        below = both.get(key)
+        both[key] = laid_over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return both
 
 
 class Profile:
