@@ -4,10 +4,11 @@ from __future__ import annotations
 
 
 class SegDepthError(Exception):
-    """One line: what was wrong, what it got, what is allowed."""
+    """One line that can be printed: what was wrong, what it got, what is allowed."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).split()))
+        line = " ".join(str(message).split())
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
 
 class ConfigError(SegDepthError, ValueError):

@@ -295,6 +295,8 @@ BOMB = "".join(f"{new}: &{new} [{', '.join(10 * [f'*{old}'])}]\n" for old, new i
         ("a: !!bool perhaps", "is not valid YAML"),
         ("a: !!timestamp now", "is not valid YAML"),
         ("a: !!int ''", "is not valid YAML"),
+        ('a: "\\UFFFFFFFF"', "is not valid YAML"),
+        ("a: 1\nroot_seed: " + 5000 * "9", "is not valid YAML at line 2 ("),
         ("a: &a [1, 2]\n" + BOMB, "has more than 100000 values"),
         ("#" * 2**20 + "\n", "is too large to be a configuration; at most 1 MiB is read"),
         ("[" * 20_000, "nested too deeply"),

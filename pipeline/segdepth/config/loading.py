@@ -19,6 +19,10 @@ MAX_VALUES = 100_000
 """In a configuration, each alias counted as often as it stands for its anchor."""
 
 
+BAD_VALUES = (ValueError, LookupError, AttributeError, OverflowError)
+"""PyYAML's errors besides its own, of 2024-13-45, of !!bool maybe, of a character that does not exist."""
+
+
 class _Refused(ValueError):
     """YAML that is no configuration of ours, and why."""
 
@@ -32,6 +36,14 @@ class _Loader(yaml.SafeLoader):
         if node is not None and _values_in(node, {}) > MAX_VALUES:
             raise _Refused(f"has more than {MAX_VALUES} values, counted with its aliases")
         return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except _Refused:
+            raise
+        except BAD_VALUES as failure:
+            raise _Refused(f"is not valid YAML at line {node.start_mark.line + 1} ({failure})") from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
@@ -85,7 +97,7 @@ def read_yaml(path: str | Path) -> Any:
         raise ConfigError(f"{path}: {failure}") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply to be a configuration") from None
-    except (ValueError, LookupError, AttributeError) as failure:  # PyYAML's, of 2024-13-45 or of !!bool maybe
+    except BAD_VALUES as failure:
         raise ConfigError(f"{path}: is not valid YAML ({failure})") from None
 
 

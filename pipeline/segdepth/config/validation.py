@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -11,17 +10,30 @@ from pydantic import BaseModel, ValidationError
 from segdepth.config.block import Block
 from segdepth.errors import ConfigError
 
+LONGEST = 80
+"""Characters of a key or a value in a message; of a longer one the beginning is shown."""
 
-def _where(location: tuple) -> str:
-    """Pydantic's location as a dotted key; names of union branches are left out."""
-    parts = [
-        str(p) for p in location if not (isinstance(p, str) and re.search(r"[\[\(]|^(DefocusSteps|float|int)$", p))
-    ]
+LONGEST_MESSAGE = 850
+"""Characters of a message; of a longer one the middle is left out."""
+
+
+def _where(error: dict, data: Any) -> str:
+    """Pydantic's location as a dotted key; what is no key of the data (the name of a union's branch) is left out."""
+    parts: list[str] = []
+    for part in error["loc"]:
+        if isinstance(data, dict) and part in data or isinstance(data, list | tuple) and isinstance(part, int):
+            parts.append(_clipped(str(part)))
+            data = data[part] if isinstance(data, dict) or part < len(data) else None
+    if error["type"] == "missing":
+        parts.append(str(error["loc"][-1]))
     return ".".join(parts)
 
 
-def _describe(error: dict, model: type[BaseModel]) -> str:
-    key = _where(error["loc"])
+def _clipped(text: str, most: int = LONGEST) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def _describe(error: dict, key: str, model: type[BaseModel]) -> str:
     kind, message, got = error["type"], error["msg"], error.get("input")
     if kind == "extra_forbidden":
         allowed = _allowed_keys(model, error["loc"][:-1])
@@ -35,7 +47,7 @@ def _describe(error: dict, model: type[BaseModel]) -> str:
         return text if not key or text.startswith(key) else f"{key}: {text}"
     if kind == "string_pattern_mismatch" and "pattern" in error.get("ctx", {}):
         message = "a name has letters, digits, _ and -, begins with a letter or digit, and is at most 64 long"
-    shown = repr(got) if not isinstance(got, dict | list) or len(repr(got)) < 60 else type(got).__name__
+    shown = _clipped(repr(got)) if not isinstance(got, dict | list) or len(repr(got)) < 60 else type(got).__name__
     return f"{key or 'config'}: got {shown}; {message[0].lower()}{message[1:]}"
 
 
@@ -77,6 +89,9 @@ def validate(model: type[Block], data: Any, source: str = "config") -> Any:
         errors.sort(
             key=lambda e: (e["type"] != "extra_forbidden", -len(e["loc"]), e["type"].endswith(("_type", "_parsing")))
         )
-        keys = {_where(e["loc"]) for e in errors}
-        more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
-        raise ConfigError(f"{source}: {_describe(errors[0], model)}{more}") from None
+        keys = [_where(error, data) for error in errors]
+        more = f" (and {len(set(keys)) - 1} more)" if len(set(keys)) > 1 else ""
+        told = _describe(errors[0], keys[0], model)
+        if len(told) > LONGEST_MESSAGE:
+            told = f"{told[: LONGEST_MESSAGE // 2]} ... {told[-LONGEST_MESSAGE // 2 :]}"
+        raise ConfigError(f"{source}: {told}{more}") from None
