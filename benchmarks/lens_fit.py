@@ -1,6 +1,6 @@
 """How well `segdepth fit-lens` finds lens, tilt and thickness: simulated frames whose truth is known.
 
-.venv/bin/python benchmarks/lens_fit.py FOLDER [--frames 40] [--seed 16] [--rough]
+.venv/bin/python benchmarks/lens_fit.py FOLDER [--frames 40] [--seed 16] [--rough] [--carbon] [--energy-kev 300]
 
 Writes FOLDER/frame-NNN.npz and FOLDER/table.csv, and prints errors where the fit says "explained", the share of frames
 that it does, and how many of them are wrong. Frames that are there already are kept.
@@ -52,9 +52,11 @@ WRONG = {"c1_error_nm": 1.5, "tilt_error_mrad": 9.0, "thickness_rms": 2.1}
 """An error beyond one of these, three times the bar, is wrong."""
 
 
-def specimen(rough: bool) -> Specimen:
+def specimen(rough: bool, carbon: bool) -> Specimen:
     """Wedges of 6 to 30 periods; tilt is the beam's, an upright crystal is simulated fast."""
     defects = {"count_shift_atoms": 2, "added_probability": 0.03} if rough else {"missing_probability": 0.0}
+    if carbon:
+        defects |= {"carbon_probability": 1.0}
     return Specimen(
         crystal="crystal",
         surfaces=("flat", "stepped", "sawtooth"),
@@ -68,9 +70,9 @@ def specimen(rough: bool) -> Specimen:
     )
 
 
-def make_frame(crystal: Crystal, index: int, seed: int, rough: bool, diffuse: int, path: Path) -> None:
+def make_frame(crystal: Crystal, index: int, given: argparse.Namespace, path: Path) -> None:
     """Counts (y, x) uint16, the truth as JSON, and the columns: x, y in pm, atoms, height of the exit end in pm."""
-    block = specimen(rough)
+    block, seed = specimen(given.rough, given.carbon), given.seed
     rng = np.random.default_rng([seed, index])
     row = plan_row(block, crystal, "fit", index, seed) | {"bulk_atoms": int(rng.integers(6, 31))}
     row["surface_atoms"] = min(row["surface_atoms"], row["bulk_atoms"])
@@ -85,7 +87,8 @@ def make_frame(crystal: Crystal, index: int, seed: int, rough: bool, diffuse: in
     imaging |= {name: (value, value) for name, value in azimuths.items()}
     image = segdepth.simulate(
         atoms,
-        beam={"tilt_mrad": tilt_mrad} | ({"diffuse_snapshots": diffuse} if diffuse else {}),
+        beam={"tilt_mrad": tilt_mrad, "energy_kev": given.energy_kev}
+        | ({"diffuse_snapshots": given.diffuse} if given.diffuse else {}),
         imaging=imaging,
         defocus_nm=lens["defocus_nm"],
         pixel_pm=PIXEL_PM,
@@ -128,11 +131,11 @@ def _columns(atoms, crystal: Crystal, tilt_mrad: tuple[float, float]) -> np.ndar
     return np.stack([x, y, found["n"], end], axis=1)
 
 
-def fit_frame(path: Path, crystal: Crystal) -> dict[str, float]:
+def fit_frame(path: Path, crystal: Crystal, energy_kev: float) -> dict[str, float]:
     """Errors of the fit of one frame; thickness in atoms, over the strips beyond the one at the edge."""
     with np.load(path) as kept:
         counts, truth, columns = kept["counts"], json.loads(str(kept["truth"])), kept["columns"]
-    options = LensFitOptions(pixel_pm=PIXEL_PM, energy_kev=300)
+    options = LensFitOptions(pixel_pm=PIXEL_PM, energy_kev=energy_kev)
     start = time.perf_counter()
     try:
         found = fit_film(recording_of(counts), crystal, options)
@@ -194,6 +197,8 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--rough", action="store_true", help="every column's count is off by up to two atoms")
+    parser.add_argument("--carbon", action="store_true", help="0.5 to 3 nm of amorphous carbon over part of the field")
+    parser.add_argument("--energy-kev", type=float, default=300.0)
     parser.add_argument("--diffuse", type=int, default=0, help="snapshots from which diffuse electrons come")
     parser.add_argument("--only-frames", action="store_true", help="make the frames and fit none")
     given = parser.parse_args()
@@ -204,9 +209,9 @@ def main() -> None:
     for index in range(given.first, given.first + given.frames):
         path = given.folder / f"frame-{index:03d}.npz"
         if not path.exists():
-            make_frame(crystal, index, given.seed, given.rough, given.diffuse, path)
+            make_frame(crystal, index, given, path)
         if not given.only_frames:
-            rows.append({"frame": index} | fit_frame(path, crystal))
+            rows.append({"frame": index} | fit_frame(path, crystal, given.energy_kev))
             print(" ".join(f"{name} {value:.3g}" for name, value in rows[-1].items()), flush=True)
             pd.DataFrame(rows).to_csv(given.folder / "table.csv", index=False)
     if rows:

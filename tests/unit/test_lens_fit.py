@@ -15,10 +15,11 @@ from segdepth.errors import MicrographError, StoreError
 from segdepth.fitting import wave_table as tables
 from segdepth.fitting.cells import Bin, Cells, average_cells, image_orders
 from segdepth.fitting.film_fit import describe, energy_of, fit_film
-from segdepth.fitting.fit import fit_cells
+from segdepth.fitting.fit import _leapt, _same, fit_cells
 from segdepth.fitting.model import NAMES, CellModel, Held, as_imaging, imaging_slopes
 from segdepth.fitting.result import FittedBin, LensFit, Rival, read_lens_fit, write_lens_fit
-from segdepth.fitting.solve import as_values
+from segdepth.fitting.search import leaps
+from segdepth.fitting.solve import Data, Fit, as_values
 from segdepth.micrograph.files.recording import recording_of
 from segdepth.micrograph.film import inspect_film
 from segdepth.simulation.aberrations import Lens
@@ -177,6 +178,32 @@ def test_fit_finds_what_the_cells_were_made_with(found):
     assert 0.02 < solution.errors["defocus_nm"] < 1
 
 
+def test_leaps_lead_out_of_a_wrong_minimum(model, table):
+    thickness = [3.4, 5.0, 6.3, 7.0]
+    cells = made_cells(model, thickness)
+    fit = Fit(model, Data.of(cells.bins))
+    turned = {"tilt_x": -LENS["tilt_x"], "tilt_y": -LENS["tilt_y"], "c1": LENS["c1"] - 3}
+    start = parameters([n + 3 for n in thickness], np.random.default_rng(4).uniform(0, 300, 8), **turned)
+    wrong, costs = fit.run(start, 30)
+    right, _ = fit.run(parameters(thickness, np.random.default_rng(4).uniform(0, 300, 8)), 30)
+    assert not _same(fit, wrong[0], right[0])
+    found, better = _leapt(fit, wrong, costs)
+    assert float(better[0]) < float(costs[0])
+    assert _same(fit, found[0], right[0])
+
+
+def test_leaps_differ_from_their_minimum_in_tilt_focus_and_thickness_only(model):
+    fit = Fit(model, Data.of(made_cells(model, [5.0, 6.0]).bins))
+    p = parameters([5.0, 6.0], [10.0, -40.0, 3.0, 77.0])
+    found = leaps(fit, p)
+    moved = (found != p).any(0)
+    names = [*NAMES, "first", "second", *["shift"] * 4]
+    assert {name for name, each in zip(names, moved.tolist()) if each} == {"c1", "tilt_x", "tilt_y", "first", "second"}
+    assert len({tuple(each) for each in found.tolist()}) == len(found) == 35
+    assert not (found == p).all(1).any()
+    assert bool((leaps(fit, parameters([1.0, 11.9])) <= fit.high).all())
+
+
 def test_held_values_stay_and_have_no_error(model, table):
     cells = made_cells(model, [3.4, 5.0, 6.3])
     solution = fit_cells(cells, table, given={"c3": -20.0, "focal_spread": 4.0})
@@ -188,6 +215,7 @@ def test_held_values_stay_and_have_no_error(model, table):
 def test_cells_of_another_crystal_are_not_explained(model, table, monkeypatch):
     monkeypatch.setattr("segdepth.fitting.fit.TRIED_AZIMUTHS", 1)
     monkeypatch.setattr("segdepth.fitting.fit.STARTS", 64)
+    monkeypatch.setattr("segdepth.fitting.fit.LEAP_ROUNDS", 1)
     cells = made_cells(model, [3.4, 5.0, 6.3])
     rng = np.random.default_rng(1)
     strange = [Bin(b.distance_pm, b.cells, rng.permutation(b.values), b.covariance) for b in cells.bins]

@@ -12,7 +12,7 @@ from torch import Tensor
 from segdepth.fitting.cells import Cells
 from segdepth.fitting.model import NAMES, PLACE, CellModel, Held, as_imaging, imaging_slopes
 from segdepth.fitting.result import FittedBin, Rival
-from segdepth.fitting.search import SEARCHED_ORDERS, coarse_grid, search, starts
+from segdepth.fitting.search import SEARCHED_ORDERS, coarse_grid, leaps, search, starts
 from segdepth.fitting.solve import Data, Fit
 from segdepth.fitting.wave_table import WaveTable
 
@@ -22,6 +22,9 @@ FIRST_STARTS, STARTS, FURTHER_STARTS = 64, 192, 64
 FIRST_STEPS = 8
 KEPT_SHARE, SECOND_STEPS = 4, 25
 POLISHED, LAST_STEPS = 5, 15
+
+LEAPING, LEAP_ROUNDS = 3, 4
+"""Minima from which the search leaps in one round, and the most rounds."""
 
 SEARCH_ANGLE_MRAD = 23.0
 """Beams of the coarse search."""
@@ -78,14 +81,11 @@ def fit_cells(
     first = Fit(CellModel(table, cells.orders, held, torch.float32), data, given)
     degrees = _degrees(first, data)
     begun = _starts(first, table, cells, held, data, (0.0, 0.0), STARTS)
-    best, costs = _descended(first, begun[:FIRST_STARTS])
-    if float(costs[0]) > GOOD_ENOUGH * degrees.sum() and len(begun) > FIRST_STARTS:
-        more, further = _descended(first, begun[FIRST_STARTS:])
-        best, costs = torch.cat([best, more]), torch.cat([costs, further])
-    if float(costs.min()) > GOOD_ENOUGH * degrees.sum():
-        more = torch.cat([_starts(first, table, cells, held, data, a1, FURTHER_STARTS) for a1 in _astigmatisms()])
-        more, further = _descended(first, more)
-        best, costs = torch.cat([best, more]), torch.cat([costs, further])
+    best, costs = _leapt(first, *_descended(first, begun[:FIRST_STARTS]))
+    if float(costs[0]) > GOOD_ENOUGH * degrees.sum():
+        turned = [_starts(first, table, cells, held, data, a1, FURTHER_STARTS) for a1 in _astigmatisms()]
+        best, costs = _joined((best, costs), _descended(first, torch.cat([begun[FIRST_STARTS:], *turned])))
+        best, costs = _leapt(first, best, costs)
     last = Fit(CellModel(table, cells.orders, held, torch.float64), data, given)
     chosen = _distinct(first, best, costs, POLISHED)
     polished, costs = last.run(best[chosen].double(), LAST_STEPS, tolerance=1e-4)
@@ -117,6 +117,25 @@ def _descended(fit: Fit, p: Tensor) -> tuple[Tensor, Tensor]:
     p, costs = fit.run(p[costs.argsort()[: max(len(p) // KEPT_SHARE, 16)]], SECOND_STEPS)
     order = costs.argsort()
     return p[order], costs[order]
+
+
+def _joined(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Parameters and costs of both, best first."""
+    p, costs = torch.cat([one[0], other[0]]), torch.cat([one[1], other[1]])
+    order = costs.argsort()
+    return p[order], costs[order]
+
+
+def _leapt(fit: Fit, p: Tensor, costs: Tensor) -> tuple[Tensor, Tensor]:
+    """Minima, best first, with those that leaps from the best of them lead to, until these have all been tried."""
+    tried: list[Tensor] = []
+    for _ in range(LEAP_ROUNDS):
+        chosen = [n for n in _distinct(fit, p, costs, LEAPING) if not any(_same(fit, p[n], each) for each in tried)]
+        if not chosen:
+            break
+        tried.extend(p[chosen])
+        p, costs = _joined((p, costs), _descended(fit, leaps(fit, p[chosen])))
+    return p, costs
 
 
 def _degrees(fit: Fit, data: Data) -> np.ndarray:

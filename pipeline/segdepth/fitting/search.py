@@ -1,10 +1,11 @@
-"""A coarse search over tilt, focus and thickness, which gives the fit its starts.
+"""A coarse search over tilt, focus and thickness, which gives the fit its starts; and leaps from where these end.
 
 Each bin is compared by itself, at every shift of its cell; what suits all bins together is put together afterwards.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segdepth.fitting.model import PLACE, CellModel
-from segdepth.fitting.solve import Data
+from segdepth.fitting.model import NAMES, PLACE, CellModel
+from segdepth.fitting.solve import Data, Fit
 from segdepth.fitting.wave_table import WaveTable
 
 
@@ -132,3 +133,26 @@ def starts(
         if len(kept) == number:
             break
     return torch.stack(kept)
+
+
+LEAP_ATOMS, LEAP_C1_NM = 3.0, 3.0
+"""Leaps of all thicknesses, and of C1: farther than a descent goes by itself."""
+
+
+def leaps(fit: Fit, p: Tensor) -> Tensor:
+    """Starts (start, parameter) around minima p, where others with nearly the same image lie.
+
+    A zone axis with mirrors nearly shows the same after the tilt is mirrored or reversed, thickness comes back with the
+    extinction, and both trade with C1. Everything else stays as it is.
+    """
+    bins = slice(len(NAMES), len(NAMES) + fit.bins)
+    found = []
+    for along, across, atoms, c1 in itertools.product((1, -1), (1, -1), (0, -1, 1), (0, -1, 1)):
+        if (along, across, atoms, c1) != (1, 1, 0, 0):
+            moved = p.clone()
+            moved[:, PLACE["tilt_x"]] *= along
+            moved[:, PLACE["tilt_y"]] *= across
+            moved[:, PLACE["c1"]] += LEAP_C1_NM * c1
+            moved[:, bins] += LEAP_ATOMS * atoms
+            found.append(moved)
+    return torch.minimum(torch.maximum(torch.cat(found), fit.low), fit.high)
