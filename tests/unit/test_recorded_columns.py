@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segdepth.evaluation.recorded_columns import calibration_error, frame_counts, matched_columns, measured, turned
+from segdepth.config import Yardstick
+from segdepth.config.yardsticks import OF_ELEMENTS, OF_RECORDINGS
+from segdepth.evaluation.recorded_columns import (
+    OF_COLUMNS,
+    OF_FRAMES,
+    calibration_error,
+    frame_counts,
+    matched_columns,
+    measured,
+    turned,
+)
 
 HEIGHT, WIDTH = 900.0, 2100.0
 
@@ -101,3 +111,25 @@ def test_metrics_are_ratios_over_all_columns_with_intervals_around_them():
     assert found["columns_relative_error_thick", "all"] == pytest.approx(np.mean([e / n for n, e in thick]))
     assert found["frames_refused", "all"] == 0 and found["columns_found", "all"] == 1
     assert found["expected_calibration_error_columns", "all"] == pytest.approx(0.2)
+
+
+def test_aims_are_of_metrics_that_a_yardstick_has():
+    assert set(OF_RECORDINGS) == {*OF_FRAMES, "expected_calibration_error_columns"}
+    assert set(OF_ELEMENTS) == set(OF_COLUMNS)
+    stick = Yardstick(dataset="d", aims={"columns_exact": {"Sr": 0.6}, "columns_covered": [0.88, 0.93]})
+    assert stick.aim("columns_exact", "Sr") == 0.6 and stick.aim("columns_exact", "all") is None
+    assert stick.aim("columns_covered", "all") == (0.88, 0.93) and stick.aim("columns_covered", "Sr") is None
+
+
+@pytest.mark.parametrize(
+    ("aims", "line"),
+    [
+        ({"column_exact": 0.6}, "got 'column_exact'; allowed: frames_refused, "),
+        ({"columns_false": {"Sr": 0.6}}, "columns_false: got Sr; it is known for all elements together only"),
+        ({"columns_covered": [0.93, 0.88]}, "low not above high"),
+        ({"columns_exact": {"strontium": 0.6}}, "strontium"),
+    ],
+)
+def test_other_aims_are_refused(aims, line):
+    with pytest.raises(ValueError, match=line):
+        Yardstick(dataset="d", aims=aims)

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from segdepth.config.block import Block
-from segdepth.config.fields import Count, Name, Number, range_of
+from segdepth.config.fields import Count, Element, Name, Number, range_of
 from segdepth.config.tables import ALL
+
+OF_RECORDINGS = (
+    "frames_refused",
+    "frames_outside",
+    "columns_found",
+    "columns_false",
+    "false_columns_per_100_nm2",
+    "expected_calibration_error_columns",
+)
+"""Metrics of a yardstick that are known for all elements together only."""
+
+OF_ELEMENTS = (
+    "columns_exact",
+    "columns_within_one",
+    "columns_mean_error",
+    "columns_mean_absolute_error",
+    "columns_relative_error_thick",
+    "columns_covered",
+    "columns_set_width",
+)
+
+Aim = Annotated[Number, Field(ge=0)] | range_of(ge=0)
 
 
 class Yardstick(Block):
@@ -17,10 +39,10 @@ class Yardstick(Block):
     dataset: Name = Field(description="name of the dataset whose test structures are recorded, through its lens")
     pixel_pm: range_of(ge=1, le=25) = Field((4.0, 10.0), description="side of the camera's pixel, log-uniform")
     dose_lambda: range_of(gt=0, le=10_000) = Field((0.17, 25.0), description="dose of a frame, log-uniform")
-    aims: dict[str, Annotated[Number, Field(ge=0)] | dict[str, Annotated[Number, Field(ge=0)]]] = Field(
+    aims: dict[str, Aim | dict[Element | Literal["all"], Aim]] = Field(
         {},
         description="by metric of the yardstick's table, the least value that is aimed for (of errors, rates of false "
-        "columns and refusals: the largest), or a value for each of all, <element>, ...",
+        "columns and refusals: the largest), or [least, largest], or one of these for each of all, <element>, ...",
     )
     recordings: Annotated[Count, Field(ge=1, le=100)] = Field(1, description="recordings of each structure")
     observed_columns: Annotated[Count, Field(ge=0, le=100)] = Field(
@@ -29,8 +51,18 @@ class Yardstick(Block):
         "in the yardstick's table; 0: none",
     )
 
-    def aim(self, metric: str, element: str) -> float | None:
-        """What is aimed for; None where nothing is."""
+    @field_validator("aims")
+    @classmethod
+    def _known(cls, aims: dict[str, Any]) -> dict[str, Any]:
+        for metric, given in aims.items():
+            if metric not in (*OF_RECORDINGS, *OF_ELEMENTS):
+                raise ValueError(f"got {metric!r}; allowed: {', '.join((*OF_RECORDINGS, *OF_ELEMENTS))}")
+            if isinstance(given, dict) and metric in OF_RECORDINGS and set(given) != {ALL}:
+                raise ValueError(f"{metric}: got {', '.join(given)}; it is known for all elements together only")
+        return aims
+
+    def aim(self, metric: str, element: str) -> float | tuple[float, float] | None:
+        """What is aimed for: a value, or the least and the largest; None where nothing is."""
         found = self.aims.get(metric)
         if isinstance(found, dict):
             return found.get(element)

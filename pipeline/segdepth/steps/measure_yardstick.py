@@ -3,9 +3,9 @@
 Each test structure is recorded with its own lens, pixel, dose and quarter turn (its other turn, its vacuum side and its
 tilt are the specimen's), then read, calibrated and predicted with nothing but a pixel tag that is off by up to 3 %.
 
-It writes ``yardstick.csv`` (metric, element, value, low, high, aim: ``segdepth.evaluation.recorded_columns``),
-``frames.csv`` (one row a recording: what was drawn, what came back) and ``columns.csv`` (one row a
-column that was found).
+It writes ``yardstick.csv`` (metric, element, value, low, high: ``segdepth.evaluation.recorded_columns``; aim, and
+aim_most where a range is aimed for, else the same), ``frames.csv`` (one row a recording: what was drawn, what came
+back) and ``columns.csv`` (one row a column that was found).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from segdepth.networks.bundled import familiarity_of, name_of
 from segdepth.networks.card import NetworkCard
 from segdepth.networks.files import load_network
 from segdepth.simulation.arbitrary_pixel import form_at_pixel
+from segdepth.simulation.configurations import stored_weights
 from segdepth.store.manifest import check_whole, write_artefact
 from segdepth.store.zarr_store import open_zarr
 
@@ -115,8 +116,9 @@ def measure_yardstick(
         table[["structure", "recording", *MATCHED]].to_csv(partial / "columns.csv", **CSV)
         one_a_frame.to_csv(partial / "frames.csv", **CSV)
         metrics = pd.DataFrame(measured(table, one_a_frame, elements, seed=0))
-        aims = [yardstick.aim(*key) for key in zip(metrics["metric"], metrics["element"])]
-        metrics.assign(aim=pd.Series(aims, dtype=float)).to_csv(partial / TABLE, **CSV)
+        aims = [np.broadcast_to(yardstick.aim(*key), 2) for key in zip(metrics["metric"], metrics["element"])]
+        ends = dict(zip(("aim", "aim_most"), np.array(aims, dtype=float).T))
+        metrics.assign(**ends).to_csv(partial / TABLE, **CSV)
 
 
 def _recordings(
@@ -139,7 +141,7 @@ def _recorded(
 ) -> tuple[dict[str, Any], np.ndarray, float, pd.DataFrame]:
     pixel, turns = drawn.pixel_pm, drawn.quarter_turns
     wave = store.sel(structure=index)["wave"].values
-    image = form_at_pixel(imaging, store.attrs, wave, drawn.lens, pixel)[0]
+    image = form_at_pixel(imaging, store.attrs, wave, drawn.lens, pixel, stored_weights(store))[0]
     counts = drawn.noise.poisson(np.maximum(image, 0) * drawn.electrons)
     true = read_columns(labels, index)
     true["element"] = [SYMBOLS[number] for number in true["element"]]

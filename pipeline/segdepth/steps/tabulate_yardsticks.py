@@ -1,7 +1,8 @@
 """The step ``tabulate-yardsticks``: what a network reaches on each yardstick, with 95 % intervals and aims, as CSV and
 Markdown; beside it the ideal observer of a single column, where it was estimated (``ideal_observer_exact``).
 
-Columns of the CSV: ``yardstick``, ``metric``, ``element``, ``value``, ``low``, ``high``, ``aim``, ``met``.
+Columns of the CSV: ``yardstick``, ``metric``, ``element``, ``value``, ``low``, ``high``, ``aim``, ``aim_most``
+(the same, but where a range is aimed for), ``met``.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ def tabulate_yardsticks(yardsticks: Sequence[Path], observers: Sequence[Path], o
     parts = [_read(folder, "measure-yardstick", TABLE) for folder in yardsticks]
     parts += [_read(folder, "estimate-yardstick-observer", OBSERVER) for folder in observers]
     table = pd.concat(parts, ignore_index=True)
-    good = table["metric"].isin(LARGE_IS_GOOD)
+    ranged, good = table["aim_most"] > table["aim"], table["metric"].isin(LARGE_IS_GOOD)
     met = (table["value"] >= table["aim"]).where(good, table["value"] <= table["aim"])
+    met = met.where(~ranged, table["value"].between(table["aim"], table["aim_most"]))
     table["met"] = met.map({True: "yes", False: "no"}).where(table["aim"].notna(), "")
-    table = table[["yardstick", "metric", "element", "value", "low", "high", "aim", "met"]]
+    table = table[["yardstick", "metric", "element", "value", "low", "high", "aim", "aim_most", "met"]]
     given = {"yardsticks": yardsticks, "observers": observers}
     parameters = {name: [str(folder) for folder in folders] for name, folders in given.items()}
     options = {"command": COMMAND, "code": code, "inputs": [*yardsticks, *observers], "parameters": parameters}
@@ -74,5 +76,11 @@ def _cell(row: pd.Series) -> str:
     if pd.isna(row["value"]):
         return ""
     interval = "" if pd.isna(row["low"]) else f" ({row['low']:.3g} to {row['high']:.3g})"
-    aim = "" if pd.isna(row["aim"]) else f"; aim {row['aim']:g}: {'met' if row['met'] == 'yes' else 'not met'}"
-    return f"{row['value']:.3g}{interval}{aim}"
+    return f"{row['value']:.3g}{interval}{_aimed(row)}"
+
+
+def _aimed(row: pd.Series) -> str:
+    if pd.isna(row["aim"]):
+        return ""
+    most = f" to {row['aim_most']:g}" if row["aim_most"] > row["aim"] else ""
+    return f"; aim {row['aim']:g}{most}: {'met' if row['met'] == 'yes' else 'not met'}"
