@@ -12,7 +12,7 @@ WORKSTATION := $(BENCHMARKS) $(PRESETS)/workstation.yaml
 GPU := $(WORKSTATION) $(PRESETS)/gpu.yaml
 PARTICLES := $(WORKSTATION) $(PRESETS)/particles.yaml
 
-.PHONY: run test test-slurm install report convergence workstation gpu particles export familiarity benchmarks yardsticks ablation docs docs-results lint audit lock schema clean help
+.PHONY: run plan test test-slurm install report convergence workstation gpu particles export familiarity benchmarks yardsticks ablation docs docs-results lint audit lock schema clean help
 
 help:            ## what there is to type
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -25,6 +25,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+plan: install    ## what would run and why, one line a rule; nothing is made
+	$(SNAKEMAKE) --dry-run --quiet rules
 
 run: install     ## the whole workflow with config.yaml, on all cores
 	$(SNAKEMAKE)
@@ -49,6 +52,9 @@ BUNDLED := pipeline/segdepth/bundled
 PACKAGED = $(BUNDLED)$(if $(filter particles,$(MODEL)),/particles)
 WITH_PARTICLES = $(wildcard $(BUNDLED)/particles/network/network.json)
 
+# the manifest and the record of its run
+beside = cp $(1).manifest.json $(2).manifest.json; if [ -f $(1).run.json ]; then cp $(1).run.json $(2).run.json; fi
+
 export: install  ## replace the package's network of particles by the trained one, with its card (make export MODEL=gpu: that of thin crystals)
 	$(if $(filter-out workstation gpu particles,$(MODEL)),$(error MODEL: got $(MODEL); allowed: workstation, gpu, particles))
 	$(SNAKEMAKE) --configfile $(WORKSTATION) $(filter-out $(PRESETS)/workstation.yaml,$(PRESETS)/$(MODEL).yaml) -- results/export/$(MODEL)
@@ -57,16 +63,16 @@ export: install  ## replace the package's network of particles by the trained on
 	cp -r results/export/$(MODEL) $(PACKAGED)/network.new
 	rm -rf $(PACKAGED)/network
 	mv $(PACKAGED)/network.new $(PACKAGED)/network
-	cp results/export/$(MODEL).manifest.json $(PACKAGED)/network.manifest.json
+	$(call beside,results/export/$(MODEL),$(PACKAGED)/network)
 
 familiarity: install  ## measure what frames the networks in the package have learnt, and put that beside them; an hour on two cores
 	$(SNAKEMAKE) --configfile $(PRESETS)/familiarity.yaml -- results/familiarity/bundled.json
 	cp results/familiarity/bundled.json $(BUNDLED)/familiarity.json
-	cp results/familiarity/bundled.json.manifest.json $(BUNDLED)/familiarity.json.manifest.json
+	$(call beside,results/familiarity/bundled.json,$(BUNDLED)/familiarity.json)
 ifneq ($(WITH_PARTICLES),)
 	$(SNAKEMAKE) --configfile $(PARTICLES) $(PRESETS)/familiarity_particles.yaml -- results/familiarity/bundled_particles.json
 	cp results/familiarity/bundled_particles.json $(BUNDLED)/particles/familiarity.json
-	cp results/familiarity/bundled_particles.json.manifest.json $(BUNDLED)/particles/familiarity.json.manifest.json
+	$(call beside,results/familiarity/bundled_particles.json,$(BUNDLED)/particles/familiarity.json)
 endif
 
 benchmarks: install  ## the bundled network on every benchmark: results/tables/benchmarks.md, half an hour

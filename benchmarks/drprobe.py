@@ -39,7 +39,7 @@ from drprobe_example import (
 )  # fmt: skip
 from segdepth.simulation.exit_wave import configure_abtem
 from segdepth.simulation.potential import SlicedPotential
-from segdepth.store.manifest import versions
+from segdepth.store.run_record import versions
 
 
 def percent(values: list[float]) -> str:

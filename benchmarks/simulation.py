@@ -38,7 +38,7 @@ from segdepth.simulation.potential import SlicedPotential
 from segdepth.simulation.scattering import parametrization
 from segdepth.specimen.plan import plan_row
 from segdepth.specimen.wedge import build_wedge
-from segdepth.store.manifest import versions
+from segdepth.store.run_record import versions
 
 CONFIG = load_config(Path(__file__).parents[1] / "config.yaml")
 CRYSTAL = load_crystal(*reversed(next(iter(CONFIG.crystals.items()))))

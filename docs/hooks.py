@@ -42,7 +42,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return markdown + "\n" + python_functions()
     if path.startswith("results/tables/"):
         page.meta["hide"] = ["toc"]
-        manifest = json.loads((ROOT / "docs" / f"{path}.manifest.json").read_text(encoding="utf-8"))
+        from segdepth.store.manifest import read_manifest
+
+        manifest = read_manifest(ROOT / "docs" / path)
         title, _, rest = markdown.partition("\n")
         commit, _, changed = manifest["commit"].partition("+")
         made = f"Made with commit `{commit[:7]}`" + (", with changes that were not committed." if changed else ".")

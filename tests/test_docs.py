@@ -13,7 +13,7 @@ import yaml
 
 import segdepth
 from segdepth.config import Config, validate
-from segdepth.store.manifest import content_hash
+from segdepth.store.manifest import content_hash, read_manifest
 
 ROOT = Path(__file__).parents[1]
 TABLES = ROOT / "docs" / "results" / "tables"
@@ -137,10 +137,10 @@ def test_reference_has_every_command(hooks):
 
 @pytest.mark.parametrize("folder", [TABLES, ROOT / "docs" / "images"], ids=["tables", "images"])
 def test_shown_results_are_those_of_their_manifests(folder):
-    shown = [path for path in folder.iterdir() if not path.name.endswith(".manifest.json")]
+    shown = [path for path in folder.iterdir() if not path.name.endswith((".manifest.json", ".run.json"))]
     assert shown
     for path in shown:
-        manifest = json.loads(path.with_name(f"{path.name}.manifest.json").read_text(encoding="utf-8"))
+        manifest = read_manifest(path)
         assert content_hash(path) == manifest["content"], path.name
         assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?", manifest["commit"])
 

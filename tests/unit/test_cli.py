@@ -9,14 +9,19 @@ import re
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
 
 from segdepth import cli
 from segdepth.cli import project
 from segdepth.cli.app import app
 from segdepth.errors import ConfigError, MicrographError, SegDepthError, StoreError, TrainingError
 from segdepth.store.manifest import manifest_path, write_artefact
+from segdepth.store.run_record import run_path
+from segdepth.store.zarr_store import write_zarr
 
 HEAVY = (
     "torch",
@@ -271,6 +276,7 @@ def test_clean_shards_names_and_removes_what_the_plan_does_not_have(tmp_path, mo
         ("data/specimens/one/shard-001.extxyz", kept),
         ("data/specimens/one/shard-002.extxyz", stale),
         ("data/specimens/one/shard-002.extxyz.manifest.json", stale),
+        ("data/specimens/one/shard-002.extxyz.run.json", stale),
         ("data/specimens/one/shard-002.txt", kept),
         ("data/specimens/one/shard-02.extxyz", kept),
         ("data/specimens/one/shard-0002.extxyz", kept),
@@ -303,3 +309,40 @@ def test_clean_shards_names_and_removes_what_the_plan_does_not_have(tmp_path, mo
     assert len(clean()) == len(stale)
     assert all(path.exists() for path in kept) and not any(path.exists() for path in stale)
     assert clean() == ["data: no shards but those of config.yaml"]
+
+
+def test_verify_names_the_chunks_that_are_damaged(verify, tmp_path):
+    def whole(value: float, name: str) -> Path:
+        text = {"units": "1", "long_name": "x"}
+        data = xr.Dataset({"wave": (("structure", "y", "x"), np.full((3, 8, 9), value, np.float32), text)})
+        with write_artefact(Path("data") / name, command="t", code="c", parameters={}) as partial:
+            write_zarr(data, partial, parameters={})
+        return Path("data") / name
+
+    one, two, header = whole(1, "a.zarr"), whole(2, "b.zarr"), whole(3, "c.zarr")
+    flipped = [one / "wave/c/1/0/0", two / "wave/c/0/0/0", two / "wave/c/2/0/0", header / "wave/zarr.json"]
+    for path in flipped:
+        data = path.read_bytes()
+        path.write_bytes(data[:-7] + bytes([data[-7] ^ 4]) + data[-6:])
+    again = f"make it again: snakemake --cores {os.cpu_count()} --force -- data"
+    code, lines, _ = verify()
+    assert (code, lines) == (
+        1,
+        [
+            f"data/a.zarr: the chunk wave/c/1/0/0 is damaged; {again}/a.zarr",
+            f"data/b.zarr: 2 chunks are damaged (wave/c/0/0/0, ...); {again}/b.zarr",
+            f"data/c.zarr: was edited or damaged since it was made; {again}/c.zarr",
+            "3 checked, 3 damaged or stale",
+        ],
+    )
+
+
+def test_verify_names_a_damaged_record_of_a_run(verify):
+    make("data/a.csv")
+    record = run_path("data/a.csv")
+    record.write_text(record.read_text().replace("commit", "commot"))
+    code, lines, _ = verify()
+    assert code == 1 and lines[0].startswith("data/a.csv: data/a.csv.run.json: cannot be read")
+    assert lines[0].endswith("it decides nothing: remove it")
+    record.unlink()
+    assert verify()[0] == 0

@@ -119,3 +119,15 @@ def test_lists_for_rules():
     assert manifests(["a", "b.zarr"]) == ["a.manifest.json", "b.zarr.manifest.json"]
     assert repeated("--waves", ["a", "my waves"]) == "--waves a --waves 'my waves'"
     assert distinct(["b", "a", "b"]) == ["b", "a"]
+
+
+def test_a_bundled_network_in_the_projects_folder_is_named_from_there(layout, monkeypatch, tmp_path):
+    """So that a folder may be moved; one elsewhere has its whole path."""
+    network = tmp_path / "project" / "pipeline" / "network"
+    network.mkdir(parents=True)
+    monkeypatch.setattr("segdepth.steps.layout.bundled_network", lambda name: network)
+    monkeypatch.chdir(tmp_path / "project")
+    assert layout.network_of("bundled") == "pipeline/network"
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert layout.network_of("bundled") == str(network)

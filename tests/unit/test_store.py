@@ -74,6 +74,7 @@ def test_round_trip(tmp_path):
     assert manifest["versions"]["zarr"] and sorted(p.name for p in tmp_path.iterdir()) == [
         "shard-000.zarr",
         "shard-000.zarr.manifest.json",
+        "shard-000.zarr.run.json",
     ]
 
 
@@ -168,7 +169,8 @@ def test_killed_writer_leaves_nothing_that_passes_for_whole(tmp_path, when, exis
     write(store, 2.0)
     with open_zarr(store) as found:
         assert np.array_equal(found["wave"].values, dataset(2.0)["wave"].values)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["shard-000.zarr", "shard-000.zarr.manifest.json"]
+    beside = [f"shard-000.zarr.{kind}.json" for kind in ("manifest", "run")]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["shard-000.zarr", *beside]
 
 
 def test_living_writers_and_other_machines_are_left_alone(tmp_path):
@@ -196,7 +198,7 @@ def test_replaced_artefact(tmp_path):
     assert read_manifest(store)["content"] != first
     with open_zarr(store) as found:
         assert np.array_equal(found["wave"].values, dataset(2.0)["wave"].values)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_file_replaces_folder_and_back(tmp_path):

@@ -3,6 +3,18 @@
 from functools import wraps
 
 from segdepth.steps.layout import Layout, distinct, manifests, repeated
+from segdepth.store.remaking import told_options
+from segdepth.store.run_record import OPTIONS
+
+# for jobs, whose messages say how to make an artefact again
+os.environ[OPTIONS] = told_options(workflow.overwrite_configfiles, Path(workflow.main_snakefile), Path.cwd())
+
+if not workflow.is_main_process:
+
+    def code_hash(*given):
+        """The Snakemake of a cluster's job compares nothing, and need not read the package's code."""
+        return ""
+
 
 GPU = 1 if cfg.device == "cuda" else 0
 """GPUs that a job asks a cluster for; `device: auto` takes one if the machine has it, and asks for none."""

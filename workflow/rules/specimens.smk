@@ -27,7 +27,7 @@ rule plan_specimens:
 
 rule build_specimens:
     input:
-        plan="data/specimens/{specimen}/plan.csv",
+        plan=ancient("data/specimens/{specimen}/plan.csv"),
         plan_manifest="data/specimens/{specimen}/plan.csv.manifest.json",
         structure=lambda w: structure_file(w.specimen),
     output:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import sys
+import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -27,6 +29,7 @@ from segdepth.cli import (  # noqa: F401  (they add commands)
 )
 from segdepth.cli.app import app
 from segdepth.errors import SegDepthError
+from segdepth.store.full_disk import full_disk, has_no_room
 
 USERS = (
     errno.ENOENT,
@@ -91,6 +94,8 @@ def main() -> None:
             _refuse(f"{failure.name} is not installed: pip install 'segdepth[{extra}]'", debug)
         if isinstance(failure, OSError) and _is_users(failure):
             _refuse(f"{failure.filename}: {failure.strerror}", debug)
+        if full := full_disk(failure, _written(arguments)):
+            _refuse(f"{full.filename}: {full.strerror}", debug)
         if not hasattr(failure, "format_message"):  # what all usage errors have; their class is not public
             log.critical("internal error", exc_info=True)
             sys.exit(1)
@@ -98,6 +103,13 @@ def main() -> None:
             failure.show()  # without a command: the help
             sys.exit(2)
         _refuse(f"{failure.format_message()} (see --help)", debug)
+
+
+def _written(arguments: list[str]) -> Path:
+    """Where a command writes besides its artefacts, or its artefact: what lies on a full disk first."""
+    places = [Path(value) for option, value in pairwise(arguments) if option in ("--out", "--checkpoints", "--tables")]
+    places += [Path.cwd(), Path(tempfile.gettempdir())]
+    return next((place for place in places if has_no_room(place)), places[0])
 
 
 def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:

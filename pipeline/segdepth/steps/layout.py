@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from pathlib import Path
 
 from segdepth.config import (
     RESERVED,
@@ -49,6 +50,12 @@ def repeated(option: str, paths: Iterable[object]) -> str:
 
 def distinct(paths: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(paths))
+
+
+def _from_here(path: Path) -> str:
+    """A path, relative if it lies in the project's folder: the folder may be moved."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 class Layout:
@@ -140,7 +147,7 @@ class Layout:
         if model not in RESERVED:
             return f"results/models/{model}"
         try:
-            return str(bundled_network(model))
+            return _from_here(bundled_network(model))
         except ConfigError as failure:
             raise ConfigError(f"model {model!r}: {failure}") from None
 

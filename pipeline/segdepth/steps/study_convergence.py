@@ -26,7 +26,8 @@ from segdepth.simulation.exit_wave import configure_abtem
 from segdepth.specimen.frame_facts import FrameFacts, frame_facts
 from segdepth.steps.atoms_files import read_atoms
 from segdepth.store.code_hash import code_hash
-from segdepth.store.manifest import check_target, content_hash, versions, write_artefact
+from segdepth.store.manifest import check_target, content_hash, write_artefact
+from segdepth.store.run_record import versions
 
 COMMAND = "study-convergence"
 

@@ -25,7 +25,8 @@ from segdepth.learning.training import check_devices, train_network
 from segdepth.learning.training_sets import TrainingSet
 from segdepth.networks.training_record import read_training_record
 from segdepth.steps.pretrained import MADE_BY, check_pretrained_network
-from segdepth.store.manifest import check_target, check_whole, commit_of, read_manifest, versions, write_artefact
+from segdepth.store.manifest import check_target, check_whole, read_manifest, write_artefact
+from segdepth.store.run_record import commit_of, versions
 from segdepth.store.zarr_store import open_zarr
 
 COMMAND = "train-model"

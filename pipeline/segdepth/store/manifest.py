@@ -1,8 +1,9 @@
 """Atomic artefacts and the manifests beside them.
 
 An artefact (a file or a directory) is written under a temporary name and renamed when whole; then its manifest,
-``<name>.manifest.json``, is written: hashes, inputs with theirs, parameters, seeds, versions, commit. An artefact
-without its manifest is not whole.
+``<name>.manifest.json``, is written: hashes, inputs with theirs, parameters, seeds, code. An artefact without its
+manifest is not whole. What does not decide the content (commit, versions, device) is in ``<name>.run.json``
+(``segdepth.store.run_record``): a manifest is an input of the rules behind, and the same artefact has the same one.
 
 ``content`` is the hash of all bytes: made when an artefact is written, and again by ``trace`` and ``verify``.
 ``outline`` is the hash that a reader checks: names and sizes of Zarr chunks, which carry checksums of their own, and
@@ -11,50 +12,34 @@ the bytes of everything else.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import platform
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from glob import escape
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from segdepth.errors import StoreError
+from segdepth.store.full_disk import full_disk
+from segdepth.store.remaking import remedy
+from segdepth.store.run_record import read_run_record, run_path, run_record, sealed, unsealed
 
 LAYOUT = 3
 """Of manifests and stores; increased when anything that is read in them is added, renamed or changes its meaning."""
 
 SUFFIX = ".manifest.json"
-PACKAGES = (
-    "segdepth",
-    "numpy",
-    "scipy",
-    "ase",
-    "abtem",
-    "torch",
-    "lightning",
-    "pytorch-optimizer",
-    "safetensors",
-    "xarray",
-    "zarr",
-    "matplotlib",
-    "snakemake",
-)
-
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Errors of a full disk."""
 
 TRAVELS = "travels"
-"""Note of an artefact that is distributed without its inputs: its chain may end there."""
+"""Note of an artefact that is distributed without its inputs, which its manifest keeps: its chain may end there."""
+
+
+def may_end_chain(manifest: Mapping[str, Any]) -> bool:
+    """Whether an artefact is distributed without its inputs."""
+    return bool(manifest.get(TRAVELS) or manifest["notes"].get(TRAVELS))
 
 
 def manifest_path(artefact: str | Path) -> Path:
@@ -62,7 +47,8 @@ def manifest_path(artefact: str | Path) -> Path:
     return artefact.with_name(artefact.name + SUFFIX)
 
 
-def _files(folder: Path) -> list[Path]:
+def files_of(folder: Path) -> list[Path]:
+    """Files of a directory that are its content: without Snakemake's own time stamp."""
     return [path for path in folder.rglob("*") if path.is_file() and path.name != ".snakemake_timestamp"]
 
 
@@ -81,7 +67,7 @@ def content_hash(artefact: str | Path) -> str:
     if artefact.is_file():
         return file_hash(artefact)
     digest = hashlib.sha256()
-    for path in sorted(_files(artefact)):
+    for path in sorted(files_of(artefact)):
         digest.update(f"{path.relative_to(artefact).as_posix()} {file_hash(path)}\n".encode())
     return digest.hexdigest()
 
@@ -98,31 +84,26 @@ def outline_hash(artefact: str | Path) -> str:
     if artefact.is_file():
         return file_hash(artefact)
     digest = hashlib.sha256()
-    for path in sorted(_files(artefact)):
+    for path in sorted(files_of(artefact)):
         known = path.stat().st_size if _is_chunk(path, artefact) else file_hash(path)
         digest.update(f"{path.relative_to(artefact).as_posix()} {known}\n".encode())
     return digest.hexdigest()
 
 
 KINDS = {
-    **dict.fromkeys(("artefact", "command", "code", "content", "outline", "commit"), str),
-    **dict.fromkeys(("parameters", "seeds", "versions", "notes"), dict),
+    **dict.fromkeys(("artefact", "command", "code", "content", "outline"), str),
+    **dict.fromkeys(("parameters", "seeds"), dict),
     "inputs": list,
 }
 """Keys of a manifest and their types."""
 
-
-def remedy(artefact: str | Path) -> str:
-    """How to remake an artefact, for messages."""
-    parts = Path(artefact).parts
-    tops = [position for position, part in enumerate(parts) if part in ("data", "results")]
-    if not tops:
-        return "make it again"
-    return f"make it again: snakemake --cores {os.cpu_count() or 1} --force -- {'/'.join(parts[tops[-1] :])}"
+EARLIER = {"commit": str, "versions": dict, "notes": dict}
+"""Further keys of a manifest without a seal."""
 
 
-def _is_manifest(value: Any) -> bool:
-    if not isinstance(value, dict) or not all(isinstance(value.get(key), kind) for key, kind in KINDS.items()):
+def _is_manifest(value: Any, is_sealed: bool) -> bool:
+    kinds = KINDS if is_sealed else KINDS | EARLIER
+    if not isinstance(value, dict) or not all(isinstance(value.get(key), kind) for key, kind in kinds.items()):
         return False
     return all(
         isinstance(item, dict) and isinstance(item.get("path"), str) and isinstance(item.get("content"), str)
@@ -137,16 +118,23 @@ def provenance_hash(manifest: Mapping[str, Any]) -> str:
 
 
 def read_manifest(artefact: str | Path) -> dict[str, Any]:
-    """The manifest of an artefact.
+    """The manifest of an artefact, with ``commit``, ``versions`` and ``notes`` of the run that made it. (In manifests
+    of earlier versions of SegDepth they are themselves.)
 
     Raises
     ------
     StoreError
-        There is none (the artefact is not whole), or it cannot be read.
+        There is none (the artefact is not whole), or it or the run's record cannot be read.
     """
+    manifest = _deciding(artefact)
+    return manifest if "commit" in manifest else manifest | read_run_record(artefact, manifest["content"])
+
+
+def _deciding(artefact: str | Path) -> dict[str, Any]:
+    """What a manifest itself holds."""
     path = manifest_path(artefact)
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest, whole = unsealed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         what = "has no manifest: it was not finished" if Path(artefact).exists() else "does not exist"
         raise StoreError(f"{artefact}: {what}; {remedy(artefact)}") from None
@@ -158,7 +146,7 @@ def read_manifest(artefact: str | Path) -> dict[str, Any]:
             f"{artefact}: was made by another version of SegDepth (layout {layout}, this version reads {LAYOUT}); "
             f"{remedy(artefact)}"
         )
-    if not _is_manifest(manifest):
+    if not _is_manifest(manifest, whole):
         raise StoreError(f"{path}: cannot be read (it lacks what a manifest has); {remedy(artefact)}")
     return manifest
 
@@ -189,41 +177,13 @@ def check_whole(artefact: str | Path, command: str | tuple[str, ...] | None = No
     return manifest
 
 
-@cache
-def commit_of(folder: Path) -> str:
-    """The git commit of the code, with ``+changes`` where the work tree differs; ``unknown`` outside of git."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    try:
-        commit = git("rev-parse", "HEAD")
-        if not commit:
-            return "unknown"
-        return commit + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-
-
-@cache
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
 def _describe_input(path: Path, folder: Path) -> dict[str, Any]:
     if manifest_path(path).exists():
-        manifest = read_manifest(path)
+        manifest = _deciding(path)
         return {"path": _relative(path, folder), "content": manifest["content"], "manifest": provenance_hash(manifest)}
     if not path.exists():
         raise StoreError(f"{path}: does not exist, but was to be recorded as an input")
@@ -295,7 +255,7 @@ def check_target(target: Path, command: str, inputs: Iterable[Path] = ()) -> Non
             f"{target}: exists but has no manifest: it was not finished, or not made here; remove it or give another "
             "--out"
         )
-    earlier = read_manifest(target)
+    earlier = _deciding(target)
     if earlier["command"] != command:
         raise StoreError(f"{target}: was made by {earlier['command']}; remove it or give another --out")
     if outline_hash(target) != earlier["outline"]:
@@ -316,7 +276,7 @@ def write_artefact(
     """Write an artefact so that it appears whole, with its manifest, or not at all.
 
     Yields the temporary path to write to (with the artefact's own suffix); a directory must be created by the
-    caller. On an exception nothing remains.
+    caller. On an exception nothing remains; that of a full disk is raised as an ``OSError`` with the artefact's path.
 
     Parameters
     ----------
@@ -324,7 +284,8 @@ def write_artefact(
     code : hash of the code, see ``segdepth.store.code_hash.code_hash``.
     parameters : what determines the content besides inputs and code.
     inputs : artefacts (or files from outside) that were read.
-    seeds, notes : further facts for the manifest; ``notes`` do not determine anything.
+    seeds : further facts for the manifest.
+    notes : facts for the record of the run; they do not determine anything.
     """
     target, inputs = Path(artefact), [Path(path) for path in inputs]
     check_target(target, command, inputs)
@@ -349,20 +310,21 @@ def write_artefact(
             "inputs": [_describe_input(Path(path), target.parent) for path in inputs],
             "parameters": dict(parameters),
             "seeds": dict(seeds or {}),
-            "notes": dict(notes or {}),
-            "versions": dict(versions()),
-            "commit": commit_of(Path(__file__).parent),
+            **({TRAVELS: True} if (notes or {}).get(TRAVELS) else {}),
         }
         written = holder / manifest_path(target).name
-        written.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        written.write_text(sealed(manifest), encoding="utf-8")
+        record = holder / run_path(target).name
+        record.write_text(run_record(target.name, manifest["content"], notes or {}), encoding="utf-8")
         manifest_path(target).unlink(missing_ok=True)
         if target.exists() and (target.is_dir() or partial.is_dir()):
             os.rename(target, holder / "previous")
         os.replace(partial, target)
+        os.replace(record, run_path(target))
         os.replace(written, manifest_path(target))
-    except OSError as failure:
-        if failure.filename is None and failure.errno in FULL:  # the error of a full disk names no file
-            failure.filename = str(target)
+    except Exception as failure:
+        if full := full_disk(failure, target):
+            raise full from failure
         raise
     finally:
         remove(holder)

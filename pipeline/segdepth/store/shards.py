@@ -7,22 +7,23 @@ import re
 from pathlib import Path
 
 from segdepth.store.manifest import SUFFIX, manifest_path, read_manifest
+from segdepth.store.run_record import RUN_SUFFIX
 
 KINDS = {"specimens": 0, "waves": 1, "images": 2, "depth": 1}
 """Folders below ``data`` that hold shards, ``data/<kind>/<specimen>/.../shard-NNN.*``, and how many folders lie between
 the specimen's and the shard."""
 
-_SHARD = re.compile(rf"shard-([0-9]{{3,}})\.(extxyz|zarr)({re.escape(SUFFIX)})?")
+_SHARD = re.compile(rf"shard-([0-9]{{3,}})\.(extxyz|zarr)({re.escape(SUFFIX)}|{re.escape(RUN_SUFFIX)})?")
 
 
 def shard_number(name: str) -> int | None:
-    """The number in the name of a shard or of its manifest, ``shard-007.zarr``; None for any other name."""
+    """The number in the name of a shard or of a file beside it, ``shard-007.zarr``; None for any other name."""
     match = _SHARD.fullmatch(name)
     return int(match[1]) if match and match[1] == f"{int(match[1]):03d}" else None
 
 
 def stale_shards(data: Path, specimen: str, shards: int) -> list[Path]:
-    """Shards of a specimen, and their manifests, whose numbers lie beyond those of its plan.
+    """Shards of a specimen, their manifests and records of runs, whose numbers lie beyond those of its plan.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from segdepth.errors import StoreError
-from segdepth.store.manifest import TRAVELS, content_hash, manifest_path, provenance_hash, read_manifest
+from segdepth.store.manifest import content_hash, manifest_path, may_end_chain, provenance_hash, read_manifest
 
 
 @dataclass
@@ -82,7 +82,7 @@ def _trace(path: Path, expected: str | None, seen: dict[Path, Link]) -> Link:
     if expected and link.manifest["content"] != expected:
         link.problems.append("has been made anew since a later artefact read it")
     for given in link.manifest["inputs"]:
-        if link.manifest["notes"].get(TRAVELS) and not _as_it_was(path.parent / given["path"], given):
+        if may_end_chain(link.manifest) and not _as_it_was(path.parent / given["path"], given):
             link.elsewhere.append(given["path"].removeprefix("../" * given["path"].count("../")))
             continue
         below = _trace(path.parent / given["path"], given["content"], seen)

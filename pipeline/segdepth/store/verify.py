@@ -1,17 +1,22 @@
-"""Compare every artefact of a project with its manifest: which are damaged, which are stale."""
+"""Compare every artefact of a project with its manifest, and Zarr's chunks with their checksums: which are damaged,
+which are stale."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+import google_crc32c
 from tqdm import tqdm
 
 from segdepth.errors import StoreError
-from segdepth.store.manifest import SUFFIX, content_hash, manifest_path, read_manifest, remedy
+from segdepth.store.manifest import SUFFIX, content_hash, file_hash, files_of, manifest_path, read_manifest
+from segdepth.store.remaking import remedy
 from segdepth.store.shards import planned_shards, shard_number
 
 UNFINISHED = (".zarr", ".extxyz")
@@ -58,7 +63,7 @@ def artefacts_below(places: Iterable[Path]) -> list[Path]:
 
 
 def check(artefact: Path) -> Finding | None:
-    """Hash the whole of an artefact and compare its recorded inputs with those present."""
+    """Read the whole of an artefact, and compare its recorded inputs with those present."""
     if (shards := _planned(artefact)) is not None and shard_number(artefact.name) >= shards:
         return Finding(artefact, f"is stale: its plan has {shards} shards, from 000; remove it: segdepth clean-shards")
     try:
@@ -67,13 +72,57 @@ def check(artefact: Path) -> Finding | None:
         return Finding(artefact, str(failure).removeprefix(f"{artefact}: "))
     if not artefact.exists():
         return Finding(artefact, f"does not exist, though its manifest does; {remedy(artefact)}")
-    if content_hash(artefact) != manifest["content"]:
+    content, damaged = _read(artefact)
+    if damaged:
+        many = f"{len(damaged)} chunks are damaged ({damaged[0]}, ...)"
+        which = f"the chunk {damaged[0]} is damaged" if len(damaged) == 1 else many
+        return Finding(artefact, f"{which}; {remedy(artefact)}")
+    if content != manifest["content"]:
         return Finding(artefact, f"was edited or damaged since it was made; {remedy(artefact)}")
     for given in manifest["inputs"]:
         path = Path(os.path.normpath(artefact.parent / given["path"]))
         if path.exists() and _content(path) not in (None, given["content"]):
             return Finding(artefact, f"is stale: {path} has changed since it was made from it; {remedy(artefact)}")
     return None
+
+
+def _read(artefact: Path) -> tuple[str, list[str]]:
+    """The content hash of an artefact, and its Zarr chunks whose checksum is not theirs; each file is read once."""
+    if artefact.is_file():
+        return file_hash(artefact), []
+    digest, damaged, arrays = hashlib.sha256(), [], {}
+    for path in sorted(files_of(artefact)):
+        name = path.relative_to(artefact).as_posix()
+        if _is_checked(path, artefact, arrays):
+            data = path.read_bytes()
+            found = hashlib.sha256(data).hexdigest()
+            if google_crc32c.value(data[:-4]).to_bytes(4, "little") != data[-4:]:
+                damaged.append(name)
+        else:
+            found = file_hash(path)
+        digest.update(f"{name} {found}\n".encode())
+    return digest.hexdigest(), damaged
+
+
+def _is_checked(path: Path, artefact: Path, arrays: dict[Path, bool]) -> bool:
+    """Whether a file is a Zarr chunk that ends in a CRC32C; ``arrays`` keeps the answers by folder."""
+    parts = path.relative_to(artefact).parts
+    for at, part in enumerate(parts[:-1]):
+        if part == "c":
+            folder = artefact.joinpath(*parts[:at])
+            if folder not in arrays:
+                arrays[folder] = _last_codec(folder) == "crc32c"
+            if arrays[folder]:
+                return True
+    return False
+
+
+def _last_codec(folder: Path) -> str | None:
+    """Name of an array's last codec; None where the folder holds no array."""
+    try:
+        return json.loads((folder / "zarr.json").read_text(encoding="utf-8"))["codecs"][-1]["name"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
 
 
 def _planned(artefact: Path) -> int | None:

@@ -18,7 +18,8 @@ from tqdm import tqdm
 from zarr.storage import LocalStore
 
 from segdepth.errors import StoreError
-from segdepth.store.manifest import LAYOUT, check_whole, remedy
+from segdepth.store.manifest import LAYOUT, check_whole
+from segdepth.store.remaking import remedy
 
 LAYOUT_NAME = "segdepth_layout"
 CODECS = (zarr.codecs.ZstdCodec(level=3), zarr.codecs.Crc32cCodec())
