@@ -6,6 +6,7 @@ parameters, which the data do not tell, within what lenses are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,8 +40,9 @@ GIVEN_SHARE = 1e-3
 """Of its prior's width, what is left to a value that is held."""
 
 THINNEST = 0.7
-BEND_ATOMS = 3.0
-"""Standard deviation of the change of slope of the thickness from bin to bin, per strip width."""
+BEND_INSIDE_ATOMS, BEND_EDGE_ATOMS, BEND_REACH_PM = 0.7, 8.0, 500.0
+"""Standard deviation of the change of slope of the thickness from bin to bin, per 400 pm: inside, and what is added at
+the edge and falls off exponentially. Edges may be steep; farther in, the thickness is smooth."""
 
 MODEL_SHARE, MODEL_FLOOR, MEAN_ERROR = 0.03, 0.001, 0.02
 """Error of the model: share of an order's amplitude, and absolute; of the mean, to which scattered electrons add."""
@@ -114,7 +116,8 @@ class Fit:
         for row in range(bins - 2):
             at = len(NAMES) + row
             first, second = x[row + 1] - x[row], x[row + 2] - x[row + 1]
-            bend[row, at : at + 3] = np.array([1 / first, -1 / first - 1 / second, 1 / second]) / BEND_ATOMS
+            allowed = BEND_INSIDE_ATOMS + BEND_EDGE_ATOMS * math.exp(-data.distance[row + 1] / BEND_REACH_PM)
+            bend[row, at : at + 3] = np.array([1 / first, -1 / first - 1 / second, 1 / second]) / allowed
         prior = np.zeros((len(NAMES), self.size))
         prior[np.arange(len(NAMES)), np.arange(len(NAMES))] = 1 / deviation.numpy()
         self.prior = torch.as_tensor(np.concatenate([prior, bend]), dtype=model.dtype)
