@@ -119,6 +119,13 @@ def test_a_table_of_networks_is_made_when_it_is_asked_for(new_project):
     assert not {"estimate_ideal_observer", "tabulate_networks", "plot_benchmark"} & set(project.jobs())
 
 
+def test_the_ideal_observer_of_a_yardstick_is_estimated_for_the_table_where_it_is_wanted(new_project):
+    sticks = {"seen": {"dataset": "small", "observed_columns": 1}, "other": {"dataset": "small"}}
+    project = new_project("sticks", yardsticks=sticks)
+    wanted = {"measure_yardstick": 2, "estimate_yardstick_observer": 1, "tabulate_yardsticks": 1}
+    assert project.jobs("results/tables/yardsticks_net.csv").items() >= wanted.items()
+
+
 def test_a_benchmark_figure_without_its_data_sets_is_refused_in_one_line(new_project):
     done = new_project("benchmark").snakemake("-n", "results/figures/benchmark_net.png")
     told = [line for line in done.stderr.splitlines() if line.startswith("segdepth: error: ")]
