@@ -129,4 +129,6 @@ def test_writers_on_a_disk_that_fills_up(small_disk, write):
     with pytest.raises(OSError) as told, write_artefact(target, **FACTS) as partial:
         write(partial, np.concatenate([data] * 9))
     assert (told.value.errno, told.value.filename) == (errno.ENOSPC, str(target))
-    assert check_whole(target) and len(list(small_disk.iterdir())) == 3  # the earlier one is whole, nothing else is there
+    assert (
+        check_whole(target) and len(list(small_disk.iterdir())) == 3
+    )  # the earlier one is whole, nothing else is there
