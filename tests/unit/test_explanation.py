@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import CERIA, RADII
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,9 +22,10 @@ from segdepth.explanation.explain import COLUMNS, Explainer, explained_maps, lin
 from segdepth.explanation.lens import beam_of, lens_of
 from segdepth.explanation.likelihood import TOTALS
 from segdepth.explanation.model import FrameModel, Grid
-from segdepth.explanation.patches import ColumnPatches
+from segdepth.explanation.patches import ColumnPatches, _intensities
 from segdepth.explanation.refinement import Refinement
 from segdepth.explanation.residuals import chi_squared, false_discovery_rates, standardized, upper_tail
+from segdepth.explanation.roughness import most_likely, smooth_counts
 from segdepth.figures.explanation import draw
 from segdepth.fitting.result import LensFit, write_lens_fit
 from segdepth.micrograph.geometry import FrameTransform
@@ -134,8 +137,9 @@ def test_counts_of_a_bright_frame_are_recovered_exactly(scene):
     start[np.flatnonzero(inner)[[0, 3, 6]]] += (1, -1, 1)
     begun = stacked(CERIA, *scene.places, scene.stacks.kind, start, 0.5, model.beam.tilt_mrad)
     refinement = Refinement(model, scene.patches.of(model), counts, np.ones(SHAPE, bool), {})
-    flat = np.zeros((len(start), 9))
-    found = refinement.run(begun, free, flat, scene.lens, 0.5, np.random.default_rng(0))
+    flat = np.full((len(start), 9), 1 / 9)
+    first = refinement.adjustment.of(begun, scene.lens, model)
+    found = refinement.run(first, free, free, flat, 0.5, np.random.default_rng(0))
     assert found.stacks.count[inner].tolist() == scene.all[inner].tolist()
     assert found.probabilities.sum(1) == pytest.approx(1)
 
@@ -211,6 +215,61 @@ def test_the_crystal_goes_on_beyond_the_frame_and_the_vacuum_too():
     assert near[(lattice.row >= 0)].all() and not near[lattice.y_pm > 1300].any()
 
 
+def test_intensities_of_states_are_those_of_their_summed_waves():
+    rng = np.random.default_rng(4)
+
+    def waves(*shape: int) -> torch.Tensor:
+        return torch.as_tensor(rng.normal(size=shape) + 1j * rng.normal(size=shape))
+
+    behind, parts, weights = waves(2, 3, 5, 4), waves(2, 4, 3, 5, 4), waves(2, 7, 4)
+    whole = torch.einsum("csp,cpmyx->csmyx", weights, parts)
+    expected = (2 * (behind[:, None].conj() * whole).real + whole.abs() ** 2).sum(2)
+    assert torch.allclose(_intensities(behind, parts, weights), expected)
+
+
+def slab(most: float, slope: float = 0.0) -> tuple:
+    """Columns of the whole crystal on a rectangle, and counts on a plane."""
+    table = named_columns(CERIA, 3000, 2200)
+    _, kind = cells_and_kinds(table["column"], table["element"], CERIA)
+    x, y = table["x_pm"].to_numpy(), table["y_pm"].to_numpy()
+    plane = most + slope * (x + y / 2) / 1000
+    return stacked(CERIA, x, y, kind, np.round(plane).astype(int)), plane
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.floats(2, 20), st.floats(-1, 3), st.integers(0, 60))
+def test_the_smooth_thickness_of_a_plane_is_the_plane_whatever_the_column_itself_holds(most, slope, place):
+    stacks, plane = slab(most + 3, slope)
+    found = smooth_counts(stacks, plane)
+    assert np.abs(found - plane).max() < 0.15
+    other = plane.copy()
+    other[place] += 4
+    assert smooth_counts(stacks, other)[place] == pytest.approx(found[place])
+
+
+def test_a_column_without_others_is_as_thick_as_itself():
+    stacks = stacked(CERIA, [0.0, 9000.0], [0.0, 0.0], [0, 2], [5, 7])
+    assert smooth_counts(stacks, np.array([5.0, 7.0])).tolist() == [5, 7]
+    assert smooth_counts(stacks, np.array([0.0, 0.0])).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("half", "wide"), [(0, (0.4, 0.8)), (2, (2.0, 3.0))])
+def test_the_roughness_of_a_frame_is_found_from_uncertain_counts(half, wide):
+    """Counts that are off the plane by up to ``half`` atoms, each known to 0.7 atoms."""
+    rng = np.random.default_rng(half)
+    thickness = rng.uniform(6, 9, 300)
+    count = np.round(thickness) + rng.integers(-half, half + 1, 300)
+    told = count + rng.normal(0, 0.7, 300)
+    likelihood = np.exp(-(((np.arange(18) - told[:, None]) / 0.7) ** 2) / 2)
+    law = most_likely(thickness, likelihood)
+    assert wide[0] <= law.width <= wide[1] and abs(law.shift) <= 0.3
+    chances = np.exp(law.log_chances(thickness, 17))
+    assert np.allclose(chances.sum(1), 1) and chances.min() > 1e-4
+    better = ((likelihood * chances).argmax(1) == count).mean()
+    assert better > (likelihood.argmax(1) == count).mean() + (0.3 if half == 0 else 0.0)
+    assert most_likely(thickness[:5], likelihood[:5]) is None
+
+
 def test_states_hold_all_counts_from_two_less_to_two_more():
     assert set(TOTALS) == {-2, -1, 0, 1, 2} and TOTALS[STAY] == 0 and len(set(STATES)) == len(STATES)
 
@@ -256,9 +315,9 @@ def test_the_table_says_its_units():
 
 
 def write_prediction(scene: Scene, folder) -> None:
-    """The same as ``segdepth predict`` would write it."""
+    """The same as ``segdepth predict`` would write it: a frame, a lost one, and one that its columns do not explain."""
     transform = FrameTransform((SHAPE[0] * 2, SHAPE[1] * 2), PIXEL / 2, PIXEL)
-    facts = make_facts(transform=transform, frames=(0,), times_s=(0.0,))
+    facts = make_facts(transform=transform, frames=(0, 1, 2), times_s=(0.0, 1.0, 2.0))
     counts = np.random.default_rng(5).poisson(scene.expected) / 40
     number = len(scene.table)
     table = scene.table.assign(
@@ -275,6 +334,8 @@ def write_prediction(scene: Scene, folder) -> None:
     with write_artefact(folder, command="predict-micrograph", code="c", parameters={}) as partial:
         writer = open_folder(partial, facts)
         writer.put(result)
+        writer.lose(1, "it is torn")
+        writer.put(replace(result, number=2, counts=result.counts[:, ::-1].copy()))
         writer.close()
 
 
@@ -289,6 +350,7 @@ def test_the_step_refuses_a_fit_that_is_not_explained_unless_forced(scene, tmp_p
     assert lines[0].startswith("NOT EXPLAINED")
     facts = json.loads((tmp_path / "out" / "explanation.json").read_text())
     assert facts["explained"] is False and facts["lines"] == list(lines) and facts["frames"][0]["pixels"] == 30 * 44
+    assert [one["frame"] for one in facts["frames"]] == [0, 2]
     table = pd.read_parquet(tmp_path / "out" / "columns_refined.parquet")
     assert not table["explained"].any() and set(scene.table["column"]) <= set(table["column"])
     assert (table["count_low"] <= table["count"]).all() and (table["count"] <= table["count_high"]).all()
@@ -296,7 +358,10 @@ def test_the_step_refuses_a_fit_that_is_not_explained_unless_forced(scene, tmp_p
     assert written["count"].tolist() == table["count"].tolist()
     with open_zarr(tmp_path / "out", "explain-prediction", part="explanation.zarr") as maps:
         assert maps.attrs["explained"] == 0 and maps.attrs["warnings"][0].startswith("NOT EXPLAINED")
-        assert float((maps["residual_refined"] ** 2).mean()) == pytest.approx(1, abs=0.15)
+        assert maps["frame"].values.tolist() == [0, 2] and len(lines) == 3
+        chi2 = (maps["residual"] ** 2).mean(("row", "column")).values
+        assert [one["chi2"] / (30 * 44) for one in facts["frames"]] == pytest.approx(chi2, rel=1e-4)
+        assert float((maps["residual_refined"][0] ** 2).mean()) == pytest.approx(1, abs=0.15) and chi2[1] > 1.5
     assert (tmp_path / "out" / "explanation.png").stat().st_size > 1000
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -18,16 +19,14 @@ from segdepth.errors import MicrographError
 from segdepth.explanation.columns import ColumnStacks
 from segdepth.explanation.continuation import beside_columns, cells_and_kinds, continued, seen_lattice
 from segdepth.explanation.lens import beam_of, lens_of
-from segdepth.explanation.likelihood import Windows
 from segdepth.explanation.model import FrameModel, Grid
 from segdepth.explanation.patches import ColumnPatches
-from segdepth.explanation.refinement import POOL, Refinement, log_prior_of
+from segdepth.explanation.refinement import Refined, Refinement
 from segdepth.explanation.residuals import (
     SIGNIFICANT,
     chi_squared,
     column_chi_squared,
     false_discovery_rates,
-    more_or_less,
     standardized,
     upper_tail,
 )
@@ -37,9 +36,8 @@ from segdepth.micrograph.columns.pooling import owned_pixels, pooled_probabiliti
 
 NOT_EXPLAINED = "NOT EXPLAINED: the lens fit does not explain its film; what follows from it may be wrong"
 
-BEYOND_PM, BEYOND_ATOMS = 250.0, 1.5
-"""Columns this near to the seen pixels are refined with those that were seen, and how far, rms, their counts are
-thought to be from their neighbours'."""
+BEYOND_PM = 250.0
+"""Columns this near to the seen pixels are refined with those that were seen."""
 
 COLUMNS = (
     *("frame", "column", "x_pm", "y_pm", "element", "depth", "count", "confidence", "count_low", "count_high"),
@@ -97,12 +95,16 @@ class Explainer:
         self.beam, self.lens, self.device = beam_of(fit, self.crystal), lens_of(fit.values), device
         self._patches: tuple[FrameModel, ColumnPatches] | None = None
 
+    def numbers(self) -> list[int]:
+        """Numbers of the frames that are not lost and have columns."""
+        here = self.maps["frame"].values[~self.maps["lost"].values.astype(bool)]
+        return here[np.isin(here, self.columns["frame"])].tolist()
+
     def frames(self) -> Iterator[ExplainedFrame]:
-        """Every frame that is not lost and has columns."""
-        for place, number in enumerate(self.maps["frame"].values.tolist()):
-            mine = self.columns[self.columns["frame"] == number].reset_index(drop=True)
-            if not bool(self.maps["lost"].values[place]) and len(mine):
-                yield self.frame(place, mine)
+        """Every frame that is not lost and has columns, one after the other."""
+        places = {number: place for place, number in enumerate(self.maps["frame"].values.tolist())}
+        for number in self.numbers():
+            yield self.frame(places[number], self.columns[self.columns["frame"] == number].reset_index(drop=True))
 
     def electrons(self, place: int) -> float:
         """Electrons that a pixel of the network's grid counts in vacuum."""
@@ -128,23 +130,11 @@ class Explainer:
         refinement = Refinement(model, patches, counts, valid, self.fit.errors)
         share, first = refinement.adjustment.start(self.crystal, *seen.places, seen.kind, seen.count, self.lens)
         start = first.stacks
-        log_counts = log_prior_of(start, seen.probabilities)
-        apart = np.arange(log_counts.shape[1]) - start.count[:, None]
-        beyond = ~seen.listed
-        log_counts[beyond] = -POOL * (apart[beyond] / BEYOND_ATOMS) ** 2 / 2
-        again = refinement.adjustment.of(start, first.lens, first.model)  # what the prediction itself explains
-        told, wave = again.expected, again.wave
-        mine = start.part(np.flatnonzero(seen.free))
-        changes = patches.changes(patches.image_waves(wave, first.lens), mine, first.lens)
-        more = more_or_less(Windows.on(patches.corners(mine), changes, counts, told, valid, grid.electrons), mine.count)
         refined = refinement.run(
-            start, seen.free, log_counts, first.lens, share, np.random.default_rng([0, int(self._number(place))])
+            first, seen.free, seen.listed, seen.probabilities, share, np.random.default_rng([0, self._number(place)])
         )
-        residuals = [standardized(counts, expected, valid) for expected in (told, refined.expected)]
-        told_of = seen.listed[seen.free]
-        table = self._table(
-            place, seen, start, refined.stacks, refined.probabilities[told_of], more[told_of], residuals, told, grid
-        )
+        residuals = [standardized(counts, expected, valid) for expected in (refined.told, refined.expected)]
+        table = self._table(place, seen, start, refined, residuals, grid)
         found = [chi_squared(one) for one in residuals]
         facts = {
             "frame": int(self._number(place)),
@@ -161,7 +151,7 @@ class Explainer:
         }
         shown = np.where(valid, counts, np.nan)
         return ExplainedFrame(
-            int(self._number(place)), table, shown, told, residuals[0], refined.expected, residuals[1], facts
+            int(self._number(place)), table, shown, refined.told, residuals[0], refined.expected, residuals[1], facts
         )
 
     def _number(self, place: int) -> int:
@@ -181,24 +171,22 @@ class Explainer:
         place: int,
         seen: _Sites,
         start: ColumnStacks,
-        after: ColumnStacks,
-        probabilities: np.ndarray,
-        more: np.ndarray,
+        refined: Refined,
         residuals: list[np.ndarray],
-        told: np.ndarray,
         grid: Grid,
     ) -> pd.DataFrame:
-        free = np.flatnonzero(seen.listed)
+        free, listed = np.flatnonzero(seen.listed), seen.listed[seen.free]
+        probabilities, more = refined.probabilities[listed], refined.more[listed]
         elements = np.array([c.element for c in self.crystal.columns])[start.kind[free]]
         radius = np.array([self.radii[element] for element in elements], float)
         owned = owned_pixels(start.x_pm[free], start.y_pm[free], radius, seen.valid, grid.pixel_pm)
-        (chi2, pixels), (refined, _) = (column_chi_squared(one, owned) for one in residuals)
-        mean = owned.total(told.ravel()[owned.pixel]) / np.maximum(pixels, 1)
+        (chi2, pixels), (chi2_refined, _) = (column_chi_squared(one, owned) for one in residuals)
+        mean = owned.total(refined.told.ravel()[owned.pixel]) / np.maximum(pixels, 1)
         q = false_discovery_rates(upper_tail(chi2, pixels, mean))
         rate = false_discovery_rates(2 * norm.sf(np.abs(more)))
         low, high = credible_depths(probabilities)
         file_x, file_y = seen.in_file(start.x_pm[free], start.y_pm[free])
-        count = after.count[free]
+        count = refined.stacks.count[free]
         wrong = rate < SIGNIFICANT
         table = pd.DataFrame(
             {
@@ -215,7 +203,7 @@ class Explainer:
                 "chi2": np.round(chi2, 2),
                 "pixels": pixels.astype(np.int16),
                 "q_value": q.astype(np.float32),
-                "chi2_refined": np.round(refined, 2),
+                "chi2_refined": np.round(chi2_refined, 2),
                 "more": np.round(more, 2).astype(np.float32),
                 "extra": wrong & (more > 0),
                 "missing": wrong & (more < 0),
@@ -332,6 +320,16 @@ def explained_maps(explainer: Explainer, frames: Sequence[ExplainedFrame], lines
             "warnings": list(lines),
         },
     )
+
+
+def room_for(maps: xr.Dataset, numbers: Sequence[int]) -> xr.Dataset:
+    """``explained_maps`` of one frame, with lazy empty maps for frames of these numbers instead."""
+    empty = {
+        name: (one.dims, da.full((len(numbers), *one.shape[1:]), np.nan, dtype=one.dtype, chunks=-1), one.attrs)
+        for name, one in maps.data_vars.items()
+    }
+    number = ("frame", np.array(numbers, np.int32), maps["frame"].attrs)
+    return xr.Dataset(empty, {**maps.drop_vars("frame").coords, "frame": number}, maps.attrs)
 
 
 def lines_of(fit: LensFit, frames: Sequence[dict[str, Any]]) -> tuple[str, ...]:

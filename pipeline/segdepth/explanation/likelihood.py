@@ -83,6 +83,20 @@ class Windows:
             self.now[column] = state
 
 
+def conditional(windows: Windows) -> np.ndarray:
+    """Log likelihoods (column, state) of each column, all others as they are."""
+    return np.stack([windows.log_likelihoods(column) for column in range(len(windows.now))])
+
+
+def by_count(chances: np.ndarray, count: np.ndarray, counts: int) -> np.ndarray:
+    """Chances (column, state) added up by the count that a state makes of ``count``: (column, 0 … ``counts`` - 1)."""
+    found = np.zeros((len(count), counts))
+    rows = np.arange(len(count))
+    for state, total in enumerate(TOTALS):
+        np.add.at(found, (rows, np.clip(count + total, 0, counts - 1)), chances[:, state])
+    return found
+
+
 def sweep(windows: Windows, log_prior: np.ndarray, order: np.ndarray) -> int:
     """Each column to its best state, one after the other; returns how many changed.
 

@@ -161,14 +161,19 @@ class ColumnPatches:
 
 def _intensities(behind: Tensor, parts: Tensor, weights: Tensor) -> Tensor:
     """(column, state, y, x) of Σ_m 2 Re(ψ_m* δ_m) + |δ_m|², δ_m = Σ_p weight_p δ_mp, from waves (column, mode, y, x)
-    and (column, part, mode, y, x), and weights (column, state, part)."""
-    shape = parts.shape[-2:]
+    and (column, part, mode, y, x), and weights (column, state, part).
+
+    Both terms are sums over a few real images that all states share: the parts' interference with ψ, and the products
+    of two parts. So one matrix product makes all states.
+    """
+    shape, number = parts.shape[-2:], parts.shape[1]
     flat, behind = parts.flatten(-2), behind.flatten(-2)
     mixed = (behind.conj()[:, None] * flat).sum(2)
-    total = 2 * (weights @ mixed).real
-    for a in range(flat.shape[1]):
-        for b in range(a, flat.shape[1]):
-            product = (flat[:, a] * flat[:, b].conj()).sum(1)[:, None]
-            share = (weights[:, :, a] * weights[:, :, b].conj() * (1 if a == b else 2))[..., None]
-            total += share.real * product.real - share.imag * product.imag
-    return total.unflatten(-1, shape)
+    images, shares = [mixed.real, mixed.imag], [2 * weights.real, -2 * weights.imag]
+    for a in range(number):
+        product = (flat[:, a, None] * flat[:, a:].conj()).sum(2)
+        share = weights[:, :, a, None] * weights[:, :, a:].conj()
+        share[:, :, 1:] *= 2  # a with b and b with a
+        images += [product.real, product.imag]
+        shares += [share.real, -share.imag]
+    return (torch.cat(shares, dim=2) @ torch.cat(images, dim=1)).unflatten(-1, shape)

@@ -4,10 +4,10 @@ Sweeps go over all columns, each to its best state with its neighbours as they a
 several columns are added up, which is right for columns far from each other; then the crystal is simulated anew, and so
 on. At last a Gibbs sample tells how sure each count is when its neighbours are not sure either.
 
-What was known before is the network's probability of each count. The network has seen the same electrons: the product
-of its answer and the likelihood would count them twice. So the square root of the product is taken, the geometric mean
-of two opinions of which each has seen the electrons once. The most probable count is that of the product: what the
-network knows of the shape of crystals has its full weight there.
+Known before are the thickness that the columns around tell, with the roughness of this very frame (``roughness``), and
+the network's probabilities. The network has seen the same electrons, so that they enter with a small power only, and
+the model is not exact, so that the likelihood enters with a power below 1 (both were chosen on one simulated frame).
+Where the network sees no column, its probabilities are the only prior, and whole.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from segdepth.explanation.adjustment import Adjustment
+from segdepth.explanation.adjustment import Adjusted, Adjustment
 from segdepth.explanation.columns import ColumnStacks, middle_plane_pm, settled_middle_pm
 from segdepth.explanation.differences import STATES, STAY
-from segdepth.explanation.likelihood import TOTALS, Windows, sampled, sweep
+from segdepth.explanation.likelihood import TOTALS, Windows, by_count, conditional, sampled, sweep
 from segdepth.explanation.model import FrameModel
 from segdepth.explanation.patches import ColumnPatches
+from segdepth.explanation.residuals import more_or_less
+from segdepth.explanation.roughness import most_likely, smooth_counts
 from segdepth.simulation.aberrations import Lens
 
-POOL = 0.5
-"""Power of the network's probabilities and of the likelihood."""
+NETWORK_POWER, LIKELIHOOD_POWER = 0.3, 0.7
+"""Of the network's probabilities and of the likelihood."""
 
 LEAST_PRIOR = 1e-3
 """Share of a flat distribution over the counts around in the network's."""
@@ -35,46 +37,92 @@ LEAST_PRIOR = 1e-3
 MIDDLE_ATOMS = 0.7
 """Rms distance, in atoms, of a column's middle from the smooth plane halfway between the faces."""
 
-MOST_ROUNDS = 5
+BEYOND_ATOMS = 1.5
+"""How far, rms, counts of columns beyond the frame's border are thought to be from their neighbours'."""
+
+MOST_ROUNDS = 3
 SWEEPS_A_ROUND = 4
-GIBBS_SWEEPS, GIBBS_BURN_IN = 20, 4
-REACH_PM = 700.0
+ROUGHNESS_STEPS = 2
+GIBBS_SWEEPS, GIBBS_BURN_IN = 16, 4
+REACH_PM = 450.0
 """A column's change of the image is computed anew where a column this near has changed."""
 
 
 @dataclass(frozen=True)
 class Refined:
     """stacks : the columns refined. probabilities : (column, count), of 0, 1, … atoms. lens : as refined.
-    expected : electrons (row, column) of the refined columns. rounds : multislices of the whole frame."""
+    expected : electrons (row, column) of the refined columns. told : of those that the refinement began with. more :
+    how the picture contradicts each of these (``residuals.more_or_less``). rounds : multislices of the whole frame."""
 
     stacks: ColumnStacks
     probabilities: np.ndarray
     lens: Lens
     expected: np.ndarray
+    told: np.ndarray
+    more: np.ndarray
     rounds: int
 
 
-def log_prior_of(stacks: ColumnStacks, probabilities: np.ndarray, power: float = POOL) -> np.ndarray:
-    """Log prior (column, count) from the network's probabilities (column, count); counts beyond its last are as likely
-    as that one."""
+def network_prior(stacks: ColumnStacks, probabilities: np.ndarray, listed: np.ndarray) -> np.ndarray:
+    """Log prior (column, count) of each column by itself.
+
+    Parameters
+    ----------
+    probabilities : the network's, (column, count); counts beyond its last are as likely as that one. listed : bool,
+    columns that were seen; of others only their counts are known, from their neighbours.
+    """
     classes = probabilities.shape[1]
     wide = max(classes, int(stacks.count.max(initial=0)) + 1) + 2 * MOST_ROUNDS + 2
     padded = np.zeros((len(stacks), wide))
     padded[:, :classes] = probabilities
     padded[:, classes:] = probabilities[:, -1:]  # the last class may stand for more
-    flat = LEAST_PRIOR + (1 - LEAST_PRIOR) * padded
-    return power * np.log(flat)
+    power = np.where(stacks.count > 0, NETWORK_POWER, 1.0)[:, None]
+    seen = power * np.log(LEAST_PRIOR + (1 - LEAST_PRIOR) * padded)
+    apart = np.arange(wide) - stacks.count[:, None]
+    return np.where(listed[:, None], seen, -((apart / BEYOND_ATOMS) ** 2) / 2)
 
 
-def states_prior(stacks: ColumnStacks, log_counts: np.ndarray, middle_pm: np.ndarray) -> np.ndarray:
-    """Log prior (column, state): of the count, and of the middle's height."""
+def heights_prior(stacks: ColumnStacks, middle_pm: np.ndarray) -> np.ndarray:
+    """Log prior (column, state) of the middle's height; -inf of states that would leave less than no atom."""
     counts = stacks.count[:, None] + TOTALS
-    known = np.take_along_axis(log_counts, np.clip(counts, 0, log_counts.shape[1] - 1), axis=1)
     moved = np.array([exit_ - entrance for exit_, entrance in STATES]) / 2
     away = (stacks.middle_pm - middle_pm) / stacks.spacing_pm
     height = -(((away[:, None] + moved) / MIDDLE_ATOMS) ** 2) / 2
-    height = np.where(counts == 0, 0.0, height)
-    return np.where(counts < 0, -np.inf, known + height)
+    return np.where(counts < 0, -np.inf, np.where(counts == 0, 0.0, height))
+
+
+def of_states(stacks: ColumnStacks, log_counts: np.ndarray) -> np.ndarray:
+    """What is said of counts (column, count), said of states (column, state)."""
+    counts = stacks.count[:, None] + TOTALS
+    return np.take_along_axis(log_counts, np.clip(counts, 0, log_counts.shape[1] - 1), axis=1)
+
+
+def rough_prior(
+    stacks: ColumnStacks, mine: np.ndarray, log_counts: np.ndarray, log_likelihoods: np.ndarray
+) -> np.ndarray:
+    """Log prior (column, count) that the smooth thickness and the frame's roughness make, found from the frame itself;
+    0 of other columns than ``mine``, and of elements with few of these.
+
+    Parameters
+    ----------
+    mine : bool, columns whose thickness is that of the crystal. log_counts : their other prior, (column, count).
+    log_likelihoods : (column, state), with that of the height.
+    """
+    counts, found = log_counts.shape[1], np.zeros(log_counts.shape)
+    chances = np.exp(log_likelihoods - log_likelihoods.max(axis=1, keepdims=True))
+    likelihood = by_count(chances, stacks.count, counts)
+    elements = np.array([column.element for column in stacks.crystal.columns])[stacks.kind]
+    for _ in range(ROUGHNESS_STEPS):
+        known = log_counts + found
+        after = likelihood * np.exp(known - known.max(axis=1, keepdims=True))
+        mean = after @ np.arange(counts) / after.sum(axis=1)
+        thickness = smooth_counts(stacks, mean)
+        for element in np.unique(elements):
+            alike = mine & (elements == element)
+            law = most_likely(thickness[alike], likelihood[alike])
+            if law is not None:
+                found[alike] = law.log_chances(thickness[alike], counts - 1)
+    return found
 
 
 def in_state(stacks: ColumnStacks, now: np.ndarray) -> ColumnStacks:
@@ -105,17 +153,20 @@ class Refinement:
 
     def run(
         self,
-        stacks: ColumnStacks,
+        first: Adjusted,
         free: np.ndarray,
-        log_counts: np.ndarray,
-        lens: Lens,
+        listed: np.ndarray,
+        probabilities: np.ndarray,
         exit_share: float,
         rng: np.random.Generator,
     ) -> Refined:
-        """Refine the counts of the columns ``free`` (bool); ``log_counts`` (column, count) of all of them."""
-        which, model = np.flatnonzero(free), self.adjustment.model
+        """Refine the counts of the columns ``free`` (bool); ``listed`` (bool) and ``probabilities`` (column, count) of
+        all of them as for ``network_prior``."""
+        stacks, lens, model, which = first.stacks, first.lens, first.model, np.flatnonzero(free)
+        network = network_prior(stacks, probabilities, listed)[which]
+        crystal = (listed & (stacks.count > 0))[which]
         changes: np.ndarray | None = None
-        stale = np.ones(len(which), bool)
+        told, more, stale = None, None, np.ones(len(which), bool)
         for rounds in range(1, MOST_ROUNDS + 1):
             adjusted = self.adjustment.of(stacks, lens, model)
             stacks, lens, model, expected = adjusted.stacks, adjusted.lens, adjusted.model, adjusted.expected
@@ -126,10 +177,13 @@ class Refinement:
                 changes = fresh
             else:
                 changes[stale] = fresh
-            windows = Windows.on(
-                self.patches.corners(mine), changes, self.counts, expected, self.valid, model.grid.electrons, POOL
-            )
-            prior = states_prior(mine, log_counts[which], middle[which])
+            corners, electrons = self.patches.corners(mine), model.grid.electrons
+            windows = Windows.on(corners, changes, self.counts, expected, self.valid, electrons, LIKELIHOOD_POWER)
+            if more is None:
+                told, more = expected, more_or_less(windows, mine.count)
+            heights = heights_prior(mine, middle[which])
+            rough = rough_prior(mine, crystal, network, conditional(windows) + heights)
+            prior = heights + of_states(mine, network + rough)
             order = rng.permutation(len(which))
             for _ in range(SWEEPS_A_ROUND):
                 if not sweep(windows, prior, order):
@@ -142,12 +196,12 @@ class Refinement:
             places = np.stack([mine.x_pm, mine.y_pm], axis=1)
             stale = cKDTree(places[touched]).query(places)[0] < REACH_PM
         states = sampled(windows, prior, order, GIBBS_SWEEPS, GIBBS_BURN_IN, rng)
-        probabilities = _by_count(mine, states, log_counts.shape[1])
+        found = by_count(states, mine.count, network.shape[1])
         # of the states with the most probable count the most probable one
-        likely = mine.count[:, None] + TOTALS == probabilities.argmax(axis=1)[:, None]
+        likely = mine.count[:, None] + TOTALS == found.argmax(axis=1)[:, None]
         stacks = _replaced(stacks, which, in_state(mine, np.where(likely, states, -1.0).argmax(axis=1)))
         last = self.adjustment.of(stacks, lens, model)
-        return Refined(stacks, probabilities, last.lens, last.expected, rounds)
+        return Refined(stacks, found, last.lens, last.expected, told, more, rounds)
 
 
 def _replaced(stacks: ColumnStacks, which: np.ndarray, by: ColumnStacks) -> ColumnStacks:
@@ -155,12 +209,3 @@ def _replaced(stacks: ColumnStacks, which: np.ndarray, by: ColumnStacks) -> Colu
     first, count = stacks.first.copy(), stacks.count.copy()
     first[which], count[which] = by.first, by.count
     return stacks.changed(first, count)
-
-
-def _by_count(stacks: ColumnStacks, states: np.ndarray, counts: int) -> np.ndarray:
-    """Probabilities (column, count) from those of states."""
-    found = np.zeros((len(stacks), counts))
-    rows = np.arange(len(stacks))
-    for state, total in enumerate(TOTALS):
-        np.add.at(found, (rows, np.clip(stacks.count + total, 0, counts - 1)), states[:, state])
-    return found
