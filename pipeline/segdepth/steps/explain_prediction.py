@@ -11,22 +11,27 @@ valid. ``row``, ``column`` in pm; attributes ``affine_to_file_pm``, ``crystal``,
 ``explanation.json`` : χ² by frame, defocus as adjusted, lines for the user.
 
 ``explanation.png`` : the first frame.
+
+Maps are written frame by frame: memory does not grow with the length of a film, but for the table.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import zarr
 from pyarrow import parquet
 from tqdm import tqdm
 
 from segdepth.devices import one_thread
 from segdepth.errors import MicrographError
-from segdepth.explanation.explain import UNITS, ExplainedFrame, Explainer, explained_maps, lines_of
+from segdepth.explanation.explain import UNITS, Explainer, explained_maps, lines_of, room_for
 from segdepth.figures.explanation import draw
 from segdepth.figures.style import write_picture
 from segdepth.fitting.result import read_lens_fit
@@ -72,31 +77,43 @@ def explain_prediction(
         check_same_film(lens, fit, prediction, dose_of(maps), maps.attrs.get("energy_kev"))
         columns = parquet.read_table(prediction / PARQUET).to_pandas()
         explainer = Explainer(maps, columns, fit, device)
-        found: list[ExplainedFrame] = []
-        with tqdm(total=maps.sizes["frame"], desc=f"explanation of {prediction.name}", unit="frame") as bar:
-            for frame in explainer.frames():
-                found.append(frame)
-                bar.update()
-        if not found:
+        if not explainer.numbers():
             raise MicrographError(f"{prediction}: no frame has columns that could be explained")
-        lines = lines_of(fit, [one.facts for one in found])
         with write_artefact(
             out, command=COMMAND, code=code, inputs=[prediction, lens], parameters=parameters
         ) as partial:
             partial.mkdir()
-            stored = explained_maps(explainer, found, lines)
-            write_zarr(stored, partial / EXPLANATION, leading=("frame",), parameters=parameters)
-            _write_table(pd.concat([one.table for one in found], ignore_index=True), partial, fit.explained)
-            facts = {
-                "explained": fit.explained,
-                "lines": list(lines),
-                "crystal": fit.crystal,
-                "lens": dict(fit.values),
-                "frames": [one.facts for one in found],
-            }
-            text = json.dumps(facts, indent=1, allow_nan=False)
-            (partial / FACTS).write_text(text + "\n", encoding="utf-8")
-            write_picture(draw(stored, found[0].table, found[0].facts), partial / PICTURE)
+            lines = _write(explainer, partial, parameters, f"explanation of {prediction.name}")
+    return lines
+
+
+def _write(explainer: Explainer, folder: Path, parameters: Mapping[str, Any], text: str) -> tuple[str, ...]:
+    """All files, each frame's maps as they come; the lines for the user."""
+    numbers, fit = explainer.numbers(), explainer.fit
+    tables: list[pd.DataFrame] = []
+    facts: list[dict[str, Any]] = []
+    for frame in tqdm(explainer.frames(), desc=text, total=len(numbers), unit="frame"):
+        maps = explained_maps(explainer, [frame], ())
+        if not facts:
+            room = room_for(maps, numbers)
+            write_zarr(room, folder / EXPLANATION, leading=("frame",), parameters=parameters, compute=False)
+            write_picture(draw(maps, frame.table, frame.facts), folder / PICTURE)
+        store = zarr.open_group(folder / EXPLANATION, mode="r+")
+        for name in maps.data_vars:
+            store[name][len(facts)] = maps[name].values[0]
+        tables.append(frame.table)
+        facts.append(frame.facts)
+    lines = lines_of(fit, facts)
+    store.attrs["warnings"] = list(lines)
+    _write_table(pd.concat(tables, ignore_index=True), folder, fit.explained)
+    found = {
+        "explained": fit.explained,
+        "lines": list(lines),
+        "crystal": fit.crystal,
+        "lens": dict(fit.values),
+        "frames": facts,
+    }
+    (folder / FACTS).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return lines
 
 
