@@ -174,8 +174,10 @@ FITTED = {
     "zone_axis": ("most_atoms", "core_radius_pm", "terminations", "facet"),
     "x_axis": ("core_radius_pm", "terminations", "facet"),
     "bulk_atoms": ("most_atoms",),
+    "crystals": ("crystal: no block",),
+    "lens_fits": ("lens_fit: no block",),
 }
-"""Keys whose values may be allowed, and those of other blocks that then do not fit and are named."""
+"""Keys whose values may be allowed, and those of other blocks that then do not fit or miss a block, and are named."""
 
 
 def named(path: tuple, line: str) -> bool:

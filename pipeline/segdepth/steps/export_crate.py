@@ -19,6 +19,7 @@ from urllib.parse import quote
 from segdepth.errors import StoreError
 from segdepth.store.chain_record import artefacts, elsewhere
 from segdepth.store.manifest import SUFFIX, content_hash, manifest_path, write_artefact
+from segdepth.store.run_record import RUN_SUFFIX, run_path
 from segdepth.store.trace import Link, trace
 
 if TYPE_CHECKING:
@@ -100,15 +101,18 @@ class _Content:
         if link.manifest is None:
             return
         place = _place(link.path)
-        written = self.add_file(
-            manifest_path(link.path), place + SUFFIX, about=result, encodingFormat="application/json"
-        )
+        beside = {manifest_path(link.path): place + SUFFIX, run_path(link.path): place + RUN_SUFFIX}
+        written = [
+            self.add_file(path, name, about=result, encodingFormat="application/json")
+            for path, name in beside.items()
+            if path.exists()  # manifests of earlier versions hold what is known of the run themselves
+        ]
         made = f"segdepth {link.manifest['command']}"
         action = self.crate.add_action(
             self._tool(link.manifest),
             identifier=f"#run/{quote(place)}",
             object=[*map(self._data, link.inputs), *self._not_here(link), *self._parameters(link.manifest)],
-            result=[result, written],
+            result=[result, *written],
             properties={"name": f"{made} -> {place}", "description": f"all facts of this run: {place}{SUFFIX}"},
         )
         self.crate.root_dataset.append_to("mentions", action)
