@@ -9,7 +9,10 @@ from pydantic import Field, model_validator
 from segdepth.config.block import Block
 from segdepth.config.fields import Count, Element, Number
 
-Axis = Annotated[tuple[Count, Count, Count], Field()]
+Index = Annotated[Count, Field(ge=-24, le=24)]
+"""Of a lattice direction: as large as ``segdepth.crystals.projection`` finds perpendicular ones."""
+
+Axis = tuple[Index, Index, Index]
 
 
 class CrystalBlock(Block):

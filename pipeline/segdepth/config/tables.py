@@ -105,10 +105,11 @@ class TableRow(Block):
                 raise ValueError(f"aims.{metric}: got {element!r}; it is known for all elements together only")
             if metric in CHANGES and self.against is None:
                 raise ValueError(f"aims.{metric}: needs against, the label of the row that it is a change to")
+            key = f"aims.{metric}" + ("" if element == ALL else f".{element}")
             if metric not in CHANGES and value < 0:
-                raise ValueError(f"aims.{metric}: got {value:g}; allowed are 0 to 1")
+                raise ValueError(f"{key}: got {value:g}; allowed are 0 to 1")
             if metric not in NO_SHARES and value > 1:
-                raise ValueError(f"aims.{metric}: got {value:g}; allowed are {-1 if metric in CHANGES else 0} to 1")
+                raise ValueError(f"{key}: got {value:g}; allowed are {-1 if metric in CHANGES else 0} to 1")
         return self
 
     def each_aim(self) -> Iterator[tuple[str, str, float]]:
