@@ -42,9 +42,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return markdown + "\n" + python_functions()
     if path.startswith("results/tables/"):
         page.meta["hide"] = ["toc"]
-        from segdepth.store.manifest import read_manifest
-
-        manifest = read_manifest(ROOT / "docs" / path)
+        shown = ROOT / "docs" / path  # read as they are: some are of earlier layouts, without a record of the run
+        beside = (shown.with_name(shown.name + suffix) for suffix in (".run.json", ".manifest.json"))
+        manifest = json.loads(next(each for each in beside if each.exists()).read_text(encoding="utf-8"))
         title, _, rest = markdown.partition("\n")
         commit, _, changed = manifest["commit"].partition("+")
         made = f"Made with commit `{commit[:7]}`" + (", with changes that were not committed." if changed else ".")
