@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 import xarray as xr
 import zarr.codecs
 from tqdm import tqdm
+from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
 from segdepth.errors import StoreError
@@ -56,7 +58,16 @@ def write_zarr(
             entry["chunks"] = tuple(1 if dim in leading else size for dim, size in variable.sizes.items())
         encoding[name] = entry
     with dask.config.set(scheduler="synchronous"):
-        dataset.to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding, compute=compute)
+        try:
+            dataset.to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding, compute=compute)
+        except BaseException:
+            sync(_all_chunks_are_written())
+            raise
+
+
+async def _all_chunks_are_written() -> None:
+    """Zarr raises the first chunk's error while others are still written, into a folder that is then removed."""
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
 
 
 def one_at_a_time(
