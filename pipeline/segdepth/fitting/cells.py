@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from segdepth.crystals import Crystal
 from segdepth.errors import MicrographError
+from segdepth.micrograph.edge_distance import edge_distance
 from segdepth.micrograph.files.recording import FrameLost
 from segdepth.micrograph.film import Film
 
@@ -128,27 +128,6 @@ def average_cells(film: Film, crystal: Crystal, allowed: np.ndarray) -> Cells:
             f"{2 * LEAST_CELLS} in two strips are needed"
         )
     return Cells(orders, box, tuple(bins), distance, frames, tuple(lines))
-
-
-def edge_distance(film: Film, usable: np.ndarray) -> np.ndarray:
-    """Distance in pm from the vacuum, (y, x), NaN outside of the crystal.
-
-    Raises
-    ------
-    MicrographError
-        There is no vacuum.
-    """
-    area = film.crystal_area & usable
-    if film.vacuum is None:
-        raise MicrographError(
-            f"{film.recording.source}: no vacuum is in the field: neither the dose nor the distance from the edge is "
-            "known; a fit needs both"
-        )
-    outside = usable & ~film.crystal_area
-    if film.calibration is not None:
-        outside &= ~film.calibration.others
-    distance = ndimage.distance_transform_edt(~outside) * film.transform.pixel_pm
-    return np.where(area, distance, np.nan)
 
 
 def _frames(film: Film) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:

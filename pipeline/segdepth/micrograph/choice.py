@@ -34,6 +34,7 @@ from segdepth.micrograph.predict import (
     serve,
 )
 from segdepth.micrograph.results.in_memory import gathered
+from segdepth.micrograph.thickness import Thickness
 from segdepth.networks.bundled import familiarity_of, name_of
 from segdepth.networks.card import NetworkCard
 from segdepth.networks.files import load_network
@@ -124,10 +125,17 @@ def inspect_and_choose(
 
 
 def predict_chosen(
-    candidates: Sequence[Candidate], recording: Recording, options: PredictionOptions
+    candidates: Sequence[Candidate],
+    recording: Recording,
+    options: PredictionOptions,
+    thickness: Callable[[Film], Thickness] | None = None,
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """All frames of a recording in memory, as ``predict.predict_recording`` gives them, by the network that knows such
     frames best.
+
+    Parameters
+    ----------
+    thickness : of a film's crystal, where a fit has found it.
 
     Raises
     ------
@@ -135,8 +143,9 @@ def predict_chosen(
         No frame can be used, or the crystal's lattice is not found.
     """
     film, chosen = inspect_and_choose(recording, candidates, options)
-    facts = film_facts(film, chosen.card, chosen.name, options, chosen.familiarity)
-    return gathered(facts, predict_film(chosen.network, chosen.card, film, options, chosen.familiarity))
+    known = None if thickness is None else thickness(film)
+    facts = film_facts(film, chosen.card, chosen.name, options, chosen.familiarity, known)
+    return gathered(facts, predict_film(chosen.network, chosen.card, film, options, chosen.familiarity, known))
 
 
 def _some_frames(film: Film) -> list[Ready]:

@@ -6,7 +6,7 @@ not depend on the length of the film.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
 from segdepth.labels.column_depths import confidence_of
 from segdepth.micrograph.columns.film import FilmSites
+from segdepth.micrograph.edge_distance import edge_distance
 from segdepth.micrograph.familiarity.features import GEOMETRY, features
 from segdepth.micrograph.familiarity.judgement import Familiarity, Judgement
 from segdepth.micrograph.files.recording import FrameLost, Recording
@@ -28,6 +29,7 @@ from segdepth.micrograph.overlap import ahead
 from segdepth.micrograph.preparation import Preparation, Prepared
 from segdepth.micrograph.results.facts import FilmFacts, FrameResult, LostFrame
 from segdepth.micrograph.results.in_memory import gathered
+from segdepth.micrograph.thickness import Thickness, joined
 from segdepth.networks.card import NetworkCard
 from segdepth.networks.flip_average import FlipAverage
 from segdepth.networks.serving import ServedNetwork
@@ -88,12 +90,13 @@ def predict_recording(
     options: PredictionOptions,
     familiarity: Familiarity | None,
     name: str,
+    thickness: Callable[[Film], Thickness] | None = None,
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """All frames of a recording in memory: maps and the table of columns, as ``results.in_memory`` gathers them.
 
     Parameters
     ----------
-    network : as it was trained. name : of the network.
+    network : as it was trained. name : of the network. thickness : of a film's crystal, where a fit has found it.
 
     Raises
     ------
@@ -101,12 +104,18 @@ def predict_recording(
         No frame can be used, or the crystal's lattice is not found.
     """
     film = inspect_film(recording, crystal_of(card), card.input_pixel_pm, options, lattice=options.calibrate)
-    facts = film_facts(film, card, name, options, familiarity)
-    return gathered(facts, predict_film(serve(network, options), card, film, options, familiarity))
+    known = None if thickness is None else thickness(film)
+    facts = film_facts(film, card, name, options, familiarity, known)
+    return gathered(facts, predict_film(serve(network, options), card, film, options, familiarity, known))
 
 
 def film_facts(
-    film: Film, card: NetworkCard, name: str, options: PredictionOptions, familiarity: Familiarity | None
+    film: Film,
+    card: NetworkCard,
+    name: str,
+    options: PredictionOptions,
+    familiarity: Familiarity | None,
+    thickness: Thickness | None = None,
 ) -> FilmFacts:
     """What all results say of the film. ``name`` and ``familiarity`` : of the network."""
     recording, found = film.recording, film.calibration
@@ -132,7 +141,12 @@ def film_facts(
         energy_kev=recording.energy_kev,
         exposure_s=recording.exposure_s,
         times_s=recording.times_s,
-        warnings=(*([card.remark] if card.remark else []), *(NOT_KNOWN,) * (familiarity is None), *film.lines),
+        warnings=(
+            *([card.remark] if card.remark else []),
+            *(NOT_KNOWN,) * (familiarity is None),
+            *([] if thickness is None else [thickness.line]),
+            *film.lines,
+        ),
     )
 
 
@@ -142,6 +156,7 @@ def predict_film(
     film: Film,
     options: PredictionOptions,
     familiarity: Familiarity | None,
+    thickness: Thickness | None = None,
 ) -> Iterator[FrameResult | LostFrame]:
     """One item a frame, in their order.
 
@@ -149,11 +164,19 @@ def predict_film(
     ----------
     network : of ``serve``.
     familiarity : of the network; without it no frame can be judged.
+    thickness : of the crystal, which the network's probabilities are joined with.
+
+    Raises
+    ------
+    MicrographError
+        A thickness is given, and the film has no vacuum, or its lattice was not sought.
     """
     batches = ahead(_batches(prepared_frames(film), film.transform.grid_shape))
     predicted = ahead(_predicted(network, card, batches))
     sites: FilmSites | None = None
     vacuum: np.ndarray | None = None
+    edge = None if thickness is None else edge_distance(film)
+    distance: np.ndarray | None = None
     crystal, unsure = crystal_of(card), []
     for batch, probabilities in predicted:
         if sites is None and len(probabilities):
@@ -166,14 +189,18 @@ def predict_film(
                 labels_valid(valid[0], probabilities.shape[2:], card),
                 unsure.append,
             )
-            vacuum = vacuum_labels(film, probabilities.shape[2:], card)
+            shape = probabilities.shape[2:]
+            vacuum = None if film.vacuum is None else on_labels(film.vacuum, shape, film, card, outside=False)
+            distance = None if edge is None else on_labels(edge, shape, film, card, outside=np.nan)
         answers = iter(probabilities)
         for item in batch:
             if isinstance(item, LostFrame):
                 yield item
             else:
+                answer = next(answers)
+                counted = answer if distance is None else joined(answer, distance, thickness)
                 yield _result(
-                    item, next(answers), sites, film, card, crystal, options, familiarity, vacuum, tuple(unsure)
+                    item, answer, counted, sites, film, card, crystal, options, familiarity, vacuum, tuple(unsure)
                 )
 
 
@@ -228,15 +255,13 @@ def labels_valid(valid: np.ndarray, shape: tuple[int, int], card: NetworkCard) -
     return padded.reshape(shape[0], shrink, shape[1], shrink).mean(axis=(1, 3)) >= 0.5
 
 
-def vacuum_labels(film: Film, shape: tuple[int, int], card: NetworkCard) -> np.ndarray | None:
-    """Label pixels, of a map of ``shape``, whose centres lie in the film's vacuum; None where there is none."""
-    if film.vacuum is None:
-        return None
+def on_labels(values: np.ndarray, shape: tuple[int, int], film: Film, card: NetworkCard, outside: float) -> np.ndarray:
+    """What the file's pixels (y, x) are worth at the centres of label pixels, of a map of ``shape``."""
     transform, (rows, columns) = film.transform, shape
     v, u = (np.arange(rows)[:, None] + 0.5) * card.label_pixel_pm, (np.arange(columns) + 0.5) * card.label_pixel_pm
     i, j, inside = transform.pixels_at(*transform.inverse(*np.broadcast_arrays(u, v)))
-    found = np.zeros(shape, dtype=bool)
-    found[inside] = film.vacuum[i[inside], j[inside]]
+    found = np.full(shape, outside, dtype=values.dtype)
+    found[inside] = values[i[inside], j[inside]]
     return found
 
 
@@ -259,6 +284,7 @@ def judge_frame(
 
 def _result(
     ready: Ready,
+    answer: np.ndarray,
     probabilities: np.ndarray,
     sites: FilmSites,
     film: Film,
@@ -269,7 +295,7 @@ def _result(
     vacuum: np.ndarray | None,
     lines: tuple[str, ...],
 ) -> FrameResult:
-    """Columns and judgement of one frame."""
+    """Columns of one frame, from ``probabilities``, and the judgement of what the network answered."""
     prepared = ready.prepared
     valid = labels_valid(prepared.valid, probabilities.shape[1:], card)
     counts = prepared.image * prepared.electrons_per_pixel  # as if each pixel were covered whole
@@ -284,7 +310,7 @@ def _result(
     table = _in_file(table, ready.usable, film)
     level, numbers, reasons = "unknown", {}, ()
     if familiarity is not None:
-        judged, found = judge_frame(prepared, probabilities, film, card, familiarity)
+        judged, found = judge_frame(prepared, answer, film, card, familiarity)
         level, numbers, reasons = judged.level, {**found, "distance": judged.distance}, judged.reasons
     if table.empty:
         level = level if familiarity is None else "outside"
