@@ -6,7 +6,6 @@ cells by bin (``data``: mean, real parts, imaginary parts) and those of the mode
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from segdepth.config import CrystalBlock, LensFitOptions
 from segdepth.crystals import Crystal, load_crystal
 from segdepth.devices import one_thread
 from segdepth.fitting.film_fit import fit_film
-from segdepth.fitting.result import LensFit
+from segdepth.fitting.result import LensFit, write_lens_fit
 from segdepth.micrograph.files import open_recording
 from segdepth.store.manifest import check_target, write_artefact
 
@@ -53,6 +52,5 @@ def fit_lens(
         found = fit_film(recording, known, options, tables=tables, tell=tell)
     parameters = {**options.parameters, "crystal": known.to_dict()}
     with write_artefact(out, command=COMMAND, code=code, inputs=[source], parameters=parameters) as partial:
-        text = json.dumps(found.fit.to_dict() | {"cells": found.pictures}, indent=1, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+        write_lens_fit(found.fit, partial, {"cells": found.pictures})
     return found.fit
