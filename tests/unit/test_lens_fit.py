@@ -64,7 +64,7 @@ def table(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "THICKEST", 12)
         patch.setattr(tables, "MOST_TILT_MRAD", 18.0)
-        return tables.wave_table(crystal(), 300.0, tmp_path_factory.mktemp("tables"))
+        return tables.wave_table(crystal(), 300.0, "code", tmp_path_factory.mktemp("tables"))
 
 
 def parameters(thickness, shifts=None, **changes) -> torch.Tensor:
@@ -227,13 +227,26 @@ def test_cells_of_another_crystal_are_not_explained(model, table, monkeypatch):
 def test_a_kept_table_is_read_again_and_a_broken_one_made_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "THICKEST", 2)
     monkeypatch.setattr(tables, "MOST_TILT_MRAD", 3.0)
-    first = tables.wave_table(crystal(), 200.0, tmp_path)
+    first = tables.wave_table(crystal(), 200.0, "code", tmp_path)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:1000])
-    again = tables.wave_table(crystal(), 200.0, tmp_path)
+    again = tables.wave_table(crystal(), 200.0, "code", tmp_path)
     assert torch.equal(first.coefficients, again.coefficients)
     monkeypatch.setattr(tables, "_coefficients", lambda *_: pytest.fail("made, though it is kept"))
-    assert torch.equal(first.coefficients, tables.wave_table(crystal(), 200.0, tmp_path).coefficients)
+    assert torch.equal(first.coefficients, tables.wave_table(crystal(), 200.0, "code", tmp_path).coefficients)
+
+
+def test_a_table_of_other_code_is_made_anew_in_its_place(tmp_path, monkeypatch):
+    made = []
+
+    def coefficients(*_):
+        made.append(len(made))
+        return np.zeros((1, 2), int), torch.full((2, 3, 3, 1), float(made[-1]), dtype=torch.complex64)
+
+    monkeypatch.setattr(tables, "_coefficients", coefficients)
+    found = [tables.wave_table(crystal(), 200.0, code, tmp_path) for code in ("old", "old", "new", "new", "old")]
+    assert [float(each.coefficients.real.mean()) for each in found] == [0, 0, 1, 1, 2]
+    assert len(list(tmp_path.iterdir())) == 1  # a cache does not grow with every version
 
 
 def test_values_and_their_slopes_in_the_imaging_blocks_units():
@@ -293,7 +306,8 @@ def test_all_frames_of_a_drifting_film_are_used(model, table):
 
 def refused(counts: np.ndarray, **options) -> str:
     with pytest.raises(MicrographError) as failure:
-        fit_film(recording_of(counts), crystal(), LensFitOptions(**({"pixel_pm": 7.0, "energy_kev": 300} | options)))
+        given = LensFitOptions(**({"pixel_pm": 7.0, "energy_kev": 300} | options))
+        fit_film(recording_of(counts), crystal(), given, table_code="code")
     assert "\n" not in str(failure.value)
     return str(failure.value)
 
@@ -312,7 +326,7 @@ def test_voltage_of_the_file_must_be_in_reach():
     recording = recording_of(np.zeros((8, 8)))
     assert energy_of(recording, LensFitOptions(energy_kev=200)) == 200
     with pytest.raises(StoreError, match="60 to 300"):
-        tables.wave_table(crystal(), 1000.0)
+        tables.wave_table(crystal(), 1000.0, "code")
 
 
 def a_fit() -> LensFit:

@@ -15,9 +15,15 @@ from segdepth.devices import one_thread
 from segdepth.fitting.film_fit import fit_film
 from segdepth.fitting.result import LensFit, write_lens_fit
 from segdepth.micrograph.files import open_recording
+from segdepth.store.code_hash import code_hash
 from segdepth.store.manifest import check_target, write_artefact
 
 COMMAND = "fit-lens"
+
+
+def table_code() -> str:
+    """Hash of the code that makes tables of waves."""
+    return code_hash("segdepth.fitting.wave_table")
 
 
 def fit_lens(
@@ -49,7 +55,7 @@ def fit_lens(
     check_target(out, COMMAND, [source])
     known = crystal if isinstance(crystal, Crystal) else load_crystal(crystal)
     with open_recording(source, options.image) as recording, one_thread():
-        found = fit_film(recording, known, options, tables=tables, tell=tell)
+        found = fit_film(recording, known, options, table_code=table_code(), tables=tables, tell=tell)
     parameters = {**options.parameters, "crystal": known.to_dict()}
     with write_artefact(out, command=COMMAND, code=code, inputs=[source], parameters=parameters) as partial:
         write_lens_fit(found.fit, partial, {"cells": found.pictures})
