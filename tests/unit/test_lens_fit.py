@@ -286,6 +286,20 @@ def test_average_cells_are_the_images_orders(model, table):
     assert error == pytest.approx(1 / np.sqrt(60 / 7**2 * inner.cells * np.prod(crystal().periods_pm[:2])), rel=0.2)
 
 
+def test_one_strip_along_the_edge_is_too_little_and_two_are_enough(model, table, monkeypatch):
+    film = inspect_film(
+        recording_of(wedge_counts(model, 80, dose=20.0)), crystal(), 20.0, Reading(pixel_pm=7.0, rotation_deg=0.0)
+    )
+    monkeypatch.setattr("segdepth.fitting.cells.STRIPS", (0, 1, 2))
+    found = average_cells(film, crystal(), table.orders).bins
+    assert [round(each.distance_pm) for each in found] == [191, 574]
+    monkeypatch.setattr("segdepth.fitting.cells.STRIPS", (0, 1))
+    with pytest.raises(MicrographError) as failure:
+        average_cells(film, crystal(), table.orders)
+    told = "1 strip along the edge has 3 unit cells of CeO2 [110] or more; at least 2 are needed"
+    assert told in str(failure.value)
+
+
 def test_all_frames_of_a_drifting_film_are_used(model, table):
     one = wedge_counts(model, 80, dose=4.0)
     film = np.stack([np.roll(wedge_counts(model, 80, dose=4.0, seed=n), (0, 3 * n), (0, 1)) for n in range(3)])
@@ -319,7 +333,7 @@ def test_what_cannot_be_fitted_is_refused_in_one_line(model, monkeypatch, table)
     assert "no vacuum" in refused(wedge_counts(model, 0, dose=6.0))
     assert "--energy-kev" in refused(wedge_counts(model, 80), energy_kev=None)
     tiny = wedge_counts(model, 60, dose=60.0)[-150:, :150]
-    assert "unit cells" in refused(tiny, rotation_deg=0.0)
+    assert "0 strips along the edge have 3 unit cells" in refused(tiny, rotation_deg=0.0)
 
 
 def test_voltage_of_the_file_must_be_in_reach():
