@@ -31,6 +31,7 @@ from segdepth.networks.bundled import bundled_network
 from segdepth.networks.card import read_card
 from segdepth.specimen.plan import plan_row
 from segdepth.specimen.wedge import build_wedge
+from segdepth.steps.fit_lens import table_code
 
 DOSE_LAMBDA = 1.1
 PIXEL_PM = 6.3
@@ -138,7 +139,7 @@ def fit_frame(path: Path, crystal: Crystal, energy_kev: float) -> dict[str, floa
     options = LensFitOptions(pixel_pm=PIXEL_PM, energy_kev=energy_kev)
     start = time.perf_counter()
     try:
-        found = fit_film(recording_of(counts), crystal, options)
+        found = fit_film(recording_of(counts), crystal, options, table_code=table_code())
     except SegDepthError as failure:
         print(path.name, failure)
         return {"refused": 1.0}

@@ -283,10 +283,11 @@ def fit_lens(counts: np.ndarray | Recording, crystal: Crystal, **options: Any) -
     from segdepth.config import LensFitOptions, validate
     from segdepth.devices import one_thread
     from segdepth.fitting.film_fit import NOT_EXPLAINED, fit_film
+    from segdepth.steps.fit_lens import table_code
 
     chosen = validate(LensFitOptions, options, "fit_lens")
     with one_thread():
-        found = fit_film(_recording(counts), crystal, chosen)
+        found = fit_film(_recording(counts), crystal, chosen, table_code=table_code())
     if not found.fit.explained:
         warnings.warn(next(line for line in found.fit.lines if line.startswith(NOT_EXPLAINED)), stacklevel=2)
     return found.fit

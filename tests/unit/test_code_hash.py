@@ -222,6 +222,16 @@ def test_unknown_commands_and_modules():
             code_hash(wrong)
 
 
+def test_tables_of_waves_depend_on_the_multislice_and_on_no_fit():
+    needed = reached("segdepth.fitting.wave_table")
+    assert Target("segdepth.simulation.potential", "SlicedPotential") in needed
+    assert Target("segdepth.simulation.scattering", "parametrization") in needed
+    assert Target("segdepth.crystals.elements", "ATOMIC_NUMBER") in needed
+    rooms = {target.module.removeprefix("segdepth.") for target in needed}
+    assert {room for room in rooms if room.startswith("fitting")} == {"fitting.wave_table"}
+    assert not {room for room in rooms if room.split(".")[0] in ("cli", "steps", "micrograph", "networks")}
+
+
 def test_multislice_knows_nothing_of_the_lens():
     """A new lens must not rerun the multislice, and labels must not rerun either."""
     needed = {target.module.removeprefix("segdepth.") for target in reached("simulate-waves") if target.name != ""}

@@ -16,6 +16,7 @@ import torch
 from segdepth.crystals import Crystal
 from segdepth.explanation.columns import ColumnStacks, stacked
 from segdepth.explanation.model import FrameModel
+from segdepth.fitting.result import MRAD_PER_DEGREE
 from segdepth.simulation.aberrations import Lens
 
 EXIT_SHARES = (0.0, 0.5, 1.0)
@@ -27,7 +28,6 @@ FARTHEST_PM = 20.0
 DISTORTION_PM = 10.0
 """What a coefficient of the distortion is thought to be in one step, rms: few columns do not tell it."""
 
-MRAD_PER_DEGREE = 1000 * np.pi / 180
 TILT_STEP_MRAD = 2.0
 DEFOCUS_STEP_PM = 200.0
 LEVEL_ERROR = 0.01

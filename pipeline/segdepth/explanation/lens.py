@@ -13,13 +13,10 @@ from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.beam import resolve_beam
 from segdepth.simulation.lens_values import LENS_VALUES, lens_fields
 
-MRAD_PER_DEGREE = 1000 * np.pi / 180
-
 
 def beam_of(fit: LensFit, crystal: Crystal) -> Beam:
-    """The beam of a fit: its voltage and, as a tilt of the beam, the lean of the zone axis (+1° is -17.45 mrad)."""
-    lean = [float(fit.values.get(name) or 0.0) for name in ("tilt_x_deg", "tilt_y_deg")]
-    beam = Beam(energy_kev=fit.energy_kev, tilt_mrad=tuple(-MRAD_PER_DEGREE * angle for angle in lean))
+    """The beam of a fit: its voltage and, as a tilt of the beam, the lean of the zone axis."""
+    beam = Beam(energy_kev=fit.energy_kev, tilt_mrad=fit.tilt_mrad)
     return resolve_beam(beam, crystal.all_elements, crystal.debye_waller_pm, np.random.default_rng(0))
 
 

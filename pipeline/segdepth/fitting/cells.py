@@ -30,8 +30,8 @@ FINEST_PM = 88.0
 """Orders with a smaller spacing are left out: lenses of today hardly pass more at these doses."""
 
 NYQUIST_SHARE = 0.9
-LEAST_CELLS = 3
-"""Unit cells that a strip, and a film, must have."""
+LEAST_CELLS, LEAST_STRIPS = 3, 2
+"""Unit cells that a strip must have, and strips that must have them."""
 
 BLOCK = 2**16
 """Pixels whose waves are computed at a time."""
@@ -91,7 +91,7 @@ def average_cells(film: Film, crystal: Crystal, allowed: np.ndarray) -> Cells:
     Raises
     ------
     MicrographError
-        There is no vacuum, or less than three unit cells.
+        There is no vacuum, or less than two strips have three unit cells.
     """
     transform = film.transform
     if film.calibration is None or film.crystal_area is None:
@@ -121,11 +121,11 @@ def average_cells(film: Film, crystal: Crystal, allowed: np.ndarray) -> Cells:
         found = _fit_strip(film, strip, electrons, level, g, distance, (low + high) / 2 * width, width * (high - low))
         if found is not None:
             bins.append(Bin((low + high) / 2 * width, float(cells * frames), *found))
-    total = sum(each.cells for each in bins) / frames
-    if total < 2 * LEAST_CELLS:
+    if len(bins) < LEAST_STRIPS:
+        have = "strip along the edge has" if len(bins) == 1 else "strips along the edge have"
         raise MicrographError(
-            f"{film.recording.source}: {total:.0f} unit cells of {crystal.title} can be averaged; at least "
-            f"{2 * LEAST_CELLS} in two strips are needed"
+            f"{film.recording.source}: {len(bins)} {have} {LEAST_CELLS} unit cells of {crystal.title} or more; at "
+            f"least {LEAST_STRIPS} are needed"
         )
     return Cells(orders, box, tuple(bins), distance, frames, tuple(lines))
 

@@ -92,6 +92,7 @@ def fit_film(
     crystal: Crystal,
     options: LensFitOptions,
     *,
+    table_code: str,
     tables: Path | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> FilmFit:
@@ -99,7 +100,8 @@ def fit_film(
 
     Parameters
     ----------
-    tables : folder in which tables of waves are kept; without it the user's cache.
+    table_code, tables : hash of the code that makes tables of waves, and the folder in which these are kept; without it
+        the user's cache.
     tell : called with each line for the user as soon as it is known.
 
     Raises
@@ -109,7 +111,7 @@ def fit_film(
     """
     energy = energy_of(recording, options)
     film = inspect_film(recording, crystal, GRID_PIXEL_PM, options, tell=tell)
-    table = wave_table(crystal, energy, tables)
+    table = wave_table(crystal, energy, table_code, tables)
     cells = average_cells(film, crystal, table.orders)
     for line in cells.lines:
         tell(line)

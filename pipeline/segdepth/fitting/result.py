@@ -7,13 +7,70 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+
+from segdepth.config.fields import Count, Number
 from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
 
 KIND = "segdepth lens fit"
 VERSION = 1
+
+MRAD_PER_DEGREE = 1000 * math.pi / 180
+
+LIMITS = {
+    "defocus_nm": (-1e4, 1e4),
+    "c3_um": (-1e4, 1e4),
+    "c5_mm": (-1e3, 1e3),
+    "focal_spread_nm": (0.0, 100.0),
+    "convergence_mrad": (0.0, 10.0),
+    "image_spread_pm": (0.0, 1e3),
+    "contrast_factor": (0.0, 2.0),
+    "background": (0.0, 10.0),
+    "exit_share": (-10.0, 10.0),
+    "a1_nm": (0.0, 1e4),
+    "b2_nm": (0.0, 1e5),
+    "a2_nm": (0.0, 1e5),
+    **{f"{name}_azimuth_deg": (-360.0, 360.0) for name in ("a1", "b2", "a2")},
+    **{f"tilt_{axis}_deg": (-4.0, 4.0) for axis in "xy"},
+}
+"""Values that a file may hold, wider than any fit's: what lies beyond is damage, or was meant in another unit."""
+
+MOST_IN_CRYSTAL = 1e5
+"""Larger than any number in a crystal: periods of 100 nm."""
+
+
+def _values(values: dict[str, float]) -> dict[str, float]:
+    for name, value in values.items():
+        if name not in LIMITS:
+            raise ValueError(f"{name[:80]!r} is no value of a lens fit; allowed: {', '.join(LIMITS)}")
+        low, high = LIMITS[name]
+        if not low <= value <= high:
+            raise ValueError(f"{name}: got {value:g}; allowed: {low:g} to {high:g}")
+    return values
+
+
+def _crystal(data: dict[str, Any]) -> dict[str, Any]:
+    try:
+        crystal = Crystal.from_dict(data)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as failure:
+        raise ValueError(f"is no crystal ({type(failure).__name__} {failure})") from None
+    numbers = [*crystal.periods_pm, *crystal.debye_waller_pm.values(), *(one.strength for one in crystal.reflections)]
+    numbers += [n for c in crystal.columns for n in (c.x, c.y, c.z, *(height for _, height in c.companions))]
+    if not all(abs(number) < MOST_IN_CRYSTAL for number in numbers):
+        raise ValueError(f"has numbers that are not finite, or above {MOST_IN_CRYSTAL:g}")
+    if len(crystal.periods_pm) != 3 or min(crystal.periods_pm) <= 0:
+        raise ValueError(f"periods_pm: got {crystal.periods_pm}; allowed: three lengths above 0")
+    if not crystal.columns or not all(1 <= column.per_period < MOST_IN_CRYSTAL for column in crystal.columns):
+        raise ValueError("columns: allowed: at least one, each with one atom in a period or more")
+    return crystal.to_dict()
+
+
+Positive = Annotated[Number, Field(gt=0, le=1e9)]
+NotNegative = Annotated[Number, Field(ge=0, le=1e9)]
+Values = Annotated[dict[str, Number], AfterValidator(_values)]
 
 
 @dataclass(frozen=True)
@@ -21,21 +78,21 @@ class FittedBin:
     """One strip. thickness_atoms : counted atoms of a column of one atom in a period, i.e. periods along the beam.
     cells : unit cells in it, over all frames. chi2, dof : of the strip alone."""
 
-    distance_pm: float
-    thickness_atoms: float
-    thickness_error: float
-    cells: float
-    chi2: float
-    dof: float
+    distance_pm: NotNegative
+    thickness_atoms: NotNegative
+    thickness_error: NotNegative
+    cells: NotNegative
+    chi2: NotNegative
+    dof: Positive
 
 
 @dataclass(frozen=True)
 class Rival:
     """Another minimum that the data cannot tell from the best."""
 
-    values: dict[str, float]
-    thickness_atoms: tuple[float, ...]
-    chi2: float
+    values: Values
+    thickness_atoms: tuple[NotNegative, ...]
+    chi2: NotNegative
 
 
 @dataclass(frozen=True)
@@ -51,73 +108,47 @@ class LensFit:
     explained : the model explains the data, and no rival says something else. Otherwise no value is a fact.
     """
 
-    crystal: dict[str, Any]
-    energy_kev: float
-    dose_e_per_a2: float
-    frames: int
-    pixel_pm: float
-    values: dict[str, float]
-    errors: dict[str, float | None]
+    crystal: Annotated[dict[str, Any], AfterValidator(_crystal)]
+    energy_kev: Annotated[Number, Field(ge=20, le=1000)]
+    dose_e_per_a2: Positive
+    frames: Annotated[Count, Field(ge=1, le=10**9)]
+    pixel_pm: Annotated[Number, Field(gt=0, le=1e4)]
+    values: Values
+    errors: dict[str, NotNegative | None]
     held: tuple[str, ...]
     bins: tuple[FittedBin, ...]
-    chi2: float
-    dof: float
+    chi2: NotNegative
+    dof: Positive
     explained: bool
     rivals: tuple[Rival, ...]
     lines: tuple[str, ...]
 
     @property
     def tilt_mrad(self) -> tuple[float, float]:
-        """Tilt of the beam along x and y that does what the crystal's lean does."""
-        x, y = (-1000 * math.radians(self.values[f"tilt_{axis}_deg"]) for axis in "xy")
+        """Tilt of the beam along x and y that does what the crystal's lean does (+1° is -17.45 mrad); 0 where none is
+        given."""
+        x, y = (-MRAD_PER_DEGREE * self.values.get(f"tilt_{axis}_deg", 0.0) for axis in "xy")
         return x, y
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": KIND, "version": VERSION, **asdict(self)}
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Of ``to_dict``'s data, also after a conversion to JSON and back.
 
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            The data are not those of a fit.
-        """
-        if data["kind"] != KIND or data["version"] != VERSION:
-            raise ValueError(f"got {data['kind']!r}, version {data['version']!r}")
-        return cls(
-            crystal=Crystal.from_dict(data["crystal"]).to_dict(),
-            energy_kev=float(data["energy_kev"]),
-            dose_e_per_a2=float(data["dose_e_per_a2"]),
-            frames=int(data["frames"]),
-            pixel_pm=float(data["pixel_pm"]),
-            values={str(name): float(value) for name, value in data["values"].items()},
-            errors={str(name): None if e is None else float(e) for name, e in data["errors"].items()},
-            held=tuple(str(name) for name in data["held"]),
-            bins=tuple(FittedBin(**{name: float(each[name]) for name in _names(FittedBin)}) for each in data["bins"]),
-            chi2=float(data["chi2"]),
-            dof=float(data["dof"]),
-            explained=bool(data["explained"]),
-            rivals=tuple(
-                Rival(
-                    {str(name): float(value) for name, value in each["values"].items()},
-                    tuple(float(n) for n in each["thickness_atoms"]),
-                    float(each["chi2"]),
-                )
-                for each in data["rivals"]
-            ),
-            lines=tuple(str(line) for line in data["lines"]),
-        )
+@dataclass(frozen=True)
+class _Head:
+    """By which a file is known to be one of a fit."""
+
+    kind: Literal[KIND]
+    version: Literal[VERSION]
 
 
-def _names(kind: type) -> list[str]:
-    return list(kind.__dataclass_fields__)
+_HEAD, _FIT = TypeAdapter(_Head), TypeAdapter(LensFit)
 
 
-def write_lens_fit(fit: LensFit, path: Path) -> None:
-    """Write the JSON file."""
-    path.write_text(json.dumps(fit.to_dict(), indent=1) + "\n", encoding="utf-8")
+def write_lens_fit(fit: LensFit, path: Path, more: Mapping[str, Any] | None = None) -> None:
+    """Write the JSON file, with ``more`` keys that are no part of the fit."""
+    text = json.dumps(fit.to_dict() | dict(more or {}), indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def read_lens_fit(path: str | Path) -> LensFit:
@@ -126,12 +157,28 @@ def read_lens_fit(path: str | Path) -> LensFit:
     Raises
     ------
     StoreError
-        There is no such file, or it is no fit.
+        There is no such file, or it is no fit: the line names the first key that is wrong.
     """
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-        return LensFit.from_dict(data)
+        data = Path(path).read_bytes()
+        _HEAD.validate_json(data, strict=True)
+        return _FIT.validate_json(data, strict=True)
     except FileNotFoundError:
         raise StoreError(f"{path}: there is no such file; segdepth fit-lens writes one") from None
-    except (KeyError, TypeError, ValueError, AttributeError, UnicodeDecodeError) as failure:
-        raise StoreError(f"{path}: is no fit of segdepth fit-lens ({failure})") from None
+    except OSError as failure:
+        raise StoreError(f"{path}: cannot be read ({failure.strerror})") from None
+    except ValidationError as failure:
+        raise StoreError(f"{path}: is no fit of segdepth fit-lens ({_told(failure)})") from None
+
+
+def _told(failure: ValidationError) -> str:
+    """The first error: its key, what it got, what is allowed."""
+    error = failure.errors(include_url=False)[0]
+    key = ".".join(str(part)[:80] for part in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        return f"{key}: missing"
+    if error["type"] in ("value_error", "json_invalid"):
+        return f"{key}: {message}" if key else message
+    got = repr(error["input"])
+    return f"{key or 'all of it'}: got {got if len(got) <= 80 else got[:80] + '...'}; {message[0].lower()}{message[1:]}"

@@ -33,9 +33,6 @@ from segdepth.simulation.scattering import parametrization
 if TYPE_CHECKING:
     from ase import Atoms
 
-VERSION = 3
-"""Part of a kept table's name: another one where the calculation changes."""
-
 THICKEST = 40
 """Largest thickness, periods along the beam."""
 
@@ -117,7 +114,6 @@ def table_path(crystal: Crystal, energy_kev: float, folder: Path | None = None) 
     """Where a table is kept: in ``folder``, else in the user's cache."""
     folder = folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segdepth" / "waves"
     said = [
-        VERSION,
         crystal.to_dict(),
         energy_kev,
         THICKEST,
@@ -130,8 +126,13 @@ def table_path(crystal: Crystal, energy_kev: float, folder: Path | None = None) 
     return folder / f"{key}.npz"
 
 
-def wave_table(crystal: Crystal, energy_kev: float, folder: Path | None = None) -> WaveTable:
+def wave_table(crystal: Crystal, energy_kev: float, code: str, folder: Path | None = None) -> WaveTable:
     """The table of a crystal and a voltage, from disk or made and kept there.
+
+    Parameters
+    ----------
+    code : hash of the code that makes tables; one that other code made is replaced.
+    folder : where tables are kept; without it the user's cache.
 
     Raises
     ------
@@ -144,10 +145,12 @@ def wave_table(crystal: Crystal, energy_kev: float, folder: Path | None = None) 
     tilts = _tilts()
     try:
         with np.load(path) as kept:
+            if str(kept["code"]) != code:
+                raise ValueError(f"made by other code: {kept['code']}")
             orders, coefficients = kept["orders"], torch.from_numpy(kept["coefficients"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         orders, coefficients = _coefficients(crystal, energy_kev, tilts)
-        _keep(path, orders, coefficients)
+        _keep(path, code, orders, coefficients)
     return WaveTable(crystal, energy_kev, orders, coefficients, -PADDING, tilts)
 
 
@@ -156,14 +159,14 @@ def _tilts() -> np.ndarray:
     return TILT_STEP_MRAD * np.arange(-most, most + 1)
 
 
-def _keep(path: Path, orders: np.ndarray, coefficients: Tensor) -> None:
+def _keep(path: Path, code: str, orders: np.ndarray, coefficients: Tensor) -> None:
     """Write by another name first, so that a table is whole or not there; a folder that cannot be written keeps
     none."""
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as stream:
-            np.savez(stream, orders=orders, coefficients=coefficients.numpy())
+            np.savez(stream, code=np.array(code), orders=orders, coefficients=coefficients.numpy())
         part.replace(path)
     except OSError:
         part.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ cells by bin (``data``: mean, real parts, imaginary parts) and those of the mode
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +13,17 @@ from segdepth.config import CrystalBlock, LensFitOptions
 from segdepth.crystals import Crystal, load_crystal
 from segdepth.devices import one_thread
 from segdepth.fitting.film_fit import fit_film
-from segdepth.fitting.result import LensFit
+from segdepth.fitting.result import LensFit, write_lens_fit
 from segdepth.micrograph.files import open_recording
+from segdepth.store.code_hash import code_hash
 from segdepth.store.manifest import check_target, write_artefact
 
 COMMAND = "fit-lens"
+
+
+def table_code() -> str:
+    """Hash of the code that makes tables of waves."""
+    return code_hash("segdepth.fitting.wave_table")
 
 
 def fit_lens(
@@ -50,9 +55,8 @@ def fit_lens(
     check_target(out, COMMAND, [source])
     known = crystal if isinstance(crystal, Crystal) else load_crystal(crystal)
     with open_recording(source, options.image) as recording, one_thread():
-        found = fit_film(recording, known, options, tables=tables, tell=tell)
+        found = fit_film(recording, known, options, table_code=table_code(), tables=tables, tell=tell)
     parameters = {**options.parameters, "crystal": known.to_dict()}
     with write_artefact(out, command=COMMAND, code=code, inputs=[source], parameters=parameters) as partial:
-        text = json.dumps(found.fit.to_dict() | {"cells": found.pictures}, indent=1, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+        write_lens_fit(found.fit, partial, {"cells": found.pictures})
     return found.fit
