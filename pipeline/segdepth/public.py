@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -200,6 +201,7 @@ def predict(
     *,
     network: str | Path | tuple[nn.Module, NetworkCard] | None = None,
     familiarity: str | Path | None = None,
+    lens: LensFit | str | Path | None = None,
     device: str = "auto",
     **options: Any,
 ) -> Predicted:
@@ -212,6 +214,7 @@ def predict(
         it the one of these two that knows such frames best.
     familiarity : what the network has learnt, of ``measure-familiarity``; that of the two is known. Given without a
         network it is that of ``bundled``.
+    lens : of ``fit_lens`` on the same counts, or its JSON file: its thickness is joined with the network's counts.
     device : ``auto``, ``cpu`` or ``cuda``; a network that is given stays on its own.
     options : what is known better than the file and the lattice tell it: ``pixel_pm``, ``rotation_deg``, ``flip``,
         ``calibrate`` (False: pixel and rotation are taken as given), ``invalid`` (value of masked pixels), ``gain``,
@@ -231,6 +234,8 @@ def predict(
     from segdepth.config import PredictionOptions, validate
     from segdepth.devices import shared_cores, torch_device
     from segdepth.errors import ConfigError
+    from segdepth.fitting.known_thickness import known_thickness
+    from segdepth.fitting.result import read_lens_fit
     from segdepth.micrograph.choice import load_candidates, predict_chosen
     from segdepth.micrograph.familiarity.judgement import read_familiarity
     from segdepth.micrograph.predict import NOT_KNOWN, predict_recording
@@ -240,17 +245,19 @@ def predict(
     chosen = validate(PredictionOptions, options, "predict")
     if network is not None and not isinstance(network, str | Path | tuple):
         raise ConfigError(f"network: got {type(network).__name__}; a folder, or what load_network gave, is needed")
-    recording = _recording(counts)
+    recording, known_lens = _recording(counts), None
+    if fit := read_lens_fit(lens) if isinstance(lens, str | Path) else lens:
+        known_lens = partial(known_thickness, fit=fit, name="lens")
     if isinstance(network, tuple):
         trained, card = network
         known = familiarity or familiarity_for(card)
         learnt = None if known is None else read_familiarity(known, card)
         with shared_cores():
-            maps, columns = predict_recording(trained, card, recording, chosen, learnt, "given")
+            maps, columns = predict_recording(trained, card, recording, chosen, learnt, "given", known_lens)
     else:
         candidates = load_candidates(network_folders(network), chosen, torch_device(device), familiarity)
         with shared_cores():
-            maps, columns = predict_chosen(candidates, recording, chosen)
+            maps, columns = predict_chosen(candidates, recording, chosen, known_lens)
     for line in maps.attrs["warnings"]:
         if line.startswith((NOT_RELIABLE, NOT_KNOWN)):
             warnings.warn(line, stacklevel=2)

@@ -36,6 +36,12 @@ def asked(method):
     return answer
 
 
+def prediction_lens(name):
+    """The fit of the lens that a prediction is joined with, if there is one."""
+    fit = cfg.predictions[name].lens_fit
+    return [] if fit is None else [f"results/lens_fits/{fit}.json"]
+
+
 layout = Layout(cfg)
 as_json = layout.as_json
 crystal_of = layout.crystal_of

@@ -5,12 +5,14 @@ rule predict_micrograph:
     input:
         micrograph=lambda w: micrograph_input(cfg.predictions[w.prediction]),
         network=lambda w: ancient(network_of(cfg.predictions[w.prediction].model)),
-        manifest=lambda w: manifests([network_of(cfg.predictions[w.prediction].model)]),
+        lens=lambda w: ancient(prediction_lens(w.prediction)),
+        manifest=lambda w: manifests([network_of(cfg.predictions[w.prediction].model), *prediction_lens(w.prediction)]),
     output:
         folder=directory("results/predictions/{prediction}"),
         manifest="results/predictions/{prediction}.manifest.json",
     params:
         prediction=lambda w: micrograph_options(cfg.predictions[w.prediction]).as_json(),
+        lens=lambda w, input: repeated("--lens", input.lens),
         code=code_hash("predict"),
     log:
         "logs/predict_micrograph/{prediction}.log",
@@ -25,7 +27,7 @@ rule predict_micrograph:
         device=LIGHT_DEVICE,
     shell:
         "OMP_NUM_THREADS={threads} segdepth predict --model {input.network:q} --prediction {params.prediction:q}"
-        " --device {resources.device} --out {output.folder} -- {input.micrograph:q} > {log} 2>&1"
+        " {params.lens} --device {resources.device} --out {output.folder} -- {input.micrograph:q} > {log} 2>&1"
 
 
 rule compare_micrograph:

@@ -36,7 +36,7 @@ rule measure_yardstick:
         "OMP_NUM_THREADS={threads} segdepth measure-yardstick --model {input.network:q}"
         " --yardstick {params.yardstick:q} --dataset {params.dataset:q} --specimen {params.specimen:q}"
         " --imaging {params.imaging:q} --name {wildcards.yardstick} {params.waves} {params.depth}"
-        " --device {resources.device} --out {output.folder} > {log} 2>&1"
+        " --tables data/wave_tables --device {resources.device} --out {output.folder} > {log} 2>&1"
 
 
 rule estimate_yardstick_observer:

@@ -76,6 +76,10 @@ def measure_yardstick(
     familiarity: Annotated[
         Path | None, typer.Option(help="what the network has learnt; that of the bundled ones is known")
     ] = None,
+    tables: Annotated[
+        Path | None,
+        typer.Option(help="folder for tables of waves, where lenses are fitted; by default the user's cache"),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Measure a network on recordings of known truth, read, calibrated and predicted like a user's file."""
@@ -84,7 +88,8 @@ def measure_yardstick(
     texts = ((Yardstick, yardstick), (Dataset, dataset), (Specimen, specimen), (Imaging, imaging))
     blocks = [read_block(kind, text) for kind, text in texts]
     code = code_hash("measure-yardstick")
-    step(*blocks, model, waves, depth, out, name=name, code=code, device=device, familiarity=familiarity)
+    given = {"name": name, "code": code, "device": device, "familiarity": familiarity, "tables": tables}
+    step(*blocks, model, waves, depth, out, **given)
 
 
 @app.command("estimate-yardstick-observer")

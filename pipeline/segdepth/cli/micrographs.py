@@ -63,6 +63,13 @@ def predict(
         Path | None,
         typer.Option(help="what the network has learnt, of measure-familiarity; that of the bundled ones is known"),
     ] = None,
+    lens: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file that segdepth fit-lens wrote for this film: its thickness is joined with the network's "
+            "counts, which makes them right more often on thick or tilted crystals"
+        ),
+    ] = None,
     prediction: Annotated[
         str | None, typer.Option(help="block with the options below: FILE:NAME (config.yaml:NAME) or JSON")
     ] = None,
@@ -111,6 +118,7 @@ def predict(
             model,
             out,
             familiarity=familiarity,
+            lens=lens,
             code=code_hash("predict"),
             device=device,
             tell=told.append,

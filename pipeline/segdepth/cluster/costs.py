@@ -62,6 +62,9 @@ FORWARD = 1 / 3
 FRAME_S = 0.05
 """A measured frame beside the network's share: 252 of 256 x 256 in 22 s."""
 
+FIT_S = 30.0
+"""A fit of the lens of one frame; one that is not explained takes three times as long."""
+
 OBSERVED_S = 30.0
 """The ideal observer, for a structure."""
 
@@ -229,7 +232,8 @@ class Costs:
         y = self.config.yardsticks[yardstick]
         frames = self._tests(y.dataset) * y.recordings
         pixels = self._pixels(self.config.datasets[y.dataset])
-        return Cost(60 + frames * (10 + self._frame_s(model, pixels)), self._mb(2500, pixels / 1e6), 2, disk=5e6)
+        seconds = 10 + self._frame_s(model, pixels) + (FIT_S if y.fit_lens else 0)
+        return Cost(60 + frames * seconds, self._mb(2500, pixels / 1e6), 2, disk=5e6)
 
     def _estimate_ideal_observer(self, dataset: str) -> Cost:
         d = self.config.datasets[dataset]

@@ -136,6 +136,9 @@ class Prediction(PredictionOptions, Source):
     """A micrograph for ``segdepth predict``."""
 
     model: Name = Field(description="name of a models block, bundled or bundled_particles")
+    lens_fit: Name | None = Field(
+        None, description="name of a lens_fits block of the same micrograph, whose thickness the counts are joined with"
+    )
 
     def options(self, recorded_pixel_pm: float | None = None) -> PredictionOptions:
         """The command's options; ``recorded_pixel_pm`` is the pixel of the simulated recording."""

@@ -111,6 +111,14 @@ class Config(Block):
                 need(f"predictions.{name}.micrograph", prediction.micrograph, self.micrographs)
                 recorded = self.micrographs[prediction.micrograph].dataset
                 self._check_unseen(f"predictions.{name}", prediction.model, recorded)
+            if prediction.lens_fit is not None:
+                need(f"predictions.{name}.lens_fit", prediction.lens_fit, self.lens_fits)
+                fitted = self.lens_fits[prediction.lens_fit]
+                if (fitted.input, fitted.micrograph) != (prediction.input, prediction.micrograph):
+                    raise ValueError(
+                        f"predictions.{name}.lens_fit: {prediction.lens_fit!r} is the fit of "
+                        f"{fitted.input or fitted.micrograph!r}, not of {prediction.input or prediction.micrograph!r}"
+                    )
         for name, fit in self.lens_fits.items():
             need(f"lens_fits.{name}.crystal", fit.crystal, self.crystals)
             if fit.micrograph is not None:

@@ -45,6 +45,12 @@ class Yardstick(Block):
         "columns and refusals: the largest), or [least, largest], or one of these for each of all, <element>, ...",
     )
     recordings: Annotated[Count, Field(ge=1, le=100)] = Field(1, description="recordings of each structure")
+    models: tuple[Name, ...] = Field((), description="networks that it is for; none: any")
+    fit_lens: bool = Field(
+        False,
+        description="the lens of each recording is fitted first, at its voltage, and the counts are joined with the "
+        "thickness that the fit finds",
+    )
     observed_columns: Annotated[Count, Field(ge=0, le=100)] = Field(
         0,
         description="columns of each element in each structure on which the ideal observer is estimated that stands "

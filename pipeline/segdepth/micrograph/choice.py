@@ -128,7 +128,7 @@ def predict_chosen(
     candidates: Sequence[Candidate],
     recording: Recording,
     options: PredictionOptions,
-    thickness: Callable[[Film], Thickness] | None = None,
+    thickness: Callable[[Film, Crystal], Thickness] | None = None,
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """All frames of a recording in memory, as ``predict.predict_recording`` gives them, by the network that knows such
     frames best.
@@ -143,7 +143,7 @@ def predict_chosen(
         No frame can be used, or the crystal's lattice is not found.
     """
     film, chosen = inspect_and_choose(recording, candidates, options)
-    known = None if thickness is None else thickness(film)
+    known = None if thickness is None else thickness(film, crystal_of(chosen.card))
     facts = film_facts(film, chosen.card, chosen.name, options, chosen.familiarity, known)
     return gathered(facts, predict_film(chosen.network, chosen.card, film, options, chosen.familiarity, known))
 

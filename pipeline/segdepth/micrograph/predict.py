@@ -90,7 +90,7 @@ def predict_recording(
     options: PredictionOptions,
     familiarity: Familiarity | None,
     name: str,
-    thickness: Callable[[Film], Thickness] | None = None,
+    thickness: Callable[[Film, Crystal], Thickness] | None = None,
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """All frames of a recording in memory: maps and the table of columns, as ``results.in_memory`` gathers them.
 
@@ -104,7 +104,7 @@ def predict_recording(
         No frame can be used, or the crystal's lattice is not found.
     """
     film = inspect_film(recording, crystal_of(card), card.input_pixel_pm, options, lattice=options.calibrate)
-    known = None if thickness is None else thickness(film)
+    known = None if thickness is None else thickness(film, crystal_of(card))
     facts = film_facts(film, card, name, options, familiarity, known)
     return gathered(facts, predict_film(serve(network, options), card, film, options, familiarity, known))
 

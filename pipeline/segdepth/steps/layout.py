@@ -310,16 +310,17 @@ class Layout:
         return distinct(f"results/ideal_observer/{row.ideal_observer}" for row in rows if row.ideal_observer)
 
     def yardstick_folders(self, model: str) -> list[str]:
-        """Every yardstick of the configuration, measured with a network.
+        """Every yardstick of the configuration that is for a network, measured with it.
 
         Raises
         ------
         ConfigError
             The configuration has none.
         """
-        if not self.config.yardsticks:
+        found = [name for name, block in self.config.yardsticks.items() if not block.models or model in block.models]
+        if not found:
             raise ConfigError("yardsticks: config.yaml has no such blocks; workflow/presets/yardsticks.yaml has some")
-        return [f"results/yardsticks/{model}/{name}" for name in self.config.yardsticks]
+        return [f"results/yardsticks/{model}/{name}" for name in found]
 
     def yardstick_observers(self) -> list[str]:
         """The ideal observers that stand in a table of yardsticks."""

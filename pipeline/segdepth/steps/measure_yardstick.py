@@ -2,6 +2,7 @@
 
 Each test structure is recorded with its own lens, pixel, dose and quarter turn (its other turn, its vacuum side and its
 tilt are the specimen's), then read, calibrated and predicted with nothing but a pixel tag that is off by up to 3 %.
+With ``fit_lens`` its lens is fitted first, at the voltage that a file states, and the counts are joined with the fit.
 
 It writes ``yardstick.csv`` (metric, element, value, low, high: ``segdepth.evaluation.recorded_columns``; aim, and
 aim_most where a range is aimed for, else the same), ``frames.csv`` (one row a recording: what was drawn, what came
@@ -11,7 +12,8 @@ back) and ``columns.csv`` (one row a column that was found).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +23,28 @@ import xarray as xr
 from torch import nn
 from tqdm import tqdm
 
-from segdepth.config import Dataset, Imaging, PredictionOptions, Specimen, Yardstick
+from segdepth.config import Dataset, Imaging, LensFitOptions, PredictionOptions, Specimen, Yardstick
+from segdepth.crystals import Crystal
 from segdepth.crystals.elements import SYMBOLS
-from segdepth.devices import shared_cores, torch_device
+from segdepth.devices import one_thread, shared_cores, torch_device
 from segdepth.errors import MicrographError, StoreError
 from segdepth.evaluation.recorded_columns import MATCHED, frame_counts, matched_columns, measured, turned
 from segdepth.evaluation.recordings import DrawnRecording, draw_recording
+from segdepth.fitting.film_fit import fit_film
+from segdepth.fitting.known_thickness import known_thickness
 from segdepth.labels.depth import read_columns
 from segdepth.micrograph.familiarity.judgement import Familiarity, read_familiarity
 from segdepth.micrograph.files.recording import recording_of
-from segdepth.micrograph.predict import predict_recording
+from segdepth.micrograph.film import Film
+from segdepth.micrograph.predict import crystal_of, predict_recording
 from segdepth.micrograph.results.tables import HEADER
+from segdepth.micrograph.thickness import Thickness
 from segdepth.networks.bundled import familiarity_of, name_of
 from segdepth.networks.card import NetworkCard
 from segdepth.networks.files import load_network
 from segdepth.simulation.arbitrary_pixel import form_at_pixel
 from segdepth.simulation.configurations import stored_weights
+from segdepth.steps.fit_lens import table_code
 from segdepth.store.manifest import check_whole, write_artefact
 from segdepth.store.zarr_store import open_zarr
 
@@ -61,6 +69,7 @@ def measure_yardstick(
     code: str,
     device: str = "auto",
     familiarity: Path | None = None,
+    tables: Path | None = None,
 ) -> None:
     """Record, predict and measure.
 
@@ -69,6 +78,7 @@ def measure_yardstick(
     waves, depth : the shards' stores, in the same order.
     name : the yardstick's, which its random draws depend on.
     familiarity : what the network has learnt; without it that of the bundled network is known, and no other.
+    tables : folder for tables of waves, where lenses are fitted; without it the user's cache.
 
     Raises
     ------
@@ -100,12 +110,15 @@ def measure_yardstick(
     ) as partial:
         elements: tuple[str, ...] = ()
         bar = tqdm(total=len(wanted) * yardstick.recordings, desc=f"recordings of {name}", unit="frame")
-        for truth, counts, tag_pm, true in _recordings(yardstick, imaging, waves, depth, wanted):
+        for truth, counts, tag_pm, energy_kev, true in _recordings(yardstick, imaging, waves, depth, wanted):
             elements = elements or tuple(dict.fromkeys(true["element"]))
-            facts, listed = _predicted(network, card, counts, tag_pm, learnt, name_of(model))
+            fitted, known = {}, None
+            if yardstick.fit_lens:
+                fitted, known = _fitted(counts, tag_pm, energy_kev, crystal_of(card), tables)
+            facts, listed = _predicted(network, card, counts, tag_pm, learnt, name_of(model), known)
             size = tuple(side * truth["pixel_pm"] for side in counts.shape)
             listed = listed.assign(**{f"{a}_pm": listed[f"{a}_px"] * truth["pixel_pm"] for a in "xy"})
-            frames.append(truth | facts | frame_counts(listed, true, size))
+            frames.append(truth | facts | fitted | frame_counts(listed, true, size))
             columns.append(
                 matched_columns(listed, true, top).assign(structure=truth["structure"], recording=truth["recording"])
             )
@@ -123,8 +136,9 @@ def measure_yardstick(
 
 def _recordings(
     yardstick: Yardstick, imaging: Imaging, waves: Sequence[Path], depth: Sequence[Path], wanted: set[int]
-) -> Iterator[tuple[dict[str, Any], np.ndarray, float, pd.DataFrame]]:
-    """What was drawn, counts (y, x), the pixel that the file states, and the true columns in the recording."""
+) -> Iterator[tuple[dict[str, Any], np.ndarray, float, float, pd.DataFrame]]:
+    """What was drawn, counts (y, x), the pixel and the voltage that the file states, and the true columns in the
+    recording."""
     for wave_path, depth_path in zip(waves, depth, strict=True):
         with open_zarr(wave_path, "simulate-waves") as store, open_zarr(depth_path, "project-depth") as labels:
             seeds = store.attrs["root_seed"], store.attrs["specimen"]
@@ -138,7 +152,7 @@ def _recordings(
 
 def _recorded(
     drawn: DrawnRecording, imaging: Imaging, store: xr.Dataset, labels: xr.Dataset, index: int
-) -> tuple[dict[str, Any], np.ndarray, float, pd.DataFrame]:
+) -> tuple[dict[str, Any], np.ndarray, float, float, pd.DataFrame]:
     pixel, turns = drawn.pixel_pm, drawn.quarter_turns
     wave = store.sel(structure=index)["wave"].values
     image = form_at_pixel(imaging, store.attrs, wave, drawn.lens, pixel, stored_weights(store))[0]
@@ -150,18 +164,39 @@ def _recorded(
     true = true.assign(x_pm=true["x_pm"] - inset[0], y_pm=true["y_pm"] - inset[1])
     size = image.shape[0] * pixel, image.shape[1] * pixel
     inside = true["x_pm"].between(0, size[1]) & true["y_pm"].between(0, size[0]) & (true["atoms"] > 0)
-    return drawn.facts, np.rot90(counts, turns).copy(), drawn.tag_pm, turned(true[inside], size, turns)
+    energy_kev = float(store.attrs["energy_kev"])
+    return drawn.facts, np.rot90(counts, turns).copy(), drawn.tag_pm, energy_kev, turned(true[inside], size, turns)
+
+
+def _fitted(
+    counts: np.ndarray, tag_pm: float, energy_kev: float, crystal: Crystal, tables: Path | None
+) -> tuple[dict[str, Any], Callable[[Film, Crystal], Thickness] | None]:
+    """What the fit of a recording's lens said, and the thickness that it found; None where it was refused."""
+    options = LensFitOptions(pixel_pm=tag_pm, energy_kev=energy_kev)
+    try:
+        with one_thread():
+            fit = fit_film(recording_of(counts), crystal, options, table_code=table_code(), tables=tables).fit
+    except MicrographError as refused:
+        return {"fit": "refused", "fit_reason": str(refused)}, None
+    facts = {"fit": "explained" if fit.explained else "not explained", "fit_reason": "", "fit_chi2": fit.chi2 / fit.dof}
+    return facts, partial(known_thickness, fit=fit, name="fit-lens")
 
 
 def _predicted(
-    network: nn.Module, card: NetworkCard, counts: np.ndarray, tag_pm: float, learnt: Familiarity | None, name: str
+    network: nn.Module,
+    card: NetworkCard,
+    counts: np.ndarray,
+    tag_pm: float,
+    learnt: Familiarity | None,
+    name: str,
+    known: Callable[[Film, Crystal], Thickness] | None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """What came back of one recording, and its columns."""
     options = PredictionOptions(pixel_pm=tag_pm)
     try:
         with warnings.catch_warnings(), shared_cores():
             warnings.simplefilter("ignore")
-            maps, listed = predict_recording(network, card, recording_of(counts), options, learnt, name)
+            maps, listed = predict_recording(network, card, recording_of(counts), options, learnt, name, known)
     except MicrographError as refused:
         return {"outcome": "refused", "reason": str(refused)}, pd.DataFrame(columns=HEADER)
     level = maps.attrs["familiarity_levels"][int(maps["familiarity"].values[0])]

@@ -16,10 +16,12 @@ from segdepth.devices import shared_cores, torch_device
 from segdepth.errors import MicrographError
 from segdepth.figures.prediction import draw
 from segdepth.figures.style import write_picture
+from segdepth.fitting.known_thickness import known_thickness
+from segdepth.fitting.result import read_lens_fit
 from segdepth.micrograph.choice import inspect_and_choose, load_candidates
 from segdepth.micrograph.files import open_recording
 from segdepth.micrograph.overlap import ahead
-from segdepth.micrograph.predict import film_facts, predict_film
+from segdepth.micrograph.predict import crystal_of, film_facts, predict_film
 from segdepth.micrograph.results.facts import LostFrame
 from segdepth.micrograph.results.maps import STORE, empty_maps
 from segdepth.micrograph.results.reading import read_picture
@@ -39,6 +41,7 @@ def predict_micrograph(
     out: Path,
     *,
     familiarity: Path | None = None,
+    lens: Path | None = None,
     code: str = "unknown",
     device: str = "auto",
     tell: Callable[[str], None] = lambda line: None,
@@ -54,6 +57,7 @@ def predict_micrograph(
     out : folder that is made, or replaced where it is an earlier prediction.
     familiarity : what the network has learnt, of ``measure_familiarity``; that of the bundled networks is known. Given
         without a model it is the first one's.
+    lens : JSON file of ``fit_lens`` on this film, whose thickness the network's counts are joined with.
     code : hash of the code, for the manifest.
     device : ``auto``, ``cpu`` or ``cuda``.
     tell : called with each line for the user as soon as it is known.
@@ -72,14 +76,16 @@ def predict_micrograph(
     for folder in folders:
         if manifest_path(folder).exists():  # a network that came from elsewhere has none
             check_whole(folder, ("train-model", "export-model"))
-    check_target(out, COMMAND, [source, *folders])
+    check_target(out, COMMAND, [source, *folders, *([lens] if lens else [])])
+    fit = None if lens is None else read_lens_fit(lens)
     candidates = load_candidates(folders, prediction, where, familiarity)
     with open_recording(source, prediction.image) as recording, shared_cores():
         film, chosen = inspect_and_choose(recording, candidates, prediction, tell=tell)
         network, card, learnt = chosen.network, chosen.card, chosen.familiarity
-        inputs = [source, chosen.folder, *([familiarity] if familiarity else [])]
-        facts = film_facts(film, card, chosen.name, prediction, learnt)
-        items = ahead(predict_film(network, card, film, prediction, learnt))
+        inputs = [source, chosen.folder, *(each for each in (familiarity, lens) if each)]
+        known = None if fit is None else known_thickness(film, crystal_of(card), fit=fit, name=lens)
+        facts = film_facts(film, card, chosen.name, prediction, learnt, known)
+        items = ahead(predict_film(network, card, film, prediction, learnt, known))
         first, *_ = started = [next(items)]
         while isinstance(started[-1], LostFrame):
             following = next(items, None)

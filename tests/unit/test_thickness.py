@@ -1,0 +1,184 @@
+"""A fitted thickness joined with what the network says: closed forms, what stays as it is, and what a user sees."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from adaptation_data import FIT
+from conftest import CERIA
+from film_data import crystal_film, open_prediction, small_network
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+import segdepth
+from segdepth.config import CrystalBlock, PredictionOptions
+from segdepth.crystals import load_crystal
+from segdepth.errors import ConfigError, MicrographError
+from segdepth.fitting.known_thickness import known_thickness
+from segdepth.fitting.result import FittedBin, write_lens_fit
+from segdepth.micrograph.files.recording import recording_of
+from segdepth.micrograph.film import inspect_film
+from segdepth.micrograph.thickness import LEAST_ERROR, OWN, Thickness, joined
+from segdepth.steps.predict_micrograph import predict_micrograph
+
+CLASSES, SHAPE = 32, (9, 40)
+COUNTS = np.arange(CLASSES)
+
+
+def answer(mean: np.ndarray, width: float, empty: float = 0.1) -> np.ndarray:
+    """Probabilities (class, y, x): normal distributions of counts, and the same probability of none."""
+    found = norm.pdf(COUNTS[:, None, None], mean, width)
+    found[0] = 0
+    return (np.concatenate([np.full((1, *mean.shape), empty), (1 - empty) * (found / found.sum(0))[1:]])).astype("f4")
+
+
+def mean_of(probabilities: np.ndarray) -> np.ndarray:
+    return np.tensordot(COUNTS[1:], probabilities[1:], 1) / probabilities[1:].sum(0)
+
+
+def of(atoms, error, distance=(0.0, 3000.0)) -> Thickness:
+    return Thickness(np.array(distance), np.array(atoms, float), np.array(error, float), "")
+
+
+def flat_distance() -> np.ndarray:
+    """All pixels are about as far from the edge."""
+    return np.full(SHAPE, 700.0)
+
+
+@pytest.mark.parametrize(("width", "error"), [(2.0, 0.8), (3.0, 1.5), (1.2, 0.5)])
+def test_mean_and_width_are_those_of_bayes_rule(width, error):
+    own = np.random.default_rng(0).normal(0, 0.5, SHAPE)
+    given_answer = answer(13 + own, width)
+    found = joined(given_answer, flat_distance(), of((16, 16), (error, error)))
+    variance = width**2
+    common = (1 - OWN) * variance
+    expected = 13 + own - common / (common + error**2) * (13 + own.mean() - 16)
+    np.testing.assert_allclose(mean_of(found), expected, atol=0.01)
+    spread = np.sqrt(np.tensordot(COUNTS[1:] ** 2, found[1:], 1) / found[1:].sum(0) - mean_of(found) ** 2)
+    np.testing.assert_allclose(spread**2, OWN * variance + common * error**2 / (common + error**2) + 1 / 12, rtol=0.01)
+
+
+def test_a_wrong_level_is_mended_and_differences_between_columns_stay():
+    own = np.where(np.arange(SHAPE[1]) % 4 < 2, 1.0, -1.0) * np.ones(SHAPE)
+    found = mean_of(joined(answer(10 + own, 2.5), flat_distance(), of((15, 15), (0.5, 0.5))))
+    assert abs(found.mean() - 15) < 0.3
+    np.testing.assert_allclose(found - found.mean(), own - own.mean(), atol=0.05)
+
+
+def test_what_the_fit_does_not_know_changes_nothing():
+    given_answer = answer(8 + np.zeros(SHAPE), 1.5)
+    found = joined(given_answer, flat_distance(), of((20, 20), (1e4, 1e4)))
+    np.testing.assert_allclose(mean_of(found), mean_of(given_answer), atol=0.01)
+    np.testing.assert_allclose(found, given_answer, atol=0.01)
+
+
+def test_a_network_that_is_sure_is_believed():
+    found = joined(answer(3 + np.zeros(SHAPE), 0.1), flat_distance(), of((4.5, 4.5), (1.0, 1.0)))
+    assert (found[1:].argmax(0) + 1 == 3).all()
+
+
+def test_the_thickness_follows_the_distance():
+    distance = np.linspace(0, 3000, SHAPE[1]) * np.ones(SHAPE)
+    true = 4 + distance / 150
+    found = mean_of(joined(answer(0.6 * true, 2.5), distance, of((4, 24), (0.5, 0.5))))
+    middle = (distance > 300) & (distance < 2700)
+    assert np.abs(found - true)[middle].max() < 0.6 < np.abs(0.6 * true - true)[middle].mean()
+
+
+def test_the_last_class_takes_what_is_above():
+    found = joined(answer(25 + np.zeros(SHAPE), 3), flat_distance(), of((40, 40), (0.5, 0.5)))
+    assert found[-1].min() > 0.85
+
+
+@given(
+    st.floats(1, 30), st.floats(0.2, 4), st.floats(0, 0.95), st.floats(0.5, 40), st.floats(0, 5), st.integers(0, 2**32)
+)
+def test_probabilities_stay_probabilities(mean, width, empty, atoms, error, seed):
+    rng = np.random.default_rng(seed)
+    given_answer = answer(mean + rng.normal(0, 1, SHAPE), width, empty)
+    distance = np.where(rng.random(SHAPE) < 0.3, np.nan, rng.uniform(0, 4000, SHAPE))
+    found = joined(given_answer, distance, of((atoms, atoms), (error, error)))
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-4)
+    assert (found >= 0).all() and found.dtype == np.float32
+    np.testing.assert_array_equal(found[0], given_answer[0])
+    outside = np.isnan(distance)
+    np.testing.assert_array_equal(found[:, outside], given_answer[:, outside])
+
+
+def test_a_fitted_thickness_is_never_taken_as_exact():
+    exact, least = (of((16, 16), (error, error)) for error in (0.0, LEAST_ERROR))
+    given_answer = answer(12 + np.zeros(SHAPE), 2)
+    np.testing.assert_array_equal(
+        joined(given_answer, flat_distance(), exact), joined(given_answer, flat_distance(), least)
+    )
+
+
+OTHER = load_crystal(CrystalBlock(structure="CeO2", zone_axis=(1, 0, 0), x_axis=(0, 0, 1)), "other")
+
+# --- what a user sees -----------------------------------------------------------------------------------------------
+
+FILM = crystal_film(1, electrons=12)
+OPTIONS = {"pixel_pm": 7.0}
+
+
+def fit_of(film, **other):
+    """A fit that belongs to the film: 6 atoms everywhere."""
+    bins = tuple(FittedBin(distance, 6.0, 0.5, 30.0, 30.0, 30.0) for distance in (1500.0, 200.0))
+    return replace(FIT, crystal=CERIA.to_dict(), dose_e_per_a2=film.dose, bins=bins, explained=True, **other)
+
+
+@pytest.fixture(scope="module")
+def film():
+    return inspect_film(recording_of(FILM, "film.tif"), CERIA, 21.0, PredictionOptions(**OPTIONS))
+
+
+def test_bins_come_in_order_and_a_fit_that_is_not_explained_counts_less(film):
+    sure = known_thickness(film, CERIA, fit=fit_of(film), name="fit.json")
+    unsure = known_thickness(film, CERIA, fit=replace(fit_of(film), explained=False), name="fit.json")
+    assert sure.distance_pm.tolist() == [200.0, 1500.0] and "fit.json" in sure.line and "NOT" not in sure.line
+    np.testing.assert_allclose(unsure.error, 2 * sure.error)
+    assert "NOT EXPLAINED" in unsure.line
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"crystal": OTHER.to_dict()}, "the fit is of CeO2 .*, the network counts CeO2"),
+        ({"dose_e_per_a2": 9e4}, "is it this film's fit"),
+    ],
+)
+def test_the_fit_of_another_film_or_crystal_is_refused(film, change, told):
+    with pytest.raises(ConfigError, match=told):
+        known_thickness(film, CERIA, fit=replace(fit_of(film), **change), name="fit.json")
+
+
+def test_a_prediction_is_joined_and_says_so(film, tmp_path):
+    (tmp_path / "net").mkdir()
+    network = small_network(tmp_path / "net")
+    write_lens_fit(fit_of(film), tmp_path / "fit.json")
+    np.save(tmp_path / "film.npy", FILM)
+    given_options = {"device": "cpu", "code": "code"}
+    options = PredictionOptions(**OPTIONS, false_discovery=1)
+    args = options, tmp_path / "film.npy", network
+    predict_micrograph(*args, tmp_path / "plain", **given_options)
+    lines = predict_micrograph(*args, tmp_path / "joined", lens=tmp_path / "fit.json", **given_options)
+    assert any("joined with the thickness of the lens fit" in line for line in lines)
+    plain, both = (open_prediction(tmp_path / name) for name in ("plain", "joined"))
+    change = np.abs(plain["probabilities"].values - both["probabilities"].values)
+    assert np.nanmax(change) > 0.05
+    manifest = (tmp_path / "joined.manifest.json").read_text()
+    assert "fit.json" in manifest
+    maps, _ = segdepth.predict(FILM, network=network, lens=fit_of(film), device="cpu", **OPTIONS, false_discovery=1)
+    np.testing.assert_allclose(maps["probabilities"].values, both["probabilities"].values, atol=1e-5)
+
+
+def test_without_vacuum_a_thickness_by_distance_is_refused(film, tmp_path):
+    (tmp_path / "net").mkdir()
+    network = small_network(tmp_path / "net")
+    with pytest.raises(MicrographError, match="no lattice was sought"):
+        segdepth.predict(
+            FILM, network=network, lens=fit_of(film), device="cpu", calibrate=False, pixel_pm=6.3, rotation_deg=0.0
+        )
