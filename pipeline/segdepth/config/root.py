@@ -106,19 +106,7 @@ class Config(Block):
             check_whole_pixels(f"{here}.pixel_pm", micrograph.pixel_pm, specimen.field_pm, specimen.margin_pm)
             self._check_test_part(here, micrograph.dataset)
         for name, prediction in self.predictions.items():
-            self._need_model(f"predictions.{name}.model", prediction.model)
-            if prediction.micrograph is not None:
-                need(f"predictions.{name}.micrograph", prediction.micrograph, self.micrographs)
-                recorded = self.micrographs[prediction.micrograph].dataset
-                self._check_unseen(f"predictions.{name}", prediction.model, recorded)
-            if prediction.lens_fit is not None:
-                need(f"predictions.{name}.lens_fit", prediction.lens_fit, self.lens_fits)
-                fitted = self.lens_fits[prediction.lens_fit]
-                if (fitted.input, fitted.micrograph) != (prediction.input, prediction.micrograph):
-                    raise ValueError(
-                        f"predictions.{name}.lens_fit: {prediction.lens_fit!r} is the fit of "
-                        f"{fitted.input or fitted.micrograph!r}, not of {prediction.input or prediction.micrograph!r}"
-                    )
+            self._check_prediction(f"predictions.{name}", prediction)
         for name, fit in self.lens_fits.items():
             need(f"lens_fits.{name}.crystal", fit.crystal, self.crystals)
             if fit.micrograph is not None:
@@ -139,6 +127,8 @@ class Config(Block):
         for name, yardstick in self.yardsticks.items():
             need(f"yardsticks.{name}.dataset", yardstick.dataset, self.datasets)
             self._check_test_part(f"yardsticks.{name}", yardstick.dataset)
+            for model in yardstick.models:
+                self._need_model(f"yardsticks.{name}.models", model)
         if self.convergence is not None:
             need("convergence.dataset", self.convergence.dataset, self.datasets)
             self._check_study(self.convergence)
@@ -161,6 +151,21 @@ class Config(Block):
                         f"figures.{field}: evaluations.{self.figures.model} must list {name!r} for a figure to show it"
                     )
         return self
+
+    def _check_prediction(self, here: str, prediction: Prediction) -> None:
+        self._need_model(f"{here}.model", prediction.model)
+        if prediction.micrograph is not None:
+            need(f"{here}.micrograph", prediction.micrograph, self.micrographs)
+            self._check_unseen(here, prediction.model, self.micrographs[prediction.micrograph].dataset)
+        if prediction.lens_fit is None:
+            return
+        need(f"{here}.lens_fit", prediction.lens_fit, self.lens_fits)
+        fitted = self.lens_fits[prediction.lens_fit]
+        if (fitted.input, fitted.micrograph) != (prediction.input, prediction.micrograph):
+            raise ValueError(
+                f"{here}.lens_fit: {prediction.lens_fit!r} is the fit of {fitted.input or fitted.micrograph!r}, "
+                f"not of {prediction.input or prediction.micrograph!r}"
+            )
 
     def _need_model(self, here: str, name: str) -> None:
         """The name must be a models block, or that of a network of the package."""
