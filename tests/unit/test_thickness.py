@@ -19,9 +19,10 @@ from segdepth.crystals import load_crystal
 from segdepth.errors import ConfigError, MicrographError
 from segdepth.fitting.known_thickness import known_thickness
 from segdepth.fitting.result import FittedBin, write_lens_fit
+from segdepth.micrograph import thickness as module
 from segdepth.micrograph.files.recording import recording_of
 from segdepth.micrograph.film import inspect_film
-from segdepth.micrograph.thickness import LEAST_ERROR, OWN, Thickness, joined
+from segdepth.micrograph.thickness import LEAST_ERROR, OWN, Thickness
 from segdepth.steps.predict_micrograph import predict_micrograph
 
 CLASSES, SHAPE = 32, (9, 40)
@@ -33,6 +34,10 @@ def answer(mean: np.ndarray, width: float, empty: float = 0.1) -> np.ndarray:
     found = norm.pdf(COUNTS[:, None, None], mean, width)
     found[0] = 0
     return (np.concatenate([np.full((1, *mean.shape), empty), (1 - empty) * (found / found.sum(0))[1:]])).astype("f4")
+
+
+def joined(probabilities, distance, known, cores=None):
+    return module.joined(probabilities, distance, known, np.ones(SHAPE, bool) if cores is None else cores)
 
 
 def mean_of(probabilities: np.ndarray) -> np.ndarray:
@@ -86,6 +91,19 @@ def test_the_thickness_follows_the_distance():
     found = mean_of(joined(answer(0.6 * true, 2.5), distance, of((4, 24), (0.5, 0.5))))
     middle = (distance > 300) & (distance < 2700)
     assert np.abs(found - true)[middle].max() < 0.6 < np.abs(0.6 * true - true)[middle].mean()
+
+
+def test_the_level_is_taken_in_the_middle_of_columns():
+    """Borders of columns, where the network says less, move along but do not count."""
+    cores = np.arange(SHAPE[1]) % 4 < 2 * np.ones(SHAPE)
+    counts = np.where(cores, 12.0, 9.0)
+    found = mean_of(joined(answer(counts, 2.5), flat_distance(), of((12, 12), (0.5, 0.5)), cores))
+    np.testing.assert_allclose(found, counts, atol=0.02)
+
+
+def test_without_columns_nothing_is_known():
+    given_answer = answer(8 + np.zeros(SHAPE), 1.5)
+    assert joined(given_answer, flat_distance(), of((20, 20), (1, 1)), np.zeros(SHAPE, bool)) is given_answer
 
 
 def test_the_last_class_takes_what_is_above():
@@ -156,13 +174,11 @@ def test_the_fit_of_another_film_or_crystal_is_refused(film, change, told):
 
 
 def test_a_prediction_is_joined_and_says_so(film, tmp_path):
-    (tmp_path / "net").mkdir()
-    network = small_network(tmp_path / "net")
     write_lens_fit(fit_of(film), tmp_path / "fit.json")
     np.save(tmp_path / "film.npy", FILM)
     given_options = {"device": "cpu", "code": "code"}
     options = PredictionOptions(**OPTIONS, false_discovery=1)
-    args = options, tmp_path / "film.npy", network
+    args = options, tmp_path / "film.npy", "bundled"
     predict_micrograph(*args, tmp_path / "plain", **given_options)
     lines = predict_micrograph(*args, tmp_path / "joined", lens=tmp_path / "fit.json", **given_options)
     assert any("joined with the thickness of the lens fit" in line for line in lines)
@@ -171,7 +187,7 @@ def test_a_prediction_is_joined_and_says_so(film, tmp_path):
     assert np.nanmax(change) > 0.05
     manifest = (tmp_path / "joined.manifest.json").read_text()
     assert "fit.json" in manifest
-    maps, _ = segdepth.predict(FILM, network=network, lens=fit_of(film), device="cpu", **OPTIONS, false_discovery=1)
+    maps, _ = segdepth.predict(FILM, network="bundled", lens=fit_of(film), device="cpu", **OPTIONS, false_discovery=1)
     np.testing.assert_allclose(maps["probabilities"].values, both["probabilities"].values, atol=1e-5)
 
 

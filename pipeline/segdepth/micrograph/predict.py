@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import ndimage
 from torch import nn
 
 from segdepth.config import PredictionOptions
@@ -197,10 +199,9 @@ def predict_film(
             if isinstance(item, LostFrame):
                 yield item
             else:
-                answer = next(answers)
-                counted = answer if distance is None else joined(answer, distance, thickness)
+                known = None if distance is None else partial(joined, distance_pm=distance, thickness=thickness)
                 yield _result(
-                    item, answer, counted, sites, film, card, crystal, options, familiarity, vacuum, tuple(unsure)
+                    item, next(answers), sites, film, card, crystal, options, familiarity, vacuum, tuple(unsure), known
                 )
 
 
@@ -285,7 +286,6 @@ def judge_frame(
 def _result(
     ready: Ready,
     answer: np.ndarray,
-    probabilities: np.ndarray,
     sites: FilmSites,
     film: Film,
     card: NetworkCard,
@@ -294,19 +294,17 @@ def _result(
     familiarity: Familiarity | None,
     vacuum: np.ndarray | None,
     lines: tuple[str, ...],
+    join: Callable[..., np.ndarray] | None,
 ) -> FrameResult:
-    """Columns of one frame, from ``probabilities``, and the judgement of what the network answered."""
+    """Columns and judgement of one frame. ``answer`` : of the network. ``join`` : it with a known thickness."""
     prepared = ready.prepared
-    valid = labels_valid(prepared.valid, probabilities.shape[1:], card)
+    valid = labels_valid(prepared.valid, answer.shape[1:], card)
     counts = prepared.image * prepared.electrons_per_pixel  # as if each pixel were covered whole
-    table = sites.columns(
-        probabilities,
-        counts,
-        prepared.electrons_per_pixel,
-        valid,
-        options.false_discovery,
-        vacuum,
-    )
+    given = counts, prepared.electrons_per_pixel, valid, options.false_discovery, vacuum
+    table, probabilities = sites.columns(answer, *given), answer
+    if join is not None and len(table):
+        probabilities = join(answer, cores=_cores(table, answer.shape[1:], card))
+        table = sites.columns(probabilities, *given)
     table = _in_file(table, ready.usable, film)
     level, numbers, reasons = "unknown", {}, ()
     if familiarity is not None:
@@ -335,6 +333,14 @@ def _result(
         familiarity_numbers=numbers,
         lines=(*lines, *reasons),
     )
+
+
+def _cores(table: pd.DataFrame, shape: tuple[int, int], card: NetworkCard) -> np.ndarray:
+    """Label pixels, of a map of ``shape``, that are in the core of a column."""
+    outside = np.ones(shape, dtype=bool)
+    i, j = (np.floor(table[f"{axis}_pm"].to_numpy() / card.label_pixel_pm).astype(int) for axis in "yx")
+    outside[i.clip(0, shape[0] - 1), j.clip(0, shape[1] - 1)] = False
+    return ndimage.distance_transform_edt(outside) * card.label_pixel_pm <= min(card.labels["core_radius_pm"].values())
 
 
 def _in_file(table: pd.DataFrame, usable: np.ndarray, film: Film) -> pd.DataFrame:
