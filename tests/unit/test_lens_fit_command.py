@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from adaptation_data import FIT
 
 from segdepth.cli import main
 from segdepth.config import Config, LensFitOptions, validate
 from segdepth.errors import ConfigError, StoreError
+from segdepth.fitting.result import write_lens_fit
 from segdepth.steps.layout import Layout
 from segdepth.steps.plot_lens_fit import plot_lens_fit
+from segdepth.store.manifest import write_artefact
 
 CONFIG = Path(__file__).parents[2] / "config.yaml"
 
@@ -101,3 +104,16 @@ def test_what_is_no_fit_is_not_drawn(tmp_path):
     with pytest.raises(StoreError):
         plot_lens_fit(tmp_path / "fit.json", tmp_path / "fit.png", code="x")
     assert not (tmp_path / "fit.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [(None, "has no average unit cells"), ({"orders": [[0, 0]]}, "is not a fit of the lens of this version")],
+)
+def test_a_fit_without_its_unit_cells_is_not_drawn(tmp_path, cells, told):
+    path = tmp_path / "fit.json"
+    with write_artefact(path, command="fit-lens", code="x", parameters={}) as partial:
+        write_lens_fit(FIT, partial, {"cells": cells})
+    with pytest.raises(StoreError, match=told) as failure:
+        plot_lens_fit(path, tmp_path / "fit.png", code="x")
+    assert str(failure.value).startswith(str(path)) and not (tmp_path / "fit.png").exists()
