@@ -276,6 +276,13 @@ def test_what_does_not_belong_together_is_refused_before_anything_is_written(few
     assert not (tmp_path / "out").exists()
 
 
+def test_a_device_that_is_not_there_is_told_before_anything_is_planned(given_files, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(planning, "plan_adaptation", lambda *_, **__: pytest.fail("planned first"))
+    given = "--lens", write_fit(tmp_path), "--out", tmp_path / "out", "--device", "tpu"
+    assert command(monkeypatch, "adapt", given_files / "film.npy", *given) == 2
+    assert capsys.readouterr().err == "segdepth: error: device: got 'tpu'; allowed: auto, cpu, cuda\n"
+
+
 # --- all of it -------------------------------------------------------------------------------------------------------
 
 

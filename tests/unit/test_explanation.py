@@ -377,6 +377,11 @@ def test_the_fit_of_another_film_is_refused(scene, tmp_path, other, told):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_device_that_is_not_there_is_told_before_anything_is_read(tmp_path):
+    with pytest.raises(ConfigError, match="device: got 'tpu'"):
+        explain_prediction(tmp_path / "none", tmp_path / "none.json", tmp_path / "out", device="tpu")
+
+
 def test_what_is_no_fit_and_no_prediction_is_refused_in_one_line(tmp_path):
     (tmp_path / "lens.json").write_text("{}")
     with pytest.raises(StoreError, match="no fit"):
