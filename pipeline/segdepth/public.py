@@ -90,7 +90,9 @@ def explain(predicted: Predicted, lens: LensFit | str | Path, *, force: bool = F
     from segdepth.fitting.result import LensFit, read_lens_fit
     from segdepth.fitting.same_film import check_same_film
     from segdepth.micrograph.results.maps import dose_of
+    from segdepth.simulation.exit_wave import abtem_device
 
+    abtem_device(device)
     fit = lens if isinstance(lens, LensFit) else read_lens_fit(lens)
     if not fit.explained and not force:
         raise MicrographError("lens: the fit does not explain its film; force=True goes on all the same")

@@ -230,6 +230,18 @@ def test_a_plan_is_a_configuration_that_holds_the_fit(few, given_files, tmp_path
     assert "whole" in told and all(name in told for name in ("film.npy", "lens_fit.json", "broad"))
 
 
+def test_values_that_images_cannot_be_made_with_are_told_and_moved(few, given_files, tmp_path, monkeypatch, capsys):
+    fit = write_fit(tmp_path, values={**FIT.values, "contrast_factor": 0.42, "exit_share": 1.1})
+    given = "--lens", fit, "--out", tmp_path / "out", "--prediction", '{"pixel_pm": 7.0}', "--model"
+    assert command(monkeypatch, "plan-adaptation", given_files / "film.npy", *given, given_files / "broad") == 0
+    told = capsys.readouterr().err
+    assert "contrast_factor: the fit's 0.42 is outside of 0.5 to 1, with which images are made; 0.5 is taken" in told
+    assert "exit_share: the fit's 1.1 is outside of 0 to 1, with which images are made; 1 is taken" in told
+    assert told.count("is taken") == 2
+    lens = load_config(tmp_path / "out" / "config.yaml").imaging["adapted"]
+    assert lens.contrast_factor[0] == 0.5 and lens.contrast_factor[1] >= 0.5
+
+
 def test_a_plan_of_the_same_is_kept_and_one_of_another_is_not(few, given_files, tmp_path):
     path = plan(given_files, tmp_path / "out")
     first = path.stat().st_mtime_ns
@@ -274,6 +286,13 @@ def test_what_does_not_belong_together_is_refused_before_anything_is_written(few
     with pytest.raises(ConfigError, match=told):
         plan(given_files, tmp_path / "out", **changes)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_device_that_is_not_there_is_told_before_anything_is_planned(given_files, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(planning, "plan_adaptation", lambda *_, **__: pytest.fail("planned first"))
+    given = "--lens", write_fit(tmp_path), "--out", tmp_path / "out", "--device", "tpu"
+    assert command(monkeypatch, "adapt", given_files / "film.npy", *given) == 2
+    assert capsys.readouterr().err == "segdepth: error: device: got 'tpu'; allowed: auto, cpu, cuda\n"
 
 
 # --- all of it -------------------------------------------------------------------------------------------------------

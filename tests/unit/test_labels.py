@@ -427,3 +427,15 @@ def test_a_rectangular_cell_has_the_maps_of_the_square_around_it(tmp_path):
     tall.info = {}
     with pytest.raises(ConfigError, match="field_pm .2000. must be a whole number of pixels"):
         depth_dataset([tall], LABELS.model_copy(update={"pixel_pm": 150.0}))
+
+
+@pytest.mark.parametrize(("count", "fits"), [(255, True), (256, False)])
+def test_counts_that_depth_maps_cannot_hold_are_refused_with_more_too(count, fits):
+    labels = Labels(**RADII, pixel_pm=PIXEL, most_atoms=30, more=True)
+    atoms = column(58, 800, 700, count, 0)
+    if fits:
+        _, columns = depth_maps(atoms, labels, 0, 2000)
+        assert columns["atoms"].tolist() == [255]
+    else:
+        with pytest.raises(StoreError, match="a column has 256 atoms; depth maps hold counts up to 255"):
+            depth_maps(atoms, labels, 0, 2000)

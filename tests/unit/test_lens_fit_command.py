@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from adaptation_data import FIT
 
 from segdepth.cli import main
+from segdepth.cli.fitting import fit_lens
 from segdepth.config import Config, LensFitOptions, validate
 from segdepth.errors import ConfigError, StoreError
+from segdepth.fitting.result import write_lens_fit
 from segdepth.steps.layout import Layout
 from segdepth.steps.plot_lens_fit import plot_lens_fit
+from segdepth.store.manifest import write_artefact
 
 CONFIG = Path(__file__).parents[2] / "config.yaml"
 
@@ -44,6 +48,26 @@ def test_what_is_in_the_pictures_place_is_told_before_the_fit(monkeypatch, capsy
     (tmp_path / f"lens{suffix}").write_text("mine")
     code, said = told(monkeypatch, capsys, noise, "--energy-kev", 300, "--out", tmp_path / "lens.json")
     assert code == 2 and f"lens{suffix}: exists but has no manifest" in said
+
+
+@pytest.mark.parametrize(
+    ("out", "pictures"),
+    [("lens.json", ("lens.png", "lens.pdf")), ("film.v2", ("film.v2.png", "film.v2.pdf"))],
+)
+def test_the_pictures_have_the_name_of_the_fit(monkeypatch, noise, tmp_path, out, pictures):
+    looked_at, drawn = [], []
+    monkeypatch.setattr("segdepth.steps.fit_lens.fit_lens", lambda *_, **__: FIT)
+    monkeypatch.setattr("segdepth.store.manifest.check_target", lambda path, *_: looked_at.append(path.name))
+    monkeypatch.setattr("segdepth.cli.fitting.registered", lambda name: lambda fit, path: drawn.append(path.name))
+    fit_lens(noise, tmp_path / out)
+    assert tuple(looked_at) == pictures and drawn == [pictures[0]]
+
+
+@pytest.mark.parametrize("given", ["{", "block", "config.yaml:none", '{"c1_nm": 3}'])
+def test_a_wrong_block_is_told_with_the_option_that_was_typed(monkeypatch, capsys, noise, tmp_path, given):
+    given = given.replace("config.yaml", str(CONFIG))
+    code, said = told(monkeypatch, capsys, noise, "--lens-fit", given, "--out", tmp_path / "lens.json")
+    assert code == 2 and said.startswith("segdepth: error: --lens-fit: ") and said.count("\n") == 0
 
 
 @pytest.mark.parametrize("energy", [40, 1000])
@@ -101,3 +125,16 @@ def test_what_is_no_fit_is_not_drawn(tmp_path):
     with pytest.raises(StoreError):
         plot_lens_fit(tmp_path / "fit.json", tmp_path / "fit.png", code="x")
     assert not (tmp_path / "fit.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [(None, "has no average unit cells"), ({"orders": [[0, 0]]}, "is not a fit of the lens of this version")],
+)
+def test_a_fit_without_its_unit_cells_is_not_drawn(tmp_path, cells, told):
+    path = tmp_path / "fit.json"
+    with write_artefact(path, command="fit-lens", code="x", parameters={}) as partial:
+        write_lens_fit(FIT, partial, {"cells": cells})
+    with pytest.raises(StoreError, match=told) as failure:
+        plot_lens_fit(path, tmp_path / "fit.png", code="x")
+    assert str(failure.value).startswith(str(path)) and not (tmp_path / "fit.png").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -148,22 +149,28 @@ def test_a_facet_is_a_plane_of_the_crystal(kind, rotation):
         assert np.sort(out[~top])[-1] == pytest.approx(out.max() - spacing, abs=1)
         line = places[top] @ (-np.sin(angle), np.cos(angle))
         assert np.diff(np.sort(line)).max() < 1.01 * A
-    assert sides == {planes.azimuth_deg for planes in edge_on_planes(CERIA, kind)} or len(sides) >= 3
+    known = {round(planes.azimuth_deg, 4) for planes in edge_on_planes(CERIA, kind)}
+    assert sides <= known and len(sides) >= min(3, len(known))
 
 
 def test_stepped_facets_step_by_whole_planes():
+    """Along a flat facet the outermost plane has a column in every third row; along a stepped one most of these end on
+    planes farther in."""
     block = PARTICLE.model_copy(update={"facets": ("{111}",), "facet_count": (1, 1), "added_probability": 0.0})
-    still = {**PLAIN, "tilt_x_deg": 0.0, "tilt_y_deg": 0.0, "surface": "stepped", "corner_radius_pm": 0.0}
-    steps = 0
-    for index in range(6):
-        atoms, row = planned(block, index, **still, bulk_atoms=4)
+    still = {**PLAIN, "tilt_x_deg": 0.0, "tilt_y_deg": 0.0, "corner_radius_pm": 0.0, "bulk_atoms": 4}
+    outermost = {"flat": [], "stepped": []}
+    for index, surface in itertools.product(range(6), outermost):
+        atoms, row = planned(block, index, **still, surface=surface)
         angle = np.radians(float(row["outline"].split("@")[1]))
         table = column_table(atoms, 0, block.cell_pm)
         places = table.loc[table["element"] == 58, ["x_pm", "y_pm"]].to_numpy()
         out, along = places @ (np.cos(angle), np.sin(angle)), places @ (-np.sin(angle), np.cos(angle))
         tops = pd.Series(out).groupby(np.round(along, 1)).max()
-        steps += len(np.unique(np.round(tops[(tops > tops.max() - 800)] / (A / np.sqrt(3)) * 2))) > 1
-    assert steps >= 4
+        planes = (tops.max() - tops[tops > tops.max() - 800]) / (A / np.sqrt(3))
+        assert np.abs(planes - planes.round()).max() < 0.01
+        outermost[surface].append((planes.round() == 0).sum())
+    assert min(outermost["flat"]) >= 15
+    assert all(stepped <= 0.6 * flat for flat, stepped in zip(*outermost.values()))
 
 
 def test_the_vacuum_lies_on_every_side_alike():
@@ -221,8 +228,8 @@ def ends(atoms) -> pd.DataFrame:
     return frame[frame["column"] >= 0].groupby("column")["z"].agg(["min", "max"])
 
 
-@pytest.mark.parametrize(("rms", "most"), [(1.0, MOST_ROUGHNESS), (4.0, MOST_ROUGHNESS)])
-def test_each_face_is_rough_by_itself(rms, most):
+@pytest.mark.parametrize("rms", [1.0, 4.0])
+def test_each_face_is_rough_by_itself(rms):
     block = PARTICLE.model_copy(update={"added_probability": 0.0, "thickest_atoms": 40})
     slab = {**PLAIN, "bulk_atoms": 15, "surface_atoms": 15.0, "outline": "full@0"}
     smooth = ends(planned(block, 3, **slab)[0])
@@ -235,7 +242,7 @@ def test_each_face_is_rough_by_itself(rms, most):
         moved -= np.round(moved[other].median(), 6)  # where the entrance grows the whole crystal is lifted
         assert np.abs(moved[other]).max() < 1e-6
         assert np.allclose(moved[face], np.round(moved[face]), atol=1e-6)
-        assert np.abs(moved[face]).max() <= most + 1 and moved[face].std() > 0.5 * min(rms, 2)
+        assert np.abs(moved[face]).max() <= MOST_ROUGHNESS + 1 and moved[face].std() > 0.5 * min(rms, 2)
         assert len(np.unique(np.round(moved[face]))) >= 3
 
 
@@ -258,6 +265,7 @@ def test_a_bent_crystal_leans_by_the_local_tilt(seed, azimuth):
     heights = [np.unique(np.round(a.positions[:, 2], 6)) for a in (flat, atoms)]
     assert np.array_equal(*heights)  # no slice more
     direction = np.array([np.cos(np.radians(azimuth)), np.sin(np.radians(azimuth))])
+    looked_at = 0
     for one in np.unique(atoms.get_array("column"))[::17]:
         points = 100 * atoms.positions[atoms.get_array("column") == one]
         if len(points) < 12:
@@ -266,6 +274,8 @@ def test_a_bent_crystal_leans_by_the_local_tilt(seed, azimuth):
         place = (points.mean(0)[:2] - block.cell_pm / 2) @ direction
         assert lean @ direction == pytest.approx(0.010 * place / block.field_pm, abs=2e-4)
         assert abs(lean @ (-direction[1], direction[0])) < 1e-9
+        looked_at += 1
+    assert looked_at >= 5
 
 
 def test_a_neighbour_has_its_own_thickness_beyond_a_straight_line():
@@ -422,7 +432,7 @@ def test_a_particle_is_the_same_whatever_the_shard(tmp_path):
 def test_one_nuisance_moves_no_other():
     """Carbon, roughness, bend and a neighbour leave the outline, and the outline leaves the plan's other values."""
     rows = [
-        plan_row(block, CERIA, "t", 9, 1)
+        plan_row(block, CERIA, "t", 1, 1)
         for block in (
             PARTICLE,
             PARTICLE.model_copy(update={"carbon_probability": 0.0, "neighbour_probability": 0.0, "bend_mrad": (0, 0)}),
@@ -431,7 +441,7 @@ def test_one_nuisance_moves_no_other():
     ]
     assert rows[0]["outline"] == rows[1]["outline"] != rows[2]["outline"]
     differ = [{key for key in rows[0] if rows[0][key] != row[key]} for row in rows]
-    assert differ[1] <= {"carbon_pm", "neighbour_atoms", "bend_mrad"} and differ[2] == {"outline"}
+    assert differ[1] == {"carbon_pm", "neighbour_atoms", "bend_mrad"} and differ[2] == {"outline"}
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,19 @@ def value_range(fit: LensFit, name: str) -> Line:
     return Line(name, _limited(name, fit.values[name] - wide, fit.values[name] + wide), said)
 
 
+def moved_values(fit: LensFit) -> list[str]:
+    """A line for each value of a fit outside of ``LIMITS``, whose range holds the nearest allowed one instead."""
+    lines = []
+    for name, (low, high) in LIMITS.items():
+        value = fit.values.get(name, low)
+        if not low <= value <= high:
+            lines.append(
+                f"{name}: the fit's {value:.3g} is outside of {low:g} to {high:g}, with which images are made; "
+                f"{min(max(value, low), high):g} is taken"
+            )
+    return lines
+
+
 def vector_range(fit: LensFit, name: str) -> list[Line]:
     """The ranges of a magnitude ``name`` and its azimuth: every azimuth where the magnitude may be 0."""
     wide, said = half_width(fit, name)

@@ -79,10 +79,11 @@ def adapt(
     OUT/results/models/adapted       the network
     OUT/results/predictions/film     the film, as segdepth predict writes it
     """
-    _planned(input, lens, out, model, minutes, cores, force, prediction, crystal)
-
     from segdepth.steps.adapt_network import adapt_network as step
+    from segdepth.steps.adapt_network import check_device
 
+    check_device(device)
+    _planned(input, lens, out, model, minutes, cores, force, prediction, crystal)
     show_lines(step(out, cores=cores, device=device, tell=lambda line: typer.echo(line, err=True)))
     typer.echo(out / "results" / "predictions" / "film" / "prediction.html")
 

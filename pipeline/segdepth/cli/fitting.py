@@ -64,8 +64,9 @@ def fit_lens(
     from segdepth.steps.fit_lens import fit_lens as step
     from segdepth.store.manifest import check_target
 
+    stem = out.name.removesuffix(".json")  # film.v2 has its picture in film.v2.png
     for suffix in (".png", ".pdf") if picture else ():
-        check_target(out.with_suffix(suffix), "plot-lens-fit", [out])
+        check_target(out.with_name(stem + suffix), "plot-lens-fit", [out])
     told: list[str] = []
     known = block or crystal_of(read_card(bundled_network()))
     try:
@@ -75,7 +76,7 @@ def fit_lens(
         raise
     show_lines(found.lines)
     if picture:
-        registered("plot-lens-fit")(out, out.with_suffix(".png"))
+        registered("plot-lens-fit")(out, out.with_name(f"{stem}.png"))
     typer.echo(f"{out}")
 
 

@@ -6,6 +6,7 @@ A block of the configuration is given as ``FILE:NAME`` (``config.yaml:wedge``) o
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -31,7 +32,8 @@ Paths = Annotated[list[Path], typer.Option(help="one for each shard, in order; r
 
 def read_block(kind: type[Block], text: str) -> Any:
     """A block from ``FILE:NAME`` or from JSON."""
-    option = kind.__name__.lower().removesuffix("block").removesuffix("options")
+    words = re.findall("[A-Z][a-z]*", kind.__name__)
+    option = "-".join(words[:-1] if words[-1] in ("Block", "Options") else words).lower()
     if text.lstrip().startswith("{"):
         try:
             data = json.loads(text)

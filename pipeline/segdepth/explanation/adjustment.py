@@ -59,6 +59,11 @@ class Adjustment:
         self._by_tilt: dict[int, np.ndarray] = {}
         self._centre: Lens | None = None
 
+    @property
+    def parameters(self) -> int:
+        """How many are adjusted: distortion, vacuum level, defocus, tilt."""
+        return 13 + (self.defocus_error_pm > 0) + sum(error > 0 for error in self.tilt_errors_mrad)
+
     def start(
         self, crystal: Crystal, x_pm: np.ndarray, y_pm: np.ndarray, kind: np.ndarray, count: np.ndarray, lens: Lens
     ) -> tuple[float, Adjusted]:

@@ -67,11 +67,6 @@ class ColumnStacks:
         """The same columns with other atoms."""
         return replace(self, first=np.asarray(first), count=np.asarray(count))
 
-    def joined(self, other: ColumnStacks) -> ColumnStacks:
-        """These columns and then the others."""
-        arrays = ("x_pm", "y_pm", "kind", "count", "first")
-        return replace(self, **{name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in arrays})
-
     def part(self, which: np.ndarray) -> ColumnStacks:
         """Some of the columns."""
         arrays = ("x_pm", "y_pm", "kind", "count", "first")

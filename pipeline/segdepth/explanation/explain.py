@@ -25,6 +25,7 @@ from segdepth.explanation.refinement import Refined, Refinement
 from segdepth.explanation.residuals import (
     SIGNIFICANT,
     chi_squared,
+    chi_squared_error,
     column_chi_squared,
     false_discovery_rates,
     standardized,
@@ -54,8 +55,9 @@ class ExplainedFrame:
 
     number : in the file. table : a row a column and empty site that was looked at, with ``COLUMNS``. counts, expected,
     expected_refined : electrons (row, column) on the network's grid; NaN counts where not valid. residual,
-    residual_refined : standardized. facts : χ² and its pixels before and after, defocus and tilt as adjusted, the exit
-    face's share, rounds.
+    residual_refined : standardized. facts : χ² before and after, its pixels and its error by shot noise, how many
+    parameters were ``adjusted`` before, the ``degrees`` of freedom that the refined counts took beside them, defocus as
+    adjusted, the exit face's share, rounds.
     """
 
     number: int
@@ -141,6 +143,9 @@ class Explainer:
             "chi2": found[0][0],
             "chi2_refined": found[1][0],
             "pixels": found[0][1],
+            "chi2_error": chi_squared_error(refined.expected, valid),
+            "adjusted": refinement.adjustment.parameters,
+            "degrees": round(refined.degrees, 1),
             "columns": int((table["depth"] > 0).sum()),
             "changed": int((table["count"] != table["depth"]).sum()),
             "extra": int(table["extra"].sum()),
@@ -336,12 +341,13 @@ def lines_of(fit: LensFit, frames: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     """Lines for the user: what is wrong with the fit first, then χ² and what was found in each frame."""
     lines = [] if fit.explained else [NOT_EXPLAINED]
     for one in frames:
-        before, after = (one[name] / max(one["pixels"], 1) for name in ("chi2", "chi2_refined"))
-        error = np.sqrt(2 / max(one["pixels"], 1))
-        word = "explained to the noise" if after < 1 + 4 * error else "not explained to the noise"
+        pixels = max(one["pixels"], 1)
+        before, after, error = (one[name] / pixels for name in ("chi2", "chi2_refined", "chi2_error"))
+        alone = (pixels - one["adjusted"] - one["degrees"]) / pixels
+        word = "explained to the noise" if after < alone + 4 * error else "not explained to the noise"
         lines.append(
-            f"frame {one['frame']}: chi2 per pixel {before:.3f}, {after:.3f} with refined counts (1 ± {error:.3f} is "
-            f"noise alone; {word}); {one['changed']} of {one['columns']} counts changed, {one['extra']} columns "
-            f"show more atoms than predicted, {one['missing']} fewer"
+            f"frame {one['frame']}: chi2 per pixel {before:.3f}, {after:.3f} with refined counts (noise alone leaves "
+            f"{alone:.3f} ± {error:.3f}; {word}); {one['changed']} of {one['columns']} counts changed, {one['extra']} "
+            f"columns show more atoms than predicted, {one['missing']} fewer"
         )
     return tuple(lines)

@@ -88,6 +88,21 @@ def conditional(windows: Windows) -> np.ndarray:
     return np.stack([windows.log_likelihoods(column) for column in range(len(windows.now))])
 
 
+def degrees_taken(log_likelihoods: np.ndarray, chances: np.ndarray) -> float:
+    """Degrees of freedom that the choice of states takes from χ²: twice by how much the states, in the mean over their
+    chances, are less likely than the chosen ones (Spiegelhalter et al., J. R. Stat. Soc. B 64 (2002) 583). A column
+    whose state is certain, or of which the picture says nothing, takes none; one known to about an atom takes one.
+
+    Parameters
+    ----------
+    log_likelihoods, chances : (column, state).
+    """
+    chosen = np.take_along_axis(log_likelihoods, chances.argmax(axis=1)[:, None], axis=1)
+    with np.errstate(invalid="ignore"):
+        less = np.where(chances > 0, chances * (chosen - log_likelihoods), 0.0)
+    return float(2 * np.maximum(less.sum(axis=1), 0).sum())
+
+
 def by_count(chances: np.ndarray, count: np.ndarray, counts: int) -> np.ndarray:
     """Chances (column, state) added up by the count that a state makes of ``count``: (column, 0 … ``counts`` - 1)."""
     found = np.zeros((len(count), counts))

@@ -21,7 +21,7 @@ from scipy.spatial import cKDTree
 from segdepth.explanation.adjustment import Adjusted, Adjustment
 from segdepth.explanation.columns import ColumnStacks, middle_plane_pm, settled_middle_pm
 from segdepth.explanation.differences import STATES, STAY
-from segdepth.explanation.likelihood import TOTALS, Windows, by_count, conditional, sampled, sweep
+from segdepth.explanation.likelihood import TOTALS, Windows, by_count, conditional, degrees_taken, sampled, sweep
 from segdepth.explanation.model import FrameModel
 from segdepth.explanation.patches import ColumnPatches
 from segdepth.explanation.residuals import more_or_less
@@ -52,7 +52,8 @@ REACH_PM = 450.0
 class Refined:
     """stacks : the columns refined. probabilities : (column, count), of 0, 1, … atoms. lens : as refined.
     expected : electrons (row, column) of the refined columns. told : of those that the refinement began with. more :
-    how the picture contradicts each of these (``residuals.more_or_less``). rounds : multislices of the whole frame."""
+    how the picture contradicts each of these (``residuals.more_or_less``). rounds : multislices of the whole frame.
+    degrees : of freedom that the choice of the counts took (``likelihood.degrees_taken``)."""
 
     stacks: ColumnStacks
     probabilities: np.ndarray
@@ -61,6 +62,7 @@ class Refined:
     told: np.ndarray
     more: np.ndarray
     rounds: int
+    degrees: float
 
 
 def network_prior(stacks: ColumnStacks, probabilities: np.ndarray, listed: np.ndarray) -> np.ndarray:
@@ -196,12 +198,13 @@ class Refinement:
             places = np.stack([mine.x_pm, mine.y_pm], axis=1)
             stale = cKDTree(places[touched]).query(places)[0] < REACH_PM
         states = sampled(windows, prior, order, GIBBS_SWEEPS, GIBBS_BURN_IN, rng)
+        degrees = degrees_taken(conditional(windows) / LIKELIHOOD_POWER, states)
         found = by_count(states, mine.count, network.shape[1])
         # of the states with the most probable count the most probable one
         likely = mine.count[:, None] + TOTALS == found.argmax(axis=1)[:, None]
         stacks = _replaced(stacks, which, in_state(mine, np.where(likely, states, -1.0).argmax(axis=1)))
         last = self.adjustment.of(stacks, lens, model)
-        return Refined(stacks, found, last.lens, last.expected, told, more, rounds)
+        return Refined(stacks, found, last.lens, last.expected, told, more, rounds, degrees)
 
 
 def _replaced(stacks: ColumnStacks, which: np.ndarray, by: ColumnStacks) -> ColumnStacks:

@@ -30,6 +30,11 @@ def chi_squared(residual: np.ndarray) -> tuple[float, int]:
     return float(np.square(residual[there]).sum()), int(there.sum())
 
 
+def chi_squared_error(expected: np.ndarray, valid: np.ndarray) -> float:
+    """Standard deviation of a frame's χ² by shot noise: each pixel's square has the variance 2 + 1/μ."""
+    return float(np.sqrt((2 + 1 / np.maximum(expected[valid], DARKEST)).sum()))
+
+
 def column_chi_squared(residual: np.ndarray, owned: Owned) -> tuple[np.ndarray, np.ndarray]:
     """χ² and number of pixels of each column, over the pixels that it owns."""
     square = np.nan_to_num(np.square(residual)).ravel()

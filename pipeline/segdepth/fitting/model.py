@@ -21,6 +21,7 @@ from torch import Tensor
 
 from segdepth.fitting.wave_table import WaveTable
 from segdepth.simulation.aberrations import Lens, aberration_function, aberration_slope
+from segdepth.simulation.blurring import LOST_DETAIL_PM
 
 LINEAR = ("c1", "c3", "a1x", "a1y", "b2x", "b2y", "a2x", "a2y")
 """Parameters in which the aberration function is linear: nm, µm, and nm for the others."""
@@ -44,9 +45,6 @@ _FIELDS = {
     "a2y": ("a2_pm", math.pi / 6),
 }
 """The lens's field, and the azimuth at which one part of it stands alone."""
-
-BLURRED_PM = 400.0
-"""Rms blur of the electrons without detail (``contrast_factor`` of the imaging block)."""
 
 
 def _unit_lens(name: str, size: float) -> Lens:
@@ -126,7 +124,7 @@ class CellModel:
         self.frequency = torch.as_tensor(frequency, dtype=dtype)
         self.square = (self.frequency**2).sum(1)
         self.box = torch.as_tensor(held.box, dtype=dtype)
-        self.blurred = torch.exp(-2 * (math.pi * BLURRED_PM) ** 2 * self.square)
+        self.blurred = torch.exp(-2 * (math.pi * LOST_DETAIL_PM) ** 2 * self.square)
         self.first = torch.zeros(len(orders), dtype=dtype)
         self.first[0] = 1
 

@@ -80,11 +80,6 @@ class Data:
     def to(self, dtype: torch.dtype) -> Data:
         return Data(self.values.to(dtype), self.whitening.to(dtype), self.distance)
 
-    def part(self, number: int) -> Data:
-        """One bin by itself."""
-        some = slice(number, number + 1)
-        return Data(self.values[some], self.whitening[some], self.distance[some])
-
 
 def as_values(orders: Tensor) -> Tensor:
     """(…, order) complex to (…, value): mean, real parts, imaginary parts."""

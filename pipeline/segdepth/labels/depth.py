@@ -23,7 +23,7 @@ from segdepth.crystals import Crystal
 from segdepth.crystals.crystal import direction
 from segdepth.crystals.elements import SYMBOLS
 from segdepth.errors import StoreError
-from segdepth.labels.checks import check_elements
+from segdepth.labels.checks import MOST_COUNTED, check_elements
 from segdepth.labels.ownership import by_element, nearest_column, pixel_centres_pm, within_centres
 from segdepth.labels.projection import project_counts
 from segdepth.labels.rings import loss_weight, ring_depth
@@ -58,7 +58,7 @@ def depth_maps(
     ConfigError
         The block has no radii for the element of a column.
     StoreError
-        A column has more atoms than there are classes for, and the block has no ``more``.
+        A column has more atoms than there are classes for, and the block has no ``more``; or more than 255.
     """
     atoms = with_columns(atoms)
     reach = max(labels.outer_radius_pm.values()) + labels.pixel_pm
@@ -68,6 +68,8 @@ def depth_maps(
             f"a column has {columns['atoms'].max()} atoms; the labels block's classes end at most_atoms, "
             f"{labels.most_atoms}"
         )
+    if len(columns) and columns["atoms"].max() > MOST_COUNTED:
+        raise StoreError(f"a column has {columns['atoms'].max()} atoms; depth maps hold counts up to {MOST_COUNTED}")
     check_elements("labels", labels, tuple(SYMBOLS[number] for number in columns["element"].unique()))
     pixels = [round(side / labels.pixel_pm) for side in np.broadcast_to(field_pm, 2)]
     owner, distance = nearest_column(columns["x_pm"].to_numpy(), columns["y_pm"].to_numpy(), pixels, labels.pixel_pm)

@@ -10,6 +10,8 @@ from pathlib import Path
 from segdepth.adaptation.names import FILM, NAME
 from segdepth.config import Config, DatasetBlocks, load_config
 from segdepth.crystals import load_crystal
+from segdepth.devices import torch_device
+from segdepth.simulation.exit_wave import abtem_device
 from segdepth.steps.adaptation_structures import is_whole, make_structures
 from segdepth.steps.layout import Layout
 from segdepth.steps.plan_adaptation import COMMAND as PLANNED
@@ -22,6 +24,18 @@ from segdepth.store.manifest import check_whole
 
 PREDICT_COMMAND = "predict-micrograph"
 """What manifests call the command ``predict``."""
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that waves or network could not use; for callers that plan first.
+
+    Raises
+    ------
+    ConfigError
+        It is not there.
+    """
+    abtem_device(device)
+    torch_device(device)
 
 
 def adapt_network(
@@ -39,6 +53,7 @@ def adapt_network(
     SegDepthError
         ``out`` holds no plan, or what is there cannot be replaced.
     """
+    check_device(device)
     check_whole(out / CONFIG, PLANNED)
     config, cores = load_config(out / CONFIG), cores or os.cpu_count() or 1
     layout = Layout(config)

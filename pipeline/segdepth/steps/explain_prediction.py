@@ -38,6 +38,7 @@ from segdepth.fitting.result import read_lens_fit
 from segdepth.fitting.same_film import check_same_film
 from segdepth.micrograph.results.maps import STORE, dose_of
 from segdepth.micrograph.results.tables import PARQUET
+from segdepth.simulation.exit_wave import abtem_device
 from segdepth.store.manifest import check_target, write_artefact
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
@@ -66,6 +67,7 @@ def explain_prediction(
         has columns.
     """
     prediction = Path(prediction)
+    abtem_device(device)  # one that is not there is told before anything is read
     check_target(out, COMMAND, [prediction, lens])
     fit = read_lens_fit(lens)
     if not fit.explained and not force:

@@ -42,27 +42,27 @@ def save_figure(
             write_picture(fig, partial)
 
 
-def plot_folder(
-    drawn: Callable[[Path], Figure], folder: Path, out: Path, *, kind: str, made_by: str, command: str, code: str
+def plot_result(
+    drawn: Callable[[Path], Figure], result: Path, out: Path, *, kind: str, made_by: str, command: str, code: str
 ) -> None:
-    """Draw a folder of results with ``drawn`` and save the figure.
+    """Draw a file or a folder of results with ``drawn`` and save the figure.
 
     Parameters
     ----------
-    kind : what the folder is, in a word. made_by : the command that must have made it. command : that draws it.
+    kind : what the result is, in a word. made_by : the command that must have made it. command : that draws it.
 
     Raises
     ------
     StoreError
-        The folder is missing, unfinished, damaged or of another version; something else is in the figure's place.
+        The result is missing, unfinished, damaged or of another version; something else is in the figure's place.
     """
-    folder = Path(folder)
-    check_whole(folder, made_by)
+    result = Path(result)
+    check_whole(result, made_by)
     try:
-        fig = drawn(folder)
+        fig = drawn(result)
     except StoreError as failure:
         told = str(failure)
-        raise StoreError(told if told.startswith(str(folder)) else f"{folder}: {told}") from None
+        raise StoreError(told if told.startswith(str(result)) else f"{result}: {told}") from None
     except (OSError, ValueError, KeyError, IndexError) as failure:
-        raise StoreError(f"{folder}: is not a {kind} of this version ({failure})") from None
-    save_figure(fig, out, command=command, code=code, inputs=[folder])
+        raise StoreError(f"{result}: is not a {kind} of this version ({failure})") from None
+    save_figure(fig, out, command=command, code=code, inputs=[result])

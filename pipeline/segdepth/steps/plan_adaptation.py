@@ -20,6 +20,7 @@ import yaml
 from segdepth.adaptation.blocks import Budget, crystal_block
 from segdepth.adaptation.draft import Draft, verdict
 from segdepth.adaptation.names import NAME
+from segdepth.adaptation.ranges import moved_values
 from segdepth.adaptation.rates import LEAST_SAMPLES, LEAST_STRUCTURES, budget_of, seconds_a_sample, seconds_a_structure
 from segdepth.config import BUNDLED_PARTICLES, Config, CrystalBlock, DatasetBlocks, PredictionOptions, validate
 from segdepth.config.data_format import DataFormat
@@ -103,8 +104,8 @@ def plan_adaptation(
     prediction, dose, vacuum = _inspected(film, lens, fit, card, prediction)
     with _folder(out):
         draft = Draft(fit, card, block, film.resolve(), lens.resolve(), _start(model, out), prediction, dose, vacuum)
-        if told := _too_thick(fit, card):
-            tell(told)
+        for line in filter(None, (_too_thick(fit, card), *moved_values(fit))):
+            tell(line)
         budget = _measured_budget(draft, out, minutes, cores or os.cpu_count() or 1)
         text = draft.text(budget, minutes)
         _checked(text, out)

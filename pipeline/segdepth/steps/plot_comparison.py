@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from segdepth.figures.comparison import draw
-from segdepth.steps.pictures import plot_folder
+from segdepth.steps.pictures import plot_result
 from segdepth.store.zarr_store import open_zarr
 
 COMMAND = "plot-comparison"
@@ -24,7 +24,7 @@ def plot_comparison(comparison: Path, out: Path, *, code: str) -> None:
     StoreError
         The comparison is missing, unfinished, damaged or of another version; something else is in the figure's place.
     """
-    plot_folder(_drawn, comparison, out, kind="comparison", made_by="compare-micrograph", command=COMMAND, code=code)
+    plot_result(_drawn, comparison, out, kind="comparison", made_by="compare-micrograph", command=COMMAND, code=code)
 
 
 def _drawn(folder: Path) -> Figure:
