@@ -29,6 +29,7 @@ from segdepth.cli import (  # noqa: F401  (they add commands)
 )
 from segdepth.cli.app import app
 from segdepth.errors import SegDepthError
+from segdepth.store.claims import release_all
 from segdepth.store.full_disk import full_disk, has_no_room
 
 USERS = (
@@ -103,6 +104,8 @@ def main() -> None:
             failure.show()  # without a command: the help
             sys.exit(2)
         _refuse(f"{failure.format_message()} (see --help)", debug)
+    finally:
+        release_all()
 
 
 def _written(arguments: list[str]) -> Path:
