@@ -18,6 +18,8 @@ from pkgutil import iter_modules
 from typing import Any
 
 from segdepth import cli, steps
+from segdepth.store.code_hash import code_hash
+from segdepth.store.run_record import run_record
 
 WRITES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree", "shutil.move")
 """Python's audit events of changes to files, besides opening one to write."""
@@ -30,6 +32,10 @@ def import_everything() -> None:
         import_module(name)
     for name in ("matplotlib.backends.backend_pdf", "ase.io.extxyz", "torch._dynamo", "segdepth.learning.training"):
         import_module(name)
+    for command in cli.app.registered_commands:
+        with contextlib.suppress(LookupError):
+            code_hash(command.name)  # kept, as are the versions and the commit
+    run_record("", "", {})
 
 
 @dataclass(frozen=True)
