@@ -22,14 +22,17 @@ class Trial:
 
     kind: str
     failures: list[str] = field(default_factory=list)
-    tried: int = 0
 
     def one(self, what: str, problems: list[str]) -> None:
         """A fault was tried; these problems are failures of the program."""
-        self.tried += 1
-        self.failures += [f"{what}: {problem}" for problem in problems]
         TRIED[self.kind] += 1
-        FAILED.setdefault(self.kind, []).extend(f"{what}: {problem}" for problem in problems)
+        self.fail(what, problems)
+
+    def fail(self, what: str, problems: list[str]) -> None:
+        """Problems that belong to none of them alone."""
+        told = [f"{what}: {problem}" for problem in problems]
+        self.failures += told
+        FAILED.setdefault(self.kind, []).extend(told)
 
     def end(self) -> None:
         assert not self.failures, "\n".join(self.failures)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +44,8 @@ finished artefact into its place. True: an earlier artefact is replaced."""
 
 LAST_CHANGES = 12
 SNAKEMAKE_KILLS = 8
+LONGEST_WAIT_S = 6
+"""From the beginning of a job to the kill of its Snakemake."""
 
 
 def test_all_rules_are_here(reference):
@@ -110,17 +114,24 @@ def _whole_ones_differ(reference: Reference, work: TinyProject, job: Job | None 
     return problems
 
 
+def _begun(told: Path) -> list[str]:
+    """Rules of the jobs that a Snakemake has begun."""
+    return re.findall(r"^(?:local)?rule (\w+):", told.read_text(), re.MULTILINE)
+
+
 def test_killed_runs(reference: Reference, tmp_path):
     """Snakemake and its jobs are killed at random times, unlocked and started again, until all is made."""
     trial, draw = Trial("kills of whole runs"), random.Random(SEED)
     project = TinyProject(tmp_path / "killed")
     before: dict[str, str] = {}
     for number in range(SNAKEMAKE_KILLS):
-        process = project.start(told=f"told-{number}")
-        time.sleep(4 + draw.uniform(0, 14))
-        problems = (
-            [] if process.poll() is None else [f"ended: {(project.folder / f'told-{number}').read_text()[-2000:]}"]
-        )
+        told = project.folder / f"told-{number}"
+        process = project.start(told=told.name)
+        jobs, seconds = draw.randint(1, 4), draw.uniform(0, LONGEST_WAIT_S)
+        while process.poll() is None and len(_begun(told)) < jobs:
+            time.sleep(0.05)
+        time.sleep(seconds)
+        problems = [] if process.poll() is None else [f"ended: {told.read_text()[-2000:]}"]
         if not problems:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -128,18 +139,17 @@ def test_killed_runs(reference: Reference, tmp_path):
         contents = project.contents()
         problems += [f"{name} was made, and is no longer there" for name in before if name not in contents]
         before = contents
-        status, told = project.snakemake("--unlock")
+        status, unlocked = project.snakemake("--unlock")
         if status:
-            problems.append(f"--unlock: {told}")
-        print(f"kill {number + 1}: {len(contents)} artefacts of {len(reference.contents)} are there", flush=True)
-        trial.one(f"kill {number + 1}", problems)
-    status, told = project.snakemake()
-    problems = [] if status == 0 else [f"ends with {status}: {told[-3000:]}"]
+            problems.append(f"--unlock: {unlocked}")
+        trial.one(f"kill {number + 1}, in {_begun(told)[-1:]}, {len(contents)} artefacts are there", problems)
+    status, text = project.snakemake()
+    problems = [] if status == 0 else [f"ends with {status}: {text[-3000:]}"]
     if project.contents() != reference.contents:
         problems.append("the last run does not make the same")
     problems += [str(finding) for finding in project.findings()]
-    status, told = project.snakemake("--dry-run")
-    if "Nothing to be done" not in told:
-        problems.append(f"something is left to do: {told[-2000:]}")
-    trial.failures += problems
+    status, text = project.snakemake("--dry-run")
+    if "Nothing to be done" not in text:
+        problems.append(f"something is left to do: {text[-2000:]}")
+    trial.fail("the last run", problems)
     trial.end()

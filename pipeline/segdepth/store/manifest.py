@@ -245,13 +245,15 @@ def check_target(target: Path, command: str, inputs: Iterable[Path] = ()) -> Non
     ------
     StoreError
         ``target`` holds, or lies in, an input; or something else is there already, or a file where its folder would be;
-        or another process writes it.
+        or another process writes it; or a file that is read differs from its manifest.
     """
     resolved = target.resolve()
     for path in inputs:
         other = path.resolve()
         if resolved == other or resolved in other.parents or other in resolved.parents:
             raise StoreError(f"{target}: is, holds or lies in {path}, which is read; give another --out")
+        if path.is_file() and manifest_path(path).exists():
+            check_whole(path)  # micrographs and the like, whose readers know nothing of manifests
     above = next(parent for parent in resolved.parents if parent.exists())
     if not above.is_dir():
         raise StoreError(f"{target}: cannot be written, since {above} is a file; give another --out")
