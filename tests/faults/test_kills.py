@@ -43,7 +43,10 @@ MOMENTS = (("time", False), ("time", True), ("write", False), ("end", True))
 finished artefact into its place. True: an earlier artefact is replaced."""
 
 LAST_CHANGES = 12
-SNAKEMAKE_KILLS = 8
+SNAKEMAKE_KILLS = 5
+TARGET = "results/figures/training_net.png"
+"""Of the runs that are killed: plan, atoms, waves, depth maps, a training and its figure."""
+
 LONGEST_WAIT_S = 6
 """From the beginning of a job to the kill of its Snakemake."""
 
@@ -120,14 +123,14 @@ def _begun(told: Path) -> list[str]:
 
 
 def test_killed_runs(reference: Reference, tmp_path):
-    """Snakemake and its jobs are killed at random times, unlocked and started again, until all is made."""
+    """Snakemake and its jobs are killed at random times, unlocked and started again, until the target is made."""
     trial, draw = Trial("kills of whole runs"), random.Random(SEED)
     project = TinyProject(tmp_path / "killed")
     before: dict[str, str] = {}
     for number in range(SNAKEMAKE_KILLS):
         told = project.folder / f"told-{number}"
-        process = project.start(told=told.name)
-        jobs, seconds = draw.randint(1, 4), draw.uniform(0, LONGEST_WAIT_S)
+        process = project.start(TARGET, told=told.name)
+        jobs, seconds = draw.randint(1, 3), draw.uniform(0, LONGEST_WAIT_S)
         while process.poll() is None and len(_begun(told)) < jobs:
             time.sleep(0.05)
         time.sleep(seconds)
@@ -143,12 +146,13 @@ def test_killed_runs(reference: Reference, tmp_path):
         if status:
             problems.append(f"--unlock: {unlocked}")
         trial.one(f"kill {number + 1}, in {_begun(told)[-1:]}, {len(contents)} artefacts are there", problems)
-    status, text = project.snakemake()
+    status, text = project.snakemake(TARGET)
     problems = [] if status == 0 else [f"ends with {status}: {text[-3000:]}"]
-    if project.contents() != reference.contents:
+    contents = project.contents()
+    if TARGET not in contents or any(content != reference.contents[name] for name, content in contents.items()):
         problems.append("the last run does not make the same")
     problems += [str(finding) for finding in project.findings()]
-    status, text = project.snakemake("--dry-run")
+    status, text = project.snakemake("--dry-run", TARGET)
     if "Nothing to be done" not in text:
         problems.append(f"something is left to do: {text[-2000:]}")
     trial.fail("the last run", problems)

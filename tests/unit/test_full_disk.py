@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from tqdm import tqdm
 
 import segdepth.cli as cli
 from segdepth.errors import StoreError
@@ -78,6 +79,19 @@ def test_what_a_command_writes_besides_its_artefact_is_named(monkeypatch, tmp_pa
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2 and capsys.readouterr().err == f"segdepth: error: points: {TEXT}\n"
+
+
+def test_the_line_does_not_begin_behind_a_progress_bar(monkeypatch, capsys):
+    def command(*_, **__):
+        bar = tqdm(total=2)
+        bar.update()
+        raise OSError(errno.ENOSPC, TEXT, f"a.zarr{bar.n}")
+
+    monkeypatch.setattr(cli, "app", command)
+    monkeypatch.setattr(sys, "argv", ["segdepth", "simulate-waves"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err.splitlines()[-1] == f"segdepth: error: a.zarr1: {TEXT}"
 
 
 @pytest.fixture
