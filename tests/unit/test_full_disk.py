@@ -81,6 +81,18 @@ def test_what_a_command_writes_besides_its_artefact_is_named(monkeypatch, tmp_pa
     assert ended.value.code == 2 and capsys.readouterr().err == f"segdepth: error: points: {TEXT}\n"
 
 
+@pytest.mark.parametrize(("full", "named"), [("points", "points"), ("nowhere", "/tmp/moved")])
+def test_a_file_that_cannot_be_moved_to_a_full_disk_is_not_blamed(monkeypatch, capsys, full, named):
+    """Checkpoints are written to the folder of temporary files first."""
+    failure = OSError(errno.ENOSPC, TEXT, "/tmp/moved")
+    monkeypatch.setattr(cli, "app", lambda *_, **__: (_ for _ in ()).throw(failure))
+    monkeypatch.setattr(cli, "has_no_room", lambda place: place.name == full)
+    monkeypatch.setattr(sys, "argv", ["segdepth", "train-model", "--out", "net", "--checkpoints", "points"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err == f"segdepth: error: {named}: {TEXT}\n"
+
+
 def test_the_line_does_not_begin_behind_a_progress_bar(monkeypatch, capsys):
     def command(*_, **__):
         bar = tqdm(total=2)
