@@ -12,7 +12,7 @@ WORKSTATION := $(BENCHMARKS) $(PRESETS)/workstation.yaml
 GPU := $(WORKSTATION) $(PRESETS)/gpu.yaml
 PARTICLES := $(WORKSTATION) $(PRESETS)/particles.yaml
 
-.PHONY: run plan test test-slurm install report convergence workstation gpu particles export familiarity benchmarks yardsticks ablation docs docs-results lint audit lock schema clean help
+.PHONY: run plan test test-slurm test-faults install report convergence workstation gpu particles export familiarity benchmarks yardsticks ablation docs docs-results lint audit lock schema clean help
 
 help:            ## what there is to type
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -101,6 +101,9 @@ test: install    ## all tests
 
 test-slurm: install  ## the lines of docs/how-to/cluster.md on a SLURM of its own: some minutes, root, Debian
 	$(IN_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm -m slurm
+
+test-faults: install  ## kills, full disks, flipped bytes and two at once, a quarter of an hour; disks need root
+	$(IN_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -m faults -v
 
 lint: install    ## style, and Snakemake's own lint
 	$(BIN)/ruff check pipeline tests benchmarks docs

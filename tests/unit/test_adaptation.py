@@ -35,6 +35,7 @@ from segdepth.steps import plan_adaptation as planning
 from segdepth.steps.adapt_network import adapt_network
 from segdepth.steps.check_config import check_config
 from segdepth.steps.plan_adaptation import plan_adaptation
+from segdepth.store.claims import release_all
 from segdepth.store.trace import describe, trace
 
 COARSE = [Line("pixel_pm", 12.0), Line("slice_pm", 191.3)]
@@ -285,6 +286,7 @@ def test_a_network_of_the_package_is_named_and_copied(few, given_files, tmp_path
 def test_what_does_not_belong_together_is_refused_before_anything_is_written(few, given_files, tmp_path, changes, told):
     with pytest.raises(ConfigError, match=told):
         plan(given_files, tmp_path / "out", **changes)
+    release_all()
     assert not (tmp_path / "out").exists()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from tqdm import tqdm
 
 import segdepth.cli as cli
 from segdepth.errors import StoreError
@@ -78,6 +79,31 @@ def test_what_a_command_writes_besides_its_artefact_is_named(monkeypatch, tmp_pa
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2 and capsys.readouterr().err == f"segdepth: error: points: {TEXT}\n"
+
+
+@pytest.mark.parametrize(("full", "named"), [("points", "points"), ("nowhere", "/tmp/moved")])
+def test_a_file_that_cannot_be_moved_to_a_full_disk_is_not_blamed(monkeypatch, capsys, full, named):
+    """Checkpoints are written to the folder of temporary files first."""
+    failure = OSError(errno.ENOSPC, TEXT, "/tmp/moved")
+    monkeypatch.setattr(cli, "app", lambda *_, **__: (_ for _ in ()).throw(failure))
+    monkeypatch.setattr(cli, "has_no_room", lambda place: place.name == full)
+    monkeypatch.setattr(sys, "argv", ["segdepth", "train-model", "--out", "net", "--checkpoints", "points"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err == f"segdepth: error: {named}: {TEXT}\n"
+
+
+def test_the_line_does_not_begin_behind_a_progress_bar(monkeypatch, capsys):
+    def command(*_, **__):
+        bar = tqdm(total=2)
+        bar.update()
+        raise OSError(errno.ENOSPC, TEXT, f"a.zarr{bar.n}")
+
+    monkeypatch.setattr(cli, "app", command)
+    monkeypatch.setattr(sys, "argv", ["segdepth", "simulate-waves"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err.splitlines()[-1] == f"segdepth: error: a.zarr1: {TEXT}"
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from segdepth.micrograph.results.hspy import HSPY
 from segdepth.micrograph.results.reading import read_picture
 from segdepth.micrograph.results.summary import SUMMARY
 from segdepth.micrograph.results.tables import GIVEN
-from segdepth.micrograph.results.tiff import CHANNELS, TIFF
+from segdepth.micrograph.results.tiff import CHANNELS, TIFF, ome_xml
 
 HOSTILE = 'a\x01b <script>"&\u202e\n\udcff.tif'
 OME = {"ome": "http://www.openmicroscopy.org/Schemas/OME/2016-06"}
@@ -67,6 +67,12 @@ def test_ome_tiff_by_tifffiles_own_reader(written):
         assert pixels.get(f"PhysicalSize{axis}Unit") == "nm"
     assert float(pixels.get("TimeIncrement")) == 0.5 and pixels.get("TimeIncrementUnit") == "s"
     assert CHANNELS == ("depth (atoms)", "confidence", "counts (vacuum = 1)")
+
+
+def test_the_same_prediction_has_the_same_ome_tiff(written):
+    _, facts, _, _ = written
+    assert ome_xml(facts) == ome_xml(facts)
+    assert ome_xml(facts) != ome_xml(replace(facts, frames=(3, 4, 7)))
 
 
 def test_ome_tiff_of_one_frame(tmp_path):

@@ -417,6 +417,21 @@ def test_an_input_is_never_written_over_or_into(tmp_path, place):
     assert content_hash(given) == before
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_damaged_input_is_refused_before_anything_is_written(tmp_path, beside):
+    """Its reader may know nothing of manifests: of micrographs, say."""
+    path = tmp_path / "camera.npz"
+    with write_artefact(path, **FACTS) as partial:
+        partial.write_bytes(b"electrons")
+    flip(manifest_path(path) if beside else path, 0.5)
+    with (
+        pytest.raises(StoreError, match="camera.npz.*damaged"),
+        write_artefact(tmp_path / "out", **FACTS, inputs=[path]),
+    ):
+        raise AssertionError("written to")
+    assert not (tmp_path / ".out.lock").exists()
+
+
 def test_a_store_of_another_kind_is_refused(tmp_path):
     with pytest.raises(StoreError, match="what simulate-waves makes is needed"):
         open_zarr(write(tmp_path / "x.zarr"), "simulate-waves")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from tqdm import tqdm
 
 from segdepth import __version__
 from segdepth.cli import (  # noqa: F401  (they add commands)
@@ -29,7 +30,8 @@ from segdepth.cli import (  # noqa: F401  (they add commands)
 )
 from segdepth.cli.app import app
 from segdepth.errors import SegDepthError
-from segdepth.store.full_disk import full_disk, has_no_room
+from segdepth.store.claims import release_all
+from segdepth.store.full_disk import FULL, full_disk, has_no_room
 
 USERS = (
     errno.ENOENT,
@@ -93,7 +95,7 @@ def main() -> None:
         if isinstance(failure, ModuleNotFoundError) and (extra := EXTRAS.get(str(failure.name).split(".")[0])):
             _refuse(f"{failure.name} is not installed: pip install 'segdepth[{extra}]'", debug)
         if isinstance(failure, OSError) and _is_users(failure):
-            _refuse(f"{failure.filename}: {failure.strerror}", debug)
+            _refuse(f"{_named(failure, arguments)}: {failure.strerror}", debug)
         if full := full_disk(failure, _written(arguments)):
             _refuse(f"{full.filename}: {full.strerror}", debug)
         if not hasattr(failure, "format_message"):  # what all usage errors have; their class is not public
@@ -103,6 +105,16 @@ def main() -> None:
             failure.show()  # without a command: the help
             sys.exit(2)
         _refuse(f"{failure.format_message()} (see --help)", debug)
+    finally:
+        release_all()
+
+
+def _named(failure: OSError, arguments: list[str]) -> str | Path:
+    """The path of a system error. That of a file which could not be moved to a full disk is the disk's."""
+    if failure.errno in FULL and not has_no_room(Path(failure.filename)):
+        place = _written(arguments)
+        return place if has_no_room(place) else failure.filename
+    return failure.filename
 
 
 def _written(arguments: list[str]) -> Path:
@@ -120,6 +132,8 @@ def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
 
 
 def _refuse(text: str, debug: bool) -> NoReturn:
+    for bar in list(getattr(tqdm, "_instances", ())):
+        bar.close()  # so that the error has a line of its own
     if debug:
         log.debug("traceback of the error", exc_info=True)
     sys.stderr.write(f"segdepth: error: {' '.join(text.split())}\n")

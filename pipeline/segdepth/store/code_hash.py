@@ -34,6 +34,7 @@ PLUMBING = frozenset(
         "config.validation",
         "cli.app",
         "figures.registry",
+        "store.claims",
         "store.code_hash",
         "store.full_disk",
         "store.manifest",

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from segdepth.errors import StoreError
+from segdepth.store.claims import claim, release
 from segdepth.store.full_disk import full_disk
 from segdepth.store.remaking import remedy
 from segdepth.store.run_record import read_run_record, run_path, run_record, sealed, unsealed
@@ -32,6 +33,9 @@ LAYOUT = 3
 """Of manifests and stores; increased when anything that is read in them is added, renamed or changes its meaning."""
 
 SUFFIX = ".manifest.json"
+
+EARLIER_MANIFEST = "earlier.manifest.json"
+"""Name, among a writer's temporary files, of the manifest of the artefact that it replaces."""
 
 TRAVELS = "travels"
 """Note of an artefact that is distributed without its inputs, which its manifest keeps: its chain may end there."""
@@ -206,12 +210,15 @@ def _abandoned(target: Path) -> Iterator[Path]:
             yield path
 
 
-def _abandoned_between(target: Path) -> bool:
-    """Whether a writer was killed between putting the artefact in its place and its manifest beside it."""
+def _is_of_killed(target: Path) -> bool:
+    """Whether an artefact without a manifest was left so by a killed writer: it is the new one, whose manifest was not
+    yet put beside it, or the earlier one, whose manifest was already taken away."""
     for path in _abandoned(target):
-        written = path / manifest_path(target).name
-        if written.exists() and not (path / target.name).exists():
-            return json.loads(written.read_text(encoding="utf-8"))["content"] == content_hash(target)
+        new, earlier = path / manifest_path(target).name, path / EARLIER_MANIFEST
+        if new.exists() and not (path / target.name).exists():
+            return json.loads(new.read_text(encoding="utf-8"))["content"] == content_hash(target)
+        if earlier.exists():
+            return json.loads(earlier.read_text(encoding="utf-8"))["content"] == content_hash(target)
     return False
 
 
@@ -231,25 +238,31 @@ def _lives(pid: int) -> bool:
 
 
 def check_target(target: Path, command: str, inputs: Iterable[Path] = ()) -> None:
-    """Refuse to replace what is not an earlier artefact of the same command, and to write into what is read.
+    """Refuse to replace what is not an earlier artefact of the same command, and to write into what is read or what
+    another process writes. No other process may write it from now on until this one has, or has ended.
 
     Raises
     ------
     StoreError
-        ``target`` holds, or lies in, an input; or something else is there already, or a file where its folder would be.
+        ``target`` holds, or lies in, an input; or something else is there already, or a file where its folder would be;
+        or another process writes it; or a file that is read differs from its manifest.
     """
     resolved = target.resolve()
     for path in inputs:
         other = path.resolve()
         if resolved == other or resolved in other.parents or other in resolved.parents:
             raise StoreError(f"{target}: is, holds or lies in {path}, which is read; give another --out")
+        if path.is_file() and manifest_path(path).exists():
+            check_whole(path)  # micrographs and the like, whose readers know nothing of manifests
     above = next(parent for parent in resolved.parents if parent.exists())
     if not above.is_dir():
         raise StoreError(f"{target}: cannot be written, since {above} is a file; give another --out")
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        claim(target)
         return
     if not manifest_path(target).exists():
-        if _abandoned_between(target):
+        if _is_of_killed(target):
+            claim(target)
             return
         raise StoreError(
             f"{target}: exists but has no manifest: it was not finished, or not made here; remove it or give another "
@@ -260,6 +273,7 @@ def check_target(target: Path, command: str, inputs: Iterable[Path] = ()) -> Non
         raise StoreError(f"{target}: was made by {earlier['command']}; remove it or give another --out")
     if outline_hash(target) != earlier["outline"]:
         raise StoreError(f"{target}: was edited since it was made; remove it or give another --out")
+    claim(target)
 
 
 @contextmanager
@@ -289,14 +303,13 @@ def write_artefact(
     """
     target, inputs = Path(artefact), [Path(path) for path in inputs]
     check_target(target, command, inputs)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(target)
-    token = f"{socket.gethostname()}-{os.getpid()}"
-    holder = target.parent / f".{target.name}.{token}.partial"
-    remove(holder)
-    holder.mkdir()
+    holder = target.parent / f".{target.name}.{socket.gethostname()}-{os.getpid()}.partial"
     partial = holder / target.name
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(target)
+        remove(holder)
+        holder.mkdir()
         yield partial
         if not partial.exists():
             raise StoreError(f"{target}: nothing was written")
@@ -312,19 +325,27 @@ def write_artefact(
             "seeds": dict(seeds or {}),
             **({TRAVELS: True} if (notes or {}).get(TRAVELS) else {}),
         }
-        written = holder / manifest_path(target).name
-        written.write_text(sealed(manifest), encoding="utf-8")
-        record = holder / run_path(target).name
-        record.write_text(run_record(target.name, manifest["content"], notes or {}), encoding="utf-8")
-        manifest_path(target).unlink(missing_ok=True)
-        if target.exists() and (target.is_dir() or partial.is_dir()):
-            os.rename(target, holder / "previous")
-        os.replace(partial, target)
-        os.replace(record, run_path(target))
-        os.replace(written, manifest_path(target))
+        record = run_record(target.name, manifest["content"], notes or {})
+        (holder / run_path(target).name).write_text(record, encoding="utf-8")
+        (holder / manifest_path(target).name).write_text(sealed(manifest), encoding="utf-8")
+        _put_in_place(target, holder)
     except Exception as failure:
         if full := full_disk(failure, target):
             raise full from failure
         raise
     finally:
         remove(holder)
+        release(target)
+
+
+def _put_in_place(target: Path, holder: Path) -> None:
+    """Move a finished artefact and what belongs beside it into place, the manifest last; that of an earlier one is
+    taken away first. ``_is_of_killed`` knows these moves."""
+    partial, manifest, record = (holder / path.name for path in (target, manifest_path(target), run_path(target)))
+    if manifest_path(target).exists():
+        os.replace(manifest_path(target), holder / EARLIER_MANIFEST)
+    if target.exists() and (target.is_dir() or partial.is_dir()):
+        os.rename(target, holder / "previous")
+    os.replace(partial, target)
+    os.replace(record, run_path(target))
+    os.replace(manifest, manifest_path(target))

@@ -6,7 +6,9 @@ confidence are those of the nearest pixel of the network.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 import tifffile
@@ -24,7 +26,8 @@ def deflated(plane: np.ndarray) -> bytes:
 
 
 def ome_xml(facts: FilmFacts) -> bytes:
-    """The OME-XML of the file: sizes in nm, names of the channels, the time between frames where it is known."""
+    """The OME-XML of the file: sizes in nm, names of the channels, the time between frames where it is known. Its
+    UUID is made from what is known of the film and the network, so that the same prediction has the same bytes."""
     count, (height, width), pixel = len(facts.frames), facts.shape, facts.pixel_pm / 1000
     text: dict[str, object] = {
         "Name": facts.name,
@@ -36,7 +39,8 @@ def ome_xml(facts: FilmFacts) -> bytes:
     }
     if facts.frame_step_s is not None:
         text |= {"TimeIncrement": facts.frame_step_s, "TimeIncrementUnit": "s"}
-    made = tifffile.OmeXml(Creator="SegDepth")
+    known = json.dumps([text, list(map(int, facts.frames)), facts.shape, dict(facts.network)], default=str)
+    made = tifffile.OmeXml(Creator="SegDepth", UUID=str(uuid5(NAMESPACE_OID, known)))
     pages = count * len(CHANNELS)
     made.addimage(
         "float32", (count, len(CHANNELS), height, width), (pages, 1, 1, height, width, 1), axes="TCYX", **text

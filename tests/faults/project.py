@@ -1,0 +1,182 @@
+"""The tiny project of the faults: what undisturbed runs make, and what of it is whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import yaml
+
+from segdepth.errors import StoreError
+from segdepth.store.manifest import SUFFIX, check_whole
+from segdepth.store.run_record import RUN_SUFFIX
+from segdepth.store.verify import Finding, artefacts_below, check
+from segdepth.store.zarr_store import open_zarr
+
+from ..workflow.conftest import ROOT, TINY
+
+SCRIPTS = Path(sys.executable).parent
+PLACES = ("data", "results")
+BESIDE = ("", SUFFIX, RUN_SUFFIX)
+"""What an artefact's name ends in, and those of the files beside it."""
+
+TIMED = "results/models/net"
+"""The network's folder keeps times; its weights are compared."""
+
+PATIENCE_S = 1800
+"""For a run; a machine that is busy takes long."""
+
+
+def size(path: Path) -> int:
+    """Of a file or of all in a folder, in bytes."""
+    return path.stat().st_size if path.is_file() else sum(size(inner) for inner in path.iterdir())
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the workflow: its command without ``segdepth``, as its rule calls it, and what it makes."""
+
+    arguments: list[str]
+    makes: tuple[str, ...]
+
+    @property
+    def rule(self) -> str:
+        return {"predict": "predict_micrograph"}.get(self.arguments[0], self.arguments[0].replace("-", "_"))
+
+    @property
+    def out(self) -> str:
+        return self.arguments[self.arguments.index("--out") + 1]
+
+    def to(self, out: str) -> list[str]:
+        """The command with another output."""
+        at = self.arguments.index("--out") + 1
+        return [*self.arguments[:at], out, *self.arguments[at + 1 :]]
+
+
+class TinyProject:
+    """A folder in which the workflow runs on the tiny configuration, in fewer shards."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        config = yaml.safe_load(TINY)
+        config["specimens"]["tiny"]["shard_size"] = 3
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def copy(self, folder: Path) -> TinyProject:
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return TinyProject(folder)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        given = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+        path = f"{SCRIPTS}{os.pathsep}{given['PATH']}"
+        return given | {"PATH": path, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "pipeline")}
+
+    def start(self, *options: str, told: str = "told") -> subprocess.Popen:
+        """Snakemake with these options in a process group of its own; what it prints goes to a file."""
+        command = [str(SCRIPTS / "snakemake"), "--snakefile", str(ROOT / "workflow" / "Snakefile"), "--cores", "1"]
+        with open(self.folder / told, "w") as output:
+            return subprocess.Popen(
+                [*command, *options], cwd=self.folder, env=self.environment, stdout=output, stderr=output,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def snakemake(self, *options: str, told: str = "told") -> tuple[int, str]:
+        """Its exit status, and what it printed."""
+        process = self.start(*options, told=told)
+        try:
+            status = process.wait(PATIENCE_S)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        return status, (self.folder / told).read_text()
+
+    def artefacts(self) -> list[str]:
+        """Paths of all artefacts that have a manifest."""
+        found = artefacts_below(self.folder / place for place in PLACES if (self.folder / place).exists())
+        return [str(path.relative_to(self.folder)) for path in found if path.with_name(path.name + SUFFIX).exists()]
+
+    def contents(self) -> dict[str, str]:
+        """Hash of the bytes of each artefact that has a manifest, by its path."""
+        found = {}
+        for name in self.artefacts():
+            found[name] = self.recorded(name)
+            if name == TIMED and (weights := self.folder / name / "weights.safetensors").exists():
+                found[name] = sha256(weights.read_bytes()).hexdigest()
+        return found
+
+    def recorded(self, name: str) -> str:
+        """The content hash in an artefact's manifest."""
+        return json.loads((self.folder / f"{name}{SUFFIX}").read_text())["content"]
+
+    def findings(self) -> list[Finding]:
+        """What ``segdepth verify`` finds, with the paths as they are in the project."""
+        places = [self.folder / place for place in PLACES if (self.folder / place).exists()]
+        return [found for path in artefacts_below(places) if (found := check(path))]
+
+    def taken_for_whole(self, name: str) -> bool:
+        """Whether a reader takes an artefact for whole."""
+        try:
+            check_whole(self.folder / name)
+        except StoreError:
+            return False
+        return True
+
+    def remains(self) -> list[str]:
+        """Temporary files of writers."""
+        found = [path for place in PLACES for path in (self.folder / place).rglob(".*")]
+        return [str(path.relative_to(self.folder)) for path in found if path.name != ".snakemake_timestamp"]
+
+    def jobs(self) -> list[Job]:
+        """The jobs that a dry run of everything prints, in an order in which they can run."""
+        status, told = self.snakemake("--dry-run", "--forceall", "--printshellcmds", told="planned")
+        assert status == 0, told
+        commands = re.findall(r"^Shell command: (.*segdepth .*)$", told, re.MULTILINE)
+        return [self._job(command) for command in commands]
+
+    def _job(self, command: str) -> Job:
+        words = shlex.split(command)
+        words = words[words.index("segdepth") + 1 :]
+        arguments = words[: min(words.index(end) for end in (">", "2>&1") if end in words)]
+        out = arguments[arguments.index("--out") + 1]
+        beside = {".png": ".pdf", ".csv": ".tex"}.get(Path(out).suffix) if out.startswith("results") else None
+        return Job(arguments, (out, *([str(Path(out).with_suffix(beside))] if beside else [])))
+
+
+def sorted_by_inputs(jobs: list[Job]) -> list[Job]:
+    """Jobs in an order in which each finds what it reads."""
+    waiting, done = list(jobs), []
+    while waiting:
+        missing = {name for job in waiting for name in job.makes}
+        ready = [job for job in waiting if not (missing - set(job.makes)) & set(job.arguments)]
+        assert ready, "jobs wait for each other"
+        done += ready
+        waiting = [job for job in waiting if job not in ready]
+    return done
+
+
+def read_all(arguments: list[str]) -> None:
+    """Read the artefact of this path with the functions that the commands of the chain read it with."""
+    path = Path(arguments[0])
+    try:
+        check_whole(path)
+        for header in sorted(path.rglob("zarr.json")):
+            if (header.parent.parent / "zarr.json").exists():  # an array in a store
+                continue
+            part = header.parent.relative_to(path).as_posix()
+            with open_zarr(path, part=None if part == "." else part) as store:
+                store.load()
+    except StoreError as failure:
+        sys.stderr.write(f"segdepth: error: {failure}\n")
+        sys.exit(2)
