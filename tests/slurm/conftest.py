@@ -56,6 +56,18 @@ evaluations:
 PATIENCE_S = 1800
 """For a run; a machine that is busy takes long."""
 
+IN_THE_PROFILE = {
+    "YOUR_ACCOUNT": ACCOUNT,
+    "YOUR_PARTITION": PARTITION,
+    "max-threads: 8": "max-threads: 1",
+    "status-checks: 10": "status-checks: 3",
+}
+"""What the tests write there: the names; the threads of a training, whose number decides its last bits (inside a job
+Snakemake has as many as the machine lets it, which is not the same everywhere); shorter waiting."""
+
+LOCAL = ("snakemake", "--cores", "2", "--max-threads", "1")
+"""A run without SLURM, with the profile's number of threads."""
+
 
 def documented(beginning: str) -> list[str]:
     """The first line of docs/how-to/cluster.md that begins like this, as words."""
@@ -76,14 +88,20 @@ class Project:
     def __init__(self, folder: Path, slurm: LocalSlurm) -> None:
         self.folder, self.slurm = folder, slurm
         self.config = yaml.safe_load(TINY)
+        self.started: list[subprocess.Popen] = []
         for part in ("workflow", "envs"):
             shutil.copytree(ROOT / part, folder / part)
         (folder / "pipeline").symlink_to(ROOT / "pipeline")
         profile = folder / "workflow" / "profiles" / "slurm" / "config.yaml"
-        text = profile.read_text().replace("YOUR_ACCOUNT", ACCOUNT).replace("YOUR_PARTITION", PARTITION)
-        profile.write_text(text.replace("max-threads: 8", "max-threads: 2"))
         self.profile = profile
+        for there, here in IN_THE_PROFILE.items():
+            self.edit_profile(there, here)
         self.write()
+
+    def edit_profile(self, there: str, here: str) -> None:
+        text = self.profile.read_text()
+        assert there in text, f"workflow/profiles/slurm: no {there!r}"
+        self.profile.write_text(text.replace(there, here))
 
     def write(self) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
@@ -102,9 +120,18 @@ class Project:
     def start(self, *command: str) -> subprocess.Popen:
         """A command in a session of its own; what it prints goes to `told`."""
         with open(self.folder / "told", "ab") as told:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command, cwd=self.folder, env=self.environment, stdout=told, stderr=told, start_new_session=True
             )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill what still runs here."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     @property
     def told(self) -> str:
@@ -118,16 +145,20 @@ class Project:
             process.send_signal(signal.SIGINT)
             raise AssertionError(f"no end within {seconds:g} s: {self.told[-6000:]}") from None
 
-    def job_of(self, rule: str, state: str = "RUNNING", seconds: float = PATIENCE_S) -> str:
-        """Number of a job of a rule, as soon as there is one in that state."""
-        end = time.monotonic() + seconds
+    def job_of(self, rule: str, unlike: str = "") -> str:
+        """Number of a job of a rule, as soon as there is one that runs."""
+        end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             for line in self.slurm.run("squeue", "-h", "-o", "%i|%T|%Z|%k").splitlines():
                 number, now, where, comment = line.split("|", 3)
-                if now == state and where == str(self.folder) and comment.startswith(f"rule_{rule}"):
+                if (
+                    (now, where) == ("RUNNING", str(self.folder))
+                    and comment.startswith(f"rule_{rule}")
+                    and number != unlike
+                ):
                     return number
             time.sleep(0.1)
-        raise AssertionError(f"no job of {rule} is {state} after {seconds:g} s: {self.told[-3000:]}")
+        raise AssertionError(f"no job of {rule} runs after {PATIENCE_S} s: {self.told[-3000:]}")
 
     def checkpointed(self, number: str) -> None:
         """Wait until the training in a job has written a checkpoint."""
@@ -139,6 +170,34 @@ class Project:
                 return
             time.sleep(0.05)
         raise AssertionError(f"no checkpoint of job {number}: {self.told[-3000:]}")
+
+    def kill_training(self, number: str) -> None:
+        """kill -9 of the training that runs in a job."""
+        killed = 0
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                if b"train-model" in words and f"SLURM_JOB_ID={number}".encode() in (
+                    (process / "environ").read_bytes().split(b"\0")
+                ):
+                    os.kill(int(process.name), signal.SIGKILL)
+                    killed += 1
+            except (OSError, ProcessLookupError):
+                continue  # it ended meanwhile
+        assert killed == 1, f"job {number}: {killed} trainings"
+
+    def stop_jobs_left(self) -> None:
+        """What the page says after Snakemake was killed: the printed line, then the check until it prints none."""
+        end, stopped = time.monotonic() + PATIENCE_S, 0
+        while lines := [line for line in self.run(*CHECK).stdout.splitlines() if "stop them: " in line]:
+            assert len(lines) == 1 and time.monotonic() < end, lines
+            if not stopped:
+                stop = shlex.split(lines[0].split("stop them: ")[1])
+                assert stop[0] == "scancel", lines
+                self.slurm.run(*stop)
+            stopped += 1
+            time.sleep(0.5)
+        assert stopped, "no job of the killed Snakemake was found"
 
     def waves(self) -> dict[str, int]:
         """When each file of the exit waves was written."""
@@ -154,12 +213,17 @@ class Project:
             found[f"{path.parent.relative_to(self.folder)}.manifest.json"] = sha256(path.read_bytes()).hexdigest()
         return found
 
-    def finished_in_slurm(self, rule: str) -> list[str]:
-        """Final states of the jobs of a rule, in the order of submission, as the accounting has them."""
+    def finished_in_slurm(self, name: str) -> list[str]:
+        """Final states of the jobs of a rule or group, in the order of submission, as the accounting has them."""
         words = ("sacct", "-X", "-n", "-P", "-o", "JobIDRaw,State,Comment,WorkDir", "-S", "now-1days", "-u", "root")
-        rows = [line.split("|") for line in self.slurm.run(*words).splitlines()]
-        mine = [row for row in rows if row[3] == str(self.folder) and row[2].startswith(f"rule_{rule}")]
-        return [row[1].split()[0] for row in sorted(mine, key=lambda row: int(row[0]))]
+        end = time.monotonic() + 60
+        while True:  # the accounting comes later than the queue
+            rows = [line.split("|") for line in self.slurm.run(*words).splitlines()]
+            mine = [row for row in rows if row[3] == str(self.folder) and re.match(rf"(rule|group)_{name}", row[2])]
+            states = [row[1].split()[0] for row in sorted(mine, key=lambda row: int(row[0]))]
+            if not {"PENDING", "RUNNING", "COMPLETING"} & set(states) or time.monotonic() > end:
+                return states
+            time.sleep(0.5)
 
     def killed(self, rule: str) -> list[str]:
         """Why SLURM killed jobs of a rule, from its logs."""
@@ -181,7 +245,12 @@ def slurm(tmp_path_factory) -> Iterator[LocalSlurm]:
 
 @pytest.fixture(scope="session")
 def new_project(slurm, tmp_path_factory):
-    def make(name: str) -> Project:
-        return Project(tmp_path_factory.mktemp(name), slurm)
+    made = []
 
-    return make
+    def make(name: str) -> Project:
+        made.append(Project(tmp_path_factory.mktemp(name), slurm))
+        return made[-1]
+
+    yield make
+    for project in made:
+        project.end()

@@ -1,4 +1,4 @@
-"""A real SLURM on one Debian machine: Debian's packages, loopback only, no systemd, nothing in /etc.
+"""A real SLURM on one Debian machine: Debian's packages, one address of its own, no systemd, nothing in /etc.
 
     python tests/slurm/local_slurm.py start | stop      (root)
 
@@ -27,7 +27,10 @@ PACKAGES = (
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sinfo", "slurmdbd", "mariadbd", "sacctmgr")
 STATE = Path(os.environ.get("SEGDEPTH_SLURM_STATE", "/tmp/segdepth-slurm"))
 PATH = f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ.get('PATH', '')}"
-CPUS = 4
+APT = ("-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20", "-o", "DPkg::Lock::Timeout=60")
+INSTALL_S = 240
+"""For each of apt-get's two parts: a machine without a network gives up."""
+CPUS, MEGABYTES = 4, 16000
 """That the node claims to have, whatever it has."""
 
 ACCOUNT, OTHER_ACCOUNT, PARTITION, GPU_PARTITION = "atoms", "none_of_yours", "short", "gpus"
@@ -43,6 +46,7 @@ class LocalSlurm:
 
     def __init__(self, state: Path = STATE) -> None:
         self.state = state
+        self.address = "127.0.0.1"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -67,18 +71,25 @@ class LocalSlurm:
         """
         if os.geteuid() != 0:
             raise NoSlurm("a SLURM of one's own needs root")
-        _install(self.state)
+        _install()
+        try:
+            self._start()
+        except (OSError, RuntimeError, subprocess.TimeoutExpired) as failure:
+            raise NoSlurm(" ".join(str(failure).split())) from None
+
+    def _start(self) -> None:
         self.stop()
         for part in ("log", "pid", "ctld", "slurmd", "db", "bin"):
             (self.state / part).mkdir(parents=True)
         self.state.chmod(0o755)
+        self.address = _own_address()
         ports = _free_ports(4)
         self._write(*ports)
         self._wrap_srun()
         self._start_munge()
         self._start_database(ports[3])
         self._spawn("slurmdbd", "slurmdbd", "-D")
-        self._wait("slurmdbd", lambda: _listens(ports[2]))
+        self._wait("slurmdbd", lambda: _listens(ports[2], self.address))
         self._wait("sacctmgr", lambda: self._answers("sacctmgr", "-n", "list", "cluster"))
         for words in (
             ("cluster", "here"),
@@ -104,11 +115,10 @@ class LocalSlurm:
         shutil.rmtree(self.state, ignore_errors=True)
 
     def _write(self, ctld: int, slurmd: int, dbd: int, database: int) -> None:
-        host, state = socket.gethostname().split(".")[0], self.state
-        megabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 - 1024
+        host, state, address = socket.gethostname().split(".")[0], self.state, self.address
         signed = f"AuthType=auth/munge\nAuthInfo=socket={state}/munge.socket\n"
         (state / "slurm.conf").write_text(
-            f"{signed}CredType=cred/munge\nClusterName=here\nSlurmctldHost={host}(127.0.0.1)\n"
+            f"{signed}CredType=cred/munge\nClusterName=here\nSlurmctldHost={host}({address})\n"
             f"SlurmUser=root\nSlurmctldPort={ctld}\nSlurmdPort={slurmd}\n"
             "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny\n"
             f"StateSaveLocation={state}/ctld\nSlurmdSpoolDir={state}/slurmd\n"
@@ -118,13 +128,13 @@ class LocalSlurm:
             # memory is looked at once a second; who is over it is killed
             "JobAcctGatherType=jobacct_gather/linux\nJobAcctGatherFrequency=task=1\n"
             "JobAcctGatherParams=OverMemoryKill,NoShared\n"
-            f"AccountingStorageType=accounting_storage/slurmdbd\nAccountingStorageHost=127.0.0.1\n"
+            f"AccountingStorageType=accounting_storage/slurmdbd\nAccountingStorageHost={address}\n"
             f"AccountingStoragePort={dbd}\nAccountingStoragePass={state}/munge.socket\n"
             "AccountingStorageEnforce=associations\nAccountingStoreFlags=job_comment\n"
             "SchedulerType=sched/backfill\nSchedulerParameters=batch_sched_delay=0,bf_interval=2,sched_interval=2\n"
             "SelectType=select/cons_tres\nSelectTypeParameters=CR_CPU_Memory\nEnforcePartLimits=ALL\n"
             "MinJobAge=300\nKillWait=3\nCompleteWait=0\nOverTimeLimit=0\nSlurmdParameters=config_overrides\n"
-            f"NodeName={host} NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory={megabytes} State=UNKNOWN\n"
+            f"NodeName={host} NodeAddr={address} CPUs={CPUS} RealMemory={MEGABYTES} State=UNKNOWN\n"
             f"PartitionName={PARTITION} Nodes={host} Default=YES MaxTime={MINUTES} State=UP\n"
             f"PartitionName={GPU_PARTITION} Nodes={host} MaxTime={MINUTES} State=UP\n"
         )
@@ -132,7 +142,7 @@ class LocalSlurm:
         secret = state / "slurmdbd.conf"
         secret.touch(mode=0o600)
         secret.write_text(
-            f"{signed}DbdHost=localhost\nDbdAddr=127.0.0.1\nDbdPort={dbd}\nSlurmUser=root\n"
+            f"{signed}DbdHost=localhost\nDbdAddr={address}\nDbdPort={dbd}\nSlurmUser=root\n"
             f"CommunicationParameters=NoInAddrAny\nLogFile={state}/log/slurmdbd\nPidFile={state}/pid/dbd.own\n"
             f"StorageType=accounting_storage/mysql\nStorageHost=127.0.0.1\nStoragePort={database}\n"
             f"StorageUser=slurm\nStoragePass={password}\nStorageLoc=slurm\n"
@@ -215,7 +225,7 @@ class LocalSlurm:
         return "; ".join(lines)
 
 
-def _install(state: Path) -> None:
+def _install() -> None:
     missing = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
     if not missing:
         return
@@ -224,18 +234,30 @@ def _install(state: Path) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     policy = Path("/usr/sbin/policy-rc.d")
     ours = not policy.exists()  # Debian's scripts start no daemon while this file forbids it
-    if ours:
-        policy.write_text("#!/bin/sh\nexit 101\n")
-        policy.chmod(0o755)
     try:
+        if ours:
+            policy.write_text("#!/bin/sh\nexit 101\n")
+            policy.chmod(0o755)
         for words in (("update",), ("install", "-y", "--no-install-recommends", *PACKAGES)):
-            done = subprocess.run(["apt-get", "-q", *words], env=environment, capture_output=True, text=True)
+            command = ["apt-get", "-q", *APT, *words]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=INSTALL_S)
             if done.returncode:
                 told = " ".join(done.stderr.split())[-300:]
                 raise NoSlurm(f"not installed: {', '.join(missing)}; apt-get {words[0]} failed: {told}")
+    except (OSError, subprocess.TimeoutExpired) as failure:
+        raise NoSlurm(f"not installed: {', '.join(missing)}; {failure}") from None
     finally:
         if ours:
-            policy.unlink()
+            policy.unlink(missing_ok=True)
+
+
+def _own_address() -> str:
+    """Where SLURM's daemons listen: where the host's name leads, which may be the loopback."""
+    host = socket.gethostname().split(".")[0]
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        raise NoSlurm(f"the name of this machine, {host}, leads to no address") from None
 
 
 def _free_ports(count: int) -> list[int]:
@@ -248,10 +270,10 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _listens(port: int) -> bool:
+def _listens(port: int, address: str = "127.0.0.1") -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 def _stop(file: Path, name: str) -> None:

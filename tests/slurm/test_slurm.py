@@ -1,26 +1,28 @@
 """The documented lines on a real SLURM give what a local run gives, and no fault of jobs or Snakemake changes that.
 
-Three projects run beside each other: one without SLURM; one whose training is cancelled in the middle, and whose
-Snakemake is then killed while it makes images of another defocus range; and one with too little memory and time.
+Four projects run beside each other: one without SLURM; one whose training is cancelled in the middle, and then, for
+another defocus range, is killed, as is Snakemake while the training goes on; one with too little memory and time; and
+one whose short jobs are put together.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import stat
 import subprocess
-import time
 
 import pytest
 
-from .conftest import CHECK, RUN, SCRIPTS, UNLOCK, Project
+from .conftest import CHECK, LOCAL, ROOT, RUN, SCRIPTS, UNLOCK, Project
 from .local_slurm import ACCOUNT, OTHER_ACCOUNT, PARTITION
 
 pytestmark = pytest.mark.slurm
 
 DEPTH = "data/depth/tiny/rings/shard-000.zarr"
+WAVES = ["data/waves/tiny/coarse/shard-000.zarr", "data/waves/tiny/coarse/shard-001.zarr"]
 
 TOO_LITTLE = """
 set-resources:
@@ -31,15 +33,17 @@ set-resources:
 """
 
 HANGS_ONCE = f"""#!/bin/sh
-if [ "$1" = project-depth ] && rm hangs 2> /dev/null; then sleep 600; fi
+if [ "$1" = project-depth ] && rm hangs 2> /dev/null; then sleep 120; fi
 exec {SCRIPTS}/segdepth "$@"
 """
 
 
 @pytest.fixture(scope="module")
 def started(new_project) -> dict[str, tuple[Project, subprocess.Popen]]:
-    """The three projects, on their way."""
-    local, faulty, cancelled = (new_project(name) for name in ("local", "faulty", "cancelled"))
+    """The four projects, on their way."""
+    local, faulty, cancelled, grouped = (new_project(name) for name in ("local", "faulty", "cancelled", "grouped"))
+    for key in ("groups", "group-components"):
+        grouped.edit_profile(f"# {key}:", f"{key}:")
     with open(faulty.profile, "a") as profile:
         profile.write(TOO_LITTLE)
     command = faulty.folder / "bin" / "segdepth"
@@ -50,7 +54,8 @@ def started(new_project) -> dict[str, tuple[Project, subprocess.Popen]]:
     return {
         "faulty": (faulty, faulty.start(*RUN, DEPTH)),
         "cancelled": (cancelled, cancelled.start(*RUN)),
-        "local": (local, local.start("snakemake", "--cores", "2")),
+        "grouped": (grouped, grouped.start(*RUN, *WAVES)),
+        "local": (local, local.start(*LOCAL)),
     }
 
 
@@ -79,6 +84,22 @@ def faulty(started) -> Project:
     return project
 
 
+@pytest.fixture(scope="module")
+def grouped(started) -> Project:
+    project, process = started["grouped"]
+    project.ended(process)
+    return project
+
+
+def runs(project: Project) -> int:
+    """How many processes a network was trained in."""
+    return len(json.loads((project.folder / "results/models/net/environment.json").read_text())["runs"])
+
+
+def test_the_readme_has_the_line_that_is_run():
+    assert f"`{shlex.join(RUN)}`" in (ROOT / "README.md").read_text()
+
+
 def test_the_check_tells_the_account_before_anything_is_submitted(started):
     project, _ = started["local"]
     fine = project.run(*CHECK)
@@ -103,9 +124,6 @@ def test_a_cancelled_job_is_noticed_and_tried_again(cancelled):
 
 
 def test_the_training_went_on_where_it_was_stopped(cancelled, local):
-    def runs(project: Project) -> int:
-        return len(json.loads((project.folder / "results/models/net/environment.json").read_text())["runs"])
-
     assert (runs(cancelled), runs(local)) == (2, 1)
 
 
@@ -121,26 +139,35 @@ def test_a_job_out_of_time_is_tried_again_with_more(faulty):
     assert (faulty.folder / f"{DEPTH}.manifest.json").is_file()
 
 
-def test_a_killed_snakemake_is_followed_by_another_one(cancelled, local):
-    """A new defocus range, which runs no multislice; the first Snakemake is killed while its training runs."""
+def test_short_jobs_of_a_rule_run_in_one_job_of_slurm(grouped, local):
+    assert [grouped.finished_in_slurm(name) for name in ("atoms", "waves")] == [["COMPLETED"], ["COMPLETED"]]
+    assert len(grouped.finished_in_slurm("")) == 3  # the third is that of the plan
+    everything = local.contents()
+    assert grouped.contents() == {path: everything[path] for path in grouped.contents()}
+    assert {f"{path}.manifest.json" for path in WAVES} <= set(grouped.contents())
+
+
+def test_a_new_defocus_range_with_its_training_and_snakemake_killed(cancelled, local):
+    """No multislice runs again; a training that is killed goes on in another job, and after Snakemake is killed in a
+    third one, to the bits of a training that nothing disturbed."""
     waves = cancelled.waves()
     for project in (cancelled, local):
         project.config["imaging"]["lens"]["defocus_nm"] = [1, 3, 5]
         project.write()
-    elsewhere = local.start("snakemake", "--cores", "2")
+    elsewhere = local.start(*LOCAL)
     process = cancelled.start(*RUN)
-    number = cancelled.job_of("train_model")
-    cancelled.checkpointed(number)
+    first = cancelled.job_of("train_model")
+    cancelled.checkpointed(first)
+    cancelled.kill_training(first)
+    second = cancelled.job_of("train_model", unlike=first)
+    cancelled.checkpointed(second)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    told = cancelled.run(*CHECK).stdout.splitlines()
-    stop = [line.split("stop them: ")[1].split() for line in told if "stop them: " in line]
-    assert len(stop) == 1 and stop[0][0] == "scancel", told
-    cancelled.slurm.run(*stop[0])
-    while "stop them" in cancelled.run(*CHECK).stdout:
-        time.sleep(1)
+    cancelled.stop_jobs_left()
     assert cancelled.run(*UNLOCK).returncode == 0
     cancelled.ended(cancelled.start(*RUN))
     local.ended(elsewhere)
     assert cancelled.contents() == local.contents()
+    assert cancelled.finished_in_slurm("train_model")[2:] == ["FAILED", "CANCELLED", "COMPLETED"]
+    assert (runs(cancelled), runs(local)) == (3, 1)
     assert cancelled.waves() == waves and len(cancelled.finished_in_slurm("simulate_waves")) == 2
