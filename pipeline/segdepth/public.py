@@ -62,8 +62,7 @@ class Explained(NamedTuple):
 
     maps : counts, expected electrons and standardized residuals, before and after refining, over (frame, row, column);
         attribute ``warnings``: lines for the user, χ² among them.
-    columns : one row a column: ``depth`` as predicted, ``count`` refined, its 90 % set, χ², ``extra``, ``missing``;
-        see ``segdepth.explanation.explain.COLUMNS``.
+    columns : one row a column: predicted ``depth``, refined ``count``, … (``segdepth.explanation.explain.COLUMNS``).
     """
 
     maps: xr.Dataset
@@ -225,8 +224,8 @@ def predict(
 
     Returns
     -------
-    ``maps, columns``, all frames in memory. What was found is told in ``maps.attrs["warnings"]``; that a frame is
-    outside of what the network has learnt, or that this is not known, is issued as a ``UserWarning`` too.
+    ``maps, columns``, all frames in memory. What was found is told in ``maps.attrs["warnings"]``; that a frame is not
+    like those learnt, or that this is not known, is issued as a ``UserWarning`` too.
 
     Raises
     ------
@@ -247,9 +246,8 @@ def predict(
     chosen = validate(PredictionOptions, options, "predict")
     if network is not None and not isinstance(network, str | Path | tuple):
         raise ConfigError(f"network: got {type(network).__name__}; a folder, or what load_network gave, is needed")
-    recording, known_lens = _recording(counts), None
-    if fit := read_lens_fit(lens) if isinstance(lens, str | Path) else lens:
-        known_lens = partial(known_thickness, fit=fit, name="lens")
+    recording, fit = _recording(counts), read_lens_fit(lens) if isinstance(lens, str | Path) else lens
+    known_lens = partial(known_thickness, fit=fit, name="lens") if fit else None
     if isinstance(network, tuple):
         trained, card = network
         known = familiarity or familiarity_for(card)

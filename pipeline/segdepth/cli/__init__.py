@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from tqdm import tqdm
 
 from segdepth import __version__
 from segdepth.cli import (  # noqa: F401  (they add commands)
@@ -132,8 +131,9 @@ def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
 
 
 def _refuse(text: str, debug: bool) -> NoReturn:
-    for bar in list(getattr(tqdm, "_instances", ())):
-        bar.close()  # so that the error has a line of its own
+    if shown := sys.modules.get("tqdm"):  # a command that shows a bar has imported it
+        for bar in list(getattr(shown.tqdm, "_instances", ())):
+            bar.close()  # so that the error has a line of its own
     if debug:
         log.debug("traceback of the error", exc_info=True)
     sys.stderr.write(f"segdepth: error: {' '.join(text.split())}\n")
