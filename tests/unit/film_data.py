@@ -18,6 +18,7 @@ from segdepth.networks.card import NetworkCard
 from segdepth.networks.files import save_network
 from segdepth.networks.unet import UNet
 from segdepth.steps import predict_micrograph as step
+from segdepth.store.claims import release_all
 
 PIXEL = RINGS.pixel_pm
 SHAPE, FILM_PM, TURN = (340, 420), 7.0, 20.0
@@ -78,11 +79,15 @@ def without(film: np.ndarray, *lost: int) -> Recording:
 def predict_micrograph(
     source, out, *, model, familiarity=None, tell: Callable[[str], None] = lambda line: None, **options
 ) -> tuple[str, ...]:
+    """The step, and what the end of a command does."""
     chosen = PredictionOptions(**options)
     network = model if model is None else Path(model)
-    return step.predict_micrograph(
-        chosen, Path(source), network, Path(out), familiarity=familiarity, device="cpu", tell=tell
-    )
+    try:
+        return step.predict_micrograph(
+            chosen, Path(source), network, Path(out), familiarity=familiarity, device="cpu", tell=tell
+        )
+    finally:
+        release_all()
 
 
 def open_prediction(folder: Path) -> xr.Dataset:

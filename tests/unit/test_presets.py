@@ -166,7 +166,13 @@ def test_the_two_measurements_of_familiarity_do_not_undo_each_others_specimens()
 
 def test_yardsticks_are_truer_than_what_is_trained_on_and_no_network_has_seen_their_specimens():
     config = laid_over("benchmarks", "workstation", "particles", "yardsticks")
-    assert {"real_thin", "real_thick", "real_rough", "real_carbon", "real_200kv"} == set(config.yardsticks)
+    plain = {"real_thin", "real_thick", "real_rough", "real_carbon", "real_200kv"}
+    fitted = {name for name, block in config.yardsticks.items() if block.fit_lens}
+    assert set(config.yardsticks) == plain | fitted and fitted == {f"{name}_fitted" for name in plain}
+    for name in plain:  # of the same recordings
+        alone, joined = config.yardsticks[name], config.yardsticks[f"{name}_fitted"]
+        own = {"fit_lens": True, "models": ("bundled_particles",), "observed_columns": 0}
+        assert alone.model_copy(update=own) == joined
     trained = {config.datasets[d].specimen for model in config.models.values() for d in model.datasets}
     for stick in config.yardsticks.values():
         dataset = config.datasets[stick.dataset]
