@@ -43,6 +43,7 @@ from segdepth.steps.plan_specimens import plan_specimens
 from segdepth.steps.plot_comparison import plot_comparison
 from segdepth.steps.record_micrograph import record_micrograph
 from segdepth.steps.simulate_waves import simulate_waves
+from segdepth.store.claims import release_all
 from segdepth.store.manifest import check_whole
 from segdepth.store.trace import trace
 
@@ -414,6 +415,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(recording, waves, tmp_path
     options.pop("recording", None)
     with pytest.raises(SegDepthError, match=expected) as failure:
         run(source, options.pop("waves"), tmp_path / "out", **options)
+    release_all()  # as the end of a command does
     assert "\n" not in str(failure.value)
     assert sorted(tmp_path.rglob("*")) == before
 
