@@ -58,13 +58,17 @@ def crystal():
     return load_crystal(block)
 
 
+def small_table(folder, thickest: int):
+    """A table of up to so many periods, tilts of up to 18 mrad."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "THICKEST", thickest)
+        patch.setattr(tables, "MOST_TILT_MRAD", 18.0)
+        return tables.wave_table(crystal(), 300.0, "code", folder)
+
+
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """A small table: up to 12 periods, tilts of up to 18 mrad."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "THICKEST", 12)
-        patch.setattr(tables, "MOST_TILT_MRAD", 18.0)
-        return tables.wave_table(crystal(), 300.0, "code", tmp_path_factory.mktemp("tables"))
+    return small_table(tmp_path_factory.mktemp("tables"), 12)
 
 
 def parameters(thickness, shifts=None, **changes) -> torch.Tensor:

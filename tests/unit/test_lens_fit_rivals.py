@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_lens_fit import crystal, made_cells, parameters
+from test_lens_fit import crystal, made_cells, parameters, small_table
 
 from segdepth.config import LensFitOptions
-from segdepth.fitting import wave_table as tables
 from segdepth.fitting.cells import image_orders
 from segdepth.fitting.film_fit import describe
 from segdepth.fitting.fit import (
@@ -31,11 +30,7 @@ SHIFTS = np.random.default_rng(4).uniform(0, 300, 2 * len(THICKNESS))
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """Up to 8 periods, tilts of up to 18 mrad."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "THICKEST", 8)
-        patch.setattr(tables, "MOST_TILT_MRAD", 18.0)
-        return tables.wave_table(crystal(), 300.0, "code", tmp_path_factory.mktemp("tables"))
+    return small_table(tmp_path_factory.mktemp("tables"), 8)
 
 
 @pytest.fixture(scope="module")
