@@ -100,10 +100,10 @@ test: install    ## all tests
 	$(IN_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 test-slurm: install  ## the lines of docs/how-to/cluster.md on a SLURM of its own: some minutes, root, Debian
-	$(IN_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm -m slurm
+	$(IN_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm -m slurm --timeout 1800
 
 test-faults: install  ## kills, full disks, flipped bytes and two at once, a quarter of an hour; disks need root
-	$(IN_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -m faults -v
+	$(IN_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -m faults -v --timeout 3600
 
 lint: install    ## style, and Snakemake's own lint
 	$(BIN)/ruff check pipeline tests benchmarks docs

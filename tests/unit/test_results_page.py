@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -202,15 +204,27 @@ const ink = () => { const d = ctx.getImageData(0, 0, canvas.width, canvas.height
 """  # noqa: E501
 
 
+def _dumped(command):
+    """Output and errors of a browser; one that does not answer is ended with all processes that it started."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as browser:
+        try:
+            return browser.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            os.killpg(browser.pid, signal.SIGKILL)
+            return browser.communicate()
+
+
 def browse(tmp_path, text, steps):
     """What ``steps`` of JavaScript ``say``, run in the page."""
     path = tmp_path / "shown.html"
     path.write_text(text.replace("</body>", f"<script>async function steps() {{{steps}}}\n{SCRIPT}</script></body>"))
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     options += ["--window-size=1200,800", "--virtual-time-budget=200000", "--dump-dom", path.as_uri()]
-    done = subprocess.run([CHROMIUM, *options], capture_output=True, text=True, timeout=600)
-    found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stderr[-2000:]
+    shown, said = _dumped([CHROMIUM, *options])
+    found = re.search(r'<pre id="found">(.*?)</pre>', shown, re.DOTALL)
+    assert found, said[-2000:]
     told = json.loads(found[1].replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
     assert told.pop("errors") == []
     return told

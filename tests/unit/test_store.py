@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import xarray as xr
 import zarr
 
 from segdepth.errors import StoreError
+from segdepth.store import zarr_store
 from segdepth.store.manifest import (
     LAYOUT,
     check_target,
@@ -97,6 +99,16 @@ def test_interrupt_leaves_nothing(tmp_path):
         partial.write_text("half")
         raise KeyboardInterrupt
     assert nothing_left(tmp_path)
+
+
+def test_two_writers_that_fail_at_once_do_not_wait_for_each_other(monkeypatch):
+    monkeypatch.setattr(zarr_store, "WAIT_S", 0.1)
+
+    async def both():
+        first, second = (asyncio.ensure_future(zarr_store._all_chunks_are_written()) for _ in range(2))
+        await asyncio.wait_for(asyncio.gather(first, second), timeout=60)
+
+    asyncio.run(both())
 
 
 def test_exception_keeps_what_was_there(tmp_path):

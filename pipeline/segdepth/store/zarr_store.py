@@ -24,6 +24,9 @@ from segdepth.store.manifest import LAYOUT, check_whole
 from segdepth.store.remaking import remedy
 
 LAYOUT_NAME = "segdepth_layout"
+WAIT_S = 60.0
+"""Longest wait for chunks that are still written after another one failed."""
+
 CODECS = (zarr.codecs.ZstdCodec(level=3), zarr.codecs.Crc32cCodec())
 
 
@@ -66,8 +69,12 @@ def write_zarr(
 
 
 async def _all_chunks_are_written() -> None:
-    """Zarr raises the first chunk's error while others are still written, into a folder that is then removed."""
-    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
+    """Zarr raises the first chunk's error while others are still written, into a folder that is then removed.
+
+    The wait ends: two writers that failed at once in one process would wait for each other.
+    """
+    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others, timeout=WAIT_S)
 
 
 def one_at_a_time(
