@@ -75,8 +75,9 @@ ifneq ($(WITH_PARTICLES),)
 	$(call beside,results/familiarity/bundled_particles.json,$(BUNDLED)/particles/familiarity.json)
 endif
 
-benchmarks: install  ## the bundled network on every benchmark: results/tables/benchmarks.md, half an hour
+benchmarks: install  ## the bundled networks on every benchmark: results/tables/benchmarks*.md, half an hour each
 	$(SNAKEMAKE) --configfile $(BENCHMARKS) -- results/tables/benchmarks.csv results/figures/benchmark_bundled.png
+	$(if $(WITH_PARTICLES),$(SNAKEMAKE) --configfile $(PARTICLES) $(PRESETS)/benchmarks_particles.yaml -- results/tables/benchmarks_particles.csv)
 
 yardsticks: install  ## the bundled networks on recordings of known truth: results/tables/yardsticks_bundled*.md, hours on two cores
 	$(SNAKEMAKE) --configfile $(PARTICLES) $(PRESETS)/yardsticks.yaml -- results/tables/yardsticks_bundled.csv \

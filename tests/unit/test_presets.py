@@ -23,7 +23,7 @@ def laid_over(*names: str) -> Config:
 
 def test_every_preset_is_known_here():
     known = {"benchmarks", "workstation", "gpu", "paper", "ablation", "particles", "yardsticks"}
-    known |= {"familiarity", "familiarity_particles"}
+    known |= {"familiarity", "familiarity_particles", "benchmarks_particles"}
     assert {path.stem for path in PRESETS.glob("*.yaml")} == known
 
 
@@ -44,7 +44,7 @@ def test_benchmarks_are_what_they_are_called():
     assert min(smooth.structures, rough.structures) >= 60 and set(smooth.surfaces) == {"flat", "stepped", "sawtooth"}
     assert rough.count_shift_atoms == 2 and rough.vacancy_fraction == (0.05, 0.05)
     shifts = [name for name in config.datasets if name.startswith("shift_")]
-    assert len(shifts) == 15
+    assert len(shifts) == 16
     for name in shifts:
         dataset = config.datasets[name]
         assert dataset.specimen == "benchmark_smooth" and dataset.labels == "rings" and dataset.dose_lambda == 2.5
@@ -55,6 +55,18 @@ def test_benchmarks_are_what_they_are_called():
     assert scales == [0.7, 1.3]
     tilt = config.beams["shift_tilt"].tilt_mrad
     assert (tilt[0] ** 2 + tilt[1] ** 2) ** 0.5 == pytest.approx(8.727, abs=2e-3)  # 0.5 degrees
+
+
+def test_both_bundled_networks_are_measured_on_the_same_shifts():
+    """The data sets of the second network are those of the first but for their labels; so are the rows."""
+    config = laid_over("benchmarks", "workstation", "particles", "benchmarks_particles")
+    rows = {row.label: row for row in config.tables["benchmarks"].rows if row.models and "lambda" not in row.label}
+    theirs = {row.label: row for row in config.tables["benchmarks_particles"].rows}
+    assert set(theirs) == set(rows) - {"smooth, 50 pm"} and len(theirs) == 18
+    for label, row in theirs.items():
+        assert row.models == ("bundled_particles",) and row.against == rows[label].against
+        one, other = config.datasets[row.dataset], config.datasets[rows[label].dataset]
+        assert one.labels == "many" and one.model_copy(update={"labels": other.labels}) == other
 
 
 def test_the_papers_preset_has_the_papers_numbers_of_images():
