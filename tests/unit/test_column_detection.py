@@ -1,5 +1,7 @@
 """Likelihood ratios and false discovery rates of columns, on counts drawn from known rates."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from column_data import ideal, one_hot
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from segdepth.micrograph.columns import FilmSites, find_columns
+from segdepth.micrograph.columns import FilmSites, detection, find_columns
 from segdepth.micrograph.columns.detection import LEAST_GAIN, detect
 from segdepth.micrograph.columns.likelihood import log_ratios, ring_sums
 from segdepth.micrograph.columns.pooling import owned_pixels
@@ -205,7 +207,8 @@ def test_the_q_value_is_the_expected_share_of_false_columns(seed, share):
     real = rng.random(600) < share
     llr = np.where(real, 3.0, -3.0) + rng.normal(0, np.sqrt(6), 600)  # normal with mean +- variance / 2
     neighbours = np.full((600, 2), -1)
-    found = detect(llr, np.full(600, 0.8), neighbours, np.ones(600, bool), np.ones(600, bool))
+    with mock.patch.object(detection, "LEAST_GROUP_GAIN", 0.0):  # each site is a group
+        found = detect(llr, np.full(600, 0.8), neighbours, np.ones(600, bool), np.ones(600, bool))
     kept = found.q_value <= 0.1
     assert kept.any() == (found.gain >= LEAST_GAIN)
     if kept.any():
@@ -232,3 +235,18 @@ def test_a_lattice_invented_in_vacuum_needs_electrons_of_its_own():
     proved = detect(llr, present, neighbours, everywhere, everywhere, vacuum).q_value
     assert (believed[count:] < 0.01).mean() > 0.9  # they confirm each other
     assert (proved[count:-1] > 0.01).all() and proved[-1] < 0.01 and (proved[:count] < 0.01).all()
+
+
+@pytest.mark.parametrize(("own", "kept"), ((0.1, False), (2.0, True)))
+def test_a_group_apart_from_the_crystal_needs_electrons_of_its_own(own, kept):
+    """A network that sees a second crystal of 12 columns: their electrons, each with little to say, decide."""
+    count, group = 100, np.arange(60, 72)
+    llr, present = np.full(count, -1.0), np.full(count, 0.02)
+    llr[:40], present[:40] = 12.0, 0.95
+    llr[group], present[group] = own, 0.95
+    around = np.arange(count)[:, None] + np.array([-2, -1, 1, 2])
+    neighbours = np.where((around >= 0) & (around < count), around, -1)
+    found = detect(llr, present, neighbours, np.ones(count, bool), present > 0.5)
+    assert (found.posterior[group] > 0.95).all()  # they confirm each other
+    assert (found.q_value[:40] < 0.01).all() and ((found.q_value[group] < 0.01) == kept).all()
+    assert (found.q_value[40:60] == 1).all()
