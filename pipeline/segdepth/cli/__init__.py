@@ -20,6 +20,7 @@ from segdepth.cli import (  # noqa: F401  (they add commands)
     evaluation,
     explanation,
     figures,
+    films,
     fitting,
     micrographs,
     networks,

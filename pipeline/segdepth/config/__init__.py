@@ -16,6 +16,7 @@ from segdepth.config.fields import (
     check_whole_pixels,
 )
 from segdepth.config.figures import Figures
+from segdepth.config.film import Film
 from segdepth.config.imaging import DefocusSteps, Imaging, SimulationOptions
 from segdepth.config.labels import Labels
 from segdepth.config.lens_fit import LensFitBlock, LensFitOptions
@@ -60,6 +61,7 @@ __all__ = [
     "DefocusSteps",
     "Export",
     "Figures",
+    "Film",
     "Imaging",
     "Labels",
     "LensFitBlock",

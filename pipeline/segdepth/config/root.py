@@ -16,6 +16,7 @@ from segdepth.config.data_format import DataFormat
 from segdepth.config.dataset import Dataset
 from segdepth.config.fields import NETWORK_STRIDE, RESERVED, Count, Name, check_whole_pixels
 from segdepth.config.figures import Figures
+from segdepth.config.film import Film
 from segdepth.config.imaging import Imaging
 from segdepth.config.labels import Labels
 from segdepth.config.lens_fit import LensFitBlock
@@ -71,6 +72,9 @@ class Config(Block):
         {},
         description="recordings of known truth that networks are measured on, by the way that a user's file takes; "
         "made on request only",
+    )
+    films: dict[Name, Film] = Field(
+        {}, description="simulated films whose surface columns gain and lose atoms; made on request only"
     )
     convergence: Convergence | None = Field(None, description="the convergence study; made on request only")
     export: Export | None = Field(None, description="the network to put into the package; made on request only")
@@ -129,6 +133,9 @@ class Config(Block):
             self._check_test_part(f"yardsticks.{name}", yardstick.dataset)
             for model in yardstick.models:
                 self._need_model(f"yardsticks.{name}.models", model)
+        for name, film in self.films.items():
+            need(f"films.{name}.dataset", film.dataset, self.datasets)
+            self._check_test_part(f"films.{name}", film.dataset)
         if self.convergence is not None:
             need("convergence.dataset", self.convergence.dataset, self.datasets)
             self._check_study(self.convergence)
