@@ -106,6 +106,22 @@ ENTRIES = (
         "A micrograph, the estimated depth, its confidence, and the columns that were found.",
     ),
     FigureEntry(
+        "fig12_film",
+        "film",
+        "depth probabilities over time at a boundary column and in the vacuum (SegDepth, Fig. 12)",
+        "The network's probability of each number of atoms over time at a column of the boundary and at a site in the "
+        "vacuum (SegDepth, Fig. 12), and below them how many atoms there truly are and how many the hidden Markov "
+        "model counts. A simulated film of the dose that the figure names.",
+    ),
+    FigureEntry(
+        "film_scores",
+        "film",
+        "how well changes of a film's columns are found, against the dose",
+        "Precision, recall and median timing error of the events of a film of known truth, against the dose of a "
+        "frame: the hidden Markov model, the most probable count of single frames, and that of averages of 3, 5 and "
+        "9 frames. An event counts as found within 0.65 s of a true one of the same column and direction.",
+    ),
+    FigureEntry(
         "comparison",
         "comparison",
         "a micrograph beside the simulation at its pixel and dose",
