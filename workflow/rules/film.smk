@@ -3,6 +3,7 @@
 from segdepth.steps.film_layout import FilmLayout
 
 films = FilmLayout(cfg, layout)
+limit_evaluations = asked(films.limit_evaluations)
 
 
 wildcard_constraints:

@@ -20,6 +20,7 @@ from segdepth.config.film import Film
 from segdepth.config.imaging import DefocusSteps, Imaging, SimulationOptions
 from segdepth.config.labels import Labels
 from segdepth.config.lens_fit import LensFitBlock, LensFitOptions
+from segdepth.config.limits import LimitMap, PredictionSets
 from segdepth.config.loading import check_files, json_schema, load_config, read_yaml
 from segdepth.config.micrograph import Comparison, ComparisonOptions, Micrograph, Prediction, PredictionOptions, Reading
 from segdepth.config.model import Architecture, Export, Model, Training
@@ -66,6 +67,7 @@ __all__ = [
     "Labels",
     "LensFitBlock",
     "LensFitOptions",
+    "LimitMap",
     "METRIC_NAMES",
     "Micrograph",
     "Model",
@@ -75,6 +77,7 @@ __all__ = [
     "PAPER_PIXEL_PM",
     "Prediction",
     "PredictionOptions",
+    "PredictionSets",
     "RESERVED",
     "Reading",
     "SimulationOptions",

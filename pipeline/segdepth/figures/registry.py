@@ -122,6 +122,24 @@ ENTRIES = (
         "9 frames. An event counts as found within 0.65 s of a true one of the same column and direction.",
     ),
     FigureEntry(
+        "limits",
+        "limits",
+        "how well single columns can be counted at all, and a network beside it",
+        "Share of columns that the ideal observer of a single column counts exactly (solid) and within one atom "
+        "(dashed), against the dose, defocus C1, the true count and the place (edge: within 0.4 nm of the vacuum), and "
+        "what a network reaches. The observer knows everything but the one count and infers nothing from neighbours; a "
+        "network that does can be better. All but the first column are at the data set's dose.",
+    ),
+    FigureEntry(
+        "limit_map",
+        "limits",
+        "where to record: the limit over C1, C3, dose and vibration",
+        "Above: share of columns that the ideal observer of a single column counts exactly, over defocus C1 and "
+        "spherical aberration C3, at the dose and vibration that the figure names; a star marks the best setting. "
+        "Below: the best C1 against the vibration, a line a dose; bars reach to where 98 % of the best is still "
+        "reached. Other lens values are those of the data set.",
+    ),
+    FigureEntry(
         "comparison",
         "comparison",
         "a micrograph beside the simulation at its pixel and dose",
