@@ -73,7 +73,7 @@ def test_figure_12_shows_the_column_that_changes_and_a_vacuum_site():
     fig = fig12_film.draw(shown, {"name": "surface", "dose_lambda": 1.8})
     top, vacuum, below, empty = fig.axes
     assert "0,0,A1" in top.get_title() and "0,2,A1" in vacuum.get_title()
-    assert {line.get_label() for line in top.get_lines()} == {"0 atoms", "1 atoms"}
+    assert {line.get_label() for line in top.get_lines()} == {"0 atoms", "1 atom"}
     true, model = (line.get_ydata() for line in below.get_lines())
     assert np.array_equal(true, shown["true_atoms"].values[0]) and np.array_equal(model, true)
     assert not np.any(empty.get_lines()[0].get_ydata())

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 from segdepth.errors import StoreError
 from segdepth.figures import style
@@ -67,8 +68,9 @@ def chosen_sites(tracks: xr.Dataset) -> tuple[int, int]:
 
 def _probabilities(ax: Axes, tracks: xr.Dataset, row: int) -> None:
     values, times = tracks["probability"].values[row], tracks["time_s"].values
-    for depth in np.flatnonzero(np.nanmax(values, axis=0) >= SHOWN):
-        ax.plot(times, values[:, depth], color=_colour(int(depth)), linewidth=0.9, label=f"{depth} atoms")
+    for depth in np.flatnonzero(np.nanmax(values, axis=0) >= SHOWN).tolist():
+        label = "1 atom" if depth == 1 else f"{depth} atoms"
+        ax.plot(times, values[:, depth], color=_colour(depth), linewidth=0.9, label=label)
     ax.set(ylim=(-0.02, 1.02), xlim=(times[0], times[-1]))
 
 
@@ -77,7 +79,7 @@ def _occupancy(ax: Axes, tracks: xr.Dataset, row: int) -> None:
     true = np.where(atoms < 0, 0, atoms)  # no column stands there
     ax.step(times, true, where="post", color="0.6", linewidth=2.6, label="true")
     ax.step(times, tracks["path"].values[row], where="post", color="black", linewidth=0.8, label="hidden Markov model")
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.set_major_locator(MultipleLocator(1))
 
 
 def _colour(depth: int) -> str:

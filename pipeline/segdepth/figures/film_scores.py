@@ -10,6 +10,7 @@ from segdepth.figures import style
 
 METHODS = {
     "hmm": ("hidden Markov model", "black", "o"),
+    "hmm_listed": ("its listed events", "0.5", "o"),
     "frame": ("single frames", "C3", "s"),
     "mean_3": ("average of 3", "C0", "^"),
     "mean_5": ("average of 5", "C1", "v"),
@@ -48,5 +49,5 @@ def draw(scores: pd.DataFrame) -> Figure:
     for ax in axes[-1]:
         ax.set_xlabel(r"$\lambda$ a frame")
     handles, names = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
+    fig.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
     return fig

@@ -1,8 +1,9 @@
 """The step ``measure-film``: what a network and a hidden Markov model see of a film's events, against the truth.
 
 Each recording of the film is read and predicted like a user's file, its columns are followed, and events are found in
-five ways: by the hidden Markov model (``hmm``), as changes of the most probable count from frame to frame
-(``frame``), and from one average of 3, 5 or 9 frames to the next (``mean_3``, …), which are predicted by themselves.
+six ways: by the hidden Markov model (``hmm``: all; ``hmm_listed``: those with a q-value of 0.05 or less), as changes of
+the most probable count from frame to frame (``frame``), and from one average of 3, 5 or 9 frames to the next
+(``mean_3``, ...), which are predicted by themselves.
 
 The folder it writes:
 
@@ -55,7 +56,7 @@ from segdepth.store.zarr_store import open_zarr
 COMMAND = "measure-film"
 SCORES, DWELL, DETECTABILITY = "scores.csv", "dwell.csv", "detectability.csv"
 AVERAGES = (3, 5, 9)
-HMM, FRAME = "hmm", "frame"
+HMM, LISTED, FRAME = "hmm", "hmm_listed", "frame"
 HALF = 0.5
 
 
@@ -162,8 +163,9 @@ def _measured(
         if block == 1:
             model = column_events(tracks)
             place = dict(zip(tracks["column"].values.tolist(), range(tracks.sizes["column"])))
-            listed = model.events[model.events["listed"]]
-            methods[HMM] = _of_columns(listed.assign(row=[place[name] for name in listed["column"]]), tracks, rows)
+            every = model.events.assign(row=[place[name] for name in model.events["column"]])
+            methods[HMM] = _of_columns(every, tracks, rows)
+            methods[LISTED] = _of_columns(every[every["listed"]], tracks, rows)
             into = folder / predicted.path.stem
             into.mkdir()
             write_tracks(_with_truth(tracks, truth, rows), model, into, parameters)

@@ -4,6 +4,12 @@ A network's probabilities p(n | frame) are those of an observer who expects coun
 often with much confidence. The model needs the likelihood of the frame, p(n | frame) divided by what was expected. The
 column's own mean over the film estimates that, but for a small share of all counts alike. It counts once, before the
 first frame; after that each frame counts by how it differs from the mean: 0.1 where 0.02 is usual speaks for a count.
+
+What a network says of a column that never changes scatters more than it believes itself, and the model finds events in
+that. How many is measured on the film: the frames of each column are put into random order, which leaves all but the
+order as it is, and events are sought with the same rates. The share of false events among those as sure as one is
+estimated as the number of such events in shuffled frames over that in the film (decoys: Elias & Gygi, Nat. Methods 4
+(2007) 207). A column that truly changes yields some when it is shuffled: columns with listed events do not count there.
 """
 
 from __future__ import annotations
@@ -16,7 +22,7 @@ import pandas as pd
 import xarray as xr
 
 from segdepth.micrograph.tracks.follow import grouped
-from segdepth.micrograph.tracks.hidden_markov import Smoothed, fit_rates, most_probable_path, smoothed
+from segdepth.micrograph.tracks.hidden_markov import Rates, Smoothed, fit_rates, most_probable_path, smoothed
 
 FLOOR = 1e-3
 """Least probability that is believed of a frame: no single frame can rule a count out."""
@@ -30,6 +36,12 @@ LEAST_SHARE = 0.1
 FALSE_DISCOVERY = 0.05
 """Share of false events among those listed that is aimed at."""
 
+LEAST_LEFT = 0.2
+"""Share of the columns that must be left to say how many events are false."""
+
+SHUFFLES, SEED = 4, 0
+"""Random orders of the frames of each column, and their seed."""
+
 EVENTS = {
     **{"column": "str", "element": "str", "place": "str", "time_s": float, "time_error_s": float, "before": int},
     **{"after": int, "probability": float, "llr": float, "q_value": float, "listed": bool},
@@ -42,12 +54,14 @@ class FilmEvents:
 
     events : ``EVENTS``, one row a change of the most probable path. ``time_s`` is its expectation, ``time_error_s`` its
     standard deviation; ``probability`` that the column holds more (or fewer) atoms behind it than before, in the surest
-    frame of either side; ``llr`` the natural logarithm of how much better the counts of the path explain the frames
-    around it than the best single one; ``q_value`` the share of false events expected among this and all surer ones;
-    ``listed`` where that is no more than aimed at. rates : ``element``, ``place``, ``columns``, ``gain_per_s``,
-    ``loss_per_s``, means over the columns. posterior : (column, frame, class) and path : (column, frame) of the tracks.
+    frame of either side, if the network's probabilities are believed; ``llr`` the natural logarithm of how much better
+    the counts of the path explain the frames around it than the best single one; ``q_value`` the share of false events
+    expected among this and all of its element with a larger ``llr``; ``listed`` where that is no more than aimed at.
+    rates : ``element``, ``place``, ``columns``, ``gain_per_s``, ``loss_per_s``, means over the columns. posterior :
+    (column, frame, class) and path : (column, frame) of the tracks.
 
-    Probabilities are as honest as the network's own: what misleads it in many frames alike misleads the model.
+    What misleads the network over many frames alike, as a drift does that moves a column through its pixels, looks like
+    events and is not among what shuffled frames show.
     """
 
     events: pd.DataFrame
@@ -66,25 +80,44 @@ def column_events(tracks: xr.Dataset, false_discovery: float = FALSE_DISCOVERY) 
     probability, frame_s = tracks["probability"].values, float(tracks.attrs["frame_s"])
     posterior = np.full(probability.shape, np.nan, np.float32)
     path = np.zeros(probability.shape[:2], int)
-    rows, rates = [], []
+    rng = np.random.default_rng(SEED)
+    rows, rates, shuffled = [], [], []
     for (element, place), members in grouped(tracks).items():
         seen = log_likelihoods(probability[members])
         fitted = fit_rates(seen)
-        found, best = smoothed(seen, fitted), most_probable_path(seen, fitted)
-        posterior[members], path[members] = found.posterior, best
+        posterior[members], path[members], events = _events_of(seen, fitted, frame_s)
         rates.append((element, place, len(members), fitted.up.mean() / frame_s, fitted.down.mean() / frame_s))
-        for mine, column in enumerate(members):
-            changes = path_changes(best[mine])
-            for one in _weighed(changes, best[mine], found, mine, seen[mine], frame_s):
-                rows.append((str(tracks["column"].values[column]), element, place, *one))
+        rows += [(members[row], element, place, *rest) for row, *rest in events]
+        for _ in range(SHUFFLES):
+            order = rng.permuted(np.tile(np.arange(probability.shape[1]), (len(members), 1)), axis=1)
+            mixed = np.take_along_axis(probability[members], order[..., None], axis=1)
+            *_, events = _events_of(log_likelihoods(mixed), fitted, frame_s)
+            shuffled += [(element, members[row], llr) for row, *_, llr in events]
     names = [name for name in EVENTS if name not in ("q_value", "listed")]
-    table = pd.DataFrame(rows, columns=names)
-    table["q_value"] = q_values(table["probability"].to_numpy(float))
+    table, decoys = pd.DataFrame(rows, columns=names), pd.DataFrame(shuffled, columns=["element", "column", "llr"])
+    table["q_value"] = 1.0
+    for element, mine in table.groupby("element").groups.items():
+        columns = np.count_nonzero(tracks["element"].values == element)
+        found = table.loc[mine, ["column", "llr"]]
+        table.loc[mine, "q_value"] = _rated(found, decoys[decoys["element"] == element], columns, false_discovery)
+    table["column"] = [str(tracks["column"].values[row]) for row in table["column"]]
     table["listed"] = table["q_value"] <= false_discovery
     table["time_s"] += float(tracks["time_s"].values[0])
     columns = ["element", "place", "columns", "gain_per_s", "loss_per_s"]
     ordered = table.astype(EVENTS).sort_values(["time_s", "column"], ignore_index=True)
     return FilmEvents(ordered, pd.DataFrame(rates, columns=columns), posterior, path)
+
+
+def _events_of(
+    seen: np.ndarray, rates: Rates, frame_s: float
+) -> tuple[np.ndarray, np.ndarray, list[tuple[int, float, float, int, int, float, float]]]:
+    """Posterior, most probable path, and of each change its column's row and what ``_weighed`` says."""
+    found, best = smoothed(seen, rates), most_probable_path(seen, rates)
+    rows = []
+    for row in range(len(seen)):
+        for one in _weighed(path_changes(best[row]), best[row], found, row, seen[row], frame_s):
+            rows.append((row, *one))
+    return found.posterior, best, rows
 
 
 def log_likelihoods(probability: np.ndarray) -> np.ndarray:
@@ -146,12 +179,31 @@ def _weighed(
     return rows
 
 
-def q_values(probability: np.ndarray) -> np.ndarray:
-    """Mean of 1 - p over each event and all surer ones: the share of false events that is expected if these are
-    believed (Sun & Cai, J. Am. Stat. Assoc. 102 (2007) 901)."""
-    q = np.ones(len(probability))
-    order = np.argsort(-probability, kind="stable")
-    q[order] = np.cumsum(1 - probability[order]) / np.arange(1, len(probability) + 1)
+def _rated(found: pd.DataFrame, decoys: pd.DataFrame, columns: int, false_discovery: float) -> np.ndarray:
+    """q-values of the events of one element. Columns with listed events are taken out, once, of those that say how many
+    false ones there are, and the rest stands for all."""
+    score, owner = found["llr"].to_numpy(float), found["column"].to_numpy()
+    q = q_values(score, decoys["llr"].to_numpy(float), SHUFFLES)
+    proved = set(owner[q <= false_discovery])
+    left = columns - len(proved)
+    if not proved or left < LEAST_LEFT * columns:
+        return q
+    kept = decoys.loc[~decoys["column"].isin(proved), "llr"].to_numpy(float)
+    return q_values(score, kept, SHUFFLES * left / columns)
+
+
+def q_values(score: np.ndarray, decoys: np.ndarray, times: float) -> np.ndarray:
+    """Share of false events expected among each and all with a larger score, at most 1.
+
+    Parameters
+    ----------
+    decoys : scores of false events. times : how many times as many these are as one film has.
+    """
+    order = np.argsort(-score, kind="stable")
+    false = (len(decoys) - np.searchsorted(np.sort(decoys), score[order], side="left")) / times
+    share = np.minimum(false / np.arange(1, len(score) + 1), 1.0)
+    q = np.ones(len(score))
+    q[order] = np.minimum.accumulate(share[::-1])[::-1]
     return q
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from segdepth.crystals import Crystal
@@ -24,6 +25,10 @@ from segdepth.micrograph.columns.sites import NEIGHBOUR_SPACINGS
 
 FIRST_FRAMES = 8
 """Frames that the lattice is found in."""
+
+BORDER_PM = 300.0
+"""Sites nearer to the frame's border, or to a masked part, are not followed: what the network says of them changes with
+what a drift brings into the frame beside them."""
 
 LEAST_SHARE = 0.5
 """Of the frames in which a site must lie in the field to be followed."""
@@ -88,7 +93,7 @@ def follow_columns(maps: xr.Dataset, columns: pd.DataFrame, frame_s: float) -> x
         pooled = sites.pool(probabilities, valid)
         if pooled is None:
             continue
-        rows = np.flatnonzero(pooled.here)
+        rows = np.flatnonzero(pooled.here & (_border_pm(valid, pooled.x, pooled.y, sites.pixel_pm) >= BORDER_PM))
         on_grid = np.stack([pooled.x[rows], pooled.y[rows], np.ones(len(rows))])
         kind = pooled.sites.column_type[pooled.rows[rows]]
         elements = np.array([column.element for column in crystal.columns])[kind]
@@ -106,6 +111,16 @@ def _frame_maps(maps: xr.Dataset, place: int) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (class, y, x) and valid pixels of one frame."""
     one = maps.isel(frame=place)
     return np.nan_to_num(one["probabilities"].values.astype(np.float32)), one["valid"].values.astype(bool)
+
+
+def _border_pm(valid: np.ndarray, x: np.ndarray, y: np.ndarray, pixel_pm: float) -> np.ndarray:
+    """Distance of places to the nearest pixel that is not valid, or outside of the frame."""
+    distance = ndimage.distance_transform_edt(np.pad(valid, 1)) * pixel_pm
+    i, j = (np.floor(at / pixel_pm).astype(int) + 1 for at in (y, x))
+    inside = (i > 0) & (i <= valid.shape[0]) & (j > 0) & (j <= valid.shape[1])
+    found = np.zeros(len(x))
+    found[inside] = distance[i[inside], j[inside]]
+    return found
 
 
 def _renaming(
