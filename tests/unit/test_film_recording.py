@@ -170,3 +170,63 @@ def test_films_that_cannot_be_made_are_refused(recorded, tmp_path):
         record_film(film, imaging, block, beam, 7, *rest[1:], tmp_path / "film", code="c", device="cpu")
     with pytest.raises(ValueError, match="twice"):
         Film(dataset="small", dose_lambda=(2.0, 2.0))
+
+
+def test_a_network_that_sees_all_finds_all_events(recorded, tmp_path, monkeypatch):
+    """The step from the recording to the tables, with tracks that are the truth itself."""
+    import xarray as xr
+    from film_data import small_network
+
+    from segdepth.crystals.elements import SYMBOLS
+    from segdepth.steps import measure_film as step
+    from segdepth.store.claims import release_all
+    from segdepth.store.manifest import write_artefact
+    from segdepth.store.zarr_store import open_zarr
+
+    folder, (film, *_) = recorded
+    with open_zarr(folder, "record-film", part="truth.zarr") as stored:
+        truth = stored.load()
+
+    def seen(self, block):
+        count = film.frames // block
+        atoms = truth["atoms"].values[:, : count * block].reshape(-1, count, block)[..., 0]
+        drift = [truth[f"drift_{axis}_pm"].values[: count * block].reshape(-1, block).mean(1) for axis in "xy"]
+        probability = np.full((*atoms.shape, 12), 0.002)
+        np.put_along_axis(probability, atoms[..., None].astype(int), 0.978, axis=2)
+        places = {f"{a}_pm": truth[f"{a}_pm"].values[:, None] + d for a, d in zip("xy", drift)}
+
+        def text(unit="1"):
+            return {"units": unit, "long_name": "made up"}
+
+        names = [f"{n},0,X" for n in range(len(atoms))]
+        return xr.Dataset(
+            {"probability": (("column", "frame", "class"), probability, text())}
+            | {name: (("column", "frame"), values, text("pm")) for name, values in places.items()},
+            {
+                "column": ("column", names, text()),
+                "element": ("column", [SYMBOLS[n] for n in truth["element"].values], text()),
+                "place": ("column", ["edge"] * len(atoms), text()),
+                "frame": ("frame", np.arange(count), text()),
+                "time_s": ("frame", np.arange(count) * film.frame_s * block, text("s")),
+            },
+            {"frame_s": film.frame_s * block, "title": "made up"},
+        )
+
+    monkeypatch.setattr(step._Predicted, "tracks", seen)
+    source = tmp_path / "network_source"
+    source.mkdir()
+    network = small_network(source)
+    with write_artefact(tmp_path / "network", command="train-model", code="c", inputs=[], parameters={}) as partial:
+        network.rename(partial)
+    step.measure_film(film, tmp_path / "network", folder, tmp_path / "out", name="small", code="c", device="cpu")
+    release_all()
+    scores = pd.read_csv(tmp_path / "out" / "scores.csv").query("element == 'all'")
+    assert set(scores["dose_lambda"]) == {2, 200} and set(scores["method"]) == {"frame", "hmm", "hmm_listed"}
+    single = scores[scores["method"] == "frame"]
+    assert (single["precision"] == 1).all() and (single["recall"] == 1).all() and (single["timing_s"] < 1e-9).all()
+    told = pd.read_csv(tmp_path / "out" / "detectability.csv")
+    both = told.sort_values("dose_lambda")["d_prime"].to_numpy()
+    assert both[1] / both[0] == pytest.approx(10) and (told["frames_needed"] > 0).all()
+    with open_zarr(tmp_path / "out", "measure-film", part="lambda-2/tracks.zarr") as tracks:
+        assert np.array_equal(tracks["true_atoms"].values, truth["atoms"].values)
+        assert np.array_equal(tracks["changes"].values, truth["changes"].values)

@@ -118,9 +118,9 @@ ENTRIES = (
         "film",
         "how well changes of a film's columns are found, against the dose",
         "Precision, recall and median timing error of the events of a film of known truth, against the dose of a "
-        "frame: the hidden Markov model (all of its events, and those that it lists with one in twenty false), the most "
-        "probable count of single frames, and that of averages of 3, 5 and 9 frames. An event counts as found within "
-        "0.65 s of a true one of the same column and direction.",
+        "frame: the hidden Markov model (all of its events, and those that it lists as at most one in twenty false), "
+        "the most probable count of single frames, and that of averages of 3, 5 and 9 frames. An event counts as found "
+        "within 0.65 s of a true one of the same column and direction.",
     ),
     FigureEntry(
         "limits",
