@@ -170,3 +170,17 @@ def test_followed_columns_are_the_true_ones_near_them():
 
 def test_frames_needed_fall_with_the_dose():
     assert frames_needed(3.29, 1.0) == pytest.approx(1.0) and frames_needed(3.29, 4.0) == pytest.approx(0.25)
+
+
+def test_the_python_function_says_what_the_modules_say(film):
+    import segdepth
+    from segdepth.errors import ConfigError
+
+    maps, columns, gone, _ = film
+    found = segdepth.track(maps, columns, frame_s=0.2)
+    assert isinstance(found, segdepth.Tracked)
+    assert found.tracks["posterior"].dims == ("column", "frame", "class")
+    assert found.tracks["path"].shape == found.tracks["listed"].shape and "time_s" in found.events
+    for wrong in ({"frame_s": 0.0}, {"frame_s": 0.2, "false_discovery": 2.0}):
+        with pytest.raises(ConfigError):
+            segdepth.track(maps, columns, **wrong)

@@ -13,7 +13,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -23,6 +22,7 @@ from segdepth.micrograph.results.summary import SUMMARY
 from segdepth.micrograph.results.tables import PARQUET
 from segdepth.micrograph.tracks.events import FilmEvents, column_events
 from segdepth.micrograph.tracks.follow import follow_columns
+from segdepth.micrograph.tracks.track import with_model
 from segdepth.store.manifest import write_artefact
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
@@ -77,12 +77,7 @@ def _read(prediction: Path) -> tuple[pd.DataFrame, float | None]:
 
 def write_tracks(tracks: xr.Dataset, found: FilmEvents, folder: Path, parameters: dict[str, Any]) -> None:
     """Write into an existing folder."""
-    text = "probability of each number of atoms, all frames together"
-    path = "most probable number of atoms over time, all frames together"
-    every = tracks.assign(
-        posterior=(("column", "frame", "class"), found.posterior, {"units": "1", "long_name": text}),
-        path=(("column", "frame"), found.path.astype(np.int16), {"units": "atoms", "long_name": path}),
-    )
+    every = with_model(tracks, found)
     names = {name: every[name].astype(object) for name in ("column", "element", "place")}  # of any length
     every = every.assign_coords(names)
     write_zarr(every, folder / TRACKS, leading=(), parameters=parameters)
