@@ -59,7 +59,8 @@ def test_tracks_are_stored_with_units_and_read_again(tmp_path):
         assert read["posterior"].attrs["units"] == "1"
     events = pd.read_csv(tmp_path / "out" / "events.csv")
     assert events["after"].tolist() == [1, 0] and events["listed"].all()
-    assert pd.read_csv(tmp_path / "out" / "rates.csv")["columns"].tolist() == [2, 1]
+    rates = pd.read_csv(tmp_path / "out" / "rates.csv")
+    assert rates["columns"].tolist() == [2, 1] and rates["loss_per_s"].isna().tolist() == [False, True]
 
 
 def with_model() -> xr.Dataset:

@@ -22,7 +22,14 @@ import pandas as pd
 import xarray as xr
 
 from segdepth.micrograph.tracks.follow import grouped
-from segdepth.micrograph.tracks.hidden_markov import Rates, Smoothed, fit_rates, most_probable_path, smoothed
+from segdepth.micrograph.tracks.hidden_markov import (
+    PRIOR_FRAMES,
+    Rates,
+    Smoothed,
+    fit_rates,
+    most_probable_path,
+    smoothed,
+)
 
 FLOOR = 1e-3
 """Least probability that is believed of a frame: no single frame can rule a count out."""
@@ -57,8 +64,8 @@ class FilmEvents:
     frame of either side, if the network's probabilities are believed; ``llr`` the natural logarithm of how much better
     the counts of the path explain the frames around it than the best single one; ``q_value`` the share of false events
     expected among this and all of its element with a larger ``llr``; ``listed`` where that is no more than aimed at.
-    rates : ``element``, ``place``, ``columns``, ``gain_per_s``, ``loss_per_s``, means over the columns. posterior :
-    (column, frame, class) and path : (column, frame) of the tracks.
+    rates : ``element``, ``place``, ``columns``, ``gain_per_s``, ``loss_per_s``, means over the columns; no loss where
+    there is hardly an atom to lose. posterior : (column, frame, class) and path : (column, frame) of the tracks.
 
     What misleads the network over many frames alike, as a drift does that moves a column through its pixels, looks like
     events and is not among what shuffled frames show.
@@ -86,7 +93,7 @@ def column_events(tracks: xr.Dataset, false_discovery: float = FALSE_DISCOVERY) 
         seen = log_likelihoods(probability[members])
         fitted = fit_rates(seen)
         posterior[members], path[members], events = _events_of(seen, fitted, frame_s)
-        rates.append((element, place, len(members), fitted.up.mean() / frame_s, fitted.down.mean() / frame_s))
+        rates.append((element, place, len(members), *_mean_rates(fitted, posterior[members], frame_s)))
         rows += [(members[row], element, place, *rest) for row, *rest in events]
         for _ in range(SHUFFLES):
             order = rng.permuted(np.tile(np.arange(probability.shape[1]), (len(members), 1)), axis=1)
@@ -106,6 +113,12 @@ def column_events(tracks: xr.Dataset, false_discovery: float = FALSE_DISCOVERY) 
     columns = ["element", "place", "columns", "gain_per_s", "loss_per_s"]
     ordered = table.astype(EVENTS).sort_values(["time_s", "column"], ignore_index=True)
     return FilmEvents(ordered, pd.DataFrame(rates, columns=columns), posterior, path)
+
+
+def _mean_rates(rates: Rates, posterior: np.ndarray, frame_s: float) -> tuple[float, float]:
+    """Gain and loss per second; NaN where columns hold atoms in fewer frames than their kind's rates count for."""
+    held = float((1 - posterior[..., 0]).sum())
+    return rates.up.mean() / frame_s, rates.down.mean() / frame_s if held >= PRIOR_FRAMES else np.nan
 
 
 def _events_of(
