@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import small_slab
+from conftest import CERIA, SMALL_BEAM, small_slab
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +22,7 @@ from segdepth.evaluation.limits import (
     recommended,
     within_one_share,
 )
+from segdepth.evaluation.neighbour_waves import independent_share
 from segdepth.figures import limit_map, limits
 
 
@@ -44,7 +45,7 @@ def observed(*settings: tuple[float, float, float], d_prime: float = 1.0) -> pd.
         for defocus, c3, spread in settings:
             d = d_prime * factor * np.exp(-(((defocus - 4) / 3) ** 2)) * (1 if c3 == -9 else 0.8) * 20 / spread
             key = {"element": element, "defocus_nm": defocus, "c3_um": c3, "image_spread_pm": spread}
-            rows.append(key | {"d_prime_minus": d, "d_prime_plus": d})
+            rows.append(key | {"d_prime_minus": d, "d_prime_plus": d, "independent": 0.5 if defocus > 4 else 1.0})
     return pd.DataFrame(rows)
 
 
@@ -54,12 +55,17 @@ GRID = [(c1, c3, spread) for c1 in (0.0, 3.0, 4.0, 5.0, 9.0) for c3 in (-9.0, 0.
 def test_a_map_recommends_the_best_setting_and_what_is_as_good():
     found = map_rows(observed(*GRID), (1.0, 4.0))
     one = found[(found["element"] == "B") & (found["defocus_nm"] == 4) & (found["c3_um"] == -9)]
-    one = one[(one["dose_lambda"] == 4) & (one["image_spread_pm"] == 20)].iloc[0]
+    one = one[(one["dose_lambda"] == 4) & (one["image_spread_pm"] == 20) & (one["neighbours"] == "known")].iloc[0]
     assert one["d_prime"] == pytest.approx(2.0) and one["columns_exact"] == pytest.approx(float(exact_share(2.0, 2.0)))
     assert set(found["element"]) == {"A", "B", BOTH}
     best = recommended(found)
-    assert (best["defocus_nm"] == 4).all() and (best["c3_um"] == -9).all() and len(best) == 3 * 2 * 2
-    sharp = best[(best["element"] == "A") & (best["dose_lambda"] == 4) & (best["image_spread_pm"] == 20)].iloc[0]
+    assert (best["defocus_nm"] == 4).all() and (best["c3_um"] == -9).all() and len(best) == 2 * 3 * 2 * 2
+    sharp = best[
+        (best["neighbours"] == "known")
+        & (best["element"] == "A")
+        & (best["dose_lambda"] == 4)
+        & (best["image_spread_pm"] == 20)
+    ].iloc[0]
     assert sharp["defocus_from"] <= 3 and sharp["defocus_to"] >= 5  # all columns are counted there
     fig = limit_map.draw(found, best)
     assert "C1 4 nm" in fig.axes[0].get_title()
@@ -112,15 +118,46 @@ def test_a_small_map_is_made_of_atoms(tmp_path, monkeypatch, abtem):
     map_limits(*given, tmp_path / "map", name="thin", code="c", device="cpu")
     release_all()
     found = pd.read_csv(tmp_path / "map" / "map.csv")
-    assert len(found) == 3 * 2 * 2 * 2  # two elements and both; C1, dose, vibration
-    key = ["element", "defocus_nm", "c3_um"]
+    assert len(found) == 2 * 3 * 2 * 2 * 2  # neighbours; two elements and both; C1, dose, vibration
+    known, unknown = (rows["d_prime"].to_numpy() for _, rows in found.groupby("neighbours"))
+    assert (unknown < known).all() and (unknown > 0.02 * known).all()
+    key = ["neighbours", "element", "defocus_nm", "c3_um"]
     for setting in ("dose_lambda", "image_spread_pm"):
         rest = [name for name in ("dose_lambda", "image_spread_pm") if name != setting]
         for _, rows in found.groupby([*key, *rest]):
             ordered = rows.sort_values(setting)["d_prime"].to_numpy()
             assert (np.diff(ordered) > 0).all() == (setting == "dose_lambda")
             assert (np.diff(ordered) < 0).all() == (setting == "image_spread_pm")
-    assert len(pd.read_csv(tmp_path / "map" / "settings.csv")) == 3 * 2 * 2
+    assert len(pd.read_csv(tmp_path / "map" / "settings.csv")) == 2 * 3 * 2 * 2
+
+
+def test_what_neighbours_can_explain_does_not_count():
+    rng = np.random.default_rng(2)
+    plain, one, other = rng.uniform(0.5, 1.5, (3, 12, 15))
+    neighbours = np.stack([plain + one, plain + other])
+    assert independent_share(plain, plain + 2 * one - other, neighbours) < 1e-6
+    assert independent_share(plain, plain + one, neighbours[:0]) == 1
+    # the Schur complement of the Fisher matrix
+    change = rng.normal(size=(12, 15))
+    j = np.stack([change, one, other]).reshape(3, -1) / np.sqrt(plain.ravel())
+    f = j @ j.T
+    expected = 1 - f[0, 1:] @ np.linalg.solve(f[1:, 1:], f[1:, 0]) / f[0, 0]
+    assert independent_share(plain, plain + change, neighbours) == pytest.approx(np.sqrt(expected))
+
+
+def test_blurring_is_the_vibration_of_the_lens(abtem):
+    """Images of a map at the larger vibration are those that are formed with it."""
+    from segdepth.evaluation.ideal_observer_recordings import column_waves
+    from segdepth.steps.map_limits import _settings
+
+    atoms, _ = small_slab(4)
+    number = int(atoms.get_array("column")[len(atoms) // 2])
+    waves, attributes = column_waves(atoms, number, SMALL_BEAM, CERIA)
+    grid = {"dataset": "small", "defocus_nm": (5,), "c3_um": (-9,)}
+    both = _settings(LimitMap(**grid, image_spread_pm=(10, 35)), Imaging(focal_steps=5), waves, attributes)
+    (alone,) = _settings(LimitMap(**grid, image_spread_pm=(35,)), Imaging(focal_steps=5), waves, attributes)
+    for name in ("d_prime_minus", "d_prime_plus"):
+        assert both[1][name] == pytest.approx(alone[name], rel=1e-4)
 
 
 def test_blocks_refuse_what_cannot_be():

@@ -34,13 +34,14 @@ Grid = Annotated[tuple[Number, ...], Field(min_length=1, max_length=200)]
 
 
 class LimitMap(Block):
-    """The ideal observer of single columns over defocus, spherical aberration, dose and vibration."""
+    """Ideal observers of single columns over defocus, spherical aberration, dose and vibration."""
 
     dataset: Name = Field(description="name of the dataset whose test structures, beam and other lens values are used")
     structures: Annotated[Count, Field(ge=1)] = Field(4, description="test structures, or as many as there are")
     columns: Annotated[Count, Field(ge=1)] = Field(3, description="columns of each element in each structure")
     defocus_nm: Grid = Field(
-        (-9, -6, -3, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 20), description="values of C1, positive is overfocus"
+        (-20, -15, -12, -9, -6, -4, -2, 0, 2, 4, 6, 8, 10, 12, 15, 20, 30),
+        description="values of C1, positive is overfocus",
     )
     c3_um: Grid = Field((-15, -12, -9, -6, -3, 0, 3), description="values of C3")
     dose_lambda: Grid = Field((0.6, 1.8, 6, 20), description="doses")

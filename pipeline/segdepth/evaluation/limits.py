@@ -26,6 +26,9 @@ EDGE_PM = 400.0
 BOTH = "both"
 """Of a map of limits: the mean over elements, each counting alike."""
 
+NEIGHBOURS = ("known", "unknown")
+"""Whether an observer knows the counts of the columns around; all else is known to both."""
+
 GOOD = 0.98
 """A setting that reaches this share of the best one is as good."""
 
@@ -102,16 +105,20 @@ def limit_rows(table: pd.DataFrame, source: str, dose_lambda: float) -> pd.DataF
 
 
 def map_rows(observed: pd.DataFrame, doses: Sequence[float]) -> pd.DataFrame:
-    """Means over columns at each setting and dose: ``element`` (each, and ``BOTH``), ``defocus_nm``, ``c3_um``,
-    ``image_spread_pm``, ``dose_lambda``, ``METRICS``, ``d_prime``.
+    """Means over columns at each setting and dose: ``neighbours`` (of ``NEIGHBOURS``: whether their counts are known),
+    ``element`` (each, and ``BOTH``), ``defocus_nm``, ``c3_um``, ``image_spread_pm``, ``dose_lambda``, ``METRICS``,
+    ``d_prime``.
 
     Parameters
     ----------
     observed : a row a column and setting: ``element``, ``defocus_nm``, ``c3_um``, ``image_spread_pm``,
-        ``d_prime_minus`` and ``d_prime_plus`` at λ = 1.
+        ``d_prime_minus`` and ``d_prime_plus`` at λ = 1, neighbours known, and ``independent``: the share of d' that is
+        left where they are not (``neighbour_waves``).
     """
-    setting = ["defocus_nm", "c3_um", "image_spread_pm", "dose_lambda"]
-    every = at_doses(observed, 1.0, doses)
+    setting = ["neighbours", "defocus_nm", "c3_um", "image_spread_pm", "dose_lambda"]
+    alone = {f"d_prime_{side}": observed[f"d_prime_{side}"] * observed["independent"] for side in ("minus", "plus")}
+    each = zip(NEIGHBOURS, (observed, observed.assign(**alone)))
+    every = pd.concat([at_doses(rows, 1.0, doses).assign(neighbours=name) for name, rows in each], ignore_index=True)
     every["d_prime"] = np.sqrt(every["dose_lambda"]) * (every["d_prime_minus"] + every["d_prime_plus"]) / 2
     means = every.groupby(["element", *setting], as_index=False)[[*METRICS, "d_prime"]].mean()
     both = means.groupby(setting, as_index=False)[[*METRICS, "d_prime"]].mean().assign(element=BOTH)
@@ -119,16 +126,16 @@ def map_rows(observed: pd.DataFrame, doses: Sequence[float]) -> pd.DataFrame:
 
 
 def recommended(found: pd.DataFrame) -> pd.DataFrame:
-    """The best setting of each element, dose and vibration: ``element``, ``dose_lambda``, ``image_spread_pm``,
-    ``defocus_nm``, ``c3_um``, ``METRICS``, ``defocus_from``, ``defocus_to``: between these, at that C3, at least
-    ``GOOD`` of the best share of exact counts is reached.
+    """The best setting of each element, dose and vibration: ``neighbours``, ``element``, ``dose_lambda``,
+    ``image_spread_pm``, ``defocus_nm``, ``c3_um``, ``METRICS``, ``defocus_from``, ``defocus_to``: between these, at
+    that C3, at least ``GOOD`` of the best share of exact counts is reached.
 
     Parameters
     ----------
     found : of ``map_rows``.
     """
-    rows = []
-    for key, part in found.groupby(["element", "dose_lambda", "image_spread_pm"], sort=True):
+    rows, key = [], ["neighbours", "element", "dose_lambda", "image_spread_pm"]
+    for of, part in found.groupby(key, sort=True):
         best = part.loc[part["columns_exact"].idxmax()]
         line = part[part["c3_um"] == best["c3_um"]].sort_values("defocus_nm")
         good = (line["columns_exact"] >= GOOD * best["columns_exact"]).to_numpy()
@@ -140,7 +147,7 @@ def recommended(found: pd.DataFrame) -> pd.DataFrame:
             last += 1
         values = line["defocus_nm"].to_numpy()
         rows.append(
-            dict(zip(("element", "dose_lambda", "image_spread_pm"), key))
+            dict(zip(key, of))
             | {name: best[name] for name in ("defocus_nm", "c3_um", *METRICS)}
             | {"defocus_from": values[first], "defocus_to": values[last]}
         )

@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 from segdepth.errors import StoreError
 from segdepth.figures import style
 
+SHOWN = "unknown"
+"""The observer who does not know the neighbours' counts."""
+
 USUAL_DOSE, USUAL_SPREAD_PM = 2.5, 20.0
 
 
@@ -29,6 +32,7 @@ def draw(found: pd.DataFrame, settings: pd.DataFrame) -> Figure:
     """
     if found.empty:
         raise StoreError("the map of limits is empty")
+    found, settings = (table[table["neighbours"] == SHOWN] for table in (found, settings))
     elements = list(dict.fromkeys(found["element"]))
     dose, spread = _next(found["dose_lambda"], USUAL_DOSE), _next(found["image_spread_pm"], USUAL_SPREAD_PM)
     here = found[(found["dose_lambda"] == dose) & (found["image_spread_pm"] == spread)]

@@ -135,8 +135,9 @@ ENTRIES = (
         "limit_map",
         "limits",
         "where to record: the limit over C1, C3, dose and vibration",
-        "Above: share of columns that the ideal observer of a single column counts exactly, over defocus C1 and "
-        "spherical aberration C3, at the dose and vibration that the figure names; a star marks the best setting. "
+        "Above: share of columns that an ideal observer who does not know the neighbours' counts counts exactly, over "
+        "defocus C1 and spherical aberration C3, at the dose and vibration that the figure names; a star marks the "
+        "best setting. "
         "Below: the best C1 against the vibration, a line a dose; bars reach to where 98 % of the best is still "
         "reached. Other lens values are those of the data set.",
     ),

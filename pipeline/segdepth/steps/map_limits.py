@@ -1,7 +1,8 @@
 """The step ``map-limits``: where to record. The ideal observer of single columns over defocus, C3, dose and vibration.
 
-Some columns of some test structures are given an atom less and one more; of each, three exit waves of the square about
-it serve every lens (``segdepth.evaluation.ideal_observer_recordings``). It writes ``map.csv``
+Some columns of some test structures are given an atom less and one more, and their neighbours one less; exit waves of
+the square about the column serve every lens (``segdepth.evaluation.ideal_observer_recordings``,
+``segdepth.evaluation.neighbour_waves``). It writes ``map.csv``
 (``segdepth.evaluation.limits.map_rows``), ``settings.csv`` (``recommended``) and ``columns.csv``, one row a column and
 setting at λ = 1.
 """
@@ -9,7 +10,6 @@ setting at λ = 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from segdepth.evaluation.ideal_observer import d_prime
 from segdepth.evaluation.ideal_observer_columns import draw_columns
 from segdepth.evaluation.ideal_observer_recordings import check_planes, coherent, column_waves
 from segdepth.evaluation.limits import map_rows, recommended
+from segdepth.evaluation.neighbour_waves import independent_share, neighbour_waves
 from segdepth.seeds import hash64, structure_rng
 from segdepth.simulation.arbitrary_pixel import form_at_pixel
 from segdepth.simulation.beam import resolve_beam
@@ -93,6 +94,7 @@ def map_limits(
             own = resolve_beam(coherent(beam), symbols, crystal.debye_waller_pm, structure_rng(*key, "beam"))
             for column in drawn.to_dict("records"):
                 waves, attributes = column_waves(frame, column["column"], own, crystal)
+                waves = np.concatenate([waves, neighbour_waves(frame, column["column"], own, crystal)])
                 place = {"structure": key[2], "element": SYMBOLS[column["element"]], "atoms": int(column["atoms"])}
                 rows += [place | each for each in _settings(block, imaging, waves, attributes)]
         if not rows:
@@ -106,15 +108,33 @@ def map_limits(
 
 
 def _settings(block: LimitMap, imaging: Imaging, waves: np.ndarray, attributes: dict[str, Any]) -> list[dict[str, Any]]:
-    """Detectability of one column at each setting, λ = 1."""
-    electrons = electrons_per_pixel(1.0, PIXEL_PM, imaging.detection_efficiency)
+    """Detectability of one column at each setting, λ = 1.
+
+    Images are formed with the least vibration and blurred to the others. ``waves`` : as it is, one atom less, one more,
+    then one less of each neighbour.
+    """
+    side, other = (round(length / PIXEL_PM) for length in attributes["cell_pm"])
+    pixel = attributes["cell_pm"][0] / side  # a whole number of pixels, so that images are periodic
+    electrons = electrons_per_pixel(1.0, pixel, imaging.detection_efficiency)
+    least = min(block.image_spread_pm)
+    square = np.fft.fftfreq(other, pixel)[:, None] ** 2 + np.fft.rfftfreq(side, pixel) ** 2
     rows = []
-    for c3, spread in product(block.c3_um, block.image_spread_pm):
-        one = imaging.model_copy(update={"c3_um": float(c3), "image_spread_pm": float(spread)})
+    for c3 in block.c3_um:
+        one = imaging.model_copy(update={"c3_um": float(c3), "image_spread_pm": float(least)})
         values = draw_lens_values(one, block.defocus_nm, np.random.default_rng(0))
-        plain, *changed = (form_at_pixel(one, attributes, wave, values, PIXEL_PM) for wave in waves)
-        minus, plus = (d_prime(plain, each, electrons) for each in changed)
-        for defocus, less, more in zip(block.defocus_nm, minus, plus):
-            setting = {"defocus_nm": float(defocus), "c3_um": float(c3), "image_spread_pm": float(spread)}
-            rows.append(setting | {"d_prime_minus": float(less), "d_prime_plus": float(more)})
+        sharp = np.stack([form_at_pixel(one, attributes, wave, values, pixel) for wave in waves])
+        spectrum = np.fft.rfft2(sharp.astype(np.float64))
+        for spread in block.image_spread_pm:
+            blurred = np.fft.irfft2(
+                spectrum * np.exp(-2 * np.pi**2 * (spread**2 - least**2) * square), sharp.shape[-2:]
+            )
+            for place, defocus in enumerate(block.defocus_nm):
+                plain, minus, plus, *_ = blurred[:, place]
+                setting = {"defocus_nm": float(defocus), "c3_um": float(c3), "image_spread_pm": float(spread)}
+                setting |= {
+                    "d_prime_minus": float(d_prime(plain, minus, electrons)),
+                    "d_prime_plus": float(d_prime(plain, plus, electrons)),
+                }
+                setting["independent"] = independent_share(plain, minus, blurred[3:, place])
+                rows.append(setting)
     return rows
