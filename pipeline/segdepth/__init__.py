@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segdepth.micrograph.tracks.track import Tracked, track
     from segdepth.public import (
         Explained,
         Predicted,
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Explained",
     "Predicted",
+    "Tracked",
     "calibrate",
     "crystal",
     "explain",
@@ -41,13 +43,17 @@ __all__ = [
     "predict",
     "read",
     "simulate",
+    "track",
 ]
+
+_ELSEWHERE = dict.fromkeys(("Tracked", "track"), "segdepth.micrograph.tracks.track")
+"""Modules of names that ``segdepth.public`` does not hold."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'segdepth' has no attribute {name!r}")
-    return getattr(import_module("segdepth.public"), name)
+    return getattr(import_module(_ELSEWHERE.get(name, "segdepth.public")), name)
 
 
 def __dir__() -> list[str]:

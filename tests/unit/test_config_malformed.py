@@ -39,6 +39,9 @@ def base() -> dict:
         "adaptations": {"mine": {"lens_fit": "mine", "model": "bundled"}},
         "tables": {"t": {"rows": [row]}},
         "yardsticks": {"y": {"dataset": "quick"}},
+        "films": {"f": {"dataset": "quick"}},
+        "prediction_sets": {"s": {"calibration": "quick"}},
+        "limit_maps": {"m": {"dataset": "quick"}},
         "familiarity": {"unet16": ["quick"]},
         "export": {"model": "unet16", "card_datasets": ["quick"]},
     }

@@ -23,8 +23,16 @@ def laid_over(*names: str) -> Config:
 
 def test_every_preset_is_known_here():
     known = {"benchmarks", "workstation", "gpu", "paper", "ablation", "particles", "yardsticks"}
-    known |= {"familiarity", "familiarity_particles", "benchmarks_particles"}
+    known |= {"familiarity", "familiarity_particles", "benchmarks_particles", "film", "limits"}
     assert {path.stem for path in PRESETS.glob("*.yaml")} == known
+
+
+def test_films_and_limits_are_of_what_no_network_has_seen():
+    film, limits = laid_over("film"), laid_over("benchmarks", "limits")
+    assert 1.8 in film.films["surface"].dose_lambda  # the paper's
+    trained = {film.datasets[d].specimen for model in film.models.values() for d in model.datasets}
+    assert film.datasets[film.films["surface"].dataset].specimen not in trained
+    assert len(limits.prediction_sets["shifts"].tests) > 10 and limits.limit_maps["thin"].dataset == "benchmark_smooth"
 
 
 def test_the_benchmarks_are_the_same_under_every_preset_and_never_trained_on():

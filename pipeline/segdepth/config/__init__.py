@@ -16,9 +16,11 @@ from segdepth.config.fields import (
     check_whole_pixels,
 )
 from segdepth.config.figures import Figures
+from segdepth.config.film import Film
 from segdepth.config.imaging import DefocusSteps, Imaging, SimulationOptions
 from segdepth.config.labels import Labels
 from segdepth.config.lens_fit import LensFitBlock, LensFitOptions
+from segdepth.config.limits import LimitMap, PredictionSets
 from segdepth.config.loading import check_files, json_schema, load_config, read_yaml
 from segdepth.config.micrograph import Comparison, ComparisonOptions, Micrograph, Prediction, PredictionOptions, Reading
 from segdepth.config.model import Architecture, Export, Model, Training
@@ -60,10 +62,12 @@ __all__ = [
     "DefocusSteps",
     "Export",
     "Figures",
+    "Film",
     "Imaging",
     "Labels",
     "LensFitBlock",
     "LensFitOptions",
+    "LimitMap",
     "METRIC_NAMES",
     "Micrograph",
     "Model",
@@ -73,6 +77,7 @@ __all__ = [
     "PAPER_PIXEL_PM",
     "Prediction",
     "PredictionOptions",
+    "PredictionSets",
     "RESERVED",
     "Reading",
     "SimulationOptions",

@@ -16,9 +16,11 @@ from segdepth.config.data_format import DataFormat
 from segdepth.config.dataset import Dataset
 from segdepth.config.fields import NETWORK_STRIDE, RESERVED, Count, Name, check_whole_pixels
 from segdepth.config.figures import Figures
+from segdepth.config.film import Film
 from segdepth.config.imaging import Imaging
 from segdepth.config.labels import Labels
 from segdepth.config.lens_fit import LensFitBlock
+from segdepth.config.limits import LimitMap, PredictionSets
 from segdepth.config.micrograph import Comparison, Micrograph, Prediction
 from segdepth.config.model import Export, Model
 from segdepth.config.specimen import Specimen
@@ -71,6 +73,15 @@ class Config(Block):
         {},
         description="recordings of known truth that networks are measured on, by the way that a user's file takes; "
         "made on request only",
+    )
+    films: dict[Name, Film] = Field(
+        {}, description="simulated films whose surface columns gain and lose atoms; made on request only"
+    )
+    prediction_sets: dict[Name, PredictionSets] = Field(
+        {}, description="sets of counts with a promised coverage; made on request only"
+    )
+    limit_maps: dict[Name, LimitMap] = Field(
+        {}, description="where to record: the ideal observer over lens, dose and vibration; made on request only"
     )
     convergence: Convergence | None = Field(None, description="the convergence study; made on request only")
     export: Export | None = Field(None, description="the network to put into the package; made on request only")
@@ -129,6 +140,7 @@ class Config(Block):
             self._check_test_part(f"yardsticks.{name}", yardstick.dataset)
             for model in yardstick.models:
                 self._need_model(f"yardsticks.{name}.models", model)
+        self._check_films_and_limits()
         if self.convergence is not None:
             need("convergence.dataset", self.convergence.dataset, self.datasets)
             self._check_study(self.convergence)
@@ -151,6 +163,16 @@ class Config(Block):
                         f"figures.{field}: evaluations.{self.figures.model} must list {name!r} for a figure to show it"
                     )
         return self
+
+    def _check_films_and_limits(self) -> None:
+        for name, film in self.films.items():
+            need(f"films.{name}.dataset", film.dataset, self.datasets)
+            self._check_test_part(f"films.{name}", film.dataset)
+        for section in ("prediction_sets", "limit_maps"):
+            for name, block in getattr(self, section).items():
+                for dataset in getattr(block, "datasets", None) or (block.dataset,):
+                    need(f"{section}.{name}", dataset, self.datasets)
+                    self._check_test_part(f"{section}.{name}", dataset)
 
     def _check_prediction(self, here: str, prediction: Prediction) -> None:
         self._need_model(f"{here}.model", prediction.model)

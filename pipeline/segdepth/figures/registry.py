@@ -106,6 +106,42 @@ ENTRIES = (
         "A micrograph, the estimated depth, its confidence, and the columns that were found.",
     ),
     FigureEntry(
+        "fig12_film",
+        "film",
+        "depth probabilities over time at a boundary column and in the vacuum (SegDepth, Fig. 12)",
+        "The network's probability of each number of atoms over time at a column of the boundary and at a site in the "
+        "vacuum (SegDepth, Fig. 12), and below them how many atoms there truly are and how many the hidden Markov "
+        "model counts. A simulated film of the dose that the figure names.",
+    ),
+    FigureEntry(
+        "film_scores",
+        "film",
+        "how well changes of a film's columns are found, against the dose",
+        "Precision, recall and median timing error of the events of a film of known truth, against the dose of a "
+        "frame: the hidden Markov model (all of its events, and those that it lists as at most one in twenty false), "
+        "the most probable count of single frames, and that of averages of 3, 5 and 9 frames. An event counts as found "
+        "within 0.65 s of a true one of the same column and direction.",
+    ),
+    FigureEntry(
+        "limits",
+        "limits",
+        "how well single columns can be counted at all, and a network beside it",
+        "Share of columns that the ideal observer of a single column counts exactly (solid) and within one atom "
+        "(dashed), against the dose, defocus C1, the true count and the place (edge: within 0.4 nm of the vacuum), and "
+        "what a network reaches. The observer knows everything but the one count and infers nothing from neighbours; a "
+        "network that does can be better. All but the first column are at the data set's dose.",
+    ),
+    FigureEntry(
+        "limit_map",
+        "limits",
+        "where to record: the limit over C1, C3, dose and vibration",
+        "Above: share of columns that an ideal observer who does not know the neighbours' counts counts exactly, over "
+        "defocus C1 and spherical aberration C3, at the dose and vibration that the figure names; a star marks the "
+        "best setting. "
+        "Below: the best C1 against the vibration, a line a dose; bars reach to where 98 % of the best is still "
+        "reached. Other lens values are those of the data set.",
+    ),
+    FigureEntry(
         "comparison",
         "comparison",
         "a micrograph beside the simulation at its pixel and dose",

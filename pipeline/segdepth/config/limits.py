@@ -1,0 +1,55 @@
+"""The sections ``prediction_sets`` and ``limit_maps``: sets with a promised coverage, and where to record."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from segdepth.config.block import Block
+from segdepth.config.fields import Count, Name, Number
+
+
+class PredictionSets(Block):
+    """Sets of counts that hold the true one as often as promised: calibrated on one data set, measured on others."""
+
+    calibration: Name = Field(
+        description="name of the dataset on half of whose test structures sets are calibrated, every other one"
+    )
+    tests: tuple[Name, ...] = Field(
+        (), description="names of datasets that they are measured on besides the other half of the calibration's"
+    )
+    coverage: Annotated[Number, Field(ge=0.5, lt=1)] = Field(0.9, description="share of columns that is promised")
+    images: Annotated[Count, Field(ge=1, le=100)] = Field(
+        2, description="images of each structure, at defocus values spread over the dataset's"
+    )
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """All data sets, each once, the calibration's first."""
+        return tuple(dict.fromkeys((self.calibration, *self.tests)))
+
+
+Grid = Annotated[tuple[Number, ...], Field(min_length=1, max_length=200)]
+
+
+class LimitMap(Block):
+    """Ideal observers of single columns over defocus, spherical aberration, dose and vibration."""
+
+    dataset: Name = Field(description="name of the dataset whose test structures, beam and other lens values are used")
+    structures: Annotated[Count, Field(ge=1)] = Field(4, description="test structures, or as many as there are")
+    columns: Annotated[Count, Field(ge=1)] = Field(3, description="columns of each element in each structure")
+    defocus_nm: Grid = Field(
+        (-20, -15, -12, -9, -6, -4, -2, 0, 2, 4, 6, 8, 10, 12, 15, 20, 30),
+        description="values of C1, positive is overfocus",
+    )
+    c3_um: Grid = Field((-15, -12, -9, -6, -3, 0, 3), description="values of C3")
+    dose_lambda: Grid = Field((0.6, 1.8, 6, 20), description="doses")
+    image_spread_pm: Grid = Field((10, 20, 35, 50), description="rms vibration, stage drift")
+
+    @field_validator("dose_lambda")
+    @classmethod
+    def _positive(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if min(values) <= 0:
+            raise ValueError(f"got {min(values):g}; a dose is above 0")
+        return values

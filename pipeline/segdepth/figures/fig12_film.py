@@ -1,0 +1,86 @@
+"""Depth probabilities over time at a boundary column and at a vacuum site, with the true occupancy below (SegDepth,
+Fig. 12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
+
+from segdepth.errors import StoreError
+from segdepth.figures import style
+
+SHOWN = 0.05
+"""A depth whose probability never comes above this has no line."""
+
+
+@style.styled
+def draw(tracks: xr.Dataset, film: dict[str, Any]) -> Figure:
+    """The column that changes most often among those whose events the model follows best, and a site of the vacuum.
+
+    Parameters
+    ----------
+    tracks : of ``measure-film``. film : ``dose_lambda``, ``name``.
+
+    Raises
+    ------
+    StoreError
+        No column of the tracks changes, or no site lies in the vacuum.
+    """
+    boundary, vacuum = chosen_sites(tracks)
+    fig = style.new_figure(7.2, 3.6, maps=False)
+    axes = fig.subplots(2, 2, sharex=True, sharey="row", height_ratios=(2.2, 1))
+    for column, (row, title) in enumerate(((boundary, "boundary"), (vacuum, "vacuum"))):
+        name, element = str(tracks["column"].values[row]), str(tracks["element"].values[row])
+        _probabilities(axes[0, column], tracks, row)
+        axes[0, column].set_title(f"{title}: {element} site {name}")
+        _occupancy(axes[1, column], tracks, row)
+        axes[1, column].set_xlabel("time (s)")
+    axes[0, 0].set_ylabel("probability")
+    axes[1, 0].set_ylabel("atoms")
+    lines = {line.get_label(): line for ax in axes.flat for line in ax.get_lines() if line.get_label()[0] != "_"}
+    order = sorted(lines, key=lambda label: (not label[0].isdigit(), label))
+    fig.legend([lines[label] for label in order], order, loc="outside lower center", ncols=len(order), frameon=False)
+    fig.suptitle(rf"{film['name']}, $\lambda$ = {film['dose_lambda']:g} a frame", fontsize=9)
+    return fig
+
+
+def chosen_sites(tracks: xr.Dataset) -> tuple[int, int]:
+    """Rows of the two sites that are shown."""
+    atoms, path = tracks["true_atoms"].values, tracks["path"].values
+    times = (np.diff(atoms) != 0).sum(axis=1) * tracks["changes"].values
+    places = tracks["place"].values
+    vacuum = np.flatnonzero((places == "vacuum") & (np.isfinite(tracks["probability"].values[..., 0]).all(axis=1)))
+    if not times.any() or not len(vacuum):
+        raise StoreError("no column of the film changes, or no site lies in its vacuum")
+    right = (atoms == path).mean(axis=1)
+    # near the paper's: a column of one atom that comes and goes, if there is one
+    score = right + 0.05 * np.minimum(times, 10) - 0.1 * atoms.max(axis=1)
+    boundary = int(np.where(times > 0, score, -np.inf).argmax())
+    x, y = (tracks[f"{axis}_pm"].mean("frame").values for axis in "xy")
+    near = np.hypot(x[vacuum] - x[boundary], y[vacuum] - y[boundary])
+    return boundary, int(vacuum[near.argmin()])
+
+
+def _probabilities(ax: Axes, tracks: xr.Dataset, row: int) -> None:
+    values, times = tracks["probability"].values[row], tracks["time_s"].values
+    for depth in np.flatnonzero(np.nanmax(values, axis=0) >= SHOWN).tolist():
+        label = "1 atom" if depth == 1 else f"{depth} atoms"
+        ax.plot(times, values[:, depth], color=_colour(depth), linewidth=0.9, label=label)
+    ax.set(ylim=(-0.02, 1.02), xlim=(times[0], times[-1]))
+
+
+def _occupancy(ax: Axes, tracks: xr.Dataset, row: int) -> None:
+    times, atoms = tracks["time_s"].values, tracks["true_atoms"].values[row]
+    true = np.where(atoms < 0, 0, atoms)  # no column stands there
+    ax.step(times, true, where="post", color="0.6", linewidth=2.6, label="true")
+    ax.step(times, tracks["path"].values[row], where="post", color="black", linewidth=0.8, label="hidden Markov model")
+    ax.yaxis.set_major_locator(MultipleLocator(1))
+
+
+def _colour(depth: int) -> str:
+    return f"C{depth % 10}"

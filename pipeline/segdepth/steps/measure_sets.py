@@ -1,0 +1,114 @@
+"""The step ``measure-sets``: sets of counts with a promised coverage, calibrated on half of a data set's test
+structures and measured on the other half, and on other data sets (shifts).
+
+Every data set is measured on every other of its test structures, beginning with the second: those of the calibration
+are the others. It writes a CSV: ``dataset``, ``element``, ``columns``, ``promised``, ``coverage``, ``low``, ``high``,
+``size``, ``single`` (``segdepth.evaluation.conformal``), ``threshold`` (of the element's scores).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from segdepth.config import Dataset, PredictionSets, Specimen
+from segdepth.devices import torch_device
+from segdepth.errors import StoreError
+from segdepth.evaluation.column_probabilities import ColumnProbabilities, column_probabilities
+from segdepth.evaluation.conformal import coverage_rows, sets, split_structures, spread, thresholds
+from segdepth.evaluation.noisy_images import NoisyImages, Sample
+from segdepth.networks.compatibility import check_network_fits, check_unseen
+from segdepth.networks.files import load_network
+from segdepth.store.manifest import check_whole, write_artefact
+from segdepth.store.zarr_store import open_zarr
+
+COMMAND = "measure-sets"
+
+
+def measure_sets(
+    block: PredictionSets,
+    datasets: Sequence[tuple[Dataset, Specimen]],
+    model: Path,
+    images: Sequence[Path],
+    depth: Sequence[Path],
+    out: Path,
+    *,
+    name: str,
+    code: str,
+    device: str = "auto",
+) -> None:
+    """Calibrate and measure.
+
+    Parameters
+    ----------
+    datasets : of ``block.datasets``, in that order. images, depth : the shards of all of them, one data set after
+        another.
+    name : of the block.
+
+    Raises
+    ------
+    ConfigError
+        The network was trained on one of the structures, or for other pixels, labels or another crystal.
+    StoreError
+        A store is missing or damaged; a data set has fewer than two test structures.
+    """
+    where = torch_device(device)
+    check_whole(model, ("train-model", "export-model"))
+    network, card = load_network(model, where)
+    given = {"datasets": {n: d.model_dump(mode="json") for n, (d, _) in zip(block.datasets, datasets)}}
+    parameters = {"prediction_sets": block.model_dump(mode="json"), "name": name, **given}
+
+    def columns_of(number: int, structures: Sequence[int]) -> ColumnProbabilities:
+        first = sum(specimen.shards for _, specimen in datasets[:number])
+        dataset, specimen = datasets[number]
+        with ExitStack() as stack:
+            stores = [
+                [stack.enter_context(open_zarr(path, made)) for path in paths[first : first + specimen.shards]]
+                for paths, made in ((images, "form-images"), (depth, "project-depth"))
+            ]
+            tests = NoisyImages(*stores, structures)
+            names = {"network": repr(model.name), "name": f"data set {block.datasets[number]!r}"}
+            check_network_fits(card, tests.format, **names)
+            check_unseen(card, tests.structures, tests.specimen, tests.root_seed, **names)
+            return column_probabilities(
+                network, card, _chosen(tests, dataset.dose_lambda, block.images), tests.crystal.elements
+            )
+
+    with write_artefact(
+        out,
+        command=COMMAND,
+        code=code,
+        inputs=[model, *images, *depth],
+        parameters=parameters,
+        notes={"device": str(where)},
+    ) as partial:
+        rows, limits = [], {}
+        for number, dataset in enumerate(tqdm(block.datasets, desc=f"sets of {name}", unit="dataset")):
+            calibration, test = _halves(*datasets[number], dataset)
+            if number == 0:
+                found = columns_of(0, calibration)
+                limits = thresholds(found.probabilities, found.true, found.element, block.coverage)
+            found = columns_of(number, test)
+            held = sets(found.probabilities, found.element, limits)
+            for row in coverage_rows(held, found.true, found.element, found.structure):
+                more = {"promised": block.coverage, "threshold": limits.get(row["element"])}
+                rows.append({"dataset": dataset} | row | more)
+        order = ["dataset", "element", "columns", "promised", "coverage", "low", "high", "size", "single", "threshold"]
+        pd.DataFrame(rows)[order].to_csv(partial, index=False, lineterminator="\n", float_format="%.6g")
+
+
+def _halves(dataset: Dataset, specimen: Specimen, name: str) -> tuple[list[int], list[int]]:
+    structures = dataset.structures_of("test", specimen)
+    if len(structures) < 2:
+        raise StoreError(f"data set {name!r}: has {len(structures)} test structures; sets need at least 2")
+    return split_structures(structures)
+
+
+def _chosen(tests: NoisyImages, dose_lambda: float, count: int) -> Iterator[Sample]:
+    """Samples at defocus values spread over the stored ones."""
+    kept = set(spread(count, len(tests.defocus_nm)).tolist())
+    return (sample for sample in tests.samples(dose_lambda) if sample.defocus in kept)

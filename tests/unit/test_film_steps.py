@@ -1,0 +1,99 @@
+"""From a predicted film to tracks, scores and figures: what is written, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from segdepth.errors import StoreError
+from segdepth.figures import fig12_film, film_scores
+from segdepth.micrograph.tracks.events import column_events
+from segdepth.steps.track_columns import write_tracks
+from segdepth.store.manifest import write_artefact
+from segdepth.store.zarr_store import open_zarr
+
+
+def tracks(frames=40) -> xr.Dataset:
+    """Three followed sites: one atom that comes and goes, one that stays, none."""
+    held = np.zeros((3, frames), int)
+    held[0, 10:25] = held[1] = 1
+    probability = np.full((3, frames, 4), 0.02)
+    np.put_along_axis(probability, held[..., None], 0.94, axis=2)
+
+    def text(unit: str) -> dict[str, str]:
+        return {"units": unit, "long_name": "made up"}
+
+    return xr.Dataset(
+        {
+            "probability": (("column", "frame", "class"), probability, text("1")),
+            "x_pm": (("column", "frame"), np.full((3, frames), 100.0), text("pm")),
+            "y_pm": (("column", "frame"), np.full((3, frames), 100.0), text("pm")),
+            "listed": (("column", "frame"), held > 0, text("1")),
+            "true_atoms": (("column", "frame"), held.astype(np.int16), text("atoms")),
+        },
+        {
+            "column": ("column", ["0,0,A1", "0,1,A1", "0,2,A1"], text("1")),
+            "element": ("column", ["A", "A", "A"], text("1")),
+            "place": ("column", ["edge", "edge", "vacuum"], text("1")),
+            "changes": ("column", [True, False, False], text("1")),
+            "frame": ("frame", np.arange(frames), text("1")),
+            "time_s": ("frame", 0.13 * np.arange(frames), text("s")),
+            "class": ("class", np.arange(4), text("atoms")),
+        },
+        {"frame_s": 0.13, "title": "made up"},
+    )
+
+
+def test_tracks_are_stored_with_units_and_read_again(tmp_path):
+    made = tracks()
+    found = column_events(made)
+    with write_artefact(tmp_path / "out", command="track-columns", code="c", inputs=[], parameters={}) as partial:
+        partial.mkdir()
+        write_tracks(made, found, partial, {})
+    with open_zarr(tmp_path / "out", "track-columns", part="tracks.zarr") as read:
+        assert read["column"].values.tolist() == made["column"].values.tolist()
+        assert np.allclose(read["probability"].values, made["probability"].values)
+        assert np.array_equal(read["path"].values, made["true_atoms"].values)
+        assert read["posterior"].attrs["units"] == "1"
+    events = pd.read_csv(tmp_path / "out" / "events.csv")
+    assert events["after"].tolist() == [1, 0] and events["listed"].all()
+    rates = pd.read_csv(tmp_path / "out" / "rates.csv")
+    assert rates["columns"].tolist() == [2, 1] and rates["loss_per_s"].isna().tolist() == [False, True]
+
+
+def with_model() -> xr.Dataset:
+    made = tracks()
+    return made.assign(path=(("column", "frame"), column_events(made).path, {}))
+
+
+def test_figure_12_shows_the_column_that_changes_and_a_vacuum_site():
+    shown = with_model()
+    assert fig12_film.chosen_sites(shown) == (0, 2)
+    fig = fig12_film.draw(shown, {"name": "surface", "dose_lambda": 1.8})
+    top, vacuum, below, empty = fig.axes
+    assert "0,0,A1" in top.get_title() and "0,2,A1" in vacuum.get_title()
+    assert {line.get_label() for line in top.get_lines()} == {"0 atoms", "1 atom"}
+    true, model = (line.get_ydata() for line in below.get_lines())
+    assert np.array_equal(true, shown["true_atoms"].values[0]) and np.array_equal(model, true)
+    assert not np.any(empty.get_lines()[0].get_ydata())
+    still = shown.assign_coords(changes=("column", [False] * 3))
+    with pytest.raises(StoreError, match="no column"):
+        fig12_film.draw(still, {"name": "surface", "dose_lambda": 1.8})
+
+
+def test_scores_are_drawn_by_element_and_method():
+    rows = [
+        {"dose_lambda": dose, "method": method, "element": element, "precision": 0.5, "recall": 0.1 * dose}
+        | {"timing_s": 0.1}
+        for dose in (0.6, 1.8)
+        for method in ("hmm", "frame", "mean_3")
+        for element in ("all", "A", "B")
+    ]
+    fig = film_scores.draw(pd.DataFrame(rows))
+    assert len(fig.axes) == 6
+    line = fig.axes[1].get_lines()[0]
+    assert line.get_xdata().tolist() == [0.6, 1.8] and np.allclose(line.get_ydata(), [0.06, 0.18])
+    with pytest.raises(StoreError, match="empty"):
+        film_scores.draw(pd.DataFrame(rows[:1]))
