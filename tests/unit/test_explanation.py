@@ -190,7 +190,7 @@ def test_a_wrong_count_is_pointed_out_and_mended(scene):
 def test_a_fit_of_another_crystal_is_refused(scene):
     maps, columns = make_prediction(scene, scene.counts, 40.0)
     other = json.loads(json.dumps(CERIA.to_dict())) | {"periods_pm": [500.0, 400.0, 400.0]}
-    with pytest.raises(MicrographError, match="is of"):
+    with pytest.raises(ConfigError, match="does not fit the prediction: a period of the crystal is 500 pm"):
         Explainer(maps, columns, make_fit(crystal=other))
 
 

@@ -32,6 +32,7 @@ from segdepth.explanation.residuals import (
     upper_tail,
 )
 from segdepth.fitting.result import LensFit
+from segdepth.fitting.same_film import check_same_crystal
 from segdepth.labels.column_depths import credible_depths
 from segdepth.micrograph.columns.pooling import owned_pixels, pooled_probabilities
 
@@ -79,7 +80,7 @@ class Explainer:
 
     Raises
     ------
-    MicrographError
+    ConfigError, MicrographError
         Prediction and fit are of different crystals, or the prediction lacks what is needed.
     """
 
@@ -91,9 +92,7 @@ class Explainer:
             self.pixel_pm, self.label_pm = float(maps.attrs["input_pixel_pm"]), float(maps.attrs["label_pixel_pm"])
         except (KeyError, TypeError, ValueError) as failure:
             raise MicrographError(f"prediction: its maps lack {failure}; predict again") from None
-        other = Crystal.from_dict(fit.crystal)
-        if (other.title, other.periods_pm) != (self.crystal.title, self.crystal.periods_pm):
-            raise MicrographError(f"lens fit: is of {other.title}, the prediction of {self.crystal.title}")
+        check_same_crystal("lens fit", fit, self.crystal.to_dict(), "the prediction")
         self.beam, self.lens, self.device = beam_of(fit, self.crystal), lens_of(fit.values), device
         self._patches: tuple[FrameModel, ColumnPatches] | None = None
 
