@@ -41,6 +41,8 @@ BEYOND_ATOMS = 1.5
 """How far, rms, counts of columns beyond the frame's border are thought to be from their neighbours'."""
 
 MOST_ROUNDS = 3
+BEYOND_COUNTS = 2 * MOST_ROUNDS + 2
+"""A refined count has at most so many atoms more than the network's last class, or the highest predicted count."""
 SWEEPS_A_ROUND = 4
 ROUGHNESS_STEPS = 2
 GIBBS_SWEEPS, GIBBS_BURN_IN = 16, 4
@@ -74,7 +76,7 @@ def network_prior(stacks: ColumnStacks, probabilities: np.ndarray, listed: np.nd
     columns that were seen; of others only their counts are known, from their neighbours.
     """
     classes = probabilities.shape[1]
-    wide = max(classes, int(stacks.count.max(initial=0)) + 1) + 2 * MOST_ROUNDS + 2
+    wide = max(classes, int(stacks.count.max(initial=0)) + 1) + BEYOND_COUNTS
     padded = np.zeros((len(stacks), wide))
     padded[:, :classes] = probabilities
     padded[:, classes:] = probabilities[:, -1:]  # the last class may stand for more

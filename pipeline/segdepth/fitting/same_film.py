@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from segdepth.config.data_format import DataFormat
+from segdepth.config.crystal_difference import crystals_differ
 from segdepth.errors import ConfigError
 from segdepth.fitting.result import LensFit
 
@@ -53,5 +53,5 @@ def check_same_crystal(lens: object, fit: LensFit, crystal: Mapping[str, Any], o
     ConfigError
         Formula or axes differ, or a period by more than strain does.
     """
-    if difference := DataFormat(crystal=fit.crystal).difference(DataFormat(crystal=crystal)):
+    if difference := crystals_differ(fit.crystal, crystal):
         raise ConfigError(f"{lens}: does not fit {other}: {difference}")
