@@ -266,13 +266,16 @@ def test_the_roughness_of_a_frame_is_found_from_uncertain_counts(half, wide):
     count = np.round(thickness) + rng.integers(-half, half + 1, 300)
     told = count + rng.normal(0, 0.7, 300)
     likelihood = np.exp(-(((np.arange(18) - told[:, None]) / 0.7) ** 2) / 2)
-    law = most_likely(thickness, likelihood)
+    (law,) = most_likely([thickness], [likelihood])
     assert wide[0] <= law.width <= wide[1] and abs(law.shift) <= 0.3
     chances = np.exp(law.log_chances(thickness, 17))
     assert np.allclose(chances.sum(1), 1) and chances.min() > 1e-4
     better = ((likelihood * chances).argmax(1) == count).mean()
     assert better > (likelihood.argmax(1) == count).mean() + (0.3 if half == 0 else 0.0)
-    assert most_likely(thickness[:5], likelihood[:5]) is None
+    assert most_likely([thickness[:5]], [likelihood[:5]]) is None
+    # an element of which the electrons say nothing has the other's width
+    other, unknown = most_likely([thickness, thickness], [likelihood, np.ones_like(likelihood)])
+    assert (other.width, other.power) == (law.width, law.power) == (unknown.width, unknown.power)
 
 
 def test_states_hold_all_counts_from_two_less_to_two_more():
