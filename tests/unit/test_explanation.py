@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import ase.io
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 import torch
 from conftest import CERIA, RADII
 from hypothesis import given, settings
@@ -354,6 +356,18 @@ def test_the_step_refuses_a_fit_that_is_not_explained_unless_forced(scene, tmp_p
         assert [one["chi2"] / (30 * 44) for one in facts["frames"]] == pytest.approx(chi2, rel=1e-4)
         assert float((maps["residual_refined"][0] ** 2).mean()) == pytest.approx(1, abs=0.15) and chi2[1] > 1.5
     assert (tmp_path / "out" / "explanation.png").stat().st_size > 1000
+    page = (tmp_path / "out" / "explanation.html").read_text(encoding="utf-8")
+    assert "NOT EXPLAINED: the lens fit is no fact" in page and json.dumps(lines[1]) in page
+    planes = tifffile.imread(tmp_path / "out" / "explanation.ome.tif")
+    assert planes.shape == (3, 6, 60, 88) and np.isnan(planes[1]).all()  # the lost frame keeps its place
+    with open_zarr(tmp_path / "out", "explain-prediction", part="explanation.zarr") as maps:
+        for frame, place in enumerate((0, 2)):
+            for channel, name in ((3, "depth_refined"), (5, "residual_refined")):
+                np.testing.assert_array_equal(planes[place, channel], np.kron(maps[name][frame], np.ones((2, 2))))
+    first = ase.io.read(tmp_path / "out" / "crystal.extxyz", 0, format="extxyz")
+    assert pd.Series(first.arrays["column"]).value_counts().to_dict() == (
+        table[(table["frame"] == 0) & (table["count"] > 0)].set_index("column")["count"].to_dict()
+    )
 
 
 @pytest.mark.parametrize(

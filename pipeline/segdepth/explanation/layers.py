@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from segdepth.explanation.explain import NOT_EXPLAINED, ExplainedFrame
+from segdepth.explanation.explain import ExplainedFrame
 from segdepth.fitting.result import LensFit
 from segdepth.micrograph.results.facts import FilmFacts, FrameResult, Layer
 from segdepth.micrograph.results.page import REFINED
@@ -14,7 +14,7 @@ from segdepth.micrograph.results.tables import Rows, frame_rows
 
 LAYERS = (
     Layer("depth_refined", "refined depth", "atoms"),
-    Layer("expected", "expected counts", "vacuum = 1", "gray"),
+    Layer("expected", "expected", "vacuum = 1", "gray"),
     Layer("residual", "residual", "standard deviations", "RdBu_r", (-4.0, 4.0)),
 )
 """Expected and residual are those of the refined columns."""
@@ -22,12 +22,14 @@ LAYERS = (
 KEPT = ["column", "confidence", "depth_low", "depth_high", "at_least", "llr", "q_value", "reliable"]
 """What the prediction says of a column and the explanation does not."""
 
+STAMP = "NOT EXPLAINED: the lens fit is no fact"
+
 NOT_PREDICTED = {"confidence": 0.0, "depth_low": 0, "depth_high": 0, "at_least": False, "reliable": True}
 
 
 def with_layers(facts: FilmFacts, fit: LensFit) -> FilmFacts:
     """What holds for the film, with the layers; stamped where the fit is not explained."""
-    return replace(facts, layers=LAYERS, stamp="" if fit.explained else NOT_EXPLAINED)
+    return replace(facts, layers=LAYERS, stamp="" if fit.explained else STAMP)
 
 
 def explained_result(result: FrameResult, frame: ExplainedFrame) -> FrameResult:
