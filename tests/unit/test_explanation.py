@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import ase.io
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 import torch
 from conftest import CERIA, RADII
 from hypothesis import given, settings
@@ -190,7 +192,7 @@ def test_a_wrong_count_is_pointed_out_and_mended(scene):
 def test_a_fit_of_another_crystal_is_refused(scene):
     maps, columns = make_prediction(scene, scene.counts, 40.0)
     other = json.loads(json.dumps(CERIA.to_dict())) | {"periods_pm": [500.0, 400.0, 400.0]}
-    with pytest.raises(MicrographError, match="is of"):
+    with pytest.raises(ConfigError, match="does not fit the prediction: a period of the crystal is 500 pm"):
         Explainer(maps, columns, make_fit(crystal=other))
 
 
@@ -266,13 +268,16 @@ def test_the_roughness_of_a_frame_is_found_from_uncertain_counts(half, wide):
     count = np.round(thickness) + rng.integers(-half, half + 1, 300)
     told = count + rng.normal(0, 0.7, 300)
     likelihood = np.exp(-(((np.arange(18) - told[:, None]) / 0.7) ** 2) / 2)
-    law = most_likely(thickness, likelihood)
+    (law,) = most_likely([thickness], [likelihood])
     assert wide[0] <= law.width <= wide[1] and abs(law.shift) <= 0.3
     chances = np.exp(law.log_chances(thickness, 17))
     assert np.allclose(chances.sum(1), 1) and chances.min() > 1e-4
     better = ((likelihood * chances).argmax(1) == count).mean()
     assert better > (likelihood.argmax(1) == count).mean() + (0.3 if half == 0 else 0.0)
-    assert most_likely(thickness[:5], likelihood[:5]) is None
+    assert most_likely([thickness[:5]], [likelihood[:5]]) is None
+    # an element of which the electrons say nothing has the other's width
+    other, unknown = most_likely([thickness, thickness], [likelihood, np.ones_like(likelihood)])
+    assert (other.width, other.power) == (law.width, law.power) == (unknown.width, unknown.power)
 
 
 def test_states_hold_all_counts_from_two_less_to_two_more():
@@ -351,6 +356,18 @@ def test_the_step_refuses_a_fit_that_is_not_explained_unless_forced(scene, tmp_p
         assert [one["chi2"] / (30 * 44) for one in facts["frames"]] == pytest.approx(chi2, rel=1e-4)
         assert float((maps["residual_refined"][0] ** 2).mean()) == pytest.approx(1, abs=0.15) and chi2[1] > 1.5
     assert (tmp_path / "out" / "explanation.png").stat().st_size > 1000
+    page = (tmp_path / "out" / "explanation.html").read_text(encoding="utf-8")
+    assert "NOT EXPLAINED: the lens fit is no fact" in page and json.dumps(lines[1]) in page
+    planes = tifffile.imread(tmp_path / "out" / "explanation.ome.tif")
+    assert planes.shape == (3, 6, 60, 88) and np.isnan(planes[1]).all()  # the lost frame keeps its place
+    with open_zarr(tmp_path / "out", "explain-prediction", part="explanation.zarr") as maps:
+        for frame, place in enumerate((0, 2)):
+            for channel, name in ((3, "depth_refined"), (5, "residual_refined")):
+                np.testing.assert_array_equal(planes[place, channel], np.kron(maps[name][frame], np.ones((2, 2))))
+    first = ase.io.read(tmp_path / "out" / "crystal.extxyz", 0, format="extxyz")
+    assert pd.Series(first.arrays["column"]).value_counts().to_dict() == (
+        table[(table["frame"] == 0) & (table["count"] > 0)].set_index("column")["count"].to_dict()
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from segdepth.config.crystal_difference import crystals_differ
 from segdepth.config.fields import NETWORK_STRIDE
 from segdepth.config.imaging import Imaging
 from segdepth.config.labels import Labels
 
 PIXEL_TOLERANCE = 1e-6
 """Relative."""
-
-PERIOD_TOLERANCE = 0.03
-"""Relative: lattice constants of one substance, its strains included, differ by less."""
 
 
 @dataclass(frozen=True)
@@ -54,26 +52,8 @@ class DataFormat:
         known = self.labels is not None and network.labels is not None
         if known and (difference := self.labels.difference(network.labels)):
             return f"the labels differ: {difference}"
-        if difference := _crystals_differ(self.crystal or {}, network.crystal or {}):
+        if difference := crystals_differ(self.crystal or {}, network.crystal or {}):
             return difference
         if self.image_pixels is not None and self.image_pixels % NETWORK_STRIDE:
             return f"images have {self.image_pixels} pixels a side, not a multiple of {NETWORK_STRIDE}"
         return None
-
-
-def _crystals_differ(mine: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
-    if not mine or not other:
-        return None
-    for key in ("formula", "zone_axis", "x_axis"):
-        first, second = _plain(mine.get(key)), _plain(other.get(key))
-        if first != second:
-            return f"the crystal's {key} is {first}, not {second}"
-    for first, second in zip(mine.get("periods_pm", ()), other.get("periods_pm", ())):
-        if abs(first - second) > PERIOD_TOLERANCE * second:
-            return f"a period of the crystal is {first:.5g} pm, not {second:.5g} pm"
-    return None
-
-
-def _plain(value: Any) -> Any:
-    """Tuples become lists, as in JSON."""
-    return list(value) if isinstance(value, tuple) else value

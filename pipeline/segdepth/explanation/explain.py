@@ -32,6 +32,7 @@ from segdepth.explanation.residuals import (
     upper_tail,
 )
 from segdepth.fitting.result import LensFit
+from segdepth.fitting.same_film import check_same_crystal
 from segdepth.labels.column_depths import credible_depths
 from segdepth.micrograph.columns.pooling import owned_pixels, pooled_probabilities
 
@@ -55,9 +56,10 @@ class ExplainedFrame:
 
     number : in the file. table : a row a column and empty site that was looked at, with ``COLUMNS``. counts, expected,
     expected_refined : electrons (row, column) on the network's grid; NaN counts where not valid. residual,
-    residual_refined : standardized. facts : χ² before and after, its pixels and its error by shot noise, how many
-    parameters were ``adjusted`` before, the ``degrees`` of freedom that the refined counts took beside them, defocus as
-    adjusted, the exit face's share, rounds.
+    residual_refined : standardized. depth_refined : the refined count within the core of each column, 0 elsewhere.
+    electrons : that a pixel counts in vacuum. facts : χ² before and after, its pixels and its error by shot noise, how
+    many parameters were ``adjusted`` before, the ``degrees`` of freedom that the refined counts took beside them,
+    defocus as adjusted, the exit face's share, rounds.
     """
 
     number: int
@@ -67,6 +69,8 @@ class ExplainedFrame:
     residual: np.ndarray
     expected_refined: np.ndarray
     residual_refined: np.ndarray
+    depth_refined: np.ndarray
+    electrons: float
     facts: dict[str, Any]
 
 
@@ -79,7 +83,7 @@ class Explainer:
 
     Raises
     ------
-    MicrographError
+    ConfigError, MicrographError
         Prediction and fit are of different crystals, or the prediction lacks what is needed.
     """
 
@@ -91,9 +95,7 @@ class Explainer:
             self.pixel_pm, self.label_pm = float(maps.attrs["input_pixel_pm"]), float(maps.attrs["label_pixel_pm"])
         except (KeyError, TypeError, ValueError) as failure:
             raise MicrographError(f"prediction: its maps lack {failure}; predict again") from None
-        other = Crystal.from_dict(fit.crystal)
-        if (other.title, other.periods_pm) != (self.crystal.title, self.crystal.periods_pm):
-            raise MicrographError(f"lens fit: is of {other.title}, the prediction of {self.crystal.title}")
+        check_same_crystal("lens fit", fit, self.crystal.to_dict(), "the prediction")
         self.beam, self.lens, self.device = beam_of(fit, self.crystal), lens_of(fit.values), device
         self._patches: tuple[FrameModel, ColumnPatches] | None = None
 
@@ -136,7 +138,7 @@ class Explainer:
             first, seen.free, seen.listed, seen.probabilities, share, np.random.default_rng([0, self._number(place)])
         )
         residuals = [standardized(counts, expected, valid) for expected in (refined.told, refined.expected)]
-        table = self._table(place, seen, start, refined, residuals, grid)
+        table, depth = self._table(place, seen, start, refined, residuals, grid)
         found = [chi_squared(one) for one in residuals]
         facts = {
             "frame": int(self._number(place)),
@@ -154,9 +156,17 @@ class Explainer:
             "exit_share": share,
             "rounds": refined.rounds,
         }
-        shown = np.where(valid, counts, np.nan)
         return ExplainedFrame(
-            int(self._number(place)), table, shown, refined.told, residuals[0], refined.expected, residuals[1], facts
+            number=self._number(place),
+            table=table,
+            counts=np.where(valid, counts, np.nan),
+            expected=refined.told,
+            residual=residuals[0],
+            expected_refined=refined.expected,
+            residual_refined=residuals[1],
+            depth_refined=depth,
+            electrons=grid.electrons,
+            facts=facts,
         )
 
     def _number(self, place: int) -> int:
@@ -179,7 +189,8 @@ class Explainer:
         refined: Refined,
         residuals: list[np.ndarray],
         grid: Grid,
-    ) -> pd.DataFrame:
+    ) -> tuple[pd.DataFrame, np.ndarray]:
+        """``COLUMNS``, and ``ExplainedFrame.depth_refined``."""
         free, listed = np.flatnonzero(seen.listed), seen.listed[seen.free]
         probabilities, more = refined.probabilities[listed], refined.more[listed]
         elements = np.array([c.element for c in self.crystal.columns])[start.kind[free]]
@@ -214,8 +225,11 @@ class Explainer:
                 "missing": wrong & (more < 0),
             }
         )
+        shown = np.where(seen.valid, 0.0, np.nan)
+        shown.ravel()[owned.pixel] = count[owned.site]
         # empty sites that stay empty are no columns
-        return table[(table["depth"] > 0) | (table["count"] > 0) | table["extra"]].reset_index(drop=True)
+        kept = (table["depth"] > 0) | (table["count"] > 0) | table["extra"]
+        return table[kept].reset_index(drop=True), shown
 
 
 class _Sites:
@@ -293,6 +307,7 @@ MAPS = {
     "residual": ("1", "(counts - expected) over the root of expected"),
     "expected_refined": ("electrons", "expected of the refined columns"),
     "residual_refined": ("1", "(counts - expected_refined) over the root of expected_refined"),
+    "depth_refined": ("atoms", "refined count within the core of each column, 0 elsewhere"),
 }
 
 

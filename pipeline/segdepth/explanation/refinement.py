@@ -5,9 +5,10 @@ several columns are added up, which is right for columns far from each other; th
 on. At last a Gibbs sample tells how sure each count is when its neighbours are not sure either.
 
 Known before are the thickness that the columns around tell, with the roughness of this very frame (``roughness``), and
-the network's probabilities. The network has seen the same electrons, so that they enter with a small power only, and
-the model is not exact, so that the likelihood enters with a power below 1 (both were chosen on one simulated frame).
-Where the network sees no column, its probabilities are the only prior, and whole.
+the network's probabilities. The network has seen the same electrons, so that likelihood and network enter with half
+their power each; it has seen the columns around too, so that the roughness enters with a quarter. (These are about the
+powers under which the true counts of simulated frames are most probable: docs/how-to/explain.md.) Where the network
+sees no column, its probabilities are the only prior, and whole.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from segdepth.explanation.residuals import more_or_less
 from segdepth.explanation.roughness import most_likely, smooth_counts
 from segdepth.simulation.aberrations import Lens
 
-NETWORK_POWER, LIKELIHOOD_POWER = 0.3, 0.7
-"""Of the network's probabilities and of the likelihood."""
+NETWORK_POWER, LIKELIHOOD_POWER, ROUGHNESS_POWER = 0.5, 0.5, 0.25
+"""Of the network's probabilities, of the likelihood, and of the prior that the roughness makes."""
 
 LEAST_PRIOR = 1e-3
 """Share of a flat distribution over the counts around in the network's."""
@@ -41,6 +42,8 @@ BEYOND_ATOMS = 1.5
 """How far, rms, counts of columns beyond the frame's border are thought to be from their neighbours'."""
 
 MOST_ROUNDS = 3
+BEYOND_COUNTS = 2 * MOST_ROUNDS + 2
+"""A refined count has at most so many atoms more than the network's last class, or the highest predicted count."""
 SWEEPS_A_ROUND = 4
 ROUGHNESS_STEPS = 2
 GIBBS_SWEEPS, GIBBS_BURN_IN = 16, 4
@@ -74,7 +77,7 @@ def network_prior(stacks: ColumnStacks, probabilities: np.ndarray, listed: np.nd
     columns that were seen; of others only their counts are known, from their neighbours.
     """
     classes = probabilities.shape[1]
-    wide = max(classes, int(stacks.count.max(initial=0)) + 1) + 2 * MOST_ROUNDS + 2
+    wide = max(classes, int(stacks.count.max(initial=0)) + 1) + BEYOND_COUNTS
     padded = np.zeros((len(stacks), wide))
     padded[:, :classes] = probabilities
     padded[:, classes:] = probabilities[:, -1:]  # the last class may stand for more
@@ -103,7 +106,7 @@ def rough_prior(
     stacks: ColumnStacks, mine: np.ndarray, log_counts: np.ndarray, log_likelihoods: np.ndarray
 ) -> np.ndarray:
     """Log prior (column, count) that the smooth thickness and the frame's roughness make, found from the frame itself;
-    0 of other columns than ``mine``, and of elements with few of these.
+    0 of other columns than ``mine``, and where these are few.
 
     Parameters
     ----------
@@ -119,11 +122,10 @@ def rough_prior(
         after = likelihood * np.exp(known - known.max(axis=1, keepdims=True))
         mean = after @ np.arange(counts) / after.sum(axis=1)
         thickness = smooth_counts(stacks, mean)
-        for element in np.unique(elements):
-            alike = mine & (elements == element)
-            law = most_likely(thickness[alike], likelihood[alike])
-            if law is not None:
-                found[alike] = law.log_chances(thickness[alike], counts - 1)
+        alike = [mine & (elements == element) for element in np.unique(elements[mine])]
+        laws = most_likely([thickness[one] for one in alike], [likelihood[one] for one in alike])
+        for one, law in zip(alike, laws or ()):
+            found[one] = law.log_chances(thickness[one], counts - 1)
     return found
 
 
@@ -185,7 +187,7 @@ class Refinement:
                 told, more = expected, more_or_less(windows, mine.count)
             heights = heights_prior(mine, middle[which])
             rough = rough_prior(mine, crystal, network, conditional(windows) + heights)
-            prior = heights + of_states(mine, network + rough)
+            prior = heights + of_states(mine, network + ROUGHNESS_POWER * rough)
             order = rng.permutation(len(which))
             for _ in range(SWEEPS_A_ROUND):
                 if not sweep(windows, prior, order):

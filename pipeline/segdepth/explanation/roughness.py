@@ -3,11 +3,14 @@
 The columns around one tell its thickness, by a plane through their counts. How far counts are from it, the crystal's
 roughness, is found from all columns of the frame together (empirical Bayes): the law of n - t whose likelihood, summed
 over what each column's electrons say of n, is largest. Of a smooth crystal the law is narrow, and neighbours then tell
-a count that the electrons do not; of a rough one it is wide, and the electrons decide. Lengths in pm.
+a count that the electrons do not; of a rough one it is wide, and the electrons decide. Width and shape are those of all
+elements together, since faces are rough for all columns alike: an element of which the picture says next to nothing
+would be given any width. Lengths in pm.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -25,7 +28,7 @@ OUTLIERS = 0.02
 """Share of columns that no law holds for."""
 
 FEWEST = 12
-"""Columns of an element from which a law is found."""
+"""Columns from which a law is found."""
 
 LEVELLING = 0.05
 """Holds the plane's slopes to 0 where hardly any columns are near."""
@@ -76,14 +79,26 @@ def smooth_counts(stacks: ColumnStacks, count: np.ndarray) -> np.ndarray:
     return np.where(alone, count, np.maximum(plane, 0.0) / spacing)
 
 
-def most_likely(thickness: np.ndarray, likelihood: np.ndarray) -> Roughness | None:
-    """The law under which columns of this smooth thickness (atoms) make their likelihoods (column, count) most likely;
-    None of too few columns."""
-    if len(thickness) < FEWEST:
+def most_likely(thickness: Sequence[np.ndarray], likelihood: Sequence[np.ndarray]) -> list[Roughness] | None:
+    """The laws, one for each element, under which columns of this smooth thickness (atoms) make their likelihoods
+    (column, count) most likely: of one width and shape, each with a shift of its own. None of too few columns.
+
+    Parameters
+    ----------
+    thickness, likelihood : of each element's columns.
+    """
+    if sum(map(len, thickness)) < FEWEST:
         return None
-    scaled, most = likelihood / likelihood.max(axis=1, keepdims=True), likelihood.shape[1] - 1
 
-    def evidence(law: Roughness) -> float:
-        return float(np.log((np.exp(law.log_chances(thickness, most)) * scaled).sum(axis=1)).sum())
+    def evidence(law: Roughness, atoms: np.ndarray, likely: np.ndarray) -> float:
+        chances = np.exp(law.log_chances(atoms, likely.shape[1] - 1))
+        return float(np.log((chances * likely).sum(axis=1) / likely.max(axis=1)).sum())
 
-    return max((Roughness(*one) for one in product(SHIFTS, WIDTHS, POWERS)), key=evidence)
+    def best(width: float, power: int) -> tuple[float, list[Roughness]]:
+        found = []
+        for columns in zip(thickness, likelihood, strict=True):
+            laws = [Roughness(shift, width, power) for shift in SHIFTS]
+            found.append(max(((evidence(law, *columns), law) for law in laws), key=lambda one: one[0]))
+        return sum(value for value, _ in found), [law for _, law in found]
+
+    return max((best(*one) for one in product(WIDTHS, POWERS)), key=lambda one: one[0])[1]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from segdepth.crystals import Crystal
-from segdepth.errors import ConfigError
 from segdepth.fitting.result import LensFit
-from segdepth.fitting.same_film import check_same_film
+from segdepth.fitting.same_film import check_same_crystal, check_same_film
 from segdepth.micrograph.film import Film
 from segdepth.micrograph.thickness import Thickness
 
@@ -28,9 +27,8 @@ def known_thickness(film: Film, crystal: Crystal, *, fit: LensFit, name: object)
     ConfigError
         The fit is that of another crystal, or of another film, as far as dose and voltage tell.
     """
-    recording, other = film.recording, Crystal.from_dict(fit.crystal)
-    if (other.title, other.periods_pm) != (crystal.title, crystal.periods_pm):
-        raise ConfigError(f"{name}: the fit is of {other.title}, the network counts {crystal.title}")
+    recording = film.recording
+    check_same_crystal(name, fit, crystal.to_dict(), "the network")
     check_same_film(name, fit, recording.source, film.dose, recording.energy_kev)
     factor, words = 1.0, "which is explained"
     if not fit.explained:

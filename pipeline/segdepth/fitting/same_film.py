@@ -1,9 +1,12 @@
-"""Whether a film and a lens fit belong together, as far as dose and voltage tell."""
+"""Whether a film and a lens fit belong together, as far as crystal, dose and voltage tell."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
+from segdepth.config.crystal_difference import crystals_differ
 from segdepth.errors import ConfigError
 from segdepth.fitting.result import LensFit
 
@@ -36,3 +39,19 @@ def check_same_film(lens: object, fit: LensFit, film: object, dose: float, energ
             f"{lens}: the fit's dose is {fit.dose_e_per_a2:.4g} electrons per Å² and frame, that of {film} {dose:.4g}; "
             "is it this film's fit?"
         )
+
+
+def check_same_crystal(lens: object, fit: LensFit, crystal: Mapping[str, Any], other: str) -> None:
+    """Refuse the fit of another crystal.
+
+    Parameters
+    ----------
+    crystal : of ``other``, ``Crystal.to_dict()``. lens, other : what messages call the fit and what it is to go with.
+
+    Raises
+    ------
+    ConfigError
+        Formula or axes differ, or a period by more than strain does.
+    """
+    if difference := crystals_differ(fit.crystal, crystal):
+        raise ConfigError(f"{lens}: does not fit {other}: {difference}")

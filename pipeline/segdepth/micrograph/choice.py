@@ -27,13 +27,11 @@ from segdepth.micrograph.network_maps import predict_images
 from segdepth.micrograph.predict import (
     Ready,
     crystal_of,
-    film_facts,
     judge_frame,
-    predict_film,
+    predict_inspected,
     prepared_frames,
     serve,
 )
-from segdepth.micrograph.results.in_memory import gathered
 from segdepth.micrograph.thickness import Thickness
 from segdepth.networks.bundled import familiarity_of, name_of
 from segdepth.networks.card import NetworkCard
@@ -143,9 +141,7 @@ def predict_chosen(
         No frame can be used, or the crystal's lattice is not found.
     """
     film, chosen = inspect_and_choose(recording, candidates, options)
-    known = None if thickness is None else thickness(film, crystal_of(chosen.card))
-    facts = film_facts(film, chosen.card, chosen.name, options, chosen.familiarity, known)
-    return gathered(facts, predict_film(chosen.network, chosen.card, film, options, chosen.familiarity, known))
+    return predict_inspected(chosen.network, chosen.card, film, options, chosen.familiarity, chosen.name, thickness)
 
 
 def _some_frames(film: Film) -> list[Ready]:

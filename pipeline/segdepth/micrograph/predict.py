@@ -106,9 +106,22 @@ def predict_recording(
         No frame can be used, or the crystal's lattice is not found.
     """
     film = inspect_film(recording, crystal_of(card), card.input_pixel_pm, options, lattice=options.calibrate)
+    return predict_inspected(serve(network, options), card, film, options, familiarity, name, thickness)
+
+
+def predict_inspected(
+    network: nn.Module,
+    card: NetworkCard,
+    film: Film,
+    options: PredictionOptions,
+    familiarity: Familiarity | None,
+    name: str,
+    thickness: Callable[[Film, Crystal], Thickness] | None = None,
+) -> tuple[xr.Dataset, pd.DataFrame]:
+    """As ``predict_recording``, of a film that is inspected, by a network of ``serve``."""
     known = None if thickness is None else thickness(film, crystal_of(card))
     facts = film_facts(film, card, name, options, familiarity, known)
-    return gathered(facts, predict_film(serve(network, options), card, film, options, familiarity, known))
+    return gathered(facts, predict_film(network, card, film, options, familiarity, known))
 
 
 def film_facts(

@@ -2,9 +2,14 @@
 
 The folder holds
 
-``explanation.zarr`` : ``counts``, ``expected``, ``residual``, ``expected_refined``, ``residual_refined`` (frame, row,
-column) on the network's grid, float32; counts and expected values in electrons, residuals (n - μ)/√μ; NaN where not
-valid. ``row``, ``column`` in pm; attributes ``affine_to_file_pm``, ``crystal``, ``explained``, ``warnings``.
+``explanation.html`` : the prediction's page with refined depth, expected counts and residuals as further layers.
+
+``explanation.zarr`` : ``explanation.explain.MAPS`` (frame, row, column) on the network's grid, float32; counts and
+expected values in electrons, residuals (n - μ)/√μ; NaN where not valid. ``row``, ``column`` in pm; attributes
+``affine_to_file_pm``, ``crystal``, ``explained``, ``warnings``.
+
+``explanation.ome.tif``, ``depth_refined.hspy``, ``expected.hspy``, ``residual.hspy``, ``crystal.extxyz`` : as a
+prediction has them (``micrograph.results``), on the file's own pixels; the atoms are those of the refined counts.
 
 ``columns_refined.csv``, ``.parquet`` : one row a column and frame, with ``explanation.explain.COLUMNS``.
 
@@ -30,20 +35,28 @@ from pyarrow import parquet
 from tqdm import tqdm
 
 from segdepth.devices import one_thread
-from segdepth.errors import MicrographError
+from segdepth.errors import MicrographError, StoreError
 from segdepth.explanation.explain import UNITS, Explainer, explained_maps, lines_of, room_for
+from segdepth.explanation.layers import explained_result, refined_rows, with_layers
+from segdepth.explanation.refinement import BEYOND_COUNTS
 from segdepth.figures.explanation import draw
 from segdepth.figures.style import write_picture
 from segdepth.fitting.result import read_lens_fit
 from segdepth.fitting.same_film import check_same_film
+from segdepth.micrograph.results.facts import FilmFacts
 from segdepth.micrograph.results.maps import STORE, dose_of
+from segdepth.micrograph.results.reading import read_facts, read_frame
+from segdepth.micrograph.results.summary import SUMMARY
 from segdepth.micrograph.results.tables import PARQUET
+from segdepth.micrograph.results.writing import LayersWriter
 from segdepth.simulation.exit_wave import abtem_device
 from segdepth.store.manifest import check_target, write_artefact
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
 COMMAND = "explain-prediction"
-EXPLANATION, TABLE, FACTS, PICTURE = "explanation.zarr", "columns_refined", "explanation.json", "explanation.png"
+NAME = "explanation"
+EXPLANATION, TABLE, FACTS, PICTURE = f"{NAME}.zarr", "columns_refined", f"{NAME}.json", f"{NAME}.png"
+LOST = "it could not be read, or has no columns"
 
 
 def explain_prediction(
@@ -78,6 +91,10 @@ def explain_prediction(
     with open_zarr(prediction, "predict-micrograph", part=STORE) as maps, one_thread():
         check_same_film(lens, fit, prediction, dose_of(maps), maps.attrs.get("energy_kev"))
         columns = parquet.read_table(prediction / PARQUET).to_pandas()
+        try:
+            facts = with_layers(read_facts(prediction), fit)
+        except (OSError, ValueError, KeyError, TypeError) as failure:
+            raise StoreError(f"{prediction / SUMMARY}: cannot be read ({failure}); predict again") from None
         explainer = Explainer(maps, columns, fit, device)
         if not explainer.numbers():
             raise MicrographError(f"{prediction}: no frame has columns that could be explained")
@@ -85,17 +102,27 @@ def explain_prediction(
             out, command=COMMAND, code=code, inputs=[prediction, lens], parameters=parameters
         ) as partial:
             partial.mkdir()
-            lines = _write(explainer, partial, parameters, f"explanation of {prediction.name}")
+            lines = _write(explainer, prediction, facts, partial, parameters)
     return lines
 
 
-def _write(explainer: Explainer, folder: Path, parameters: Mapping[str, Any], text: str) -> tuple[str, ...]:
+def _write(
+    explainer: Explainer, prediction: Path, film: FilmFacts, folder: Path, parameters: Mapping[str, Any]
+) -> tuple[str, ...]:
     """All files, each frame's maps as they come; the lines for the user."""
     numbers, fit = explainer.numbers(), explainer.fit
     tables: list[pd.DataFrame] = []
     facts: list[dict[str, Any]] = []
-    for frame in tqdm(explainer.frames(), desc=text, total=len(numbers), unit="frame"):
+    writer = LayersWriter(folder, film, NAME, film.classes - 1 + BEYOND_COUNTS)
+    waiting = list(enumerate(film.frames))
+    for frame in tqdm(explainer.frames(), desc=f"explanation of {prediction.name}", total=len(numbers), unit="frame"):
         maps = explained_maps(explainer, [frame], ())
+        while waiting[0][1] != frame.number:
+            writer.lose(waiting.pop(0)[1], LOST)
+        place, _ = waiting.pop(0)
+        rows = explainer.columns[explainer.columns["frame"] == frame.number]
+        result = explained_result(read_frame(prediction, explainer.maps, place, rows), frame)
+        writer.put(result, refined_rows(result, film.pixel_pm))
         if not facts:
             room = room_for(maps, numbers)
             write_zarr(room, folder / EXPLANATION, leading=("frame",), parameters=parameters, compute=False)
@@ -105,7 +132,10 @@ def _write(explainer: Explainer, folder: Path, parameters: Mapping[str, Any], te
             store[name][len(facts)] = maps[name].values[0]
         tables.append(frame.table)
         facts.append(frame.facts)
+    for _, number in waiting:
+        writer.lose(number, LOST)
     lines = lines_of(fit, facts)
+    writer.close([*lines, *film.warnings])
     store.attrs["warnings"] = list(lines)
     _write_table(pd.concat(tables, ignore_index=True), folder, fit.explained)
     found = {

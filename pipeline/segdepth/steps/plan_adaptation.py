@@ -23,10 +23,9 @@ from segdepth.adaptation.names import NAME
 from segdepth.adaptation.ranges import moved_values
 from segdepth.adaptation.rates import LEAST_SAMPLES, LEAST_STRUCTURES, budget_of, seconds_a_sample, seconds_a_structure
 from segdepth.config import BUNDLED_PARTICLES, Config, CrystalBlock, DatasetBlocks, PredictionOptions, validate
-from segdepth.config.data_format import DataFormat
 from segdepth.errors import ConfigError, StoreError
 from segdepth.fitting.result import LensFit, read_lens_fit
-from segdepth.fitting.same_film import check_same_film
+from segdepth.fitting.same_film import check_same_crystal, check_same_film
 from segdepth.micrograph.files import open_recording
 from segdepth.micrograph.film import inspect_film
 from segdepth.micrograph.predict import crystal_of
@@ -85,8 +84,7 @@ def plan_adaptation(
         )
     check_whole(model, MADE_BY)
     card = read_card(model)
-    if reason := DataFormat(crystal=fit.crystal).difference(DataFormat(crystal=card.crystal)):
-        raise ConfigError(f"{lens}: does not fit the network {model}: {reason}")
+    check_same_crystal(lens, fit, card.crystal, f"the network {model}")
     block = crystal or crystal_block(fit.crystal)
     if files := structure_files(block):
         block = block.model_copy(update={"structure": str(files[0].resolve())})

@@ -26,6 +26,26 @@ def printable(text: str) -> str:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A further map of each frame, on the network's input pixels.
+
+    name : key of its maps. title, unit : in words. colours : a matplotlib map, or None: the depth's. limits : values at
+    the ends of the colours; None: those of each frame.
+    """
+
+    name: str
+    title: str
+    unit: str
+    colours: str | None = None
+    limits: tuple[float, float] | None = None
+
+    @property
+    def label(self) -> str:
+        """Title and unit."""
+        return f"{self.title} ({self.unit})"
+
+
+@dataclass(frozen=True)
 class FilmFacts:
     """What holds for the whole film.
 
@@ -35,7 +55,8 @@ class FilmFacts:
     the last one for all larger counts where the labels block has ``more``. labels : the network's labels block.
     network : its name and facts of its card, plain data. false_discovery : share of false columns among those listed
     that is aimed at. distortion : plain data of the calibration. times_s : start of each frame in ``frames``.
-    warnings : lines for the user.
+    warnings : lines for the user. layers : maps that an explanation adds; the rows of its columns have those of
+    ``page.REFINED`` too. stamp : what must be said across every frame.
     """
 
     source: str
@@ -57,6 +78,8 @@ class FilmFacts:
     exposure_s: float | None = None
     times_s: Sequence[float] | None = None
     warnings: tuple[str, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    stamp: str = ""
 
     @property
     def more(self) -> bool:
@@ -94,7 +117,8 @@ class FrameResult:
     on label pixels; depth uint8, confidence float32 and valid bool (row, column) too. counts : float32 (row, column) on
     the network's input pixels, vacuum = 1, NaN where not valid. image : float32 (y, x), the frame on the file's own
     pixels, vacuum = 1, NaN where not usable. vacuum_level : electrons a pixel of the file in vacuum. familiarity : one
-    of ``FAMILIARITY``; familiarity_numbers : what it was judged by. lines : for the user.
+    of ``FAMILIARITY``; familiarity_numbers : what it was judged by. lines : for the user. layers : by name, float32
+    (row, column) on the network's input pixels, NaN where not valid. told : further facts for the page, in words.
     """
 
     number: int
@@ -110,6 +134,8 @@ class FrameResult:
     familiarity: str = "in"
     familiarity_numbers: Mapping[str, float] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
+    layers: Mapping[str, np.ndarray] = field(default_factory=dict)
+    told: tuple[tuple[str, str], ...] = ()
 
     @property
     def reliable(self) -> bool:

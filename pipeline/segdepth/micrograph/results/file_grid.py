@@ -58,11 +58,13 @@ class Planes:
 
 
 class FileGrid:
-    """Depth and confidence of the nearest label pixel, on the file's own pixels; the places are found once a film."""
+    """Depth and confidence of the nearest label pixel, and layers of the nearest input pixel, on the file's own pixels;
+    the places are found once a film."""
 
     def __init__(self, facts: FilmFacts) -> None:
         self.facts = facts
         self._nearest: np.ndarray | None = None
+        self._nearest_input: np.ndarray | None = None
 
     def planes(self, result: FrameResult) -> Planes:
         """One frame's."""
@@ -71,6 +73,14 @@ class FileGrid:
         maps = (np.where(result.valid, values, np.float32(np.nan)) for values in (result.depth, result.confidence))
         depth, confidence = (m.astype(np.float32, copy=False).ravel().take(self._nearest, mode="clip") for m in maps)
         return Planes(depth, confidence, np.ascontiguousarray(result.image, np.float32))
+
+    def layers(self, result: FrameResult) -> list[np.ndarray]:
+        """One frame's layers, float32 (y, x) each."""
+        transform = self.facts.transform
+        if self._nearest_input is None:
+            self._nearest_input = nearest_labels(transform, transform.grid_pixel_pm, transform.grid_shape)
+        maps = (result.layers[layer.name] for layer in self.facts.layers)
+        return [values.astype(np.float32).ravel().take(self._nearest_input, mode="clip") for values in maps]
 
 
 @torch.inference_mode()

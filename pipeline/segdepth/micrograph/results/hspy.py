@@ -1,4 +1,5 @@
 """``depth.hspy``: depth on the file's own pixels as a HyperSpy signal, axes (frame, y, x) in nm; NaN where not valid.
+Each layer has such a file of its own.
 
 RosettaSciIO writes the file with an empty signal; chunks of one frame are then put into its place.
 """
@@ -11,13 +12,13 @@ import h5py
 import numpy as np
 from rsciio.hspy import file_writer
 
-from segdepth.micrograph.results.facts import FilmFacts
+from segdepth.micrograph.results.facts import FilmFacts, Layer
 
 HSPY = "depth.hspy"
-TITLE = "depth"
+DEPTH = Layer("depth", "depth", "atoms")
 
 
-def _signal(facts: FilmFacts) -> dict[str, object]:
+def _signal(facts: FilmFacts, layer: Layer) -> dict[str, object]:
     """What RosettaSciIO takes; its data are a placeholder."""
     (height, width), pixel, step = facts.shape, facts.pixel_pm / 1000, facts.frame_step_s
     sides = [("frame", len(facts.frames), step or 1.0, "s" if step else ""), ("y", height, pixel, "nm")]
@@ -39,12 +40,13 @@ def _signal(facts: FilmFacts) -> dict[str, object]:
         "data": np.zeros((1, 1, 1), np.float32),
         "axes": axes,
         "metadata": {
-            "General": {"title": TITLE, "original_filename": facts.name},
-            "Signal": {"signal_type": "", "quantity": "depth (atoms)"},
+            "General": {"title": layer.name, "original_filename": facts.name},
+            "Signal": {"signal_type": "", "quantity": layer.label},
             "_HyperSpy": {},
         },
         "original_metadata": {
             "segdepth": {"crystal": facts.crystal.title, "not_valid": "NaN", "classes": facts.classes}
+            | ({"warning": facts.stamp} if facts.stamp else {})
         },
         "package_info": {"package": "segdepth", "package_version": ""},
         "attributes": {"_lazy": False},
@@ -57,10 +59,11 @@ def _signal(facts: FilmFacts) -> dict[str, object]:
 class HspyWriter:
     """Puts one frame after the other into the file."""
 
-    def __init__(self, folder: Path, facts: FilmFacts) -> None:
-        file_writer(str(folder / HSPY), _signal(facts), compression=None, close_file=True)
-        self._file = h5py.File(folder / HSPY, "r+")
-        group = self._file["Experiments"][TITLE]
+    def __init__(self, folder: Path, facts: FilmFacts, layer: Layer = DEPTH) -> None:
+        path = folder / f"{layer.name}.hspy"
+        file_writer(str(path), _signal(facts, layer), compression=None, close_file=True)
+        self._file = h5py.File(path, "r+")
+        group = self._file["Experiments"][layer.name]
         del group["data"]
         self._data = group.create_dataset(
             "data",
@@ -72,7 +75,7 @@ class HspyWriter:
         )
 
     def put(self, place: int, plane: bytes) -> None:
-        """Write the deflated depth of the frame at a place; a frame that is never put is NaN."""
+        """Write the deflated plane of the frame at a place; a frame that is never put is NaN."""
         self._data.id.write_direct_chunk((place, 0, 0), plane)
 
     def close(self) -> None:

@@ -1,8 +1,9 @@
 """``prediction.html``: one page that needs nothing else, neither a network nor other files.
 
 Frames are written as they come, each into a block of its own: the micrograph as a JPEG, depth and confidence as PNG of
-label pixels whose values the page colours (255: not valid), and the columns as arrays of a few bytes each. Everything
-that is text goes through JSON, in which ``<``, ``>`` and ``&`` are escaped, and is shown as text only.
+label pixels whose values the page colours (255: not valid), and the columns as arrays of a few bytes each. Layers are
+maps of input pixels. Everything that is text goes through JSON, in which ``<``, ``>`` and ``&`` are escaped, and is
+shown as text only.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from segdepth.labels.column_depths import name_of_last
-from segdepth.micrograph.results.facts import NOT_RELIABLE, FilmFacts, FrameResult
+from segdepth.micrograph.results.facts import NOT_RELIABLE, FilmFacts, FrameResult, Layer
 from segdepth.micrograph.results.file_grid import affine_matrices
 from segdepth.micrograph.results.tables import Rows
 
@@ -35,13 +36,28 @@ MAP_SIDE = 400
 
 JPEG_QUALITY = 60
 STEPS = 64
-"""Of the confidence."""
+"""Of the confidence, and of layers."""
+
+MARKS = "Colour: depth. Dot or ≥: at least so many. Red edge: not reliable."
+MARKS_REFINED = (
+    "Colour and number: refined count. Ring: the picture shows more (red) or fewer (blue) atoms than were predicted. "
+    "Red edge: not reliable."
+)
 
 LAYOUT = (
     ("x", "u2"), ("y", "u2"), ("name", "u2"), ("llr", "i2"), ("q", "u2"), ("name_high", "u1"), ("element", "u1"),
     ("depth", "u1"), ("low", "u1"), ("high", "u1"), ("confidence", "u1"), ("flags", "u1"),
 )  # fmt: skip
 """Arrays of the columns, one after the other; wider ones first, so that each is aligned."""
+
+REFINED = ("count", "count_low", "count_high", "count_confidence", "chi2_pixel", "extra", "missing")
+"""What the rows of columns have besides, where there are layers: counts refined by the picture, the ends of their 90 %
+set and their probability, χ² per pixel, whether the picture shows more or fewer atoms than ``depth``."""
+
+REFINED_LAYOUT = (
+    ("chi2", "u2"), ("refined", "u1"), ("refined_low", "u1"), ("refined_high", "u1"), ("refined_confidence", "u1"),
+)  # fmt: skip
+"""Their arrays beside those of ``LAYOUT``, but for two bits of the flags."""
 
 
 def escaped_json(value: Any) -> str:
@@ -84,18 +100,32 @@ def grey_image(image: np.ndarray, longest: int) -> tuple[np.ndarray, float, floa
     return np.where(np.isfinite(image), scaled, 255).astype(np.uint8), float(low), float(high)
 
 
+def steps_of(values: np.ndarray, limits: tuple[float, float] | None) -> tuple[np.ndarray, tuple[float, float]]:
+    """Values as uint8 from 0 to ``STEPS`` - 1 between the limits, 255 where they are not finite, and the limits;
+    without any, all but the lowest and the highest thousandth are between them."""
+    finite = values[np.isfinite(values)]
+    low, high = limits or (np.quantile(finite, [0.001, 0.999]) if finite.size else (0.0, 1.0))
+    scaled = np.clip((values - low) / max(high - low, 1e-6), 0, 1) * (STEPS - 1)
+    return np.where(np.isfinite(values), np.round(scaled), 255).astype(np.uint8), (float(low), float(high))
+
+
 class PageWriter:
     """Appends one frame after the other."""
 
-    def __init__(self, folder: Path, facts: FilmFacts) -> None:
+    def __init__(self, folder: Path, facts: FilmFacts, name: str = PAGE) -> None:
         self._facts, self._names = facts, {}
+        layout = (*LAYOUT, *REFINED_LAYOUT) if facts.layers else LAYOUT
+        self._layout = sorted(layout, key=lambda one: -int(one[1][1]))
         self._shown = {place: k for k, place in enumerate(shown_frames(len(facts.frames)))}
         self._side = SIDE_FEW if len(self._shown) <= FEW else SIDE_FILM
         self._elements = {element: k for k, element in enumerate(facts.crystal.elements)}
-        self._step = math.ceil(max(facts.transform.box_pm) / facts.label_pixel_pm / MAP_SIDE)
+        self._step, self._layer_step = (
+            math.ceil(max(facts.transform.box_pm) / pixel / MAP_SIDE)
+            for pixel in (facts.label_pixel_pm, facts.transform.grid_pixel_pm)
+        )
         self._reliable, self._title = True, f"{Path(facts.source).name}: atoms behind each pixel"
         head, self._tail = Path(__file__).with_name(TEMPLATE).read_text(encoding="utf-8").split("<!--FRAMES-->")
-        self._file = (folder / PAGE).open("w", encoding="utf-8", errors="replace", newline="\n")
+        self._file = (folder / name).open("w", encoding="utf-8", errors="replace", newline="\n")
         self._file.write(head.replace("<!--TITLE-->", html.escape(self._title)))
 
     def _write(self, place: int, content: Mapping[str, Any]) -> None:
@@ -122,7 +152,12 @@ class PageWriter:
             "confidence": np.round(255 * rows["confidence"]),
             "flags": rows["at_least"] + 2 * rows["reliable"],
         }
-        parts = [np.asarray(found[name], float).clip(-32768, 65535).astype(f"<{kind}") for name, kind in LAYOUT]
+        if self._facts.layers:
+            found |= {f"refined{end}": rows[f"count{end}"] for end in ("", "_low", "_high")}
+            found["refined_confidence"] = np.round(255 * rows["count_confidence"])
+            found["chi2"] = np.round(100 * rows["chi2_pixel"])
+            found["flags"] = found["flags"] + 4 * rows["extra"] + 8 * rows["missing"]
+        parts = [np.asarray(found[name], float).clip(-32768, 65535).astype(f"<{kind}") for name, kind in self._layout]
         return b"".join(part.tobytes() for part in parts)
 
     @property
@@ -143,18 +178,33 @@ class PageWriter:
         valid, depth, confidence = (m[::step, ::step] for m in (result.valid, result.depth, result.confidence))
         facts = self._frame_facts(result, rows)
         facts.append(("grey scale", f"{low:.2f} to {high:.2f} (vacuum = 1)"))
+        facts += result.told
         content = {
             "number": result.number,
             "lost": None,
-            "reliable": result.reliable,
+            "reliable": result.reliable and not self._facts.stamp,
             "facts": facts,
             "image": _address("jpeg", stream.getvalue()),
             "depth_map": _map_png(np.where(valid, depth, 255)),
             "confidence_map": _map_png(np.where(valid, np.round((STEPS - 1) * np.clip(confidence, 0, 1)), 255)),
+            "layer_maps": self._layer_maps(result),
             "count": len(rows["frame"]),
             "columns": base64.b64encode(self._columns(rows)).decode("ascii"),
         }
         self._write(place, content)
+
+    def _layer_maps(self, result: FrameResult) -> dict[str, dict[str, Any]]:
+        """Each layer's PNG, and the values at the ends of its colours; depths are shown as they are."""
+        found, step = {}, self._layer_step
+        for layer in self._facts.layers:
+            values = result.layers[layer.name][::step, ::step]
+            if layer.colours is None:
+                ends = 0.0, self._facts.classes - 1.0
+                shown = np.where(np.isfinite(values), np.clip(np.nan_to_num(values), *ends), 255)
+            else:
+                shown, ends = steps_of(values, layer.limits)
+            found[layer.name] = {"map": _map_png(shown), "ends": [f"{end:.3g}" for end in ends]}
+        return found
 
     def _frame_facts(self, result: FrameResult, rows: Rows) -> list[tuple[str, str]]:
         number = Counter(rows["element"])
@@ -188,35 +238,47 @@ class PageWriter:
         self._file.close()
 
     def _film(self, warnings: Sequence[str]) -> dict[str, Any]:
-        facts, transform = self._facts, self._facts.transform
-        pixel, label = facts.pixel_pm, self._step * facts.label_pixel_pm
-        (a, b, c), (d, e, f) = affine_matrices(transform)[0]  # pm of the grid to pm of the file
-        total = len(facts.frames)
+        facts, pixel, total = self._facts, self._facts.pixel_pm, len(self._facts.frames)
         signs = ", ".join(f"{sign} {element}" for sign, element in zip("○△□◇", facts.crystal.elements))
         return {
             "title": self._title,
             "warnings": list(warnings),
-            "reliable": self._reliable,
-            "stamp": NOT_RELIABLE,
+            "reliable": self._reliable and not facts.stamp,
+            "stamp": facts.stamp or NOT_RELIABLE,
             "shape": list(facts.shape),
             "pixel_pm": pixel,
             "unit_px": self._unit,
             "nearest_px": facts.crystal.nearest_column_pm / pixel,
-            "label_to_px": [a * label / pixel, d * label / pixel, b * label / pixel, e * label / pixel]
-            + [c / pixel, f / pixel],
+            "label_to_px": self._to_px(self._step * facts.label_pixel_pm),
+            "layers": [self._layer(layer) for layer in facts.layers],
             "classes": facts.classes,
             "more": facts.more,
             "last_class": name_of_last(facts.classes, facts.more),
             "elements": list(self._elements),
             "names": list(self._names),
-            "layout": LAYOUT,
+            "layout": self._layout,
             "shown": len(self._shown),
             "total": total,
             "first": int(facts.frames[0]),
             "last": int(facts.frames[-1]),
-            "marks": f"{signs}. Colour: depth. Dot or ≥: at least so many. Red edge: not reliable.",
+            "marks": f"{signs}. {MARKS_REFINED if facts.layers else MARKS}",
             "facts": self._film_facts(),
             **_palettes(facts.classes),
+        }
+
+    def _to_px(self, side_pm: float) -> list[float]:
+        """The affine map of pixels of this side on the network's grid to the file's, as a canvas takes it."""
+        (a, b, c), (d, e, f) = affine_matrices(self._facts.transform)[0]  # pm of the grid to pm of the file
+        return [part / self._facts.pixel_pm for part in (a * side_pm, d * side_pm, b * side_pm, e * side_pm, c, f)]
+
+    def _layer(self, layer: Layer) -> dict[str, Any]:
+        """What holds for a layer of all frames."""
+        return {
+            "name": layer.name,
+            "title": layer.title,
+            "unit": layer.unit,
+            "palette": None if layer.colours is None else _listed(layer.colours, STEPS),
+            "to_px": self._to_px(self._layer_step * self._facts.transform.grid_pixel_pm),
         }
 
     def _film_facts(self) -> list[tuple[str, str]]:
@@ -251,12 +313,14 @@ def _with_error(value: float, error: float | None, unit: str, note: str) -> str:
 
 def _palettes(classes: int) -> dict[str, list[list[int]]]:
     """Colours [red, green, blue, opacity] 0 … 255 of each depth, none for 0, and of the steps of confidence."""
+    return {
+        "depth_palette": [[228, 228, 228, 0], *_listed("viridis", classes - 1)],
+        "confidence_palette": _listed("cividis", STEPS),
+    }
+
+
+def _listed(name: str, number: int) -> list[list[int]]:
+    """Colours of a matplotlib map from end to end."""
     from matplotlib import colormaps
 
-    def listed(name: str, number: int) -> list[list[int]]:
-        return np.round(255 * colormaps[name](np.linspace(0, 1, number))).astype(int).tolist()
-
-    return {
-        "depth_palette": [[228, 228, 228, 0], *listed("viridis", classes - 1)],
-        "confidence_palette": listed("cividis", STEPS),
-    }
+    return np.round(255 * colormaps[name](np.linspace(0, 1, number))).astype(int).tolist()

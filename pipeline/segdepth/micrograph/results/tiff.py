@@ -1,12 +1,13 @@
 """``depth.ome.tif``: depth, confidence and counts on the file's own pixels, so that they lie on the micrograph.
 
 OME-TIFF, float32, axes TCYX, one page a plane, deflated; NaN where not valid, and everywhere in a lost frame. Depth and
-confidence are those of the nearest pixel of the network.
+confidence are those of the nearest pixel of the network. Layers follow as further channels.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import NAMESPACE_OID, uuid5
 
@@ -25,25 +26,31 @@ def deflated(plane: np.ndarray) -> bytes:
     return isal_zlib.compress(np.ascontiguousarray(plane, "<f4"), 1)
 
 
+def channels_of(facts: FilmFacts) -> list[str]:
+    """Names of the channels."""
+    return [*CHANNELS, *(layer.label for layer in facts.layers)]
+
+
 def ome_xml(facts: FilmFacts) -> bytes:
     """The OME-XML of the file: sizes in nm, names of the channels, the time between frames where it is known. Its
     UUID is made from what is known of the film and the network, so that the same prediction has the same bytes."""
     count, (height, width), pixel = len(facts.frames), facts.shape, facts.pixel_pm / 1000
+    channels = channels_of(facts)
     text: dict[str, object] = {
-        "Name": facts.name,
+        "Name": f"{facts.name} ({facts.stamp})" if facts.stamp else facts.name,
         "PhysicalSizeX": pixel,
         "PhysicalSizeXUnit": "nm",
         "PhysicalSizeY": pixel,
         "PhysicalSizeYUnit": "nm",
-        "Channel": {"Name": list(CHANNELS)},
+        "Channel": {"Name": channels},
     }
     if facts.frame_step_s is not None:
         text |= {"TimeIncrement": facts.frame_step_s, "TimeIncrementUnit": "s"}
     known = json.dumps([text, list(map(int, facts.frames)), facts.shape, dict(facts.network)], default=str)
     made = tifffile.OmeXml(Creator="SegDepth", UUID=str(uuid5(NAMESPACE_OID, known)))
-    pages = count * len(CHANNELS)
+    pages = count * len(channels)
     made.addimage(
-        "float32", (count, len(CHANNELS), height, width), (pages, 1, 1, height, width, 1), axes="TCYX", **text
+        "float32", (count, len(channels), height, width), (pages, 1, 1, height, width, 1), axes="TCYX", **text
     )
     return made.tostring().encode("utf-8")
 
@@ -51,9 +58,9 @@ def ome_xml(facts: FilmFacts) -> bytes:
 class TiffWriter:
     """Appends the planes of one frame after the other."""
 
-    def __init__(self, folder: Path, facts: FilmFacts) -> None:
-        self._shape = facts.shape
-        self._file = tifffile.TiffWriter(folder / TIFF, bigtiff=True, ome=False)
+    def __init__(self, folder: Path, facts: FilmFacts, name: str = TIFF) -> None:
+        self._shape, self._channels = facts.shape, len(channels_of(facts))
+        self._file = tifffile.TiffWriter(folder / name, bigtiff=True, ome=False)
         self._description: bytes | None = ome_xml(facts)
         resolution = 1e10 / facts.pixel_pm
         self._page = {
@@ -69,8 +76,8 @@ class TiffWriter:
         }
         self._nothing: bytes | None = None
 
-    def put(self, planes: tuple[bytes, bytes, bytes]) -> None:
-        """Append the deflated planes of one frame, in the order of ``CHANNELS``."""
+    def put(self, planes: Sequence[bytes]) -> None:
+        """Append the deflated planes of one frame, in the order of ``channels_of``."""
         for plane in planes:
             self._file.write(iter([plane]), description=self._description, **self._page)
             self._description = None
@@ -79,7 +86,7 @@ class TiffWriter:
         """Append a frame without values."""
         if self._nothing is None:
             self._nothing = deflated(np.full(self._shape, np.nan, np.float32))
-        self.put((self._nothing,) * 3)
+        self.put([self._nothing] * self._channels)
 
     def close(self) -> None:
         """Finish the file."""

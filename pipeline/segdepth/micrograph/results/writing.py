@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from segdepth.micrograph.results.atoms import AtomsWriter
 from segdepth.micrograph.results.facts import FilmFacts, FrameResult, LostFrame, lines_of
@@ -12,8 +15,51 @@ from segdepth.micrograph.results.hspy import HspyWriter
 from segdepth.micrograph.results.maps import STORE, MapsWriter
 from segdepth.micrograph.results.page import PageWriter
 from segdepth.micrograph.results.summary import frame_summary, write_summary
-from segdepth.micrograph.results.tables import TableWriter, frame_rows
+from segdepth.micrograph.results.tables import Rows, TableWriter, frame_rows
 from segdepth.micrograph.results.tiff import TiffWriter, deflated
+
+
+class LayersWriter:
+    """Writes the files of a film that show ``facts.layers``: ``<name>.ome.tif``, a HyperSpy file for each layer,
+    ``crystal.extxyz`` of refined counts, and the page ``<name>.html``.
+
+    Call ``put`` or ``lose`` once for each of ``facts.frames``, in their order, then ``close``.
+
+    Parameters
+    ----------
+    most_atoms : that a refined count may have.
+    """
+
+    def __init__(self, folder: Path, facts: FilmFacts, name: str, most_atoms: int) -> None:
+        self._facts, self._place, self._grid = facts, 0, FileGrid(facts)
+        self._tiff = TiffWriter(folder, facts, f"{name}.ome.tif")
+        self._hspy = [HspyWriter(folder, facts, layer) for layer in facts.layers]
+        self._atoms = AtomsWriter(folder, replace(facts, classes=most_atoms + 1))
+        self._page = PageWriter(folder, facts, f"{name}.html")
+
+    def put(self, result: FrameResult, rows: Rows) -> None:
+        """Write one frame. ``rows`` : ``tables.frame_rows`` and ``page.REFINED``."""
+        planes, layers = self._grid.planes(result), self._grid.layers(result)
+        layers = [deflated(plane) for plane in layers]
+        self._tiff.put([*(deflated(p) for p in (planes.depth, planes.confidence, planes.counts)), *layers])
+        for writer, plane in zip(self._hspy, layers, strict=True):
+            writer.put(self._place, plane)
+        refined = {"depth": rows["count"], "confidence": rows["count_confidence"]}
+        self._atoms.put(result, rows | refined | {"at_least": np.zeros(len(rows["frame"]), bool)})
+        self._page.put(self._place, result, rows)
+        self._place += 1
+
+    def lose(self, number: int, reason: str) -> None:
+        """A frame without values."""
+        self._tiff.lose()
+        self._page.lose(self._place, number, reason)
+        self._place += 1
+
+    def close(self, lines: Sequence[str]) -> None:
+        """Finish all files; the page shows the lines."""
+        for writer in (self._tiff, self._atoms, *self._hspy):
+            writer.close()
+        self._page.close(lines)
 
 
 class ResultWriter:
