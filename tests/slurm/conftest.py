@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ import yaml
 
 from segdepth.cluster.reasons import reason_in
 
-from .local_slurm import ACCOUNT, PARTITION, LocalSlurm, NoSlurm
+from .local_slurm import ACCOUNT, PARTITION, STATE, LocalSlurm, NoSlurm
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(sys.executable).parent
@@ -53,8 +52,11 @@ evaluations:
 """
 
 
-PATIENCE_S = 1800
-"""For a run; a machine that is busy takes long."""
+PATIENCE_S = 600
+"""For one wait; a machine that is busy takes long."""
+
+BUDGET_S = 1080
+"""For all of them together: once it is spent, what still waits fails at once."""
 
 IN_THE_PROFILE = {
     "YOUR_ACCOUNT": ACCOUNT,
@@ -67,6 +69,16 @@ Snakemake has as many as the machine lets it, which is not the same everywhere);
 
 LOCAL = ("snakemake", "--cores", "2", "--max-threads", "1")
 """A run without SLURM, with the profile's number of threads."""
+
+
+_first_wait: list[float] = []
+
+
+def patience(most: float = PATIENCE_S) -> float:
+    """Seconds that a wait may take which begins now."""
+    if not _first_wait:
+        _first_wait.append(time.monotonic())
+    return max(1.0, min(most, _first_wait[0] + BUDGET_S - time.monotonic()))
 
 
 def documented(beginning: str) -> list[str]:
@@ -112,16 +124,37 @@ class Project:
         found = given | self.slurm.environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "pipeline")}
         return found | {"PATH": f"{self.folder / 'bin'}:{SCRIPTS}:{found['PATH']}"}
 
-    def run(self, *command: str, seconds: float = PATIENCE_S) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=seconds
+    def run(self, *command: str, seconds: float = 120) -> subprocess.CompletedProcess:
+        """A command to its end; what it starts is killed with it."""
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
+        self.started.append(process)
+        try:
+            told, errors = process.communicate(timeout=patience(seconds))
+        except subprocess.TimeoutExpired:
+            self.end()
+            raise AssertionError(f"{shlex.join(command)}: no end within {seconds:g} s") from None
+        return subprocess.CompletedProcess(command, process.returncode, told, errors)
 
     def start(self, *command: str) -> subprocess.Popen:
         """A command in a session of its own; what it prints goes to `told`."""
         with open(self.folder / "told", "ab") as told:
             process = subprocess.Popen(
-                command, cwd=self.folder, env=self.environment, stdout=told, stderr=told, start_new_session=True
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=told,
+                stderr=told,
+                start_new_session=True,
             )
         self.started.append(process)
         return process
@@ -137,18 +170,19 @@ class Project:
     def told(self) -> str:
         return (self.folder / "told").read_text()
 
-    def ended(self, process: subprocess.Popen, seconds: float = PATIENCE_S) -> None:
+    def ended(self, process: subprocess.Popen) -> None:
         """Wait for a success."""
+        seconds = patience()
         try:
             assert process.wait(seconds) == 0, self.told[-6000:]
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)
-            raise AssertionError(f"no end within {seconds:g} s: {self.told[-6000:]}") from None
+            self.end()
+            raise AssertionError(f"no end within {seconds:.0f} s: {self.told[-6000:]}") from None
 
-    def job_of(self, rule: str, unlike: str = "") -> str:
+    def job_of(self, process: subprocess.Popen, rule: str, unlike: str = "") -> str:
         """Number of a job of a rule, as soon as there is one that runs."""
-        end = time.monotonic() + PATIENCE_S
-        while time.monotonic() < end:
+        end = time.monotonic() + patience()
+        while time.monotonic() < end and process.poll() is None:
             for line in self.slurm.run("squeue", "-h", "-o", "%i|%T|%Z|%k").splitlines():
                 number, now, where, comment = line.split("|", 3)
                 if (
@@ -158,13 +192,13 @@ class Project:
                 ):
                     return number
             time.sleep(0.1)
-        raise AssertionError(f"no job of {rule} runs after {PATIENCE_S} s: {self.told[-3000:]}")
+        raise AssertionError(f"no job of {rule} was seen running: {self.told[-3000:]}")
 
-    def checkpointed(self, number: str) -> None:
+    def checkpointed(self, process: subprocess.Popen, number: str) -> None:
         """Wait until the training in a job has written a checkpoint."""
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + patience()
         started = time.time()
-        while time.monotonic() < end:
+        while time.monotonic() < end and process.poll() is None:
             found = self.folder.glob("results/checkpoints/net/**/last.ckpt")
             if any(path.stat().st_mtime > started for path in found):
                 return
@@ -188,7 +222,7 @@ class Project:
 
     def stop_jobs_left(self) -> None:
         """What the page says after Snakemake was killed: the printed line, then the check until it prints none."""
-        end, stopped = time.monotonic() + PATIENCE_S, 0
+        end, stopped = time.monotonic() + patience(120), 0
         while lines := [line for line in self.run(*CHECK).stdout.splitlines() if "stop them: " in line]:
             assert len(lines) == 1 and time.monotonic() < end, lines
             if not stopped:
@@ -204,13 +238,11 @@ class Project:
         return {str(path): path.stat().st_mtime_ns for path in (self.folder / "data" / "waves").rglob("*")}
 
     def contents(self) -> dict[str, str]:
-        """Hash of the bytes of each result of the chain; of a network, which keeps its times, those of its weights."""
+        """Hash of the bytes of each result of the chain."""
         found = {}
         for place in ("data", "results"):
             for path in (self.folder / place).rglob("*.manifest.json"):
                 found[str(path.relative_to(self.folder))] = json.loads(path.read_text())["content"]
-        for path in self.folder.glob("results/models/*/weights.safetensors"):
-            found[f"{path.parent.relative_to(self.folder)}.manifest.json"] = sha256(path.read_bytes()).hexdigest()
         return found
 
     def finished_in_slurm(self, name: str) -> list[str]:
@@ -233,7 +265,8 @@ class Project:
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory) -> Iterator[LocalSlurm]:
-    cluster = LocalSlurm(tmp_path_factory.mktemp("slurm"))
+    given = "SEGDEPTH_SLURM_STATE" in os.environ  # so that who started the tests can stop it as well
+    cluster = LocalSlurm(STATE if given else tmp_path_factory.mktemp("slurm"))
     try:
         cluster.start()
     except NoSlurm as failure:

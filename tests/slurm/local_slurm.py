@@ -28,8 +28,10 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sinfo", "slurmdbd", "mariadbd", "s
 STATE = Path(os.environ.get("SEGDEPTH_SLURM_STATE", "/tmp/segdepth-slurm"))
 PATH = f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ.get('PATH', '')}"
 APT = ("-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20", "-o", "DPkg::Lock::Timeout=60")
-INSTALL_S = 240
+INSTALL_S = 180
 """For each of apt-get's two parts: a machine without a network gives up."""
+MARK = "SEGDEPTH_LOCAL_SLURM"
+"""A variable of the environment of all that belongs to this SLURM: daemons, Snakemakes, jobs. What has it is ended."""
 CPUS, MEGABYTES = 4, 16000
 """That the node claims to have, whatever it has."""
 
@@ -51,12 +53,15 @@ class LocalSlurm:
     @property
     def environment(self) -> dict[str, str]:
         """What SLURM's commands need to find it."""
-        return {"SLURM_CONF": str(self.state / "slurm.conf"), "PATH": f"{self.state / 'bin'}:{PATH}"}
+        path = f"{self.state / 'bin'}:{PATH}"
+        return {"SLURM_CONF": str(self.state / "slurm.conf"), "PATH": path, MARK: str(self.state)}
 
     def run(self, *command: str, seconds: float = 30) -> str:
         """What a command of SLURM prints."""
         environment = os.environ | self.environment
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds
+        )
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
         return done.stdout
@@ -67,7 +72,7 @@ class LocalSlurm:
         Raises
         ------
         NoSlurm
-            Not root, no Debian, no packages, or a daemon does not come up.
+            Not root, no Debian, no packages, a daemon does not come up, or a first job does not end.
         """
         if os.geteuid() != 0:
             raise NoSlurm("a SLURM of one's own needs root")
@@ -102,16 +107,25 @@ class LocalSlurm:
         self._wait("slurmctld", lambda: self._answers("scontrol", "ping"))
         self._spawn("slurmd", "slurmd", "-D")
         self._wait("slurmd", lambda: "idle" in self.run("sinfo", "-h", "-o", "%T"))
+        self._wait_for_a_job()
+
+    def _wait_for_a_job(self) -> None:
+        """A machine on which jobs do not run is no place for the tests."""
+        output = self.state / "log" / "first_job"
+        number = self.run("sbatch", "--parsable", "-A", ACCOUNT, "--mem=100", "-o", str(output), "--wrap=srun true")
+        ended = ("squeue", "-h", "-t", "all", "-j", number.strip(), "-o", "%T")
+        self._wait("end of a job", lambda: self.run(*ended).strip() == "COMPLETED", seconds=60)
 
     def stop(self) -> None:
-        """Cancel all jobs, stop the daemons and remove their folder."""
+        """Cancel all jobs, stop the daemons, kill what is left of both, and remove their folder."""
         if not self.state.exists():
             return
         with contextlib.suppress(Exception):
             self.run("scancel", "--user=root", seconds=10)
-            self._wait("the end of all jobs", lambda: not self.run("squeue", "-h"), seconds=15)
+            self._wait("the end of all jobs", lambda: not self.run("squeue", "-h", seconds=10), seconds=15)
         for name in ("slurmd", "slurmctld", "slurmdbd", "mariadbd", "munged"):
             _stop(self.state / "pid" / name, name)
+        _kill_all(f"{MARK}={self.state}")
         shutil.rmtree(self.state, ignore_errors=True)
 
     def _write(self, ctld: int, slurmd: int, dbd: int, database: int) -> None:
@@ -178,8 +192,10 @@ class LocalSlurm:
         made = subprocess.run(
             ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}", "--skip-test-db"],
             env=os.environ | self.environment,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            timeout=120,
         )
         if made.returncode:
             raise NoSlurm(f"mariadb-install-db: {' '.join(made.stderr.split())[-300:]}")
@@ -213,7 +229,7 @@ class LocalSlurm:
     def _wait(self, what: str, ready: Callable[[], bool], seconds: float = 90) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(RuntimeError, subprocess.TimeoutExpired):
                 if ready():
                     return
             time.sleep(0.2)
@@ -240,7 +256,14 @@ def _install() -> None:
             policy.chmod(0o755)
         for words in (("update",), ("install", "-y", "--no-install-recommends", *PACKAGES)):
             command = ["apt-get", "-q", *APT, *words]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=INSTALL_S)
+            done = subprocess.run(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=INSTALL_S,
+            )
             if done.returncode:
                 told = " ".join(done.stderr.split())[-300:]
                 raise NoSlurm(f"not installed: {', '.join(missing)}; apt-get {words[0]} failed: {told}")
@@ -299,6 +322,33 @@ def _is(pid: int, name: str) -> bool:
     except OSError:
         return False
     return text.split("\n", 1)[0].split()[1].startswith(name[:15]) and "State:\tZ" not in text
+
+
+def _kill_all(mark: str) -> None:
+    """Kill the processes that have this in their environment, and those that they start meanwhile."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        found = [pid for pid in _processes() if pid != os.getpid() and mark in _environment(pid)]
+        if not found:
+            return
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.1)
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _environment(pid: int) -> list[str]:
+    """Of a process, as it was started; empty for one that has ended."""
+    try:
+        return (Path("/proc") / str(pid) / "environ").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def main() -> None:

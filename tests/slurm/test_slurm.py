@@ -7,7 +7,6 @@ one whose short jobs are put together.
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -15,6 +14,8 @@ import stat
 import subprocess
 
 import pytest
+
+from segdepth.store.manifest import read_manifest
 
 from .conftest import CHECK, LOCAL, ROOT, RUN, SCRIPTS, UNLOCK, Project
 from .local_slurm import ACCOUNT, OTHER_ACCOUNT, PARTITION
@@ -63,8 +64,8 @@ def started(new_project) -> dict[str, tuple[Project, subprocess.Popen]]:
 def cancelled(started) -> Project:
     """The whole workflow; its training was cancelled after a checkpoint."""
     project, process = started["cancelled"]
-    number = project.job_of("train_model")
-    project.checkpointed(number)
+    number = project.job_of(process, "train_model")
+    project.checkpointed(process, number)
     project.slurm.run("scancel", number)
     project.ended(process)
     return project
@@ -93,7 +94,7 @@ def grouped(started) -> Project:
 
 def runs(project: Project) -> int:
     """How many processes a network was trained in."""
-    return len(json.loads((project.folder / "results/models/net/environment.json").read_text())["runs"])
+    return len(read_manifest(project.folder / "results/models/net")["notes"]["training"]["runs"])
 
 
 def test_the_readme_has_the_line_that_is_run():
@@ -156,11 +157,11 @@ def test_a_new_defocus_range_with_its_training_and_snakemake_killed(cancelled, l
         project.write()
     elsewhere = local.start(*LOCAL)
     process = cancelled.start(*RUN)
-    first = cancelled.job_of("train_model")
-    cancelled.checkpointed(first)
+    first = cancelled.job_of(process, "train_model")
+    cancelled.checkpointed(process, first)
     cancelled.kill_training(first)
-    second = cancelled.job_of("train_model", unlike=first)
-    cancelled.checkpointed(second)
+    second = cancelled.job_of(process, "train_model", unlike=first)
+    cancelled.checkpointed(process, second)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     cancelled.stop_jobs_left()

@@ -39,6 +39,7 @@ from segdepth.networks.unet import UNet
 from segdepth.steps import export_model as step
 from segdepth.steps.export_model import MODEL_CARD, export_model
 from segdepth.steps.stored_evaluation import FACTS
+from segdepth.steps.training_facts import training_facts
 from segdepth.store.manifest import check_whole, manifest_path, read_manifest, write_artefact
 from segdepth.store.trace import describe, trace
 
@@ -61,7 +62,9 @@ def used_network() -> UNet:
     return network.eval()
 
 
-def build_model(root: Path, network: UNet | None = None, card: dict | None = None, **manifest) -> Path:
+def build_model(
+    root: Path, network: UNet | None = None, card: dict | None = None, earlier: bool = False, **manifest
+) -> Path:
     """A trained network of ``root``'s project, with the waves that it learnt from."""
     waves, out = root / "data/waves/w/b/shard-000.zarr", root / "results/models/net"
     if not waves.exists():
@@ -91,16 +94,16 @@ def build_model(root: Path, network: UNet | None = None, card: dict | None = Non
         "parameters": {"model": MODEL.model_dump(mode="json"), "training_sets": [training_set]},
         "seeds": {"root_seed": 7, "training": 0},
     } | manifest
+    facts = {
+        "runs": [{"device": "cpu", "threads": 2, "commit": "abc123", "versions": {"torch": "2.9", "segdepth": "1"}}],
+        "training_seconds": 387.4, "parameters": 70000, "best": {"epoch": 3},
+    }  # fmt: skip
+    told["notes"] = {} if earlier else {"training": facts}
     with write_artefact(out, command="train-model", code="c", inputs=[waves], **told) as partial:
         partial.mkdir()
         save_network(network or used_network(), card, partial)
-        environment = {
-            "runs": [
-                {"device": "cpu", "threads": 2, "commit": "abc123", "versions": {"torch": "2.9", "segdepth": "1"}}
-            ],
-            "training_seconds": 387.4, "parameters": 70000, "best": {"epoch": 3},
-        }  # fmt: skip
-        (partial / "environment.json").write_text(json.dumps(environment))
+        if earlier:
+            (partial / "environment.json").write_text(json.dumps(facts))
     return out
 
 
@@ -126,6 +129,14 @@ def project(tmp_path_factory):
     model = build_model(root)
     export_model(model, [build_evaluation(root, model)], root / FOLDER, code="c")
     return root
+
+
+def test_a_network_of_an_earlier_version_has_the_same_card(project, tmp_path):
+    """Its folder holds what is now in the record of its run."""
+    model = build_model(tmp_path, earlier=True)
+    assert training_facts(model, read_manifest(model))["training_seconds"] == 387.4
+    export_model(model, [build_evaluation(tmp_path, model)], tmp_path / FOLDER, code="c")
+    assert (tmp_path / FOLDER / MODEL_CARD).read_text() == (project / FOLDER / MODEL_CARD).read_text()
 
 
 @pytest.fixture

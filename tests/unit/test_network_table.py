@@ -61,9 +61,11 @@ def stored(folder, command, name, facts, tables):
 
 
 def network(root, model, seconds):
-    with write_artefact(root / "models" / model, command="train-model", code="c", parameters={}) as partial:
+    notes = {"training": {"training_seconds": seconds}}
+    with write_artefact(
+        root / "models" / model, command="train-model", code="c", parameters={}, notes=notes
+    ) as partial:
         partial.mkdir()
-        (partial / "environment.json").write_text(json.dumps({"training_seconds": seconds}))
 
 
 def observer(root, dataset):

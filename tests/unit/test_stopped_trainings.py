@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from training_data import (
     blocks_of,
     build_shards,
     cut_the_power_in_epoch,
-    environment,
+    facts_of,
     train,
 )
 
@@ -23,6 +25,7 @@ from segdepth.config import Splits
 from segdepth.errors import TrainingError
 from segdepth.learning.callbacks import Curve
 from segdepth.learning.training import TrainedNetwork
+from segdepth.store.manifest import manifest_path
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def test_a_training_that_goes_on_elsewhere_adds_its_run(shards, tmp_path, monkey
     assert entry["device"] == "cpu" and entry["epochs"] == [0, 1] and entry["versions"]["torch"]
     entry |= {"device": "A GPU", "commit": "0123", "versions": {"torch": "1.0"}, "seconds": 5000.0, "threads": 8}
     torch.save(kept, path)
-    facts = environment(train(shards, tmp_path, block()))
+    facts = facts_of(train(shards, tmp_path, block()))
     first, second = facts["runs"]
     assert first == entry  # the process that trained these epochs, not the one that finished
     assert second["device"] == "cpu" and second["epochs"] == [2, 3] and second["threads"] == 1
@@ -64,9 +67,50 @@ def test_a_stopped_training_goes_on_to_the_same_network(shards, tmp_path, monkey
     assert list((tmp_path / "cut/checkpoints").rglob("last.ckpt"))
     monkeypatch.setattr(Curve, "on_train_epoch_end", ended)
     resumed = train(shards, tmp_path / "cut", block())
-    assert (whole / "curve.csv").read_text() == (resumed / "curve.csv").read_text()
     assert (whole / "weights.safetensors").read_bytes() == (resumed / "weights.safetensors").read_bytes()
+    assert (len(facts_of(whole)["runs"]), len(facts_of(resumed)["runs"])) == (1, 2)
+    one, other = (manifest_path(folder).read_bytes() for folder in (whole, resumed))
+    assert one == other, "what is behind a network must not be made again if it is the same one"
     assert not list((tmp_path / "cut/checkpoints/net").iterdir())
+
+
+def test_a_checkpoint_is_whole_whenever_its_training_is_killed(shards, tmp_path, monkeypatch):
+    """It is written beside its place, not through TMPDIR, and replaces the earlier one in one move."""
+    moves, rename = [], os.replace
+
+    class Killed(BaseException):
+        pass
+
+    def move(there, here):
+        path = Path(here)
+        if path.suffix == ".ckpt":
+            moves.append((Path(there).parent, path.parent))
+            if path.name == "last.ckpt" and path.exists() and torch.load(path, weights_only=True)["epoch"] == 2:
+                raise Killed
+        return rename(there, here)
+
+    monkeypatch.setattr(os, "replace", move)
+    monkeypatch.setattr(tempfile, "mkstemp", lambda *args, **options: pytest.fail("TMPDIR is used"))
+    with pytest.raises(Killed):
+        train(shards, tmp_path, block())
+    assert len(moves) > 4 and all(there == here for there, here in moves)
+    monkeypatch.setattr(os, "replace", rename)
+    (last,) = (tmp_path / "checkpoints/net").glob("*/last.ckpt")
+    assert torch.load(last, weights_only=True)["epoch"] == 2
+    assert sorted(path.name for path in last.parent.iterdir()) == ["best.ckpt", "last.ckpt"]
+    train(shards, tmp_path, block())
+
+
+def test_a_training_goes_on_from_its_last_epoch_though_an_earlier_one_was_better(shards, tmp_path, monkeypatch):
+    def worse(self, trainer, module):
+        trainer.callback_metrics["validation_loss"] += trainer.current_epoch
+        ended(self, trainer, module)
+
+    ended = Curve.on_train_epoch_end
+    monkeypatch.setattr(Curve, "on_train_epoch_end", worse)
+    path = stopped(shards, tmp_path, monkeypatch)
+    assert torch.load(path, weights_only=True)["epoch"] == 1
+    assert torch.load(path.with_name("best.ckpt"), weights_only=True)["epoch"] == 0
 
 
 def test_a_training_with_other_splits_dose_or_seed_begins_anew(shards, tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ from training_data import (
     build_shards,
     cache_of,
     cut_the_power_in_epoch,
-    environment,
+    facts_of,
     source,
     train,
     training_set,
@@ -61,7 +61,7 @@ def test_what_is_written_can_be_loaded_and_names_its_structures(shards, tmp_path
     assert card.training_record == [{"specimen": "s", "root_seed": 3, "structures": 6, "splits": splits}]
     assert structures_seen(card.training_record, "s", 3) == set(DATASET.structures_seen(SPECIMEN)) != set()
     assert card.crystal == json.loads(json.dumps(CRYSTAL)) and card.classes == 11
-    assert environment(folder)["epochs"] == 2 and "notes" not in read_manifest(folder)["parameters"]
+    assert facts_of(folder)["epochs"] == 2 and "notes" not in read_manifest(folder)["parameters"]
 
 
 def test_a_card_holds_counted_electrons(shards, tmp_path):
@@ -101,7 +101,7 @@ def test_the_epoch_of_the_samples_is_not_the_curves_business(shards, tmp_path, m
 
 def test_the_network_that_is_saved_is_the_one_that_is_measured(shards, tmp_path):
     folder = train(shards, tmp_path, block(epochs=3))
-    best = environment(folder)["best"]
+    best = facts_of(folder)["best"]
     assert best["validation_loss"] == pd.read_csv(folder / "curve.csv")["validation_loss"].min()
     network, given = load_network(folder)[0], training_set(shards)
     held_out = fixed_batches([given.source().part(given.indices("validation"))], block(), 3, CPU)

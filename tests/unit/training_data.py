@@ -17,7 +17,7 @@ from segdepth.learning.structures import StructureCache
 from segdepth.learning.training_sets import TrainingSet
 from segdepth.simulation.electron import stored_orders, wavelength_pm
 from segdepth.steps.train_model import train_model
-from segdepth.store.manifest import write_artefact
+from segdepth.store.manifest import read_manifest, write_artefact
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
 SPECIMEN = Specimen(
@@ -130,8 +130,8 @@ def train(shards, folder: Path, training: Training, model: Model | None = None, 
     return folder / "models" / "net"
 
 
-def environment(folder: Path) -> dict:
-    return json.loads((folder / "environment.json").read_text())
+def facts_of(folder: Path) -> dict:
+    return read_manifest(folder)["notes"]["training"]
 
 
 def cut_the_power_in_epoch(number: int, monkeypatch):

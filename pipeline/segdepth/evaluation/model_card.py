@@ -67,7 +67,7 @@ class Origin:
 
     ``blocks`` has, for each data set, its blocks as plain data by kind (``dataset``, ``specimen``, ``imaging``,
     ``labels``, and ``beam`` where the waves are still there); ``structures`` how many were trained on; ``model`` is the
-    model block, ``environment`` the training's ``environment.json``. ``commit`` is that of the code that trained.
+    model block, ``environment`` what is known of the training. ``commit`` is that of the code that trained.
     """
 
     name: str

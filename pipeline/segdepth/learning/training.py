@@ -6,7 +6,6 @@ determines the training; a stopped one resumes from its last epoch.
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ from segdepth.config import Architecture, Model, Training
 from segdepth.devices import in_bfloat16
 from segdepth.errors import SegDepthError, TrainingError
 from segdepth.learning.callbacks import Curve, EarlyStopping, Progress, Runs, SampleEpoch
+from segdepth.learning.checkpoints import WholeCheckpoints
 from segdepth.learning.module import DepthModule
 from segdepth.learning.samples import Batch, Source, TrainingSamples
 from segdepth.learning.structures import share_memory
@@ -35,7 +35,7 @@ from segdepth.learning.temperature import divide_logits, fit_temperature, valida
 from segdepth.learning.training_sets import TrainingSet, counted_elements, crystal_of
 from segdepth.learning.validation import fixed_batches
 from segdepth.networks.architectures import make_network
-from segdepth.networks.files import ENVIRONMENT, NetworkCard, load_weights, misfit, save_network
+from segdepth.networks.files import NetworkCard, load_weights, misfit, save_network
 from segdepth.networks.flip_average import FlipAverage
 from segdepth.networks.training_record import join_records, record_entry
 from segdepth.networks.unet import count_parameters
@@ -48,21 +48,19 @@ log = logging.getLogger(__name__)
 class TrainedNetwork:
     """The best epoch's network and what is known of its training.
 
-    ``environment`` has ``runs`` (see ``segdepth.learning.callbacks.Runs``), ``training_seconds`` of all of them,
+    ``facts`` decide nothing: ``runs`` (see ``segdepth.learning.callbacks.Runs``), ``training_seconds`` of all of them,
     ``epochs``, ``precision``, ``parameters`` (how many weights) and ``best``, the kept epoch's row of the curve.
     """
 
     network: nn.Module
     card: NetworkCard
     curve: Curve
-    environment: dict[str, Any]
+    facts: dict[str, Any]
 
     def write(self, folder: Path) -> None:
-        """``weights.safetensors``, ``network.json``, ``curve.csv`` and ``environment.json`` into an existing folder."""
+        """``weights.safetensors``, ``network.json`` and ``curve.csv`` into an existing folder."""
         save_network(self.network, self.card, folder)
         self.curve.write(folder / CURVE)
-        text = json.dumps(self.environment, indent=1, sort_keys=True)
-        (folder / ENVIRONMENT).write_text(text + "\n", encoding="utf-8")
 
 
 def lightning_precision(precision: str, device: torch.device) -> str:
@@ -149,7 +147,7 @@ def train_network(
     name : for the progress bar.
     training_sets : in the order of ``model.datasets``.
     checkpoints : folder of this training, named by a hash of what determines it.
-    facts : of this process, for ``environment.json``: ``commit`` and ``versions``.
+    facts : of this process, for its entry in ``runs``: ``commit`` and ``versions``.
     earlier_record : training record of the network whose weights it begins with (``model.init_weights``).
 
     Returns
@@ -188,7 +186,7 @@ def train_network(
     )
     divide_logits(network, temperature)
     record = join_records((record_entry(*each.blocks[:2], root_seed) for each in training_sets), earlier_record)
-    environment = {
+    found = {
         "runs": runs.entries,
         "training_seconds": round(sum(entry["seconds"] for entry in runs.entries), 1),
         "epochs": len(curve.rows),
@@ -196,21 +194,15 @@ def train_network(
         "parameters": count_parameters(network),
         "best": curve.best,
     }
-    return TrainedNetwork(network, _card(model, training_sets, temperature, record), curve, environment)
+    return TrainedNetwork(network, _card(model, training_sets, temperature, record), curve, found)
 
 
 def _trainer(
     block: Training, device: torch.device, checkpoints: Path, callbacks: list[lightning.Callback]
 ) -> lightning.Trainer:
-    best = ModelCheckpoint(
-        checkpoints,
-        "best",
-        monitor="validation_loss",
-        mode="min",
-        save_last=True,
-        save_on_train_epoch_end=True,  # when the curve has this epoch's row
-        enable_version_counter=False,
-    )
+    when = {"save_on_train_epoch_end": True, "enable_version_counter": False}  # when the curve has this epoch's row
+    best = ModelCheckpoint(checkpoints, "best", monitor="validation_loss", mode="min", **when)
+    last = ModelCheckpoint(checkpoints, "last", **when)  # `save_last` leaves out epochs that are not the best so far
     early = [EarlyStopping(block.patience_epochs)] if block.patience_epochs else []
     return lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -221,12 +213,15 @@ def _trainer(
         benchmark=device.type == "cuda",  # seeks the fastest convolutions: nearly all batches have one shape
         max_epochs=block.epochs,
         logger=_tensorboard(checkpoints),
-        callbacks=[*callbacks, *early, best],
+        callbacks=[*callbacks, *early, best, last],
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,  # every process draws its own samples, and validates on all of the held-out ones
         num_sanity_val_steps=0,
-        plugins=[LightningEnvironment()],  # starts its own processes, also inside a cluster's job
+        plugins=[
+            LightningEnvironment(),
+            WholeCheckpoints(),
+        ],  # the first: own processes, also in a cluster's job
     )
 
 

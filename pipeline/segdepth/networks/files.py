@@ -19,11 +19,11 @@ from segdepth.networks.bundled import network_folders
 from segdepth.networks.card import CARD, NetworkCard, read_card, write_card
 from segdepth.networks.flip_average import FlipAverage
 
-WEIGHTS, ENVIRONMENT = "weights.safetensors", "environment.json"
+WEIGHTS = "weights.safetensors"
 NEW_CLASS_LOGIT = -5.0
 """Of a depth class that a trained network lacks, relative to its last one: 20 of them take an eighth of its share."""
 
-__all__ = ["CARD", "ENVIRONMENT", "WEIGHTS", "NetworkCard", "load_network", "load_weights", "misfit", "save_network"]
+__all__ = ["CARD", "WEIGHTS", "NetworkCard", "load_network", "load_weights", "misfit", "save_network"]
 
 
 def save_network(network: nn.Module, card: NetworkCard, folder: Path) -> None:

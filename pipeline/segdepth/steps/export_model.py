@@ -19,10 +19,11 @@ from segdepth.config import Dataset, Specimen, validate
 from segdepth.errors import StoreError
 from segdepth.evaluation.model_card import Origin, model_card
 from segdepth.evaluation.results import Evaluation
-from segdepth.networks.files import CARD, ENVIRONMENT, WEIGHTS, load_network
+from segdepth.networks.files import CARD, WEIGHTS, load_network
 from segdepth.networks.half_precision import half_precision, largest_change
 from segdepth.networks.training_record import read_training_record
 from segdepth.steps.stored_evaluation import read_evaluation
+from segdepth.steps.training_facts import training_facts
 from segdepth.store.manifest import TRAVELS, check_target, check_whole, read_manifest, write_artefact
 
 COMMAND = "export-model"
@@ -121,7 +122,7 @@ def read_origin(model: Path, manifest: Mapping[str, Any]) -> Origin:
         for given in blocks.values():
             given["beam"] = beams.get(given["dataset"]["beam"], {})
         structures = {name: _structures(given, f"{model}") for name, given in blocks.items()}
-        environment = json.loads((model / ENVIRONMENT).read_text(encoding="utf-8"))
+        environment = training_facts(model, manifest)
         root_seed = int(manifest["seeds"]["root_seed"])
         read_training_record(model)
     except (KeyError, TypeError, ValueError, OSError) as failure:

@@ -5,7 +5,6 @@ For the columns see ``segdepth.evaluation.network_tables``.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from segdepth.config import RESERVED, Table, TableRow
 from segdepth.errors import StoreError
 from segdepth.evaluation.network_markdown import as_markdown
 from segdepth.evaluation.network_tables import Results, as_table, network_rows
-from segdepth.networks.files import ENVIRONMENT
 from segdepth.steps.stored_evaluation import read_evaluation, read_ideal_observer
+from segdepth.steps.training_facts import training_facts
 from segdepth.steps.written_tables import write_table
 from segdepth.store.manifest import check_whole
 
@@ -73,9 +72,8 @@ def read_results(table: Table, folders: Folders) -> Results:
 
 
 def _training_seconds(model: Path) -> float | None:
-    check_whole(model)
-    path = model / ENVIRONMENT
+    manifest = check_whole(model)
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get("training_seconds")
+        return training_facts(model, manifest).get("training_seconds")
     except (OSError, ValueError, AttributeError) as failure:
-        raise StoreError(f"{path}: cannot be read ({failure})") from None
+        raise StoreError(f"{model}: the record of its training cannot be read ({failure})") from None

@@ -1,7 +1,8 @@
 """The step ``train-model``: shards of waves and depth maps in, a trained network out.
 
-``results/models/<model>/`` holds ``weights.safetensors``, ``network.json`` (``segdepth.networks.card``), ``curve.csv``
-and ``environment.json`` (``segdepth.learning.training``). Checkpoints are in
+``results/models/<model>/`` holds ``weights.safetensors``, ``network.json`` (``segdepth.networks.card``) and
+``curve.csv``; the record of the run beside it has the facts of the training (``segdepth.steps.training_facts``).
+Checkpoints are in
 ``results/checkpoints/<model>/<fingerprint>/`` until the training is done; a stopped training resumes from its last
 epoch if nothing that determines it has changed.
 """
@@ -25,6 +26,7 @@ from segdepth.learning.training import check_devices, train_network
 from segdepth.learning.training_sets import TrainingSet
 from segdepth.networks.training_record import read_training_record
 from segdepth.steps.pretrained import MADE_BY, check_pretrained_network
+from segdepth.steps.training_facts import NOTE
 from segdepth.store.manifest import check_target, check_whole, read_manifest, write_artefact
 from segdepth.store.run_record import commit_of, versions
 from segdepth.store.zarr_store import open_zarr
@@ -104,6 +106,7 @@ def train_model(
         inputs=inputs,
         parameters={"model": model.model_dump(mode="json"), "training_sets": given},
         seeds={"root_seed": root_seed, "training": model.training.seed},
+        notes={NOTE: trained.facts},
     ) as partial:
         partial.mkdir()
         trained.write(partial)
