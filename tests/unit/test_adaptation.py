@@ -24,16 +24,19 @@ from segdepth.adaptation.thickness import SIDE_ATOMS, rise_of
 from segdepth.cli import main
 from segdepth.config import RESERVED, Beam, CrystalBlock, Imaging, PredictionOptions, Specimen, load_config, validate
 from segdepth.crystals import load_crystal
-from segdepth.errors import ConfigError
+from segdepth.errors import ConfigError, SegDepthError
 from segdepth.fitting.result import FittedBin
 from segdepth.learning import callbacks
 from segdepth.networks.bundled import folder_of
 from segdepth.networks.card import read_card
 from segdepth.specimen.checks import check_specimen
 from segdepth.specimen.faces import thickness_atoms
+from segdepth.steps import adaptation_structures
 from segdepth.steps import plan_adaptation as planning
 from segdepth.steps.adapt_network import adapt_network
+from segdepth.steps.adaptation_structures import make_structures
 from segdepth.steps.check_config import check_config
+from segdepth.steps.layout import Layout
 from segdepth.steps.plan_adaptation import plan_adaptation
 from segdepth.store.claims import release_all
 from segdepth.store.trace import describe, trace
@@ -328,6 +331,20 @@ def test_a_prediction_is_traced_to_its_plan_and_its_first_network(adapted):
     told = describe(chain)
     for name in ("film.npy", "data/specimens/adapted/plan.csv", "data/waves/adapted/adapted/shard-000.zarr", "broad"):
         assert name in told
+
+
+def test_a_shard_that_cannot_be_made_is_told_in_one_line(adapted, tmp_path):
+    config = load_config(adapted / "config.yaml")
+    with pytest.raises(SegDepthError, match=r"plan\.csv: ") as told:
+        make_structures(config, Layout(config), tmp_path / "nothing", 2, "cpu")
+    assert "\n" not in str(told.value) and not list((tmp_path / "nothing").rglob("*.extxyz"))
+
+
+def test_a_fault_in_a_shard_comes_with_its_traceback(adapted, monkeypatch):
+    config = load_config(adapted / "config.yaml")
+    monkeypatch.setattr(adaptation_structures.pickle, "dumps", lambda shard: b"nothing that can be read")
+    with pytest.raises(RuntimeError, match=r"shard 0: exit status 1\nTraceback"):
+        make_structures(config, Layout(config), adapted, 1, "cpu")
 
 
 def test_a_stopped_adaptation_goes_on_and_gives_the_same_bits(adapted, monkeypatch):

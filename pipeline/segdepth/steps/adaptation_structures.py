@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import pickle
+import subprocess
+import sys
+import traceback
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from tqdm import tqdm
@@ -16,17 +19,22 @@ from tqdm import tqdm
 from segdepth.adaptation.names import NAME
 from segdepth.config import Beam, Config, CrystalBlock, Labels, Specimen
 from segdepth.crystals import load_crystal
+from segdepth.errors import SegDepthError
 from segdepth.steps.build_specimens import build_specimens
 from segdepth.steps.layout import Layout
 from segdepth.steps.plan_specimens import plan_parameters
 from segdepth.steps.project_depth import project_depth
 from segdepth.steps.simulate_waves import simulate_waves
+from segdepth.store.claims import release_all
 from segdepth.store.code_hash import code_hash
 from segdepth.store.manifest import manifest_path, read_manifest
 from segdepth.store.verify import check
 
 QUIET = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 """Environment of the processes that make structures: one thread each, and one bar for all."""
+
+REFUSED = 2
+"""Exit status of such a process whose last line says what a user can mend."""
 
 
 def is_whole(path: Path, command: str, code: str, parameters: Mapping[str, Any]) -> bool:
@@ -92,22 +100,60 @@ def make_structures(config: Config, layout: Layout, out: Path, cores: int, devic
 
 def _made(shards: list[_Shard], processes: int) -> Iterator[int]:
     """Structures of each shard as it is finished."""
-    with _environment(QUIET), ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+    running = _Running()
+    with ThreadPoolExecutor(processes) as pool:
+        jobs = [pool.submit(running.make, shard) for shard in shards]
         try:
-            for done in as_completed([pool.submit(shard.make) for shard in shards]):
+            for done in as_completed(jobs):
                 yield done.result()
         except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
+            for job in jobs:
+                job.cancel()
+            running.stop()
             raise
 
 
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment of the processes that are started meanwhile."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+class _Running:
+    """Shards that are being made, each by a process of its own."""
+
+    def __init__(self) -> None:
+        self._lock, self._stopped = Lock(), False
+        self._processes: list[subprocess.Popen] = []
+
+    def make(self, shard: _Shard) -> int:
+        pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        with self._lock:
+            if self._stopped:
+                return 0
+            command = [sys.executable, "-c", f"from {__name__} import make_given_shard; make_given_shard()"]
+            process = subprocess.Popen(command, **pipe, env=os.environ | QUIET)
+            self._processes.append(process)
+        said = process.communicate(pickle.dumps(shard))[1].decode(errors="replace").strip()
+        if process.returncode == REFUSED:
+            raise SegDepthError(said.splitlines()[-1])
+        if process.returncode:
+            raise RuntimeError(f"shard {shard.number}: exit status {process.returncode}\n{said}")
+        return shard.structures
+
+    def stop(self) -> None:
+        """End all processes, and start no other."""
+        with self._lock:
+            self._stopped = True
+            for process in self._processes:
+                process.kill()
+
+
+def make_given_shard() -> None:
+    """Make the shard that standard input holds; the whole of a process that ``make_structures`` starts."""
+    status = 0
     try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        pickle.load(sys.stdin.buffer).make()
+    except SegDepthError as failure:
+        print(failure, file=sys.stderr)
+        status = REFUSED
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    release_all()
+    sys.stderr.flush()
+    os._exit(status)  # all is written: threads of libraries, which may not end, are not waited for
