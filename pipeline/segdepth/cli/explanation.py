@@ -28,12 +28,15 @@ def explain(
     counted.
 
     \b
+    OUT/explanation.html        a page to look at: the prediction, refined depth, expected, residual
     OUT/explanation.png         the first frame: counted, expected, residual, refined counts
     OUT/columns_refined.csv     one row a column and frame (.parquet: the same)
     OUT/explanation.zarr        expected electrons and standardized residuals on the network's pixels
+    OUT/explanation.ome.tif     all of these on the file's pixels (.hspy: one file a map)
+    OUT/crystal.extxyz          the refined crystal
     OUT/explanation.json        chi2 of each frame, and what was found
     """
     from segdepth.steps.explain_prediction import explain_prediction as step
 
     show_lines(step(prediction, lens, out, code=code_hash("explain"), force=force, device=device))
-    typer.echo(f"{out / 'explanation.png'}")
+    typer.echo(f"{out / 'explanation.html'}")
