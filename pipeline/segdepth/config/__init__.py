@@ -21,7 +21,7 @@ from segdepth.config.labels import Labels
 from segdepth.config.lens_fit import LensFitBlock, LensFitOptions
 from segdepth.config.loading import check_files, json_schema, load_config, read_yaml
 from segdepth.config.micrograph import Comparison, ComparisonOptions, Micrograph, Prediction, PredictionOptions, Reading
-from segdepth.config.model import Architecture, Export, Model, Training
+from segdepth.config.model import TASKS, Architecture, Export, Model, Training
 from segdepth.config.root import Config
 from segdepth.config.specimen import Specimen
 from segdepth.config.tables import (
@@ -78,6 +78,7 @@ __all__ = [
     "SimulationOptions",
     "Specimen",
     "Splits",
+    "TASKS",
     "Table",
     "TableRow",
     "VACUUM_NAMES",

@@ -168,8 +168,10 @@ class Config(Block):
             )
 
     def _need_model(self, here: str, name: str) -> None:
-        """The name must be a models block, or that of a network of the package."""
+        """The name must be a models block, or that of a network of the package; it must count."""
         need(here, name, (*self.models, *RESERVED))
+        if name not in RESERVED and self.models[name].task == "denoise":
+            raise ValueError(f"{here}: got {name!r}, whose task is denoise; give a network that counts")
 
     def _check_evaluations(self, here: str, model: str, datasets: tuple[str, ...]) -> None:
         if len(set(datasets)) < len(datasets):
