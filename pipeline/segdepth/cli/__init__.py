@@ -23,6 +23,7 @@ from segdepth.cli import (  # noqa: F401  (they add commands)
     fitting,
     micrographs,
     networks,
+    paper,
     project,
     simulation,
     specimens,
@@ -47,7 +48,7 @@ USERS = (
 
 EXTRAS = {
     **dict.fromkeys(("ase", "abtem"), "simulate"),
-    **dict.fromkeys(("lightning", "pytorch_optimizer"), "train"),
+    **dict.fromkeys(("lightning", "pytorch_optimizer", "torchmetrics"), "train"),
     **dict.fromkeys(("snakemake", "rocrate"), "workflow"),
 }
 """The package's extra that installs a module, by module."""

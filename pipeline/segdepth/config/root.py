@@ -21,12 +21,13 @@ from segdepth.config.labels import Labels
 from segdepth.config.lens_fit import LensFitBlock
 from segdepth.config.micrograph import Comparison, Micrograph, Prediction
 from segdepth.config.model import Export, Model
+from segdepth.config.paper import PAPER_ITEMS, Paper
 from segdepth.config.specimen import Specimen
 from segdepth.config.tables import Table, check_ideal_observer, check_row
 from segdepth.config.trainable import DatasetBlocks, check_trainable
 from segdepth.config.yardsticks import Yardstick
 
-TAKEN_TABLES = ("table1", "study_convergence")
+TAKEN_TABLES = ("table1", "study_convergence", "paper", *PAPER_ITEMS)
 """Names in ``results/tables/`` that other rules write."""
 
 
@@ -71,6 +72,9 @@ class Config(Block):
         {},
         description="recordings of known truth that networks are measured on, by the way that a user's file takes; "
         "made on request only",
+    )
+    paper: Paper | None = Field(
+        None, description="networks and datasets of `snakemake paper`: every table and figure of the paper"
     )
     convergence: Convergence | None = Field(None, description="the convergence study; made on request only")
     export: Export | None = Field(None, description="the network to put into the package; made on request only")
@@ -129,6 +133,8 @@ class Config(Block):
             self._check_test_part(f"yardsticks.{name}", yardstick.dataset)
             for model in yardstick.models:
                 self._need_model(f"yardsticks.{name}.models", model)
+        if self.paper is not None:
+            self._check_paper(self.paper)
         if self.convergence is not None:
             need("convergence.dataset", self.convergence.dataset, self.datasets)
             self._check_study(self.convergence)
@@ -151,6 +157,15 @@ class Config(Block):
                         f"figures.{field}: evaluations.{self.figures.model} must list {name!r} for a figure to show it"
                     )
         return self
+
+    def _check_paper(self, paper: Paper) -> None:
+        for item in PAPER_ITEMS:
+            for model, dataset in paper.measured(item):
+                self._need_model(f"paper ({item})", model)
+                self._check_evaluations(f"paper ({item})", model, (dataset,))
+        for role, found in (("denoised", self.models.get(paper.denoised)), ("joint", self.models.get(paper.joint))):
+            if found is None or not (found.denoiser or found.task == "denoise_and_depth"):
+                raise ValueError(f"paper.{role}: got {getattr(paper, role)!r}, a network that denoises is needed")
 
     def _check_prediction(self, here: str, prediction: Prediction) -> None:
         self._need_model(f"{here}.model", prediction.model)
