@@ -22,7 +22,7 @@ def laid_over(*names: str) -> Config:
 
 
 def test_every_preset_is_known_here():
-    known = {"benchmarks", "workstation", "gpu", "paper", "ablation", "particles", "yardsticks"}
+    known = {"benchmarks", "workstation", "gpu", "paper", "paper_quick", "ablation", "particles", "yardsticks"}
     known |= {"familiarity", "familiarity_particles", "benchmarks_particles", "film", "limits"}
     assert {path.stem for path in PRESETS.glob("*.yaml")} == known
 

@@ -14,9 +14,10 @@ from segdepth.errors import StoreError
 from segdepth.learning import samples as samples_module
 from segdepth.learning import structures as structures_module
 from segdepth.learning.loss import ranked_probability_score, weighted_cross_entropy, weighted_ranked_probability
-from segdepth.learning.module import DepthModule
+from segdepth.learning.module import NetworkModule
 from segdepth.learning.samples import Crops, TrainingSamples
 from segdepth.learning.structures import share_memory
+from segdepth.learning.tasks import DepthTask
 from segdepth.learning.training import training_and_validation
 from segdepth.learning.validation import fixed_batches
 from segdepth.networks.architectures import make_network
@@ -275,7 +276,8 @@ def test_the_loss_of_a_training_has_both_parts_but_its_validation_the_likelihood
     network = make_network("binned", 2, 11).eval()
     losses = []
     for weight in (0.0, 0.5):
-        module = DepthModule(network, block(ordinal_weight=weight), 10, ("Ce", "O"))
+        training = block(ordinal_weight=weight)
+        module = NetworkModule(network, DepthTask(11, ("Ce", "O"), training), training, 10)
         module.log = lambda *_, **__: None
         losses.append(float(module.training_step(batch, 1).detach()))
     with torch.no_grad():

@@ -189,7 +189,7 @@ def test_one_loss_that_is_not_finite_is_not_overlooked(wrong, shards, tmp_path, 
     monkeypatch.setattr(
         module, "weighted_cross_entropy", lambda *given: right(*given) * (np.inf if next(steps) == wrong else 1)
     )
-    monkeypatch.setattr(module.DepthModule, "on_before_optimizer_step", lambda self, _: self.zero_grad())
+    monkeypatch.setattr(module.NetworkModule, "on_before_optimizer_step", lambda self, _: self.zero_grad())
     with pytest.raises(TrainingError, match="the loss became .* by step"):
         train(shards, tmp_path, block(epochs=1, batch_size=2, epoch_samples=12))
     assert not (tmp_path / "models/net").exists()
@@ -199,14 +199,14 @@ def test_weights_that_are_not_finite_are_told_and_the_last_good_checkpoint_stays
     """The last step of an epoch may be the one that went too far: validation sees it."""
     from segdepth.learning import module
 
-    validated = module.DepthModule.on_validation_epoch_start
+    validated = module.NetworkModule.on_validation_epoch_start
 
     def spoil(self) -> None:
         if self.current_epoch == 1:
             next(self.network.parameters()).data.fill_(float("nan"))
         validated(self)
 
-    monkeypatch.setattr(module.DepthModule, "on_validation_epoch_start", spoil)
+    monkeypatch.setattr(module.NetworkModule, "on_validation_epoch_start", spoil)
     with pytest.raises(TrainingError, match="validation loss became nan.*learning_rate"):
         train(shards, tmp_path, block(epochs=3))
     with pytest.raises(TrainingError, match="validation loss became nan"):

@@ -13,7 +13,8 @@ from torch import Tensor
 from segdepth.adaptation.blocks import BATCH, EPOCHS, VALIDATION, Budget
 from segdepth.config import Beam, DatasetBlocks, Model, Specimen
 from segdepth.crystals import Crystal
-from segdepth.learning.module import DepthModule
+from segdepth.learning.module import NetworkModule
+from segdepth.learning.tasks import make_task
 from segdepth.learning.training import build_network
 from segdepth.seeds import structure_rng
 from segdepth.simulation.aberrations import Lens
@@ -88,7 +89,8 @@ def seconds_a_sample(model: Model, blocks: DatasetBlocks, form: Callable[[], Ten
         form()
         image = time.perf_counter() - started
         network = build_network(model.architecture, blocks.labels.classes, model.training.seed)
-        module = DepthModule(network.to(memory_format=torch.channels_last), model.training, 100, ())
+        task = make_task(model, blocks.labels.classes, ())
+        module = NetworkModule(network.to(memory_format=torch.channels_last), task, model.training, 100)
         optimizer = module.configure_optimizers()["optimizer"]
         crop, size = model.training.crop_pixels, model.training.batch_size
         noisy = torch.poisson(torch.full((size, 1, crop, crop), 40.0)) / 40

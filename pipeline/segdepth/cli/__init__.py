@@ -25,6 +25,7 @@ from segdepth.cli import (  # noqa: F401  (they add commands)
     limits,
     micrographs,
     networks,
+    paper,
     project,
     simulation,
     specimens,
@@ -49,7 +50,7 @@ USERS = (
 
 EXTRAS = {
     **dict.fromkeys(("ase", "abtem"), "simulate"),
-    **dict.fromkeys(("lightning", "pytorch_optimizer"), "train"),
+    **dict.fromkeys(("lightning", "pytorch_optimizer", "torchmetrics"), "train"),
     **dict.fromkeys(("snakemake", "rocrate"), "workflow"),
 }
 """The package's extra that installs a module, by module."""

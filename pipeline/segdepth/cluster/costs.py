@@ -139,7 +139,8 @@ def images_s(specimen: Specimen, beam: Beam, imaging: Imaging) -> float:
 def sample_s(model: Model, pixels: float) -> float:
     """One training sample of so many pixels, in seconds of a core."""
     shape = model.architecture
-    return (STEP_S[shape.variant] * shape.base_channels**2 + SAMPLE_S) * pixels
+    networks = 2 if model.task == "denoise_and_depth" else 1 + FORWARD * (model.denoiser is not None)
+    return (networks * STEP_S[shape.variant] * shape.base_channels**2 + SAMPLE_S) * pixels
 
 
 class Costs:

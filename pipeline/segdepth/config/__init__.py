@@ -23,7 +23,8 @@ from segdepth.config.lens_fit import LensFitBlock, LensFitOptions
 from segdepth.config.limits import LimitMap, PredictionSets
 from segdepth.config.loading import check_files, json_schema, load_config, read_yaml
 from segdepth.config.micrograph import Comparison, ComparisonOptions, Micrograph, Prediction, PredictionOptions, Reading
-from segdepth.config.model import Architecture, Export, Model, Training
+from segdepth.config.model import TASKS, Architecture, Export, Model, Training
+from segdepth.config.paper import PAPER_ITEMS, Paper
 from segdepth.config.root import Config
 from segdepth.config.specimen import Specimen
 from segdepth.config.tables import (
@@ -74,7 +75,9 @@ __all__ = [
     "NAME_PATTERN",
     "NETWORK_STRIDE",
     "OBSERVER_METRICS",
+    "PAPER_ITEMS",
     "PAPER_PIXEL_PM",
+    "Paper",
     "Prediction",
     "PredictionOptions",
     "PredictionSets",
@@ -83,6 +86,7 @@ __all__ = [
     "SimulationOptions",
     "Specimen",
     "Splits",
+    "TASKS",
     "Table",
     "TableRow",
     "VACUUM_NAMES",

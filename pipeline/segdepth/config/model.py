@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from segdepth.config.block import Block
 from segdepth.config.fields import NETWORK_STRIDE, Count, Name, Number, range_of
+
+TASKS = ("depth", "denoise", "denoise_and_depth")
+"""What a network is trained for."""
 
 
 class Architecture(Block):
@@ -90,6 +93,16 @@ class Model(Block):
         description="names of the datasets to train on, all structures equally often; the first one's dose is "
         "the network's nominal dose"
     )
+    task: Literal[TASKS] = Field(
+        "depth",
+        description="depth: atoms behind each pixel; denoise: the image without shot noise, by its mean squared error; "
+        "denoise_and_depth: two networks of this architecture at once, the second counts in what the first gives",
+    )
+    denoiser: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="folder of a network of the task denoise, through which every image passes before this one counts: "
+        "results/models/NAME; it stays as it is",
+    )
     architecture: Architecture = Field(Architecture(), description="the network")
     init_weights: Annotated[str, Field(min_length=1)] | None = Field(
         None,
@@ -107,11 +120,32 @@ class Model(Block):
     )
     training: Training = Field(Training(), description="how it is trained")
 
-    @field_validator("init_weights")
+    @field_validator("init_weights", "denoiser")
     @classmethod
     def _one_spelling(cls, value: str | None) -> str | None:
         """The path in one spelling, for rules, checks and cards."""
         return None if value is None else os.path.normpath(value.strip() or ".")
+
+    @model_validator(mode="after")
+    def _of_one_task(self) -> Model:
+        if self.task == "depth" and self.denoiser is None:
+            return self
+        what = f"task: got {self.task!r}" if self.denoiser is None else "denoiser"
+        if self.denoiser is not None and self.task != "depth":
+            raise ValueError(f"denoiser: got {self.denoiser!r} with task {self.task!r}; only task depth takes one")
+        if self.init_weights is not None:
+            raise ValueError(f"init_weights: got {self.init_weights!r}; with {what} weights are random, leave it out")
+        if self.architecture.variant == "full":
+            raise ValueError(
+                f"architecture.variant: got 'full', whose output is coarser than its input; with {what} give binned or "
+                "space_to_depth"
+            )
+        return self
+
+    @property
+    def starts_from(self) -> tuple[str, ...]:
+        """Folders of trained networks that its training reads."""
+        return tuple(folder for folder in (self.init_weights, self.denoiser) if folder is not None)
 
 
 class Export(Block):

@@ -23,12 +23,13 @@ from segdepth.config.lens_fit import LensFitBlock
 from segdepth.config.limits import LimitMap, PredictionSets
 from segdepth.config.micrograph import Comparison, Micrograph, Prediction
 from segdepth.config.model import Export, Model
+from segdepth.config.paper import PAPER_ITEMS, Paper
 from segdepth.config.specimen import Specimen
 from segdepth.config.tables import Table, check_ideal_observer, check_row
 from segdepth.config.trainable import DatasetBlocks, check_trainable
 from segdepth.config.yardsticks import Yardstick
 
-TAKEN_TABLES = ("table1", "study_convergence")
+TAKEN_TABLES = ("table1", "study_convergence", "paper", *PAPER_ITEMS)
 """Names in ``results/tables/`` that other rules write."""
 
 
@@ -82,6 +83,9 @@ class Config(Block):
     )
     limit_maps: dict[Name, LimitMap] = Field(
         {}, description="where to record: the ideal observer over lens, dose and vibration; made on request only"
+    )
+    paper: Paper | None = Field(
+        None, description="networks and datasets of `snakemake paper`: every table and figure of the paper"
     )
     convergence: Convergence | None = Field(None, description="the convergence study; made on request only")
     export: Export | None = Field(None, description="the network to put into the package; made on request only")
@@ -141,6 +145,8 @@ class Config(Block):
             for model in yardstick.models:
                 self._need_model(f"yardsticks.{name}.models", model)
         self._check_films_and_limits()
+        if self.paper is not None:
+            self._check_paper(self.paper)
         if self.convergence is not None:
             need("convergence.dataset", self.convergence.dataset, self.datasets)
             self._check_study(self.convergence)
@@ -174,6 +180,15 @@ class Config(Block):
                     need(f"{section}.{name}", dataset, self.datasets)
                     self._check_test_part(f"{section}.{name}", dataset)
 
+    def _check_paper(self, paper: Paper) -> None:
+        for item in PAPER_ITEMS:
+            for model, dataset in paper.measured(item):
+                self._need_model(f"paper ({item})", model)
+                self._check_evaluations(f"paper ({item})", model, (dataset,))
+        for role, found in (("denoised", self.models.get(paper.denoised)), ("joint", self.models.get(paper.joint))):
+            if found is None or not (found.denoiser or found.task == "denoise_and_depth"):
+                raise ValueError(f"paper.{role}: got {getattr(paper, role)!r}, a network that denoises is needed")
+
     def _check_prediction(self, here: str, prediction: Prediction) -> None:
         self._need_model(f"{here}.model", prediction.model)
         if prediction.micrograph is not None:
@@ -190,8 +205,10 @@ class Config(Block):
             )
 
     def _need_model(self, here: str, name: str) -> None:
-        """The name must be a models block, or that of a network of the package."""
+        """The name must be a models block, or that of a network of the package; it must count."""
         need(here, name, (*self.models, *RESERVED))
+        if name not in RESERVED and self.models[name].task == "denoise":
+            raise ValueError(f"{here}: got {name!r}, whose task is denoise; give a network that counts")
 
     def _check_evaluations(self, here: str, model: str, datasets: tuple[str, ...]) -> None:
         if len(set(datasets)) < len(datasets):

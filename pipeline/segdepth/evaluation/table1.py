@@ -12,21 +12,25 @@ from typing import Any
 import pandas as pd
 
 from segdepth.config import ALL
+from segdepth.evaluation.paper import PAPER_METRICS, paper_numbers
 from segdepth.evaluation.results import Evaluation, number_in
 
-NOTE = "printed as {} x 10^6, which is in units of 10^5"
-PAPER = (
-    (16, 1.175, 0.931, 0.812, 0.955, 7.25, NOTE.format("11.75")),
-    (32, 4.692, 0.932, 0.842, 0.944, 3.58, NOTE.format("46.92")),
-    (64, 18.75, 0.939, 0.847, 0.956, 2.33, ""),
-    (96, 42.17, 0.936, 0.83, 0.943, 3.62, ""),
-    (130, 77.31, 0.888, 0.699, 0.939, 1.75, ""),
-)
-"""Base channels, parameters in 10^6, pixelwise and centre accuracy, detection rate, hallucinated rate in 10^-2, note.
-λ = 2.5 (IV-B). The parameters of the first two rows are given in the unit of the others."""
 
+def _paper_networks() -> tuple[tuple[Any, ...], ...]:
+    """Channels, parameters in 10^6, pixelwise and centre accuracy, detection rate, hallucinated rate in 10^-2, note.
+    λ = 2.5 (IV-B)."""
+    table = paper_numbers()
+    found = []
+    for name, rows in table[table["item"] == "table1"].groupby("row", sort=False):
+        value = rows.set_index("metric")
+        parameters = round(value.loc["parameters", "value"] / 1e6, 6)
+        printed = (float(value.loc[metric, "printed"]) for metric in PAPER_METRICS)
+        found.append((int(name.removeprefix("c = ")), parameters, *printed, value.loc["parameters", "note"]))
+    return tuple(found)
+
+
+PAPER = _paper_networks()
 PAPER_LAMBDA = 2.5
-PAPER_METRICS = ("pixelwise_accuracy", "centre_accuracy", "detection_rate", "hallucinated_rate")
 METRICS = (*PAPER_METRICS, "columns_exact", "columns_within_one")
 
 FACTS = ("source", "base_channels", "parameters_1e6", "lambda", "structures", "images", "note")

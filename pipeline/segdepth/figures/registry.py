@@ -100,6 +100,24 @@ ENTRIES = (
         "better.",
     ),
     FigureEntry(
+        "fig8_gradients",
+        "paper",
+        "gradients of the class probabilities with respect to the image (SegDepth, Fig. 8)",
+        "(a) Size of the gradient of the probability of several depths at a column (red) and in the vacuum (green) "
+        "with respect to the image; (b) that of the true depth at the column at several λ; (c, d) the radius about the "
+        "column's pixel that holds half of the gradient's energy, against λ and against the true count, also for the "
+        "network that serves every dose (SegDepth, Fig. 8, eq. 7). Maps of one row of (a) have one scale, those of (b) "
+        "each their own. λ, data set, network and number of images are in the figure.",
+    ),
+    FigureEntry(
+        "fig9_doses",
+        "paper",
+        "metrics against the dose of the test images (SegDepth, Fig. 9)",
+        "Metrics against the images' λ: (a) several widths trained at one λ, (b) one width trained at several λ; "
+        "dashed in black the network that was trained for every dose (SegDepth, Fig. 9). Bars: 95 % bootstrap "
+        "intervals over structures.",
+    ),
+    FigureEntry(
         "prediction",
         "prediction",
         "a micrograph, the estimated depth, its confidence and the columns that were found",

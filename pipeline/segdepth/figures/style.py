@@ -145,6 +145,15 @@ def show_probability(ax: Axes, values: np.ndarray, pixel_pm: float) -> AxesImage
     return show_map(ax, values, pixel_pm, cmap=PROBABILITY_COLOURS, vmin=0, vmax=1)
 
 
+def dose_axis(ax: Axes, doses: Iterable[float]) -> None:
+    """A logarithmic axis of λ with a tick at each of ``doses``."""
+    ticks = sorted(float(dose) for dose in doses)
+    ax.set_xscale("log")
+    ax.set_xlim(ticks[0] / 1.25, ticks[-1] * 1.25)
+    ax.set_xticks(ticks, [f"{dose:g}" for dose in ticks])
+    ax.minorticks_off()
+
+
 def depth_bar(fig: Figure, image: AxesImage, axes: Any, last_class: str | None = None, **options: Any) -> None:
     """Colour bar of the depths; ``last_class``: what the last one is called, if it is no plain count."""
     ticks, words = ticks_with_last(image.norm.N - 1, last_class)

@@ -15,7 +15,6 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 
-from segdepth.learning.module import metric_names
 from segdepth.learning.samples import TrainingSamples
 
 SHOWN_SECONDS = 2.0
@@ -57,7 +56,7 @@ class Progress(Callback):
             return
         self._shown = time.monotonic()
         shown = {"loss": f"{float(outputs['loss']):.3f}"}
-        for label, key in (("validation", "validation_loss"), ("centre", "centre_accuracy")):
+        for label, key in (("validation", "validation_loss"), ("centre", "centre_accuracy"), ("PSNR", "psnr_db")):
             if key in trainer.callback_metrics:
                 shown[label] = f"{float(trainer.callback_metrics[key]):.3f}"
         self._bar.set_postfix(shown, refresh=False)
@@ -111,8 +110,8 @@ class Runs(Callback):
 class Curve(Callback):
     """One row an epoch; kept in checkpoints, so that a resumed training has the whole curve."""
 
-    def __init__(self, elements: Sequence[str]) -> None:
-        self.fields = ("epoch", "step", "train_loss", "validation_loss", *metric_names(elements), "learning_rate")
+    def __init__(self, metric_names: Sequence[str]) -> None:
+        self.fields = ("epoch", "step", "train_loss", "validation_loss", *metric_names, "learning_rate")
         self.rows: list[dict[str, float]] = []
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,4 +1,5 @@
-"""The training loss: weighted cross-entropy of pixels (SegDepth, eq. 6), and a score that knows the order of depths."""
+"""Training losses: weighted cross-entropy of pixels (SegDepth, eq. 6), a score that knows the order of depths, and the
+squared error of a denoised image."""
 
 from __future__ import annotations
 
@@ -61,6 +62,13 @@ def ranked_probability_score(logits: Tensor, depth: Tensor) -> Tensor:
     with torch.autocast(logits.device.type, enabled=False):  # sums of probabilities in float32
         by_pixel = logits.movedim(1, -1).reshape(-1, logits.shape[1])
         return _RankedProbability.apply(by_pixel, depth.reshape(-1).long()).reshape(depth.shape)
+
+
+def mean_squared_error(image: Tensor, clean: Tensor, importance: Tensor | None = None) -> Tensor:
+    """The mean over pixels and images of (image - clean)², both (batch, 1, y, x); ``importance`` (batch,) weighs the
+    images."""
+    each = (image.float() - clean).square().flatten(1).mean(1)
+    return (each if importance is None else each * importance).mean()
 
 
 def _mean(each: Tensor, weight: Tensor, importance: Tensor | None) -> Tensor:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import lightning
 import torch
 from torch import Tensor, nn
 
 from segdepth.config import Training
-from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.errors import TrainingError
-from segdepth.learning.loss import weighted_cross_entropy, weighted_ranked_probability
 from segdepth.learning.optimizer import make_optimizer
 from segdepth.learning.samples import Batch
+from segdepth.learning.tasks import Task
 
 CHECK_STEPS = 32
 """Steps from one check of the loss to the next: a check waits for the device, which then has nothing to do."""
@@ -22,35 +19,20 @@ RISE_SHARE = 0.15
 """Of the steps, in which the learning rate rises; then it falls to 1/250,000 of its highest value."""
 
 
-def metric_names(elements: Sequence[str]) -> tuple[str, ...]:
-    """The validation metrics beside the loss: right pixels among those of column centres, of all and by element."""
-    return ("centre_accuracy", *(f"centre_accuracy_{element}" for element in elements))
+class NetworkModule(lightning.LightningModule):
+    """A network with its task, its optimizer and a one-cycle learning rate over ``total_steps``."""
 
-
-class DepthModule(lightning.LightningModule):
-    """A network with its optimizer and a one-cycle learning rate over ``total_steps``.
-
-    Parameters
-    ----------
-    elements : symbols of the elements whose columns are counted, for the validation's metrics.
-    """
-
-    def __init__(self, network: nn.Module, training: Training, total_steps: int, elements: Sequence[str]) -> None:
+    def __init__(self, network: nn.Module, task: Task, training: Training, total_steps: int) -> None:
         super().__init__()
-        self.network, self.training_block, self.total_steps = network, training, total_steps
-        self.elements = tuple(elements)
-        self._hits: Tensor | None = None
+        self.network, self.task, self.training_block, self.total_steps = network, task, training, total_steps
+        self._sums: Tensor | None = None  # of the validation's metrics
         self._losses: Tensor | None = None  # their sum: once not finite, always not finite
 
     def forward(self, noisy: Tensor) -> Tensor:
-        return self.network(noisy.contiguous(memory_format=torch.channels_last))
+        return self.task.run(self.network, noisy.contiguous(memory_format=torch.channels_last))
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
-        logits = self(batch.noisy)
-        given = (batch.depth, batch.weight, batch.importance)
-        loss = weighted_cross_entropy(logits, *given)
-        if ordinal := self.training_block.ordinal_weight:
-            loss = loss + ordinal * weighted_ranked_probability(logits, *given)
+        loss = self.task.loss(self(batch.noisy), batch)
         self._losses = loss.detach() if self._losses is None else self._losses + loss.detach()
         if number % CHECK_STEPS == 0:
             self._check_losses()
@@ -74,22 +56,18 @@ class DepthModule(lightning.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._check_losses()
-        self._hits = torch.zeros(len(self.elements), 2, device=self.device)  # element by (right, all)
+        self._sums = None
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        logits = self(batch.noisy)
-        loss = weighted_cross_entropy(logits, batch.depth, batch.weight)
+        output = self(batch.noisy)
+        loss = self.task.validation_loss(output, batch)
         self._check_finite(loss, "validation loss")  # the last training step may have diverged
         self.log("validation_loss", loss, batch_size=len(batch.noisy), sync_dist=True)
-        right = logits.argmax(1) == batch.depth
-        for row, element in enumerate(self.elements):
-            inside = batch.regions == ATOMIC_NUMBER[element]
-            self._hits[row] += torch.stack([(right & inside).sum(), inside.sum()])
+        found = self.task.tally(output, batch)
+        self._sums = found if self._sums is None else self._sums + found
 
     def on_validation_epoch_end(self) -> None:
-        right, all_ = self._hits.T
-        values = [right.sum() / all_.sum(), *(right / all_.clamp_min(1))]
-        self.log_dict(dict(zip(metric_names(self.elements), values)), sync_dist=True)
+        self.log_dict(dict(zip(self.task.metric_names, self.task.metrics(self._sums))), sync_dist=True)
 
     def configure_optimizers(self) -> dict:
         block = self.training_block

@@ -35,13 +35,15 @@ POOL_BYTES = 500_000_000
 class Batch(NamedTuple):
     """``noisy`` (n, 1, y, x) with vacuum = 1; on the label grid (n, y, x) ``depth``, ``weight`` and ``regions`` (atomic
     number of the element whose column's centre a pixel belongs to, 0 if none); ``importance`` (n,), how much each
-    sample counts in the loss."""
+    sample counts in the loss; ``clean`` (n, 1, y, x), what ``noisy`` is without noise, or None where nobody needs it.
+    """
 
     noisy: Tensor
     depth: Tensor
     weight: Tensor
     regions: Tensor
     importance: Tensor
+    clean: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -220,4 +222,4 @@ class TrainingSamples(IterableDataset):
         power = self.training.dose_importance
         counts = _sent(dose_importance(doses, low, high, power).astype(np.float32), self.device)
         named = {name: values.to(self.device) for name, values in zip(MAPS, labels)}
-        return Batch(noisy=noisy[:, None], **named, importance=counts)
+        return Batch(noisy=noisy[:, None], **named, importance=counts, clean=image[:, None])

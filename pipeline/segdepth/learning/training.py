@@ -28,15 +28,15 @@ from segdepth.devices import in_bfloat16
 from segdepth.errors import SegDepthError, TrainingError
 from segdepth.learning.callbacks import Curve, EarlyStopping, Progress, Runs, SampleEpoch
 from segdepth.learning.checkpoints import WholeCheckpoints
-from segdepth.learning.module import DepthModule
+from segdepth.learning.module import NetworkModule
 from segdepth.learning.samples import Batch, Source, TrainingSamples
 from segdepth.learning.structures import share_memory
-from segdepth.learning.temperature import divide_logits, fit_temperature, validation_logits
+from segdepth.learning.tasks import make_task
 from segdepth.learning.training_sets import TrainingSet, counted_elements, crystal_of
 from segdepth.learning.validation import fixed_batches
-from segdepth.networks.architectures import make_network
+from segdepth.networks.architectures import make_denoised, make_network
+from segdepth.networks.card import read_card
 from segdepth.networks.files import NetworkCard, load_weights, misfit, save_network
-from segdepth.networks.flip_average import FlipAverage
 from segdepth.networks.training_record import join_records, record_entry
 from segdepth.networks.unet import count_parameters
 
@@ -86,7 +86,39 @@ def build_network(architecture: Architecture, classes: int, seed: int) -> nn.Mod
     return make_network(architecture.variant, architecture.base_channels, classes)
 
 
-def read_checkpoint(path: Path, module: DepthModule) -> dict[str, Tensor]:
+def build_network_of(model: Model, classes: int) -> nn.Module:
+    """The network that a model block trains, with the weights that it begins with.
+
+    Raises
+    ------
+    StoreError
+        Weights that it begins with are missing, damaged or do not fit.
+    """
+    shape, seed = model.architecture, model.training.seed
+    if model.task == "depth" and model.denoiser is None:
+        network = build_network(shape, classes, seed)
+        if model.init_weights is not None:
+            load_weights(network, model.init_weights)
+        return network
+    if model.task == "denoise":
+        return build_network(shape, 1, seed)
+    lightning.seed_everything(seed, verbose=False)
+    its = denoiser_of(model)
+    network = make_denoised(its, shape.variant, shape.base_channels, classes, frozen=model.denoiser is not None)
+    if model.denoiser is not None:
+        load_weights(network.denoiser, model.denoiser)
+    return network
+
+
+def denoiser_of(model: Model) -> dict[str, Any]:
+    """``variant`` and ``base_channels`` of the denoiser that images pass first; empty without one."""
+    if model.denoiser is not None:
+        card = read_card(model.denoiser)
+        return {"variant": card.variant, "base_channels": card.base_channels}
+    return model.architecture.model_dump(mode="json") if model.task == "denoise_and_depth" else {}
+
+
+def read_checkpoint(path: Path, module: NetworkModule) -> dict[str, Tensor]:
     """A checkpoint's tensors, which fit the module.
 
     Raises
@@ -105,9 +137,14 @@ def read_checkpoint(path: Path, module: DepthModule) -> dict[str, Tensor]:
 
 
 def training_and_validation(
-    training_sets: Sequence[TrainingSet], training: Training, root_seed: int, device: torch.device, rank: int = 0
+    training_sets: Sequence[TrainingSet],
+    training: Training,
+    root_seed: int,
+    device: torch.device,
+    rank: int = 0,
+    clean: bool = False,
 ) -> tuple[TrainingSamples, list[Batch]]:
-    """Samples to train on, and the held-out batches for validation.
+    """Samples to train on, and the held-out batches for validation; ``clean``: these with their images without noise.
 
     One budget of memory serves both: the held-out structures are read first, and released once their images are formed.
     """
@@ -118,7 +155,7 @@ def training_and_validation(
 
     held_out = part("validation")
     share_memory([source.structures for source in held_out], device)
-    validation = fixed_batches(held_out, training, root_seed, device)
+    validation = fixed_batches(held_out, training, root_seed, device, clean=clean)
     for source in held_out:
         source.structures.keep(0)
     sources = part("train")
@@ -148,7 +185,8 @@ def train_network(
     training_sets : in the order of ``model.datasets``.
     checkpoints : folder of this training, named by a hash of what determines it.
     facts : of this process, for its entry in ``runs``: ``commit`` and ``versions``.
-    earlier_record : training record of the network whose weights it begins with (``model.init_weights``).
+    earlier_record : training record of the network whose weights it begins with, or that denoises its images
+        (``model.starts_from``).
 
     Returns
     -------
@@ -165,15 +203,14 @@ def train_network(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it lists devices that are not there
     check_devices(model.training.devices, device)
     block, classes = model.training, training_sets[0].blocks.labels.classes
-    network = build_network(model.architecture, classes, block.seed)
-    if model.init_weights is not None:
-        load_weights(network, model.init_weights)
-    steps, elements = block.epoch_steps * block.epochs, counted_elements(training_sets)
-    module = DepthModule(network.to(memory_format=torch.channels_last), block, steps, elements)
-    curve, runs, progress = Curve(elements), Runs(facts), Progress(name, steps)
+    network, task = build_network_of(model, classes), make_task(model, classes, counted_elements(training_sets))
+    steps = block.epoch_steps * block.epochs
+    module = NetworkModule(network.to(memory_format=torch.channels_last), task, block, steps)
+    curve, runs, progress = Curve(task.metric_names), Runs(facts), Progress(name, steps)
     trainer = _trainer(block, device, checkpoints, [progress, curve, runs])
     where = trainer.strategy.root_device
-    samples, validation = training_and_validation(training_sets, block, root_seed, where, trainer.global_rank)
+    given = (training_sets, block, root_seed, where)
+    samples, validation = training_and_validation(*given, trainer.global_rank, task.wants_clean)
     trainer.callbacks.insert(0, SampleEpoch(samples))
     _fit(trainer, module, samples, validation, checkpoints / "last.ckpt")
     if not trainer.is_global_zero:
@@ -181,10 +218,7 @@ def train_network(
 
     module.load_state_dict(read_checkpoint(checkpoints / "best.ckpt", module))
     network = module.network.to(where)  # Lightning leaves the network on the CPU
-    temperature = fit_temperature(
-        *validation_logits(FlipAverage(network) if model.flip_average else network, validation)
-    )
-    divide_logits(network, temperature)
+    temperature = task.calibrate(network, validation, model.flip_average)
     record = join_records((record_entry(*each.blocks[:2], root_seed) for each in training_sets), earlier_record)
     found = {
         "runs": runs.entries,
@@ -233,7 +267,7 @@ def _tensorboard(checkpoints: Path) -> Logger | bool:
 
 
 def _fit(
-    trainer: lightning.Trainer, module: DepthModule, samples: TrainingSamples, validation: list[Batch], last: Path
+    trainer: lightning.Trainer, module: NetworkModule, samples: TrainingSamples, validation: list[Batch], last: Path
 ) -> None:
     resumed = last.exists()
     if resumed:
@@ -268,15 +302,18 @@ def _card(
         for each, _, other, _ in (training_set.blocks for training_set in training_sets)
         for dose in model.training.dose_lambda or (each.dose_lambda, each.dose_lambda)
     ]
+    denoises = model.task == "denoise"
     return NetworkCard(
+        task=model.task,
+        denoiser=denoiser_of(model),
         variant=model.architecture.variant,
         base_channels=model.architecture.base_channels,
-        classes=labels.classes,
+        classes=1 if denoises else labels.classes,
         input_pixel_pm=imaging.pixel_pm,
         label_pixel_pm=labels.pixel_pm,
         field_pm=specimen.field_pm,
         dose_lambda=dataset.dose_lambda * imaging.detection_efficiency,
-        labels=labels.model_dump(mode="json"),
+        labels={} if denoises else labels.model_dump(mode="json"),
         crystal=crystal_of(training_sets),
         dose_lambda_range=(min(counted), max(counted)),
         temperature=round(temperature, 4),

@@ -29,17 +29,26 @@ def fixed_batches(
     root_seed: int,
     device: torch.device,
     draws: int = 4,
+    clean: bool = False,
 ) -> list[Batch]:
     """Validation: each structure at ``draws`` of the defocus values that training draws from, the middles of equal
-    parts of them, with one fixed noise each; doses are spread evenly (in log λ) over what training draws."""
+    parts of them, with one fixed noise each; doses are spread evenly (in log λ) over what training draws. ``clean``:
+    with the images without noise."""
     batches: list[Batch] = []
     for source in sources:
-        batches += _fixed_batches_of(source, training, root_seed, device, draws, VALIDATION_BYTES // len(sources))
+        most = VALIDATION_BYTES // len(sources)
+        batches += _fixed_batches_of(source, training, root_seed, device, draws, most, clean)
     return batches
 
 
 def _fixed_batches_of(
-    source: Source, training: Training, root_seed: int, device: torch.device, draws: int, most_bytes: int
+    source: Source,
+    training: Training,
+    root_seed: int,
+    device: torch.device,
+    draws: int,
+    most_bytes: int,
+    clean: bool,
 ) -> list[Batch]:
     structures, imaging, former = source.structures, source.imaging, source.former(device)
     middles = (np.arange(draws) + 0.5) / draws
@@ -51,10 +60,11 @@ def _fixed_batches_of(
         defocus = stored[(len(stored) * middles).astype(int)]
     low, high = np.log(source.doses(training))
     labels = structures.maps(0)["depth"].numel()
-    most = max(1, most_bytes // (draws * (4 * former.field_pixels**2 + BYTES_A_LABEL * labels)))
+    pictures = 2 if clean else 1
+    most = max(1, most_bytes // (draws * (4 * pictures * former.field_pixels**2 + BYTES_A_LABEL * labels)))
     chosen = np.unique(np.linspace(0, len(structures) - 1, min(len(structures), most)).round().astype(int))
 
-    def samples() -> Iterator[tuple[int, Tensor]]:
+    def samples() -> Iterator[tuple[int, Tensor, Tensor]]:
         for place, position in enumerate(chosen.tolist()):
             rng_of = partial(structure_rng, root_seed, source.specimen_name, structures.indices[position])
             lens = Lens.from_values(lens_fields(draw_lens_values(imaging, defocus, rng_of("lens"))), device)
@@ -63,12 +73,14 @@ def _fixed_batches_of(
             for number, image in enumerate(images):
                 dose = float(np.exp(low + (high - low) * split_position(place * draws + number)))
                 electrons = electrons_per_pixel(dose, imaging.pixel_pm, imaging.detection_efficiency)
-                yield position, torch.as_tensor(add_shot_noise(image, electrons, rng_of("noise", number)))
+                noisy = add_shot_noise(image, electrons, rng_of("noise", number))
+                yield position, torch.as_tensor(noisy), torch.as_tensor(image)
 
     batches, remaining = [], samples()
     while some := list(islice(remaining, training.batch_size)):
-        each = [structures.maps(position) for position, _ in some]
+        each = [structures.maps(position) for position, *_ in some]
         maps = {name: torch.stack([one[name] for one in each]).to(device) for name in MAPS}
-        pictures = torch.stack([image for _, image in some])[:, None].to(device)
-        batches.append(Batch(noisy=pictures, **maps, importance=torch.ones(len(some), device=device)))
+        noisy, without = (torch.stack([one[n] for one in some])[:, None].to(device) for n in (1, 2))
+        importance = torch.ones(len(some), device=device)
+        batches.append(Batch(noisy=noisy, **maps, importance=importance, clean=without if clean else None))
     return batches

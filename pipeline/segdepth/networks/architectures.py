@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from segdepth.networks.denoised import DenoisedNetwork
 from segdepth.networks.space_to_depth import SpaceToDepthUNet
 from segdepth.networks.unet import UNet
 
@@ -17,3 +23,23 @@ def make_network(variant: str, base_channels: int, classes: int) -> UNet | Space
     if variant == "space_to_depth":
         return SpaceToDepthUNet(base_channels, classes)
     return UNet(base_channels, variant, classes)
+
+
+def make_denoised(
+    denoiser: Mapping[str, Any], variant: str, base_channels: int, classes: int, *, frozen: bool = False
+) -> DenoisedNetwork:
+    """A network that counts in what a denoiser gives.
+
+    Parameters
+    ----------
+    denoiser : its ``variant`` and ``base_channels``.
+    frozen : whether the denoiser stays as it is in a training.
+    """
+    first = make_network(denoiser["variant"], denoiser["base_channels"], 1)
+    return DenoisedNetwork(first, make_network(variant, base_channels, classes), frozen=frozen)
+
+
+def network_of_card(card: Any) -> nn.Module:
+    """The network that a card describes, with random weights."""
+    shape = (card.variant, card.base_channels, card.classes)
+    return make_denoised(card.denoiser, *shape) if card.denoiser else make_network(*shape)

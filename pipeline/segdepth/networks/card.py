@@ -12,6 +12,10 @@
 | ``temperature`` | what its logits were divided by; the weights hold it already |
 | ``flip_average`` | estimates are means over the frame and its mirror image |
 | ``remark`` | a line that every prediction with it carries; mostly empty |
+| ``task`` | ``depth``, ``denoise`` (its output is the image without shot noise, ``classes`` is 1 and ``labels`` is
+  empty) or ``denoise_and_depth``; left out where it is ``depth`` |
+| ``denoiser`` | ``variant`` and ``base_channels`` of the network that images pass before this one counts; left out
+  where there is none |
 | ``training_record`` | the structures it was trained on or chosen by, see ``segdepth.networks.training_record`` |
 
 Doses are in counted electrons, λ times the camera's ``detection_efficiency``, as a micrograph's counts are. Reading a
@@ -26,7 +30,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segdepth.config import Architecture, Labels, validate
+from segdepth.config import TASKS, Architecture, Labels, validate
 from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
 
@@ -51,6 +55,8 @@ class NetworkCard:
     crystal: dict[str, Any] = field(default_factory=dict)
     remark: str = ""
     training_record: list[dict[str, Any]] = field(default_factory=list)
+    task: str = "depth"
+    denoiser: dict[str, Any] = field(default_factory=dict)
 
     @property
     def doses(self) -> tuple[float, float]:
@@ -97,6 +103,10 @@ def _check(card: NetworkCard) -> None:
     if not isinstance(card.remark, str):
         raise ValueError(f"remark: got {card.remark!r}; a text is needed")
     validate(Architecture, {"variant": card.variant, "base_channels": card.base_channels}, "architecture")
+    if card.task not in TASKS:
+        raise ValueError(f"task: got {card.task!r}; allowed: {', '.join(TASKS)}")
+    if card.denoiser:
+        validate(Architecture, card.denoiser, "denoiser")
     if type(card.classes) is not int or card.classes < 1:
         raise ValueError(f"classes: got {card.classes!r}; a whole number above 0 is needed")
     if card.labels and validate(Labels, card.labels, "labels").classes != card.classes:
@@ -113,4 +123,6 @@ def _check(card: NetworkCard) -> None:
 
 def write_card(card: NetworkCard, folder: Path) -> None:
     """Write ``network.json`` into an existing folder."""
-    (folder / CARD).write_text(json.dumps(asdict(card), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    usual = {"task": "depth", "denoiser": {}}
+    keys = {name: value for name, value in asdict(card).items() if name not in usual or value != usual[name]}
+    (folder / CARD).write_text(json.dumps(keys, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ def format_of(card: NetworkCard) -> DataFormat:
         image_pixel_pm=card.input_pixel_pm,
         label_pixel_pm=card.label_pixel_pm,
         labels=Labels.model_validate(card.labels) if card.labels else None,
-        classes=card.classes,
+        classes=None if card.task == "denoise" else card.classes,
         crystal=card.crystal,
     )
 

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from segdepth.errors import StoreError
-from segdepth.networks.architectures import make_network
+from segdepth.errors import ConfigError, StoreError
+from segdepth.networks.architectures import network_of_card
 from segdepth.networks.bundled import network_folders
 from segdepth.networks.card import CARD, NetworkCard, read_card, write_card
 from segdepth.networks.flip_average import FlipAverage
@@ -23,7 +23,16 @@ WEIGHTS = "weights.safetensors"
 NEW_CLASS_LOGIT = -5.0
 """Of a depth class that a trained network lacks, relative to its last one: 20 of them take an eighth of its share."""
 
-__all__ = ["CARD", "WEIGHTS", "NetworkCard", "load_network", "load_weights", "misfit", "save_network"]
+__all__ = [
+    "CARD",
+    "WEIGHTS",
+    "NetworkCard",
+    "load_denoiser",
+    "load_network",
+    "load_weights",
+    "misfit",
+    "save_network",
+]
 
 
 def save_network(network: nn.Module, card: NetworkCard, folder: Path) -> None:
@@ -83,7 +92,7 @@ def _with_classes_of(network: nn.Module, weights: dict[str, torch.Tensor]) -> di
 
 
 def load_network(folder: str | Path | None = None, device: torch.device | str = "cpu") -> tuple[nn.Module, NetworkCard]:
-    """A network in evaluation mode, ``channels_last``, and its card. Its manifest is the caller's to check.
+    """A network that counts, in evaluation mode, ``channels_last``, and its card. The caller checks its manifest.
 
     Parameters
     ----------
@@ -94,12 +103,39 @@ def load_network(folder: str | Path | None = None, device: torch.device | str = 
     StoreError
         A file is missing, damaged, or of another architecture: the first tensor that does not fit is named.
     ConfigError
-        This version of the package comes without such a network.
+        This version of the package comes without such a network, or the network denoises and does not count.
     """
     folder, *_ = network_folders(folder)
+    network, card = _read_network(folder)
+    if card.task == "denoise":
+        raise ConfigError(f"{folder}: this network denoises images; give one that counts (models.*.task: depth)")
+    network = FlipAverage(network) if card.flip_average else network
+    return network.to(device, memory_format=torch.channels_last).eval(), card
+
+
+def load_denoiser(folder: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, NetworkCard]:
+    """The denoiser in a folder, in evaluation mode, and the folder's card: the network itself, or the first of two in a
+    row. It gives (batch, 1, y, x) as it takes them.
+
+    Raises
+    ------
+    StoreError
+        As ``load_network``.
+    ConfigError
+        The network does not denoise.
+    """
+    network, card = _read_network(Path(folder))
+    if card.task == "depth" and not card.denoiser:
+        raise ConfigError(f"{folder}: this network counts and does not denoise; give one with models.*.task: denoise")
+    denoiser = network.denoiser if card.denoiser else network
+    denoiser = FlipAverage(denoiser) if card.flip_average and card.task == "denoise" else denoiser
+    return denoiser.to(device, memory_format=torch.channels_last).eval(), card
+
+
+def _read_network(folder: Path) -> tuple[nn.Module, NetworkCard]:
     card = read_card(folder)
     try:
-        network = make_network(card.variant, card.base_channels, card.classes)
+        network = network_of_card(card)
         weights = load_file(folder / WEIGHTS)
         reason = misfit(network.state_dict(), weights)
         if reason is None:
@@ -110,5 +146,4 @@ def load_network(folder: str | Path | None = None, device: torch.device | str = 
         raise StoreError(
             f"{folder / WEIGHTS}: does not fit its card ({reason}); restore weights and card together, or train again"
         )
-    network = FlipAverage(network) if card.flip_average else network
-    return network.to(device, memory_format=torch.channels_last).eval(), card
+    return network, card

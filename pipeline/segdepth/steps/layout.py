@@ -181,9 +181,8 @@ class Layout:
         return distinct(path for name in names for path in self.image_shards(name))
 
     def init_weights_of(self, model: str) -> list[str]:
-        """Folder of the network that a training begins with, if there is one."""
-        start = self.config.models[model].init_weights
-        return [start] if start else []
+        """Folder of the network that a training begins with, or that denoises its images, if there is one."""
+        return list(self.config.models[model].starts_from)
 
     def training_options(self, model: str) -> str:
         """The blocks of a model's data sets as the command's options."""

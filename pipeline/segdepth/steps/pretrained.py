@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from segdepth.config import Architecture, Config, Model
+from segdepth.config import Architecture, Config, DatasetBlocks, Model
+from segdepth.config.data_format import PIXEL_TOLERANCE
 from segdepth.errors import ConfigError, StoreError
 from segdepth.networks.bundled import bundled_folder
 from segdepth.networks.card import read_card
@@ -21,6 +22,9 @@ TRAINED = Path("results/models")
 """Where the workflow puts the networks that it trains, each under its name."""
 
 
+NOT_PLAIN = "which denoises; a network whose task is depth, without a denoiser, is needed"
+
+
 def check_pretrained(config: Config) -> None:
     """Networks that trainings begin with must exist and be whole, or be trained by the workflow. They must have the
     same architecture and must not have seen the new network's test structures.
@@ -32,26 +36,47 @@ def check_pretrained(config: Config) -> None:
     """
     for name, model in config.models.items():
         key, behind = f"models.{name}.init_weights", [name]
-        for folder, before in _chain(config, model):
+        for folder, before in _chain(config, model) if model.init_weights else ():
             if before is None:
                 _check_place(key, folder)
                 check_pretrained_network(key, folder, model.architecture)
                 _check_whole(key, folder)
+            elif before.task != "depth" or before.denoiser:
+                raise ConfigError(f"{key}: got {folder}, {NOT_PLAIN}")
             elif before.architecture != model.architecture:
                 raise ConfigError(_another(key, folder, before.architecture, model.architecture))
             behind.append(folder.name)
             if before is not None and folder.name in behind[:-1]:
                 raise ConfigError(f"{key}: leads back to itself: {' <- '.join(behind)}")
+        if model.denoiser is not None:
+            _check_planned_denoiser(f"models.{name}.denoiser", config, model)
         for here, dataset in _measured(config, name):
             _check_unseen(here, config, model, dataset)
 
 
+def _check_planned_denoiser(key: str, config: Config, model: Model) -> None:
+    folder, planned = Path(model.denoiser), _planned(config, Path(model.denoiser))
+    dataset = config.datasets[model.datasets[0]]
+    blocks = [config.specimens[dataset.specimen], config.imaging[dataset.imaging], config.labels[dataset.labels]]
+    if planned is None:
+        _check_place(key, folder)
+        check_denoiser(key, folder, DatasetBlocks(dataset, *blocks))
+        _check_whole(key, folder)
+    elif planned.task != "denoise":
+        raise ConfigError(f"{key}: got {folder}, whose task is {planned.task}; a network with task denoise is needed")
+
+
+def _planned(config: Config, folder: Path) -> Model | None:
+    """The block of a network that the workflow trains into this folder."""
+    return config.models.get(folder.name) if folder.parent == TRAINED else None
+
+
 def _chain(config: Config, model: Model) -> Iterator[tuple[Path, Model | None]]:
-    """Folder and block of the network that a training begins with, of the one that this one began with, and so on; a
-    network that the workflow does not train has no block and ends it."""
-    while model.init_weights is not None:
-        folder = Path(model.init_weights)
-        before = config.models.get(folder.name) if folder.parent == TRAINED else None
+    """Folder and block of the network that a training begins with, or that denoises its images, of the one that this
+    one began with, and so on; a network that the workflow does not train has no block and ends it."""
+    while model.starts_from:
+        folder = Path(model.starts_from[0])
+        before = _planned(config, folder)
         yield folder, before
         if before is None:
             return
@@ -109,8 +134,29 @@ def _check_unseen(here: str, config: Config, model: Model, name: str) -> None:
         if both := sorted(seen & tested):
             raise ConfigError(
                 f"{here}: {len(both)} test structures of {name!r} (the first is {both[0]}) are among those that "
-                f"{folder} was trained on, with whose weights the training begins"
+                f"{folder} was trained on, which the training begins with"
             )
+
+
+def check_denoiser(key: str, folder: Path, blocks: DatasetBlocks) -> None:
+    """The network in ``folder`` must denoise images of this data set's pixel.
+
+    Raises
+    ------
+    ConfigError
+        There is none, it does not denoise, or its pixel is another one.
+    """
+    try:
+        card = read_card(folder)
+    except StoreError:
+        raise ConfigError(_nothing(key, folder)) from None
+    if card.task != "denoise":
+        raise ConfigError(f"{key}: got {folder}, whose task is {card.task}; a network with task denoise is needed")
+    pixel = blocks.imaging.pixel_pm
+    if abs(card.input_pixel_pm - pixel) > PIXEL_TOLERANCE * pixel:
+        raise ConfigError(
+            f"{key}: got {folder}, which reads pixels of {card.input_pixel_pm:.6g} pm; the data set has {pixel:.6g} pm"
+        )
 
 
 def check_pretrained_network(key: str, folder: Path, architecture: Architecture) -> None:
@@ -125,9 +171,9 @@ def check_pretrained_network(key: str, folder: Path, architecture: Architecture)
         card = read_card(folder)
         found = Architecture(variant=card.variant, base_channels=card.base_channels)
     except (StoreError, ValueError):
-        raise ConfigError(
-            f"{key}: got {str(folder)!r}; no trained network lies there, give the folder of one"
-        ) from None
+        raise ConfigError(_nothing(key, folder)) from None
+    if card.task != "depth" or card.denoiser:
+        raise ConfigError(f"{key}: got {folder}, {NOT_PLAIN}")
     if found != architecture:
         raise ConfigError(_another(key, folder, found, architecture))
 
@@ -135,3 +181,7 @@ def check_pretrained_network(key: str, folder: Path, architecture: Architecture)
 def _another(key: str, folder: Path, found: Architecture, wanted: Architecture) -> str:
     names = [f"{block.variant} with base_channels {block.base_channels}" for block in (found, wanted)]
     return f"{key}: got {folder}, which is {names[0]}; the network to be trained is {names[1]}"
+
+
+def _nothing(key: str, folder: Path) -> str:
+    return f"{key}: got {str(folder)!r}; no trained network lies there, give the folder of one"

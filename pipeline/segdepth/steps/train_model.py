@@ -25,7 +25,7 @@ from segdepth.errors import ConfigError
 from segdepth.learning.training import check_devices, train_network
 from segdepth.learning.training_sets import TrainingSet
 from segdepth.networks.training_record import read_training_record
-from segdepth.steps.pretrained import MADE_BY, check_pretrained_network
+from segdepth.steps.pretrained import MADE_BY, check_denoiser, check_pretrained_network
 from segdepth.steps.training_facts import NOTE
 from segdepth.store.manifest import check_target, check_whole, read_manifest, write_artefact
 from segdepth.store.run_record import commit_of, versions
@@ -69,8 +69,10 @@ def train_model(
     inputs = list(dict.fromkeys(path for pair in shards for paths in pair for path in paths))
     earlier_record = []
     if model.init_weights is not None:
-        first = Path(model.init_weights)
-        check_pretrained_network(f"{key}.init_weights", first, model.architecture)
+        check_pretrained_network(f"{key}.init_weights", Path(model.init_weights), model.architecture)
+    if model.denoiser is not None:
+        check_denoiser(f"{key}.denoiser", Path(model.denoiser), blocks[0])
+    for first in map(Path, model.starts_from):
         check_whole(first, MADE_BY)
         earlier_record = read_training_record(first)
         inputs.append(first)

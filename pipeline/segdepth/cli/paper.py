@@ -1,0 +1,100 @@
+"""The paper's tables and figures that compare several networks: denoisers, gradients, and ours beside the paper's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segdepth.cli.app import app
+from segdepth.cli.options import BlockText, Device, Out, Paths, read_block
+from segdepth.config import PAPER_ITEMS, Dataset, Paper, Specimen
+from segdepth.errors import ConfigError
+from segdepth.store.code_hash import code_hash
+
+Network = Annotated[Path, typer.Option(help="folder of the trained network")]
+DatasetName = Annotated[str, typer.Option("--name", help="name of the dataset block")]
+PaperText = Annotated[str, typer.Option(help="the configuration's block paper, as JSON")]
+
+
+@app.command("measure-denoiser")
+def measure_denoiser(
+    model: Network,
+    dataset: BlockText,
+    specimen: BlockText,
+    name: DatasetName,
+    images: Paths,
+    depth: Paths,
+    out: Out,
+    device: Device = "auto",
+) -> None:
+    """Measure a denoiser on the test structures of a data set: PSNR and SSIM of every image."""
+    from segdepth.steps.measure_denoiser import measure_denoiser as step
+
+    blocks = read_block(Dataset, dataset), read_block(Specimen, specimen)
+    step(*blocks, model, images, depth, out, name=name, code=code_hash("measure-denoiser"), device=device)
+
+
+@app.command("measure-gradients")
+def measure_gradients(
+    model: Network,
+    dataset: BlockText,
+    specimen: BlockText,
+    name: DatasetName,
+    images: Annotated[Path, typer.Option(help="the shard of images that holds the structure")],
+    depth: Annotated[Path, typer.Option(help="the shard of depth maps that holds it")],
+    structure: Annotated[int, typer.Option(min=0, help="index of a test structure in the plan")],
+    dose: Annotated[list[float], typer.Option(min=0.001, help="λ of the noise; repeat for more")],
+    out: Out,
+    atoms: Annotated[int, typer.Option(min=1, help="count of the column that is mapped, or the nearest")] = 6,
+    device: Device = "auto",
+) -> None:
+    """Gradients of the class probabilities with respect to the image, at a column and in the vacuum, by dose."""
+    from segdepth.steps.measure_gradients import measure_gradients as step
+
+    blocks = read_block(Dataset, dataset), read_block(Specimen, specimen)
+    given = {"name": name, "structure": structure, "doses": dose, "atoms": atoms, "device": device}
+    step(*blocks, model, images, depth, out, code=code_hash("measure-gradients"), **given)
+
+
+@app.command("tabulate-paper")
+def tabulate_paper(
+    item: Annotated[str, typer.Argument(help=f"paper (all items) or one of {', '.join(PAPER_ITEMS)}")],
+    paper: PaperText,
+    out: Out,
+    results: Annotated[Path, typer.Option(help="holds evaluation, models, denoising and gradients")] = Path("results"),
+) -> None:
+    """Our numbers beside the paper's, of one of its tables and figures or of all. Writes a CSV."""
+    from segdepth.steps.tabulate_paper import tabulate_paper as step
+
+    if item not in ("paper", *PAPER_ITEMS):
+        raise ConfigError(f"ITEM: got {item!r}; allowed: paper, {', '.join(PAPER_ITEMS)}")
+    if not paper.lstrip().startswith("{"):
+        raise ConfigError(f"--paper: got {paper!r}; give the block as JSON")
+    block = read_block(Paper, paper)
+    items = PAPER_ITEMS if item == "paper" else (item,)
+    step(items, block, results, out, code=code_hash("tabulate-paper"))
+
+
+@app.command("plot-gradients")
+def plot_gradients(
+    gradients: Annotated[list[Path], typer.Option(help="folder of measure-gradients; repeat for further networks")],
+    out: Out,
+) -> None:
+    """Gradients of the class probabilities (SegDepth, Fig. 8). Writes the PNG and a PDF beside it."""
+    from segdepth.steps.plot_paper import plot_gradients as step
+
+    step(gradients, out, code=code_hash("plot-gradients"))
+
+
+@app.command("plot-doses")
+def plot_doses(
+    widths: Annotated[Path, typer.Option(help="the table fig9a")],
+    trained: Annotated[Path, typer.Option(help="the table fig9b")],
+    out: Out,
+) -> None:
+    """Metrics against the dose of the test images (SegDepth, Fig. 9). Writes the PNG and a PDF beside it."""
+    from segdepth.steps.plot_paper import plot_doses as step
+
+    step(widths, trained, out, code=code_hash("plot-doses"))

@@ -1,0 +1,173 @@
+"""The gradient of the class probabilities with respect to the input image (SegDepth, eq. 7), and how far it reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from scipy.ndimage import distance_transform_edt
+from torch import nn
+
+from segdepth.evaluation.ground_truth import GroundTruth
+from segdepth.evaluation.noisy_images import Sample
+from segdepth.labels.ownership import pixel_centres_pm
+
+COLUMNS_EACH = 2
+"""Columns of each count whose gradient is measured, those nearest the middle of the field."""
+
+PLACES = ("column", "vacuum")
+RADII = ("lambda", "element", "atoms", "x_pm", "y_pm", "half_energy_radius_pm")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A pixel of the label grid."""
+
+    row: int
+    column: int
+
+
+def input_gradients(network: nn.Module, image: np.ndarray, place: Place, classes: Sequence[int]) -> np.ndarray:
+    """∂ probability of each class at a pixel / ∂ intensity of each input pixel, float32 (class, y, x).
+
+    Parameters
+    ----------
+    network : in evaluation mode.
+    image : [y, x], vacuum = 1. place : on the label grid.
+    """
+    where = next(network.parameters()).device
+    given = torch.as_tensor(image, dtype=torch.float32, device=where)[None, None].requires_grad_(True)
+    at = network(given)[0, :, place.row, place.column].float().softmax(0)
+    found = [torch.autograd.grad(at[number], given, retain_graph=True)[0][0, 0] for number in classes]
+    return torch.stack(found).cpu().numpy()
+
+
+def half_energy_radius(gradient: np.ndarray, pixel_pm: float, x_pm: float, y_pm: float) -> float:
+    """Radius in pm of the disc about (x, y) that holds half of the sum of squares of a map [y, x]; NaN if it is 0.
+
+    Pixels count as a whole, by their centres.
+    """
+    y, x = (pixel_centres_pm(side, pixel_pm) for side in gradient.shape)
+    distance = np.hypot(x[None, :] - x_pm, y[:, None] - y_pm).ravel()
+    order = np.argsort(distance, kind="stable")
+    energy = np.cumsum(np.square(gradient.ravel()[order], dtype=float))
+    if not energy[-1] > 0:
+        return float("nan")
+    return float(distance[order][np.searchsorted(energy, energy[-1] / 2)])
+
+
+def place_of_column(truth: GroundTruth, atoms: int, label_pixel_pm: float) -> Place:
+    """The pixel at the centre of the whole column of the heaviest element whose count is nearest ``atoms``, of these
+    the one nearest the middle of the field."""
+    found = _from_the_middle(truth, label_pixel_pm)
+    heavy = found[found["element"] == found["element"].min()]
+    nearest = heavy[(heavy["atoms"] - atoms).abs() == (heavy["atoms"] - atoms).abs().min()]
+    return _pixel(nearest.iloc[0], truth, label_pixel_pm)
+
+
+def place_in_vacuum(truth: GroundTruth) -> Place:
+    """The pixel that is farthest from every column and from the edges of the field."""
+    free = np.pad(truth.depth == 0 if not truth.away.any() else truth.away, 1)
+    distance = distance_transform_edt(free)[1:-1, 1:-1]
+    row, column = np.unravel_index(int(distance.argmax()), distance.shape)
+    return Place(int(row), int(column))
+
+
+def measured_columns(truth: GroundTruth, label_pixel_pm: float) -> pd.DataFrame:
+    """Up to ``COLUMNS_EACH`` whole columns of each element and count."""
+    return _from_the_middle(truth, label_pixel_pm).groupby(["element", "atoms"]).head(COLUMNS_EACH)
+
+
+def _from_the_middle(truth: GroundTruth, label_pixel_pm: float) -> pd.DataFrame:
+    columns = truth.columns[truth.columns["whole"] & (truth.columns["atoms"] > 0)]
+    middle = truth.depth.shape[0] * label_pixel_pm / 2
+    away = np.hypot(columns["x_pm"] - middle, columns["y_pm"] - middle)
+    return columns.assign(away=away).sort_values("away", kind="stable")
+
+
+def _pixel(column: pd.Series, truth: GroundTruth, label_pixel_pm: float) -> Place:
+    last = truth.depth.shape[0] - 1
+    row, place = (min(max(int(column[axis] // label_pixel_pm), 0), last) for axis in ("y_pm", "x_pm"))
+    return Place(row, place)
+
+
+def gradients_at_doses(
+    network: nn.Module,
+    samples: Sequence[Sample],
+    doses: Sequence[float],
+    *,
+    pixel_pm: float,
+    label_pixel_pm: float,
+    elements: Sequence[str],
+    atoms: int,
+) -> tuple[xr.Dataset, pd.DataFrame]:
+    """Gradients of one image at several doses: maps of all classes at a column and in the vacuum, and the radius that
+    holds half of the energy of the gradient of the true class, at columns of every count.
+
+    Parameters
+    ----------
+    samples : the same image with the noise of each of ``doses``.
+    atoms : count of the column that is mapped, or the nearest.
+
+    The data set has ``gradient`` (place, dose, class, y, x), ``noisy`` (dose, y, x), ``depth`` and ``estimate``; the
+    table has ``RADII``.
+    """
+    truth = samples[0].truth
+    places = [place_of_column(truth, atoms, label_pixel_pm), place_in_vacuum(truth)]
+    maps, estimates, radii = [], [], []
+    for sample, dose in zip(samples, doses):
+        with torch.no_grad():
+            given = torch.as_tensor(sample.noisy, device=next(network.parameters()).device)[None, None]
+            logits = network(given)[0]
+        estimates.append(logits.argmax(0).cpu().numpy().astype(np.uint8))
+        maps.append([input_gradients(network, sample.noisy, place, range(len(logits))) for place in places])
+        for _, column in measured_columns(truth, label_pixel_pm).iterrows():
+            count = min(int(column["atoms"]), len(logits) - 1)
+            gradient = input_gradients(network, sample.noisy, _pixel(column, truth, label_pixel_pm), [count])[0]
+            reach = half_energy_radius(gradient, pixel_pm, column["x_pm"], column["y_pm"])
+            facts = (dose, elements[int(column["element"])], count, column["x_pm"], column["y_pm"], reach)
+            radii.append(dict(zip(RADII, facts)))
+    found = np.moveaxis(np.array(maps, np.float32), 0, 1)
+    depth = truth.depth.astype(np.uint8)
+    given = _Maps(found, np.stack([s.noisy for s in samples]).astype(np.float32), depth, np.stack(estimates), places)
+    return _as_dataset(given, doses, pixel_pm, label_pixel_pm), pd.DataFrame(radii, columns=list(RADII))
+
+
+@dataclass(frozen=True)
+class _Maps:
+    gradient: np.ndarray
+    noisy: np.ndarray
+    depth: np.ndarray
+    estimate: np.ndarray
+    places: Sequence[Place]
+
+
+def _as_dataset(maps: _Maps, doses: Sequence[float], pixel_pm: float, label_pixel_pm: float) -> xr.Dataset:
+    label = ("label_y", "label_x")
+    variables = {
+        "gradient": (("place", "dose", "class", "y", "x"), maps.gradient, "1", "probability by intensity (vacuum = 1)"),
+        "noisy": (("dose", "y", "x"), maps.noisy, "1", "image intensity with shot noise, vacuum = 1"),
+        "depth": (label, maps.depth, "atoms", "true smoothed depth"),
+        "estimate": (("dose", *label), maps.estimate, "atoms", "estimated depth"),
+    }
+    x, y = ([(getattr(p, axis) + 0.5) * label_pixel_pm for p in maps.places] for axis in ("column", "row"))
+    coords = {
+        "lambda": ("dose", list(doses), "1", "λ, electrons per 5.284 pm pixel"),
+        "place_x_pm": ("place", x, "pm", "where the probabilities are"),
+        "place_y_pm": ("place", y, "pm", "where the probabilities are"),
+        "place_depth": ("place", [int(maps.depth[p.row, p.column]) for p in maps.places], "atoms", "true depth there"),
+    }
+    for prefix, shape, pixel in (("", maps.noisy.shape[1:], pixel_pm), ("label_", maps.depth.shape, label_pixel_pm)):
+        for axis, side in zip("yx", shape):
+            name = f"{prefix}{axis}"
+            coords[name] = (name, pixel_centres_pm(side, pixel), "pm", f"pixel centre along {axis}")
+
+    def named(all_of: dict) -> dict:
+        return {n: (dims, values, {"units": u, "long_name": t}) for n, (dims, values, u, t) in all_of.items()}
+
+    attributes = {"places": list(PLACES), "pixel_pm": pixel_pm, "label_pixel_pm": label_pixel_pm}
+    return xr.Dataset(named(variables), coords=named(coords), attrs=attributes)

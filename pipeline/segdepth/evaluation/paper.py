@@ -1,0 +1,182 @@
+"""The paper's numbers, and ours beside them: rows of ``results/tables/paper.csv`` and of the tables of its items.
+
+| column | what it is |
+|---|---|
+| ``item``, ``row`` | the paper's table or figure (``table1_widths``, ``table2``, ``fig7``, ...) and its row or curve |
+| ``metric``, ``element``, ``lambda`` | what was measured, of which element's pixels or columns, and the images' λ |
+| ``paper``, ``reference``, ``note`` | the paper's number, where it stands, and what to know of it; or empty |
+| ``value``, ``low``, ``high`` | ours, with its 95 % bootstrap interval over structures |
+| ``dataset``, ``model``, ``base_channels``, ``variant`` | data set and network |
+| ``trained_lambda`` | lowest and highest λ of the network's training |
+| ``training_seconds`` | of the network, that of its denoiser included |
+| ``structures``, ``images`` | how many were measured |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from segdepth.config import ALL
+from segdepth.config.paper import Paper
+from segdepth.evaluation.metrics import bootstrap_intervals
+from segdepth.evaluation.results import Evaluation
+from segdepth.networks.card import NetworkCard
+from segdepth.seeds import hash64
+
+PAPER_METRICS = ("pixelwise_accuracy", "centre_accuracy", "detection_rate", "hallucinated_rate")
+METRICS = (*PAPER_METRICS, "columns_exact", "columns_within_one")
+DENOISING = ("psnr_db", "ssim", "noisy_psnr_db", "noisy_ssim")
+RADIUS = "half_energy_radius_pm"
+CONFIDENCE = 0.8
+"""Whose accuracy the paper gives in words (IV-C)."""
+
+COLUMNS = (
+    *("item", "row", "metric", "element", "lambda", "paper", "reference", "value", "low", "high", "dataset", "model"),
+    *("base_channels", "variant", "trained_lambda", "training_seconds", "structures", "images", "note"),
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network: its card, and seconds of its training with that of its denoiser; None if not known."""
+
+    card: NetworkCard
+    training_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class PaperResults:
+    """``networks`` by model, ``evaluations`` and ``denoising`` (see ``segdepth.evaluation.denoising``) by model and
+    data set, ``radii`` (see ``segdepth.evaluation.gradients``) by model."""
+
+    networks: Mapping[str, Network]
+    evaluations: Mapping[tuple[str, str], Evaluation]
+    denoising: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    radii: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+
+@cache
+def paper_numbers() -> pd.DataFrame:
+    """The numbers that the paper prints: ``item``, ``row``, ``lambda``, ``metric``, ``printed``, ``unit``,
+    ``reference``, ``note`` and ``value``, which is printed times unit."""
+    table = pd.read_csv(str(files("segdepth.evaluation") / "data" / "paper.csv"), keep_default_na=False)
+    return table.assign(value=(table["printed"] * table["unit"]).round(6))
+
+
+def paper_table(items: Sequence[str], paper: Paper, results: PaperResults) -> pd.DataFrame:
+    """The rows of some items, in their order; ``COLUMNS``."""
+    rows = [row for item in items for row in _rows_of(item, paper, results)]
+    whole = {name: "Int64" for name in ("base_channels", "structures", "images")}
+    numbers = dict.fromkeys(("lambda", "paper", "value", "low", "high", "training_seconds"), float)
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(whole | numbers)
+
+
+def _rows_of(item: str, paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]]:
+    if item == "fig8":
+        yield from _radius_rows(paper, results)
+        return
+    roles = dict(zip((paper.segmentation, paper.denoised, paper.joint), TABLE2_ROWS))
+    for model, dataset in paper.measured(item):
+        network, evaluation = results.networks[model], results.evaluations[model, dataset]
+        facts = _facts(item, network, evaluation, model, dataset)
+        if item == "fig7":
+            yield _with_paper(facts | {"row": f"confidence {CONFIDENCE:g}"} | _accuracy_at(evaluation, CONFIDENCE))
+            continue
+        facts["row"] = roles[model] if item == "table2" else curve_name(network.card)
+        if item == "table1_widths":
+            facts["row"] = width_name(network.card)
+            yield _with_paper(facts | {"metric": "parameters", "value": evaluation.facts["parameters"]})
+        for metric in METRICS:
+            for element in (ALL, *evaluation.elements):
+                low, high = evaluation.interval(metric, element) or (None, None)
+                number = {"value": evaluation.value(metric, element), "low": low, "high": high}
+                yield _with_paper(facts | {"metric": metric, "element": element} | number)
+        if item == "table2" and (model, dataset) in results.denoising:
+            yield from _denoising_rows(facts, results.denoising[model, dataset])
+
+
+TABLE2_ROWS = ("segmentation", "denoising then segmentation", "denoising and segmentation")
+
+
+def width_name(card: NetworkCard) -> str:
+    """The paper's name of a network in Table I, or that of one that it does not have."""
+    width = f"c = {card.base_channels}"
+    return f"{width}, space to depth" if card.variant == "space_to_depth" else width
+
+
+def curve_name(card: NetworkCard) -> str:
+    """Width and dose of training, for Fig. 9."""
+    return f"{width_name(card)}, trained at λ = {dose_name(card)}"
+
+
+def dose_name(card: NetworkCard) -> str:
+    return " … ".join(f"{dose:g}" for dose in dict.fromkeys(card.doses))
+
+
+def _facts(item: str, network: Network, evaluation: Evaluation, model: str, dataset: str) -> dict[str, Any]:
+    measured = {name: evaluation.facts[name] for name in ("structures", "images")}
+    return (
+        {"item": item, "dataset": dataset, "lambda": evaluation.facts["dose_lambda"], "element": ALL}
+        | measured
+        | (_facts_of_network(model, network))
+    )
+
+
+def _facts_of_network(model: str, network: Network) -> dict[str, Any]:
+    return {
+        "model": model,
+        "base_channels": network.card.base_channels,
+        "variant": network.card.variant,
+        "trained_lambda": dose_name(network.card),
+        "training_seconds": network.training_seconds,
+    }
+
+
+def _with_paper(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with the paper's number, where it has one."""
+    table = paper_numbers()
+    item = row["item"].removesuffix("_widths")
+    same = (table["item"] == item) & (table["row"] == row["row"]) & (table["metric"] == row["metric"])
+    found = table[same & np.isclose(table["lambda"], row["lambda"])] if row["element"] == ALL else table[:0]
+    if found.empty:
+        return row
+    its = found.iloc[0]
+    return row | {"paper": float(its["value"]), "reference": its["reference"], "note": its["note"]}
+
+
+def _accuracy_at(evaluation: Evaluation, confidence: float) -> dict[str, Any]:
+    """Accuracy of the pixels whose confidence lies in the bin that holds a value."""
+    table = evaluation.calibration[evaluation.calibration["population"] == "all"]
+    inside = (table["confidence_low"] <= confidence) & (confidence < table["confidence_high"])
+    values = table.loc[inside, "accuracy"]
+    return {"metric": "accuracy", "value": None if values.empty else float(values.iloc[0])}
+
+
+def _denoising_rows(facts: dict[str, Any], table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    groups = table.groupby("structure")
+    parts = {name: (groups[name].sum().to_numpy(), groups.size().to_numpy(float)) for name in DENOISING}
+    intervals = bootstrap_intervals(parts, np.random.default_rng(hash64("bootstrap")))
+    for name in DENOISING:
+        low, high = intervals[name] or (None, None)
+        yield facts | {"metric": name, "element": ALL, "value": float(table[name].mean()), "low": low, "high": high}
+
+
+def _radius_rows(paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]]:
+    """Median radius against λ, of every element, and against the true count."""
+    for model in paper.gradient_models:
+        network, table = results.networks[model], results.radii[model].dropna(subset=[RADIUS])
+        facts = {"item": "fig8", "dataset": paper.dataset, "metric": RADIUS, "structures": 1, "images": 1}
+        facts |= _facts_of_network(model, network)
+        name = curve_name(network.card)
+        for keys, group in table.groupby(["lambda", "element"], sort=False):
+            yield facts | {"row": name, "lambda": keys[0], "element": keys[1], "value": float(group[RADIUS].median())}
+        for keys, group in table.groupby(["lambda", "element", "atoms"], sort=False):
+            row = {"row": f"{name}, columns of {keys[2]}", "lambda": keys[0], "element": keys[1]}
+            yield facts | row | {"value": float(group[RADIUS].median())}

@@ -1,0 +1,55 @@
+"""Figures 8 and 9 of the paper, from ``measure-gradients`` and ``tabulate-paper``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pandas as pd
+
+from segdepth.errors import StoreError
+from segdepth.figures import fig8_gradients, fig9_doses
+from segdepth.steps.measure_gradients import GRADIENTS, RADII
+from segdepth.steps.pictures import save_figure
+from segdepth.store.manifest import check_whole
+from segdepth.store.zarr_store import open_zarr
+
+
+def plot_gradients(gradients: Sequence[Path], out: Path, *, code: str) -> None:
+    """Draw the gradients of one or several networks, maps of the first, to ``out`` (.png) and its .pdf.
+
+    Raises
+    ------
+    StoreError
+        A result is missing, unfinished or damaged, or something else is in the figure's place.
+    """
+    with ExitStack() as opened:
+        found = [
+            (opened.enter_context(open_zarr(path, "measure-gradients", part=GRADIENTS)), _read(Path(path) / RADII))
+            for path in gradients
+        ]
+        fig = fig8_gradients.draw(found)
+    save_figure(fig, out, command="plot-gradients", code=code, inputs=gradients)
+
+
+def plot_doses(widths: Path, trained: Path, out: Path, *, code: str) -> None:
+    """Draw the tables of Figs. 9a and 9b to ``out`` (.png) and its .pdf.
+
+    Raises
+    ------
+    StoreError
+        A table is missing, unfinished or damaged, or something else is in the figure's place.
+    """
+    tables = [widths, trained]
+    for path in tables:
+        check_whole(path, "tabulate-paper")
+    fig = fig9_doses.draw(*map(_read, tables))
+    save_figure(fig, out, command="plot-doses", code=code, inputs=tables)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as failure:
+        raise StoreError(f"{path}: cannot be read ({failure})") from None

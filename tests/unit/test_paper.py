@@ -1,0 +1,218 @@
+"""Our numbers beside the paper's: gradients, denoisers, and the tables."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from figure_data import make_evaluation
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from segdepth.config import ALL, Paper, validate
+from segdepth.errors import ConfigError
+from segdepth.evaluation.denoising import measure_denoising
+from segdepth.evaluation.gradients import (
+    Place,
+    gradients_at_doses,
+    half_energy_radius,
+    input_gradients,
+    measured_columns,
+    place_in_vacuum,
+    place_of_column,
+)
+from segdepth.evaluation.ground_truth import GroundTruth
+from segdepth.evaluation.paper import COLUMNS, Network, PaperResults, paper_numbers, paper_table
+from segdepth.evaluation.table1 import PAPER
+from segdepth.figures import fig8_gradients, fig9_doses
+from segdepth.networks.card import NetworkCard
+
+PIXEL = 20.0
+BLOCK = Paper(
+    dataset="d", widths=["a", "s"], segmentation="a", denoised="b", joint="c", every_dose="e",
+    dose_datasets=["d", "low"], dose_widths=["a"], dose_trained=["a"], gradient_lambda=[1, 25],
+)  # fmt: skip
+
+
+def card(**changes) -> NetworkCard:
+    given = {
+        "variant": "binned", "base_channels": 64, "classes": 11, "input_pixel_pm": PIXEL, "label_pixel_pm": PIXEL,
+        "field_pm": 64 * PIXEL, "dose_lambda": 2.5, "labels": {},
+    } | changes  # fmt: skip
+    return NetworkCard(**given)
+
+
+def truth_of(shape: tuple[int, int] = (32, 48)) -> GroundTruth:
+    """A column of 3 heavy atoms and one of 6 light ones in the lower part, vacuum above."""
+    depth = np.zeros(shape, np.uint8)
+    depth[4:7, 10:13], depth[4:7, 30:33] = 3, 6
+    nothing = np.zeros(shape, bool)
+    columns = pd.DataFrame(
+        {"x_pm": [11.5 * PIXEL, 31.5 * PIXEL], "y_pm": 2 * [5.5 * PIXEL], "element": [0, 1], "atoms": [3, 6]}
+    ).assign(whole=True)
+    away = np.zeros(shape, bool)
+    away[12:] = True
+    return GroundTruth(depth, nothing, nothing, nothing, nothing, away, columns)
+
+
+def sample_of(seed: int) -> SimpleNamespace:
+    rng, truth = np.random.default_rng(seed), truth_of()
+    clean = (1 + 0.02 * truth.depth).astype(np.float32)
+    noisy = (clean + 0.05 * rng.normal(size=clean.shape)).astype(np.float32)
+    return SimpleNamespace(noisy=noisy, intensity=clean, truth=truth, structure=seed, defocus_nm=5.0)
+
+
+def small_network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Conv2d(1, 11, 3, padding=1)
+
+
+def test_the_gradient_is_that_of_a_softmax():
+    """∂p_k/∂y = p_k (w_k - Σ p_j w_j), and probabilities sum to one."""
+    network, image = small_network(), sample_of(0).noisy
+    place = Place(5, 11)
+    found = input_gradients(network, image, place, range(11))
+    with torch.no_grad():
+        p = network(torch.as_tensor(image)[None, None])[0, :, 5, 11].softmax(0).numpy()
+    w = network.weight.detach().numpy()[:, 0]
+    wanted = p[:, None, None] * (w - np.tensordot(p, w, 1))
+    assert found[:, 4:7, 10:13] == pytest.approx(wanted, abs=1e-6)
+    found[:, 4:7, 10:13] = 0
+    assert not found.any()
+
+
+@given(st.floats(2, 20), st.floats(0.01, 100))
+def test_half_the_energy_of_a_disc_lies_within_its_radius_over_the_root_of_two(radius, height):
+    y, x = np.indices((64, 80)) + 0.5
+    disc = np.where(np.hypot(x - 40, y - 30) <= radius, height, 0.0)
+    found = half_energy_radius(disc, PIXEL, 40 * PIXEL, 30 * PIXEL) / PIXEL
+    assert found == pytest.approx(radius / np.sqrt(2), abs=1.0)
+
+
+def test_nothing_has_no_radius_and_one_pixel_its_own_distance():
+    assert np.isnan(half_energy_radius(np.zeros((4, 6)), PIXEL, 0, 0))
+    spot = np.zeros((8, 12))
+    spot[2, 9] = -3
+    assert half_energy_radius(spot, PIXEL, 6.5 * PIXEL, 2.5 * PIXEL) == pytest.approx(3 * PIXEL)
+
+
+def test_places_are_a_column_and_the_middle_of_the_vacuum():
+    truth = truth_of()
+    assert place_of_column(truth, 6, PIXEL) == Place(5, 11)  # of the heaviest element, whatever its count
+    place = place_in_vacuum(truth)
+    assert truth.depth[place.row, place.column] == 0 and 18 <= place.row <= 25 and 8 <= place.column <= 40
+    assert sorted(measured_columns(truth, PIXEL)["atoms"]) == [3, 6]
+
+
+def measured_gradients():
+    given = {"pixel_pm": PIXEL, "label_pixel_pm": PIXEL, "elements": ("Ce", "O"), "atoms": 3}
+    store, radii = gradients_at_doses(small_network(), [sample_of(0), sample_of(1)], [1, 25], **given)
+    facts = {"model": "a", "dataset": "d", "structure": 3, "defocus_nm": 5.0, "classes": 11, "base_channels": 4}
+    return store.assign_attrs(facts | {"variant": "binned", "trained_lambda": [2.5, 2.5]}), radii
+
+
+def test_gradients_of_several_doses_have_units_and_can_be_drawn():
+    store, radii = measured_gradients()
+    assert store["gradient"].dims == ("place", "dose", "class", "y", "x") and store["gradient"].shape == (
+        2,
+        2,
+        11,
+        32,
+        48,
+    )
+    assert all({"units", "long_name"} <= set(v.attrs) for v in store.variables.values())
+    assert float(np.abs(store["gradient"].sum("class")).max()) < 1e-6  # probabilities sum to one
+    assert set(zip(radii["lambda"], radii["element"], radii["atoms"])) == {
+        (1, "Ce", 3), (1, "O", 6), (25, "Ce", 3), (25, "O", 6),
+    }  # fmt: skip
+    assert radii["half_energy_radius_pm"].between(0, 2 * PIXEL).all()
+    fig = fig8_gradients.draw([(store, radii), (store.assign_attrs(model="e"), radii)])
+    assert "1 image" in fig.get_suptitle()
+
+
+def test_a_denoiser_is_measured_against_the_clean_image():
+
+    class Tests:
+        def __len__(self) -> int:
+            return 2
+
+        def samples(self, dose_lambda: float):
+            return iter([sample_of(0), sample_of(4)])
+
+    tests = Tests()
+    same = nn.Conv2d(1, 1, 1)
+    same.weight.data.fill_(1), same.bias.data.fill_(0)
+    table = measure_denoising(same, tests, 2.5)
+    assert table["psnr_db"].to_numpy() == pytest.approx(table["noisy_psnr_db"].to_numpy())
+    image = sample_of(0)
+    error = np.mean((image.noisy - image.intensity) ** 2)
+    assert table["psnr_db"][0] == pytest.approx(10 * np.log10(np.ptp(image.intensity) ** 2 / error), abs=1e-3)
+    smooth = nn.AvgPool2d(5, 1, 2, count_include_pad=False)
+    better = measure_denoising(nn.Sequential(same, smooth), tests, 2.5)
+    assert (better["psnr_db"] > table["psnr_db"] + 3).all() and (better["ssim"] > table["ssim"]).all()
+    assert list(table["structure"]) == [0, 4]
+
+
+def test_the_papers_numbers_are_those_that_it_prints():
+    table = paper_numbers().set_index(["item", "row", "metric"])["value"]
+    assert table["table1", "c = 64", "hallucinated_rate"] == pytest.approx(0.0233)
+    assert table["table2", "denoising then segmentation", "centre_accuracy"] == 0.765
+    assert table["table1", "c = 16", "parameters"] == 1_175_000 and len(PAPER) == 5
+    assert PAPER[4] == (130, 77.31, 0.888, 0.699, 0.939, 1.75, "")
+
+
+def results(**changes) -> PaperResults:
+    denoised = card(denoiser={"variant": "binned", "base_channels": 64})
+    cards = {"a": card(), "s": card(variant="space_to_depth"), "b": denoised, "c": denoised}
+    cards["e"] = card(dose_lambda_range=(0.1, 25))
+    evaluations = {}
+    for model in cards:
+        for dataset, dose in (("d", 2.5), ("low", 0.1)):
+            evaluations[model, dataset] = make_evaluation(model=model, dataset=dataset, dose_lambda=dose)
+    one = pd.DataFrame(
+        {"structure": [1, 1, 2], "psnr_db": [20.0, 22, 24], "ssim": 0.9, "noisy_psnr_db": 3.0, "noisy_ssim": 0.1}
+    )
+    radii = measured_gradients()[1]
+    return PaperResults(
+        {name: Network(found, 10.0) for name, found in cards.items()},
+        evaluations,
+        {(name, "d"): one for name in "bc"},
+        {"a": radii, "e": radii},
+    )
+
+
+def test_rows_stand_beside_the_papers():
+    table = paper_table(("table1_widths", "table2", "fig7", "fig8", "fig9a", "fig9b"), BLOCK, results())
+    assert list(table.columns) == list(COLUMNS)
+
+    def row_of(item: str, name: str, metric: str, element: str = ALL) -> pd.Series:
+        same = (table["item"] == item) & (table["row"] == name) & (table["metric"] == metric)
+        (found,) = [row for _, row in table[same & (table["element"] == element)].iterrows()]
+        return found
+
+    row = row_of("table1_widths", "c = 64", "centre_accuracy")
+    assert (row["paper"], row["reference"], row["value"], row["low"]) == (0.847, "Table I", 0.8, 0.7)
+    assert np.isnan(row_of("table1_widths", "c = 64, space to depth", "centre_accuracy")["paper"])
+    assert np.isnan(row_of("table1_widths", "c = 64", "centre_accuracy", "O")["paper"])
+    row = row_of("table2", "denoising and segmentation", "hallucinated_rate")
+    assert row["paper"] == pytest.approx(0.1738) and row["model"] == "c"
+    row = row_of("table2", "denoising then segmentation", "psnr_db")
+    assert row["value"] == 22 and row["low"] == 21 and row["high"] == 24
+    assert row_of("fig7", "confidence 0.8", "accuracy")["paper"] == 0.7
+    curves = table[table["item"] == "fig9a"]
+    assert set(curves["row"]) == {"c = 64, trained at λ = 2.5", "c = 64, trained at λ = 0.1 … 25"}
+    assert set(curves["lambda"]) == {0.1, 2.5} and curves["paper"].isna().all()
+    assert set(table.loc[table["item"] == "fig8", "element"]) == {"Ce", "O"}
+    fig = fig9_doses.draw(curves, table[table["item"] == "fig9b"])
+    assert "12 images of 3 structures" in fig.get_suptitle()
+
+
+def test_an_item_names_its_networks_and_data_sets():
+    assert BLOCK.measured("table2") == [("a", "d"), ("b", "d"), ("c", "d")]
+    assert BLOCK.measured("fig9a") == [("a", "d"), ("a", "low"), ("e", "d"), ("e", "low")]
+    with pytest.raises(ConfigError, match="paper.*widths: names one twice: a, a"):
+        validate(Paper, BLOCK.model_dump() | {"widths": ["a", "a"]}, "paper")
