@@ -24,6 +24,7 @@ from training_data import (
 from segdepth.config import Splits
 from segdepth.errors import TrainingError
 from segdepth.learning.callbacks import Curve
+from segdepth.learning.module import NetworkModule
 from segdepth.learning.training import TrainedNetwork
 from segdepth.store.manifest import manifest_path
 
@@ -172,9 +173,9 @@ def test_without_patience_all_epochs_are_trained(shards, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_is_told_in_one_line(shards, tmp_path, monkeypatch):
-    from segdepth.learning import module
+    from segdepth.learning import tasks
 
-    monkeypatch.setattr(module, "weighted_cross_entropy", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(tasks, "weighted_cross_entropy", lambda *_: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(TrainingError, match="learning_rate"):
         train(shards, tmp_path, block(epochs=1))
     assert not (tmp_path / "models/net").exists()
@@ -183,13 +184,13 @@ def test_a_loss_that_is_not_finite_is_told_in_one_line(shards, tmp_path, monkeyp
 @pytest.mark.parametrize("wrong", [0, 2, 5])
 def test_one_loss_that_is_not_finite_is_not_overlooked(wrong, shards, tmp_path, monkeypatch):
     """The loss is checked now and then: the sum in between keeps what was wrong."""
-    from segdepth.learning import module
+    from segdepth.learning import tasks
 
-    right, steps = module.weighted_cross_entropy, iter(range(100))
+    right, steps = tasks.weighted_cross_entropy, iter(range(100))
     monkeypatch.setattr(
-        module, "weighted_cross_entropy", lambda *given: right(*given) * (np.inf if next(steps) == wrong else 1)
+        tasks, "weighted_cross_entropy", lambda *given: right(*given) * (np.inf if next(steps) == wrong else 1)
     )
-    monkeypatch.setattr(module.NetworkModule, "on_before_optimizer_step", lambda self, _: self.zero_grad())
+    monkeypatch.setattr(NetworkModule, "on_before_optimizer_step", lambda self, _: self.zero_grad())
     with pytest.raises(TrainingError, match="the loss became .* by step"):
         train(shards, tmp_path, block(epochs=1, batch_size=2, epoch_samples=12))
     assert not (tmp_path / "models/net").exists()
@@ -197,16 +198,14 @@ def test_one_loss_that_is_not_finite_is_not_overlooked(wrong, shards, tmp_path, 
 
 def test_weights_that_are_not_finite_are_told_and_the_last_good_checkpoint_stays(shards, tmp_path, monkeypatch):
     """The last step of an epoch may be the one that went too far: validation sees it."""
-    from segdepth.learning import module
-
-    validated = module.NetworkModule.on_validation_epoch_start
+    validated = NetworkModule.on_validation_epoch_start
 
     def spoil(self) -> None:
         if self.current_epoch == 1:
             next(self.network.parameters()).data.fill_(float("nan"))
         validated(self)
 
-    monkeypatch.setattr(module.NetworkModule, "on_validation_epoch_start", spoil)
+    monkeypatch.setattr(NetworkModule, "on_validation_epoch_start", spoil)
     with pytest.raises(TrainingError, match="validation loss became nan.*learning_rate"):
         train(shards, tmp_path, block(epochs=3))
     with pytest.raises(TrainingError, match="validation loss became nan"):
