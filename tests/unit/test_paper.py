@@ -19,16 +19,18 @@ from segdepth.evaluation.denoising import measure_denoising
 from segdepth.evaluation.gradients import (
     Place,
     gradients_at_doses,
+    gradients_of_frame,
     half_energy_radius,
     input_gradients,
     measured_columns,
     place_in_vacuum,
     place_of_column,
+    places_of_estimate,
 )
 from segdepth.evaluation.ground_truth import GroundTruth
 from segdepth.evaluation.paper import COLUMNS, Network, PaperResults, paper_numbers, paper_table
 from segdepth.evaluation.table1 import PAPER
-from segdepth.figures import fig8_gradients, fig9_doses
+from segdepth.figures import fig8_gradients, fig9_doses, fig11_boundary
 from segdepth.networks.card import NetworkCard
 
 PIXEL = 20.0
@@ -132,6 +134,26 @@ def test_gradients_of_several_doses_have_units_and_can_be_drawn():
     assert radii["half_energy_radius_pm"].between(0, 2 * PIXEL).all()
     fig = fig8_gradients.draw([(store, radii), (store.assign_attrs(model="e"), radii)])
     assert "1 image" in fig.get_suptitle()
+
+
+def test_the_boundary_is_the_group_of_atoms_nearest_to_the_vacuum():
+    depth = np.zeros((40, 60), np.uint8)
+    depth[2:5, 10:13] = 4
+    depth[10:13, 28:31] = 1
+    boundary, vacuum = places_of_estimate(depth)
+    assert boundary == Place(11, 29) and depth[vacuum.row, vacuum.column] == 0 and vacuum.row > 20
+    nothing = places_of_estimate(np.zeros((40, 60), np.uint8))
+    assert nothing[0] == nothing[1]
+
+
+def test_a_frame_of_any_size_has_its_gradients_drawn():
+    rng = np.random.default_rng(0)
+    image = 1 + 0.3 * rng.normal(size=(130, 200))
+    store = gradients_of_frame(small_network(), image, 1.5, pixel_pm=PIXEL, label_pixel_pm=PIXEL)
+    assert dict(store["gradient"].sizes) == {"place": 2, "dose": 1, "class": 11, "y": 128, "x": 192}
+    assert store["half_energy_radius_pm"].attrs["units"] == "pm" and (store["half_energy_radius_pm"] < 2 * PIXEL).all()
+    facts = {"model": "a", "classes": 11, "base_channels": 4, "variant": "binned"}
+    assert "1 image" in fig11_boundary.draw(store.assign_attrs(facts)).get_suptitle()
 
 
 def test_a_denoiser_is_measured_against_the_clean_image():

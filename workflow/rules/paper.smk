@@ -78,6 +78,64 @@ rule measure_gradients:
         " --device {resources.device} --out {output.folder} > {log} 2>&1"
 
 
+rule measure_boundary:
+    input:
+        prediction=ancient("results/predictions/{prediction}"),
+        network=lambda w: ancient(network_of(cfg.predictions[w.prediction].model)),
+        manifests=lambda w: manifests(
+            [f"results/predictions/{w.prediction}", network_of(cfg.predictions[w.prediction].model)]
+        ),
+    output:
+        folder=directory("results/boundaries/{prediction}"),
+        manifest="results/boundaries/{prediction}.manifest.json",
+    params:
+        code=code_hash("measure-boundary"),
+    log:
+        "logs/measure_boundary/{prediction}.log",
+    benchmark:
+        "logs/benchmarks/measure_boundary/{prediction}.tsv"
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda w, attempt: 6000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
+        device=LIGHT_DEVICE,
+    shell:
+        "OMP_NUM_THREADS={threads} segdepth measure-boundary --prediction {input.prediction} --model {input.network:q}"
+        " --device {resources.device} --out {output.folder} > {log} 2>&1"
+
+
+rule plot_boundary:
+    input:
+        gradients=ancient("results/boundaries/{prediction}"),
+        manifest="results/boundaries/{prediction}.manifest.json",
+    output:
+        png=report(
+            "results/figures/fig11_boundary_{prediction}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "11", "shows": "{prediction}"},
+        ),
+        pdf="results/figures/fig11_boundary_{prediction}.pdf",
+        manifests=manifests(
+            ["results/figures/fig11_boundary_{prediction}.png", "results/figures/fig11_boundary_{prediction}.pdf"]
+        ),
+    params:
+        caption=FIGURES["fig11_boundary"].caption,
+        code=code_hash("plot-boundary"),
+    log:
+        "logs/plot_boundary/{prediction}.log",
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: 1500 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
+    shell:
+        "segdepth plot-boundary --gradients {input.gradients} --out {output.png} > {log} 2>&1"
+
+
 rule tabulate_paper:
     input:
         found=lambda w: ancient(paper_tabulated(w.item)),

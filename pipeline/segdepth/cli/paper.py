@@ -98,3 +98,28 @@ def plot_doses(
     from segdepth.steps.plot_paper import plot_doses as step
 
     step(widths, trained, out, code=code_hash("plot-doses"))
+
+
+@app.command("measure-boundary")
+def measure_boundary(
+    prediction: Annotated[Path, typer.Option(help="folder of a prediction")],
+    model: Annotated[Path, typer.Option(help="folder of the network that predicted it")],
+    out: Out,
+    frame: Annotated[int, typer.Option(min=0, help="place among the frames of the prediction")] = 0,
+    device: Device = "auto",
+) -> None:
+    """Gradients of the class probabilities by a micrograph, at the crystal's boundary and in the vacuum."""
+    from segdepth.steps.measure_boundary import measure_boundary as step
+
+    step(prediction, model, out, frame=frame, code=code_hash("measure-boundary"), device=device)
+
+
+@app.command("plot-boundary")
+def plot_boundary(
+    gradients: Annotated[Path, typer.Option(help="folder of measure-boundary")],
+    out: Out,
+) -> None:
+    """Gradients at the boundary and in the vacuum (SegDepth, Fig. 11). Writes the PNG and a PDF beside it."""
+    from segdepth.steps.plot_paper import plot_boundary as step
+
+    step(gradients, out, code=code_hash("plot-boundary"))

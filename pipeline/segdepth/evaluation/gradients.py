@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import center_of_mass, distance_transform_edt, label
 from torch import nn
 
+from segdepth.config import NETWORK_STRIDE
 from segdepth.evaluation.ground_truth import GroundTruth
 from segdepth.evaluation.noisy_images import Sample
 from segdepth.labels.ownership import pixel_centres_pm
@@ -20,6 +21,9 @@ COLUMNS_EACH = 2
 """Columns of each count whose gradient is measured, those nearest the middle of the field."""
 
 PLACES = ("column", "vacuum")
+MICROGRAPH_PLACES = ("boundary", "vacuum")
+WINDOW_PIXELS = 448
+"""Side of the part of a micrograph that the network is shown for its gradients, in label pixels."""
 RADII = ("lambda", "element", "atoms", "x_pm", "y_pm", "half_energy_radius_pm")
 
 
@@ -71,10 +75,59 @@ def place_of_column(truth: GroundTruth, atoms: int, label_pixel_pm: float) -> Pl
 
 def place_in_vacuum(truth: GroundTruth) -> Place:
     """The pixel that is farthest from every column and from the edges of the field."""
-    free = np.pad(truth.depth == 0 if not truth.away.any() else truth.away, 1)
-    distance = distance_transform_edt(free)[1:-1, 1:-1]
+    return _middle_of(truth.away if truth.away.any() else truth.depth == 0)
+
+
+def _middle_of(free: np.ndarray) -> Place:
+    """The pixel of a mask that is farthest from all others and from the edges."""
+    distance = distance_transform_edt(np.pad(free, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(int(distance.argmax()), distance.shape)
     return Place(int(row), int(column))
+
+
+def places_of_estimate(depth: np.ndarray) -> list[Place]:
+    """In an estimated depth map [y, x]: the middle of the group of pixels above 0 that is nearest to the middle of the
+    vacuum, and that middle; ``MICROGRAPH_PLACES``. Without any atoms or any vacuum both are one pixel."""
+    vacuum = _middle_of(depth == 0)
+    groups, count = label(depth > 0)
+    if not count:
+        return [vacuum, vacuum]
+    rows, columns = np.nonzero(groups)
+    nearest = np.hypot(rows - vacuum.row, columns - vacuum.column).argmin()
+    row, column = center_of_mass(groups == groups[rows[nearest], columns[nearest]])
+    return [Place(round(row), round(column)), vacuum]
+
+
+def gradients_of_frame(
+    network: nn.Module, image: np.ndarray, dose_lambda: float, *, pixel_pm: float, label_pixel_pm: float
+) -> xr.Dataset:
+    """Gradients of a frame of a micrograph at the boundary of the crystal and in the vacuum, as
+    ``gradients_at_doses``, with ``depth`` as the network estimates it.
+
+    Parameters
+    ----------
+    image : [y, x] as the network reads it, vacuum = 1; at most ``WINDOW_PIXELS`` label pixels of it are shown to the
+        network, from its middle.
+    """
+    ratio = round(label_pixel_pm / pixel_pm)
+    sides = [min(side, WINDOW_PIXELS * ratio) // NETWORK_STRIDE * NETWORK_STRIDE for side in image.shape]
+    first = [(side - kept) // 2 for side, kept in zip(image.shape, sides)]
+    shown = np.ascontiguousarray(image[first[0] : first[0] + sides[0], first[1] : first[1] + sides[1]], np.float32)
+    with torch.no_grad():
+        logits = network(torch.as_tensor(shown, device=next(network.parameters()).device)[None, None])[0]
+    depth = logits.argmax(0).cpu().numpy().astype(np.uint8)
+    places = places_of_estimate(depth)
+    found = np.stack([input_gradients(network, shown, place, range(len(logits))) for place in places])
+    maps = _Maps(found[:, None], shown[None], depth, depth[None], places)
+    dataset = _as_dataset(maps, [dose_lambda], pixel_pm, label_pixel_pm)
+    there = [dataset[f"place_{name}"].values for name in ("depth", "x_pm", "y_pm")]
+    reach = [
+        half_energy_radius(gradient[int(depth_there)], pixel_pm, float(x), float(y))
+        for gradient, depth_there, x, y in zip(found, *there)
+    ]
+    text = {"units": "pm", "long_name": "radius that holds half of the energy of the estimated depth's gradient"}
+    dataset["half_energy_radius_pm"] = ("place", reach, text)
+    return dataset.assign_attrs(places=list(MICROGRAPH_PLACES))
 
 
 def measured_columns(truth: GroundTruth, label_pixel_pm: float) -> pd.DataFrame:

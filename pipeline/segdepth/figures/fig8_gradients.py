@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from segdepth.figures import style
 
-MARKERS = {"column": "#d55e00", "vacuum": "#009e73"}
+MARKERS = {"column": "#d55e00", "boundary": "#d55e00", "vacuum": "#009e73"}
 """Colours of both places, the paper's red and green."""
 
 SHOWN_CLASSES, SHOWN_DOSES = 4, 4
@@ -33,7 +33,7 @@ def draw(found: Sequence[tuple[xr.Dataset, pd.DataFrame]]) -> Figure:
     maps, curves = fig.subfigures(2, 1, height_ratios=(2.35, 1))
     axes = maps.subplots(3, 1 + max(SHOWN_CLASSES, SHOWN_DOSES))
     dose = _nearest(store["lambda"].values, 2.5)
-    _draw_estimate(axes[0, 0], store, dose)
+    draw_estimate(axes[0, 0], store, dose)
     style.show_image(
         axes[1, 0],
         store["noisy"][dose].values,
@@ -43,7 +43,7 @@ def draw(found: Sequence[tuple[xr.Dataset, pd.DataFrame]]) -> Figure:
     axes[1, 0].set_title(f"noisy image, λ = {float(store['lambda'][dose]):g}")
     axes[2, 0].set_axis_off()
     for row, place in enumerate(store.attrs["places"]):
-        _draw_classes(axes[row, 1:], store, row, dose, place)
+        draw_classes(axes[row, 1:], store, row, dose, place)
     _draw_doses(axes[2, 1:], store)
     by_dose, by_atoms = curves.subplots(1, 2, sharey=True)
     _draw_radii(by_dose, found, "lambda", "λ of the image", "(c) radius that holds half of the gradient's energy")
@@ -60,18 +60,20 @@ def _nearest(values: np.ndarray, wanted: float) -> int:
     return int(np.abs(np.log(values / wanted)).argmin())
 
 
-def _mark(ax: Axes, store: xr.Dataset, place: int, size: float = 7) -> None:
+def mark(ax: Axes, store: xr.Dataset, place: int, size: float = 7) -> None:
+    """A ring about one of the store's places."""
     colour = MARKERS[store.attrs["places"][place]]
     x, y = (float(store[f"place_{axis}_pm"][place]) / 1000 for axis in "xy")
     ax.plot(x, y, "o", ms=size, mfc="none", mec="white", mew=2.4)
     ax.plot(x, y, "o", ms=size, mfc="none", mec=colour, mew=1.3)
 
 
-def _draw_estimate(ax: Axes, store: xr.Dataset, dose: int) -> None:
+def draw_estimate(ax: Axes, store: xr.Dataset, dose: int) -> None:
+    """The estimated depth with both places."""
     pixel = store.attrs["label_pixel_pm"]
     image = style.show_depth(ax, store["estimate"][dose].values, pixel, store.attrs["classes"])
     for place in range(store.sizes["place"]):
-        _mark(ax, store, place)
+        mark(ax, store, place)
     style.scale_bar(ax)
     ax.set_title("estimated depth")
     style.depth_bar(ax.figure, image, ax, shrink=0.8)
@@ -80,10 +82,10 @@ def _draw_estimate(ax: Axes, store: xr.Dataset, dose: int) -> None:
 def _show(ax: Axes, store: xr.Dataset, magnitude: np.ndarray, top: float, place: int, title: str) -> None:
     ax.set_title(title)
     style.show_map(ax, magnitude, store.attrs["pixel_pm"], cmap=COLOURS, vmin=0, vmax=top, interpolation="antialiased")
-    _mark(ax, store, place, 9)
+    mark(ax, store, place, 9)
 
 
-def _draw_classes(axes: Sequence[Axes], store: xr.Dataset, place: int, dose: int, name: str) -> None:
+def draw_classes(axes: Sequence[Axes], store: xr.Dataset, place: int, dose: int, name: str) -> None:
     """The classes whose gradient has the largest energy, in their order."""
     magnitude = np.abs(store["gradient"][place, dose].values)
     energy = np.square(magnitude).sum((1, 2))

@@ -110,6 +110,14 @@ ENTRIES = (
         "each their own. λ, data set, network and number of images are in the figure.",
     ),
     FigureEntry(
+        "fig11_boundary",
+        "paper",
+        "gradients at the boundary and in the vacuum of a micrograph (SegDepth, Fig. 11)",
+        "Size of the gradient of the probability of several depths at the boundary of the crystal (red) and in the "
+        "vacuum (green) with respect to a micrograph (SegDepth, Fig. 11). Maps of one row have one scale. λ, network "
+        "and number of images are in the figure.",
+    ),
+    FigureEntry(
         "fig9_doses",
         "paper",
         "metrics against the dose of the test images (SegDepth, Fig. 9)",

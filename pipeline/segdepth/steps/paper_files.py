@@ -73,4 +73,6 @@ class PaperFiles:
     def targets(self) -> list[str]:
         """What ``snakemake paper`` makes beside the default targets."""
         tables = [f"results/tables/{name}.csv" for name in ("paper", *PAPER_ITEMS)]
-        return [*self.layout.targets(), *tables, *(f"results/figures/{name}.png" for name in PICTURES)]
+        figures = [f"results/figures/{name}.png" for name in PICTURES]
+        figures += [f"results/figures/fig11_boundary_{name}.png" for name in self.layout.config.predictions]
+        return [*self.layout.targets(), *tables, *figures]

@@ -1,4 +1,4 @@
-"""Figures 8 and 9 of the paper, from ``measure-gradients`` and ``tabulate-paper``."""
+"""Figures 8, 9 and 11 of the paper, from ``measure-gradients``, ``measure-boundary`` and ``tabulate-paper``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from segdepth.errors import StoreError
-from segdepth.figures import fig8_gradients, fig9_doses
+from segdepth.figures import fig8_gradients, fig9_doses, fig11_boundary
 from segdepth.steps.measure_gradients import GRADIENTS, RADII
 from segdepth.steps.pictures import save_figure
 from segdepth.store.manifest import check_whole
@@ -31,6 +31,19 @@ def plot_gradients(gradients: Sequence[Path], out: Path, *, code: str) -> None:
         ]
         fig = fig8_gradients.draw(found)
     save_figure(fig, out, command="plot-gradients", code=code, inputs=gradients)
+
+
+def plot_boundary(gradients: Path, out: Path, *, code: str) -> None:
+    """Draw the gradients on a micrograph to ``out`` (.png) and its .pdf.
+
+    Raises
+    ------
+    StoreError
+        The result is missing, unfinished or damaged, or something else is in the figure's place.
+    """
+    with open_zarr(gradients, "measure-boundary", part=GRADIENTS) as store:
+        fig = fig11_boundary.draw(store)
+    save_figure(fig, out, command="plot-boundary", code=code, inputs=[gradients])
 
 
 def plot_doses(widths: Path, trained: Path, out: Path, *, code: str) -> None:
