@@ -12,7 +12,7 @@ WORKSTATION := $(BENCHMARKS) $(PRESETS)/workstation.yaml
 GPU := $(WORKSTATION) $(PRESETS)/gpu.yaml
 PARTICLES := $(WORKSTATION) $(PRESETS)/particles.yaml
 
-.PHONY: run plan test test-slurm test-faults install report convergence workstation gpu particles export familiarity benchmarks yardsticks ablation docs docs-results lint audit lock schema clean help
+.PHONY: run plan test test-slurm test-faults install report convergence workstation gpu particles export familiarity benchmarks yardsticks paper film limits ablation docs docs-results lint audit lock schema clean help
 
 help:            ## what there is to type
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -82,6 +82,18 @@ benchmarks: install  ## the bundled networks on every benchmark: results/tables/
 yardsticks: install  ## the bundled networks on recordings of known truth: results/tables/yardsticks_bundled*.md, hours on two cores
 	$(SNAKEMAKE) --configfile $(PARTICLES) $(PRESETS)/yardsticks.yaml -- results/tables/yardsticks_bundled.csv \
 	  $(if $(WITH_PARTICLES),results/tables/yardsticks_bundled_particles.csv)
+
+paper: install   ## every table and figure of the paper, coarse, beside the paper's numbers: results/tables/paper.csv
+	$(SNAKEMAKE) --configfile $(PRESETS)/paper_quick.yaml -- paper
+
+film: install    ## a film whose every occupancy is known, and how well events in it are found: five minutes
+	$(SNAKEMAKE) --configfile $(PRESETS)/film.yaml -- results/figures/fig12_film_bundled_surface.png \
+	  results/figures/film_scores_bundled_surface.png
+
+limits: install  ## what can be counted at all, sets with a promised coverage, where to record: hours on two cores
+	$(SNAKEMAKE) --configfile $(BENCHMARKS) $(PRESETS)/limits.yaml -- results/sets/bundled/shifts.csv \
+	  results/sets/bundled/few_electrons.csv results/figures/limit_map_thin.png \
+	  $(foreach set,smooth rough,results/figures/limits_bundled_benchmark_$(set).png)
 
 ABLATION := ablation options draws doses crystals variety
 

@@ -121,8 +121,12 @@ def _check(card: NetworkCard) -> None:
             raise ValueError(f"crystal: {type(failure).__name__} {failure}") from None
 
 
+def stated(card: NetworkCard) -> dict[str, Any]:
+    """What a card says, without what is left out of ``network.json``: keys that cards before them did not have."""
+    usual = {"task": "depth", "denoiser": {}}
+    return {name: value for name, value in asdict(card).items() if name not in usual or value != usual[name]}
+
+
 def write_card(card: NetworkCard, folder: Path) -> None:
     """Write ``network.json`` into an existing folder."""
-    usual = {"task": "depth", "denoiser": {}}
-    keys = {name: value for name, value in asdict(card).items() if name not in usual or value != usual[name]}
-    (folder / CARD).write_text(json.dumps(keys, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(json.dumps(stated(card), indent=1, sort_keys=True) + "\n", encoding="utf-8")
