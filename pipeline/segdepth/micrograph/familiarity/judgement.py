@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -264,7 +264,7 @@ def _title(card: NetworkCard) -> str:
 
 def card_key(card: NetworkCard) -> str:
     """Tells networks apart: a hash of the card without its remark."""
-    known = {name: value for name, value in asdict(card).items() if name != "remark"}
+    known = {name: value for name, value in card.as_dict().items() if name != "remark"}
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
 
