@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,8 +16,10 @@ from segdepth.learning.optimizer import hidden_weights, make_optimizer
 from segdepth.learning.samples import Batch, TrainingSamples
 from segdepth.learning.tasks import make_task
 from segdepth.learning.validation import fixed_batches
+from segdepth.micrograph.familiarity.judgement import read_familiarity
 from segdepth.networks.architectures import make_denoised
-from segdepth.networks.card import read_card
+from segdepth.networks.bundled import bundled_network, familiarity_of
+from segdepth.networks.card import CARD, read_card, write_card
 from segdepth.networks.files import load_denoiser, load_network
 
 SMALL = {"base_channels": 2}
@@ -166,3 +170,12 @@ def test_a_network_that_counts_is_no_denoiser(shards, tmp_path):
     says = r"models.net.denoiser: got .*whose task is depth; a network with task denoise"
     with pytest.raises(ConfigError, match=says):
         train(shards, tmp_path / "next", block(), model=model)
+
+
+def test_the_card_of_a_network_that_counts_by_itself_is_as_before(tmp_path):
+    """Familiarity, which is of one card, goes on to fit the networks of the package."""
+    card = read_card(bundled_network())
+    assert card.task == "depth" and not {"task", "denoiser"} & set(card.as_dict())
+    assert read_familiarity(familiarity_of(bundled_network()), card)
+    write_card(card, tmp_path)
+    assert read_card(tmp_path) == card and set(json.loads((tmp_path / CARD).read_text())) == set(card.as_dict())

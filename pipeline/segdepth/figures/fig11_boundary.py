@@ -22,13 +22,13 @@ def draw(store: xr.Dataset) -> Figure:
     style.show_image(axes[0, 0], noisy, store.attrs["pixel_pm"], style.image_limits(noisy))
     for place in range(store.sizes["place"]):
         mark(axes[0, 0], store, place)
-    axes[0, 0].set_title(f"(a) micrograph, λ = {float(store['lambda'][0]):.3g}")
+    axes[0, 0].set_title(f"micrograph, λ = {float(store['lambda'][0]):.3g}")
     draw_estimate(axes[1, 0], store, 0)
     for row, place in enumerate(store.attrs["places"]):
-        draw_classes(axes[row, 1:], store, row, 0, place)
-    radii = [f"{place}: {radius:.2g} nm" for place, radius in zip(store.attrs["places"], _radii(store))]
+        draw_classes(axes[row, 1:], store, row, 0, place, "estimated")
+    radii = [f"{radius:.2g} nm ({place})" for place, radius in zip(store.attrs["places"], _radii(store))]
     network = f"{store.attrs['model']} (c = {store.attrs['base_channels']}, {store.attrs['variant']})"
-    fig.suptitle(f"{network}, 1 image; half of the energy of the estimated depth's gradient within {', '.join(radii)}")
+    fig.suptitle(f"{network}, 1 image; half of the gradient's energy lies within {', '.join(radii)}")
     return fig
 
 

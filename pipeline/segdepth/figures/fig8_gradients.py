@@ -43,7 +43,7 @@ def draw(found: Sequence[tuple[xr.Dataset, pd.DataFrame]]) -> Figure:
     axes[1, 0].set_title(f"noisy image, λ = {float(store['lambda'][dose]):g}")
     axes[2, 0].set_axis_off()
     for row, place in enumerate(store.attrs["places"]):
-        draw_classes(axes[row, 1:], store, row, dose, place)
+        draw_classes(axes[row, 1:], store, row, dose, place, "true")
     _draw_doses(axes[2, 1:], store)
     by_dose, by_atoms = curves.subplots(1, 2, sharey=True)
     _draw_radii(by_dose, found, "lambda", "λ of the image", "(c) radius that holds half of the gradient's energy")
@@ -85,15 +85,15 @@ def _show(ax: Axes, store: xr.Dataset, magnitude: np.ndarray, top: float, place:
     mark(ax, store, place, 9)
 
 
-def draw_classes(axes: Sequence[Axes], store: xr.Dataset, place: int, dose: int, name: str) -> None:
-    """The classes whose gradient has the largest energy, in their order."""
+def draw_classes(axes: Sequence[Axes], store: xr.Dataset, place: int, dose: int, name: str, kind: str) -> None:
+    """The classes whose gradient has the largest energy, in their order; ``kind`` of depth: true or estimated."""
     magnitude = np.abs(store["gradient"][place, dose].values)
     energy = np.square(magnitude).sum((1, 2))
     classes = np.sort(np.argsort(energy)[::-1][: len(axes)])
     depth = int(store["place_depth"][place])
     for number, ax in zip(classes, axes):
-        _show(ax, store, magnitude[number], magnitude[classes].max(), place, f"(a) {name}, depth {number}")
-    axes[0].set_ylabel(f"{name}, true depth {depth}")
+        _show(ax, store, magnitude[number], magnitude[classes].max(), place, f"{name}, depth {number}")
+    axes[0].set_ylabel(f"{name}, {kind} depth {depth}")
 
 
 def _draw_doses(axes: Sequence[Axes], store: xr.Dataset) -> None:
@@ -104,7 +104,7 @@ def _draw_doses(axes: Sequence[Axes], store: xr.Dataset) -> None:
         ax.set_axis_off()
     for number, ax in zip(doses, axes):
         magnitude = np.abs(store["gradient"][0, number, depth].values)
-        title = f"(b) column, depth {depth}, λ = {float(store['lambda'][number]):g}"
+        title = f"(b) depth {depth}, λ = {float(store['lambda'][number]):g}"
         _show(ax, store, magnitude, magnitude.max(), 0, title)
 
 

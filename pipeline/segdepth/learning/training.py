@@ -34,7 +34,7 @@ from segdepth.learning.structures import share_memory
 from segdepth.learning.tasks import make_task
 from segdepth.learning.training_sets import TrainingSet, counted_elements, crystal_of
 from segdepth.learning.validation import fixed_batches
-from segdepth.networks.architectures import make_denoised, make_network
+from segdepth.networks.architectures import make_denoised, make_denoiser, make_network
 from segdepth.networks.card import read_card
 from segdepth.networks.files import NetworkCard, load_weights, misfit, save_network
 from segdepth.networks.training_record import join_records, record_entry
@@ -100,9 +100,9 @@ def build_network_of(model: Model, classes: int) -> nn.Module:
         if model.init_weights is not None:
             load_weights(network, model.init_weights)
         return network
-    if model.task == "denoise":
-        return build_network(shape, 1, seed)
     lightning.seed_everything(seed, verbose=False)
+    if model.task == "denoise":
+        return make_denoiser(shape.variant, shape.base_channels)
     its = denoiser_of(model)
     network = make_denoised(its, shape.variant, shape.base_channels, classes, frozen=model.denoiser is not None)
     if model.denoiser is not None:

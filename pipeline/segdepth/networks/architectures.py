@@ -25,6 +25,13 @@ def make_network(variant: str, base_channels: int, classes: int) -> UNet | Space
     return UNet(base_channels, variant, classes)
 
 
+def make_denoiser(variant: str, base_channels: int) -> nn.Module:
+    """A network that gives an image instead of logits, (batch, 1, y, x) to the same; it begins at the vacuum."""
+    network = make_network(variant, base_channels, 1)
+    nn.init.ones_(network.head.bias)
+    return network
+
+
 def make_denoised(
     denoiser: Mapping[str, Any], variant: str, base_channels: int, classes: int, *, frozen: bool = False
 ) -> DenoisedNetwork:
@@ -35,7 +42,7 @@ def make_denoised(
     denoiser : its ``variant`` and ``base_channels``.
     frozen : whether the denoiser stays as it is in a training.
     """
-    first = make_network(denoiser["variant"], denoiser["base_channels"], 1)
+    first = make_denoiser(denoiser["variant"], denoiser["base_channels"])
     return DenoisedNetwork(first, make_network(variant, base_channels, classes), frozen=frozen)
 
 

@@ -58,6 +58,11 @@ class NetworkCard:
     task: str = "depth"
     denoiser: dict[str, Any] = field(default_factory=dict)
 
+    def as_dict(self) -> dict[str, Any]:
+        """What ``network.json`` holds: all keys but ``task`` and ``denoiser`` of a network that counts by itself."""
+        usual = {"task": "depth", "denoiser": {}}
+        return {name: value for name, value in asdict(self).items() if name not in usual or value != usual[name]}
+
     @property
     def doses(self) -> tuple[float, float]:
         """Lowest and highest λ, in counted electrons, that the network was trained at."""
@@ -121,12 +126,6 @@ def _check(card: NetworkCard) -> None:
             raise ValueError(f"crystal: {type(failure).__name__} {failure}") from None
 
 
-def stated(card: NetworkCard) -> dict[str, Any]:
-    """What a card says, without what is left out of ``network.json``: keys that cards before them did not have."""
-    usual = {"task": "depth", "denoiser": {}}
-    return {name: value for name, value in asdict(card).items() if name not in usual or value != usual[name]}
-
-
 def write_card(card: NetworkCard, folder: Path) -> None:
     """Write ``network.json`` into an existing folder."""
-    (folder / CARD).write_text(json.dumps(stated(card), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(json.dumps(card.as_dict(), indent=1, sort_keys=True) + "\n", encoding="utf-8")

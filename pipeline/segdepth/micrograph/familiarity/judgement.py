@@ -23,7 +23,7 @@ from segdepth.config import PAPER_PIXEL_PM
 from segdepth.crystals import Crystal
 from segdepth.errors import StoreError
 from segdepth.micrograph.familiarity.words import reason_of
-from segdepth.networks.card import NetworkCard, stated
+from segdepth.networks.card import NetworkCard
 
 LEVELS = ("in", "edge", "outside")
 UNKNOWN = "unknown"
@@ -264,7 +264,7 @@ def _title(card: NetworkCard) -> str:
 
 def card_key(card: NetworkCard) -> str:
     """Tells networks apart: a hash of the card without its remark."""
-    known = {name: value for name, value in stated(card).items() if name != "remark"}
+    known = {name: value for name, value in card.as_dict().items() if name != "remark"}
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
 
