@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -107,6 +108,8 @@ def test_places_are_a_column_and_the_middle_of_the_vacuum():
     assert place_of_column(truth, 6, PIXEL) == Place(5, 11)  # of the heaviest element, whatever its count
     place = place_in_vacuum(truth)
     assert truth.depth[place.row, place.column] == 0 and 18 <= place.row <= 25 and 8 <= place.column <= 40
+    thick = truth.columns.assign(element=0, atoms=np.array([1, 3], np.uint8))  # as stores hold them
+    assert place_of_column(replace(truth, columns=thick), 6, PIXEL) == Place(5, 31)
     assert sorted(measured_columns(truth, PIXEL)["atoms"]) == [3, 6]
 
 

@@ -139,7 +139,8 @@ def _from_the_middle(truth: GroundTruth, label_pixel_pm: float) -> pd.DataFrame:
     columns = truth.columns[truth.columns["whole"] & (truth.columns["atoms"] > 0)]
     middle = truth.depth.shape[0] * label_pixel_pm / 2
     away = np.hypot(columns["x_pm"] - middle, columns["y_pm"] - middle)
-    return columns.assign(away=away).sort_values("away", kind="stable")
+    # stores hold counts without a sign
+    return columns.assign(away=away, atoms=columns["atoms"].astype(int)).sort_values("away", kind="stable")
 
 
 def _pixel(column: pd.Series, truth: GroundTruth, label_pixel_pm: float) -> Place:

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from segdepth.figures import style
 
@@ -27,7 +29,7 @@ COLOURS = "magma"
 @style.styled
 def draw(found: Sequence[tuple[xr.Dataset, pd.DataFrame]]) -> Figure:
     """What ``measure-gradients`` stored for one or several networks (``segdepth.evaluation.gradients``); maps are the
-    first one's. Each map is scaled by its largest magnitude, and (a) by the largest of its row."""
+    first one's, by the square root. Each map of (b) ends at its largest magnitude, one of (a) at its row's."""
     store = found[0][0]
     fig = style.new_figure(10.4, 10.6, maps=False)
     maps, curves = fig.subfigures(2, 1, height_ratios=(2.35, 1))
@@ -50,6 +52,8 @@ def draw(found: Sequence[tuple[xr.Dataset, pd.DataFrame]]) -> Figure:
     style.dose_axis(by_dose, store["lambda"].values)
     by_dose.set_ylabel("radius (nm), median")
     _draw_radii(by_atoms, found, "atoms", "true count (atoms)", "(d) the same against the count, all λ")
+    by_atoms.xaxis.set_major_locator(MaxNLocator(integer=True))
+    by_dose.set_ylim(bottom=0)
     network = f"c = {store.attrs['base_channels']}, {store.attrs['variant']}"
     where = f"structure {store.attrs['structure']} of {store.attrs['dataset']}, C1 = {store.attrs['defocus_nm']:g} nm"
     fig.suptitle(f"{store.attrs['model']} ({network}), {where}: 1 image")
@@ -81,7 +85,7 @@ def draw_estimate(ax: Axes, store: xr.Dataset, dose: int) -> None:
 
 def _show(ax: Axes, store: xr.Dataset, magnitude: np.ndarray, top: float, place: int, title: str) -> None:
     ax.set_title(title)
-    style.show_map(ax, magnitude, store.attrs["pixel_pm"], cmap=COLOURS, vmin=0, vmax=top, interpolation="antialiased")
+    style.show_map(ax, magnitude, store.attrs["pixel_pm"], cmap=COLOURS, norm=PowerNorm(0.5, 0, max(top, 1e-30)))
     mark(ax, store, place, 9)
 
 
@@ -121,6 +125,5 @@ def _draw_radii(ax: Axes, found: Sequence[tuple[xr.Dataset, pd.DataFrame]], axis
             median = known.groupby(axis)["half_energy_radius_pm"].median() / 1000
             ax.plot(median.index, median, "." + line, color=colours[element], lw=1.2)
     ax.set(xlabel=label)
-    ax.set_ylim(bottom=0)
     ax.set_title(title)
     ax.legend(handles=handles, frameon=False)

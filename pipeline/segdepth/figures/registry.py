@@ -106,7 +106,8 @@ ENTRIES = (
         "(a) Size of the gradient of the probability of several depths at a column (red) and in the vacuum (green) "
         "with respect to the image; (b) that of the true depth at the column at several λ; (c, d) the radius about the "
         "column's pixel that holds half of the gradient's energy, against λ and against the true count, also for the "
-        "network that serves every dose (SegDepth, Fig. 8, eq. 7). Maps of one row of (a) have one scale, those of (b) "
+        "network that serves every dose (SegDepth, Fig. 8, eq. 7). Colours go with the square root; "
+        "maps of a row of (a) have one scale, those of (b) "
         "each their own. λ, data set, network and number of images are in the figure.",
     ),
     FigureEntry(
