@@ -93,6 +93,15 @@ def test_the_thickness_follows_the_distance():
     assert np.abs(found - true)[middle].max() < 0.6 < np.abs(0.6 * true - true)[middle].mean()
 
 
+def test_beyond_the_last_distance_the_network_is_believed_more_and_more():
+    """A wedge, one atom more every 450 pm, fitted to 4.5 nm; the network is right, and sure to 2.5 atoms."""
+    distance = np.broadcast_to(np.linspace(200, 10000, SHAPE[1]), SHAPE)
+    true = 4 + distance / 450
+    fit = of((4 + 200 / 450, 4 + 4500 / 450), (0.5, 0.5), (200.0, 4500.0))
+    error = mean_of(joined(answer(true, 2.5), distance, fit)) - true
+    assert np.abs(error[distance < 9000]).max() < 1.3 and np.abs(error[distance < 4500]).max() < 0.5
+
+
 def test_the_level_is_taken_in_the_middle_of_columns():
     """Borders of columns, where the network says less, move along but do not count."""
     cores = np.arange(SHAPE[1]) % 4 < 2 * np.ones(SHAPE)

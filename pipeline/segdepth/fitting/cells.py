@@ -101,7 +101,7 @@ def average_cells(film: Film, crystal: Crystal, allowed: np.ndarray) -> Cells:
     g = orders / np.array(crystal.periods_pm[:2])
     in_file = np.array([transform.turned_back(*each) for each in g])
     box = np.prod(np.sinc(in_file * transform.pixel_pm), axis=1)
-    distance = edge_distance(film, level > 0)
+    distance = edge_distance(film)
     width = crystal.row_pm * math.ceil(STRIP_PM / crystal.row_pm - 1e-6)
     cell_pixels = crystal.periods_pm[0] * crystal.periods_pm[1] / transform.pixel_pm**2
     bins, lines = [], []

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 from scipy import ndimage
 
 from segdepth.errors import MicrographError
+from segdepth.micrograph.files.recording import FrameLost
 from segdepth.micrograph.film import Film
+from segdepth.micrograph.phase_analysis import WINDOW_PM
+
+BESIDE_PM = 2 * WINDOW_PM
+"""So near to masked pixels a crystal may show no lattice, which is sought in a window of this standard deviation."""
 
 
-def edge_distance(film: Film, usable: np.ndarray | None = None) -> np.ndarray:
-    """Distance in pm from the vacuum, (y, x) of the file, NaN outside of the crystal.
+def edge_distance(film: Film) -> np.ndarray:
+    """Distance in pm from the vacuum, (y, x) of the file, NaN outside of the crystal and where pixels are masked.
 
-    Parameters
-    ----------
-    usable : (y, x) bool; without it every pixel is.
+    Masked pixels, those of the first frame that can be read, are no vacuum. Nor are pixels beside them, where too little
+    of the lattice is left to be seen, unless vacuum was found there.
 
     Raises
     ------
@@ -29,9 +35,20 @@ def edge_distance(film: Film, usable: np.ndarray | None = None) -> np.ndarray:
             f"{name}: no vacuum is in the field: neither the dose nor the distance from the edge is "
             "known; a fit needs both"
         )
-    usable = np.ones(film.crystal_area.shape, dtype=bool) if usable is None else usable
+    usable = _usable(film)
     outside = usable & ~film.crystal_area
+    if not usable.all():
+        beside = ndimage.distance_transform_edt(usable) * film.transform.pixel_pm < BESIDE_PM
+        outside &= film.vacuum | ~beside
     if film.calibration is not None:
         outside &= ~film.calibration.others
     distance = ndimage.distance_transform_edt(~outside) * film.transform.pixel_pm
     return np.where(film.crystal_area & usable, distance, np.nan)
+
+
+def _usable(film: Film) -> np.ndarray:
+    """(y, x) bool: pixels that are not masked, in the first frame that can be read."""
+    for number in range(film.recording.count):
+        with contextlib.suppress(FrameLost):
+            return film.electrons_of(film.recording.read_frame(number))[1].usable
+    return np.ones(film.crystal_area.shape, dtype=bool)

@@ -21,6 +21,9 @@ LEAST_SHARE = 0.4
 NOISE_FACTOR = 2.5
 """Amplitude over the noise's, at least."""
 
+THIN_PX = 8
+"""Largest width of masked lines that do not cut a crystal."""
+
 
 class LocalMean:
     """Gaussian-weighted means of the pixels of an area around each pixel.
@@ -120,14 +123,21 @@ def amplitude_map(
 def largest_area(amplitude: np.ndarray, usable: np.ndarray, noise: float = 0.0) -> np.ndarray:
     """The largest connected area (y, x) bool in which a lattice shows, its holes filled, masked pixels left out.
 
+    Masked lines of up to ``THIN_PX`` pixels, as dead columns are, do not cut it.
+
     Parameters
     ----------
     amplitude : of ``amplitude_map``. noise : what it is where there is no lattice.
     """
     strong = usable & (amplitude > max(LEAST_SHARE * np.quantile(amplitude[usable], 0.95), NOISE_FACTOR * noise))
-    patches, number = ndimage.label(strong)
-    if number > 1:
-        strong = patches == 1 + int(np.argmax(np.bincount(patches.ravel())[1:]))
+    square = np.ones((THIN_PX + 1, THIN_PX + 1), dtype=bool)
+    thin = (
+        ~usable
+        & ~ndimage.binary_opening(np.pad(~usable, THIN_PX, mode="edge"), square)[THIN_PX:-THIN_PX, THIN_PX:-THIN_PX]
+    )
+    patches, number = ndimage.label(strong | thin)
+    if number > 1 and strong.any():
+        strong &= patches == int(np.argmax(np.bincount(patches[strong])))
     return ndimage.binary_fill_holes(strong) & usable
 
 

@@ -38,7 +38,8 @@ LEAST_VARIANCE = 1e-3
 class Thickness:
     """Atoms in a column of one atom a period, on average, by distance from the edge.
 
-    distance_pm, atoms, error : (bin,), distance rising; ``error`` is a standard error. line : for the user.
+    distance_pm, atoms, error : (bin,), distance rising; ``error`` is a standard error, which grows beyond the last
+    distance. line : for the user.
     """
 
     distance_pm: np.ndarray
@@ -75,7 +76,7 @@ def joined(probabilities: np.ndarray, distance_pm: np.ndarray, thickness: Thickn
     variance = np.maximum(classes**2 @ filled - mean**2, LEAST_VARIANCE)
     mean_there, variance_there = _there(at, (1 - empty) * cores[here], mean, variance)
     known = np.interp(at, thickness.distance_pm, thickness.atoms)
-    error = np.maximum(np.interp(at, thickness.distance_pm, thickness.error), LEAST_ERROR)
+    error = np.maximum(np.interp(at, thickness.distance_pm, thickness.error), LEAST_ERROR) + _beyond(at, thickness)
     common = (1 - OWN) * variance_there
     left = common * error**2 / (common + error**2)
     centre = mean - common / (common + error**2) * (mean_there - known)
@@ -83,6 +84,14 @@ def joined(probabilities: np.ndarray, distance_pm: np.ndarray, thickness: Thickn
     found = probabilities.astype(np.float32)
     found[1:, here] = (1 - empty) * _counts(centre, width, len(classes) - 1)
     return found
+
+
+def _beyond(at: np.ndarray, thickness: Thickness) -> np.ndarray:
+    """Atoms by which the thickness may change from the last distance that is known: at the steepest slope there is."""
+    if len(thickness.distance_pm) < 2:
+        return np.zeros_like(at)
+    slope = np.max(np.abs(np.diff(thickness.atoms)) / np.diff(thickness.distance_pm))
+    return slope * np.maximum(at - thickness.distance_pm[-1], 0)
 
 
 def _there(at: np.ndarray, weight: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
