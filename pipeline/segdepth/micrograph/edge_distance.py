@@ -19,8 +19,8 @@ BESIDE_PM = 2 * WINDOW_PM
 def edge_distance(film: Film) -> np.ndarray:
     """Distance in pm from the vacuum, (y, x) of the file, NaN outside of the crystal and where pixels are masked.
 
-    Masked pixels, those of the first frame that can be read, are no vacuum. Nor are pixels beside them, where too little
-    of the lattice is left to be seen, unless vacuum was found there.
+    Masked pixels, those of the first frame that can be read, are no vacuum. Nor are pixels beside them, where too
+    little of the lattice is left to be seen, unless vacuum was found there.
 
     Raises
     ------
