@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from training_data import CPU, block, build_shards, cache_of, environment, source, train, training_set
+from training_data import CPU, block, build_shards, cache_of, facts_of, source, train, training_set
 
 from segdepth.config import Model, validate
 from segdepth.errors import ConfigError
@@ -63,7 +63,7 @@ def test_a_denoiser_is_trained_on_the_image_without_noise(shards, denoiser):
         for image, clean in ((network(b.noisy)[i], b.clean[i]) for b in batches for i in range(len(b.noisy))):
             error = float((image - clean).square().mean())
             ratios.append(10 * np.log10(float(clean.max() - clean.min()) ** 2 / error))
-    assert environment(denoiser)["best"]["psnr_db"] == pytest.approx(np.mean(ratios), abs=1e-3)
+    assert facts_of(denoiser)["best"]["psnr_db"] == pytest.approx(np.mean(ratios), abs=1e-3)
     with pytest.raises(ConfigError, match="this network denoises images; give one that counts"):
         load_network(denoiser)
 

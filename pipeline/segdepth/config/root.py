@@ -174,11 +174,13 @@ class Config(Block):
         for name, film in self.films.items():
             need(f"films.{name}.dataset", film.dataset, self.datasets)
             self._check_test_part(f"films.{name}", film.dataset)
-        for section in ("prediction_sets", "limit_maps"):
-            for name, block in getattr(self, section).items():
-                for dataset in getattr(block, "datasets", None) or (block.dataset,):
-                    need(f"{section}.{name}", dataset, self.datasets)
-                    self._check_test_part(f"{section}.{name}", dataset)
+        measured = [(f"limit_maps.{name}.dataset", block.dataset) for name, block in self.limit_maps.items()]
+        for name, sets in self.prediction_sets.items():
+            measured.append((f"prediction_sets.{name}.calibration", sets.calibration))
+            measured += [(f"prediction_sets.{name}.tests", dataset) for dataset in sets.tests]
+        for key, dataset in measured:
+            need(key, dataset, self.datasets)
+            self._check_test_part(key, dataset)
 
     def _check_paper(self, paper: Paper) -> None:
         for item in PAPER_ITEMS:
