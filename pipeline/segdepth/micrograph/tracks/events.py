@@ -46,8 +46,8 @@ FALSE_DISCOVERY = 0.05
 LEAST_LEFT = 0.2
 """Share of the columns that must be left to say how many events are false."""
 
-SHUFFLES, SEED = 4, 0
-"""Random orders of the frames of each column, and their seed."""
+SHUFFLES, SEED = 25, 0
+"""Random orders of the frames of each column, and their seed. So many that one event alone can be listed at 0.05."""
 
 EVENTS = {
     **{"column": "str", "element": "str", "place": "str", "time_s": float, "time_error_s": float, "before": int},
@@ -202,18 +202,22 @@ def _rated(found: pd.DataFrame, decoys: pd.DataFrame, columns: int, false_discov
     if not proved or left < LEAST_LEFT * columns:
         return q
     kept = decoys.loc[~decoys["column"].isin(proved), "llr"].to_numpy(float)
-    return q_values(score, kept, SHUFFLES * left / columns)
+    return q_values(score, kept, SHUFFLES, columns / left)
 
 
-def q_values(score: np.ndarray, decoys: np.ndarray, times: float) -> np.ndarray:
+def q_values(score: np.ndarray, decoys: np.ndarray, times: float, each: float = 1.0) -> np.ndarray:
     """Share of false events expected among each and all with a larger score, at most 1.
 
     Parameters
     ----------
-    decoys : scores of false events. times : how many times as many these are as one film has.
+    decoys : scores of false events. times : of so many films. each : how many a decoy stands for.
+
+    One decoy more counts than there are: that none has a larger score does not say that none could (Phipson & Smyth,
+    Stat. Appl. Genet. Mol. Biol. 9 (2010) 39).
     """
     order = np.argsort(-score, kind="stable")
-    false = (len(decoys) - np.searchsorted(np.sort(decoys), score[order], side="left")) / times
+    above = len(decoys) - np.searchsorted(np.sort(decoys), score[order], side="left")
+    false = (each * above + 1) / times
     share = np.minimum(false / np.arange(1, len(score) + 1), 1.0)
     q = np.ones(len(score))
     q[order] = np.minimum.accumulate(share[::-1])[::-1]
