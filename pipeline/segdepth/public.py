@@ -88,6 +88,8 @@ def explain(predicted: Predicted, lens: LensFit | str | Path, *, force: bool = F
     from segdepth.explanation.explain import NOT_EXPLAINED, Explainer, explained_maps, lines_of
     from segdepth.fitting.result import LensFit, read_lens_fit
     from segdepth.fitting.same_film import check_same_film
+    from segdepth.micrograph.results.facts import LostFrame
+    from segdepth.micrograph.results.facts import lines_of as lost_lines
     from segdepth.micrograph.results.maps import dose_of
     from segdepth.simulation.exit_wave import abtem_device
 
@@ -95,14 +97,20 @@ def explain(predicted: Predicted, lens: LensFit | str | Path, *, force: bool = F
     fit = lens if isinstance(lens, LensFit) else read_lens_fit(lens)
     if not fit.explained and not force:
         raise MicrographError("lens: the fit does not explain its film; force=True goes on all the same")
-    check_same_film("lens", fit, "the film", dose_of(predicted.maps), predicted.maps.attrs.get("energy_kev"))
+    attrs = predicted.maps.attrs
+    check_same_film("lens", fit, "the film", dose_of(predicted.maps), attrs.get("energy_kev"), attrs.get("pixel_pm"))
     explainer = Explainer(*predicted, fit, device)
-    frames = list(explainer.frames())
+    found = list(explainer.frames())
+    lost = [one for one in found if isinstance(one, LostFrame)]
+    frames = [one for one in found if not isinstance(one, LostFrame)]
     if not frames:
-        raise MicrographError("predicted: no frame has columns that could be explained")
+        raise MicrographError(
+            f"predicted: no frame could be explained; {lost[0].reason if lost else 'none has columns'}"
+        )
     if not fit.explained:
         warnings.warn(NOT_EXPLAINED, stacklevel=2)
-    maps = explained_maps(explainer, frames, lines_of(fit, [one.facts for one in frames]))
+    more = [*lost_lines((), [], lost), *attrs.get("warnings", ())]
+    maps = explained_maps(explainer, frames, lines_of(fit, [one.facts for one in frames], more))
     return Explained(maps, pd.concat([one.table for one in frames], ignore_index=True))
 
 
