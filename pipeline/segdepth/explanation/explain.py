@@ -383,7 +383,7 @@ def _found(frames: Sequence[dict[str, Any]]) -> str:
         word = "explained to the noise" if to_noise[0] else "not explained to the noise"
     else:
         which = f"{len(frames)} frames, on average"
-        word = f"{to_noise.sum()} of the frames are explained to the noise"
+        word = f"{to_noise.sum()} of {len(frames)} explained to the noise"
     changed, columns, extra, missing = (
         sum(one[name] for one in frames) for name in ("changed", "columns", "extra", "missing")
     )
