@@ -85,11 +85,10 @@ def explain(predicted: Predicted, lens: LensFit | str | Path, *, force: bool = F
     import pandas as pd
 
     from segdepth.errors import MicrographError
-    from segdepth.explanation.explain import NOT_EXPLAINED, Explainer, explained_maps, lines_of
+    from segdepth.explanation.explain import NOT_EXPLAINED, Explainer, explained_maps
+    from segdepth.explanation.layers import all_explained
     from segdepth.fitting.result import LensFit, read_lens_fit
     from segdepth.fitting.same_film import check_same_film
-    from segdepth.micrograph.results.facts import LostFrame
-    from segdepth.micrograph.results.facts import lines_of as lost_lines
     from segdepth.micrograph.results.maps import dose_of
     from segdepth.simulation.exit_wave import abtem_device
 
@@ -100,17 +99,10 @@ def explain(predicted: Predicted, lens: LensFit | str | Path, *, force: bool = F
     attrs = predicted.maps.attrs
     check_same_film("lens", fit, "the film", dose_of(predicted.maps), attrs.get("energy_kev"), attrs.get("pixel_pm"))
     explainer = Explainer(*predicted, fit, device)
-    found = list(explainer.frames())
-    lost = [one for one in found if isinstance(one, LostFrame)]
-    frames = [one for one in found if not isinstance(one, LostFrame)]
-    if not frames:
-        raise MicrographError(
-            f"predicted: no frame could be explained; {lost[0].reason if lost else 'none has columns'}"
-        )
+    frames, lines = all_explained(explainer)
     if not fit.explained:
         warnings.warn(NOT_EXPLAINED, stacklevel=2)
-    more = [*lost_lines((), [], lost), *attrs.get("warnings", ())]
-    maps = explained_maps(explainer, frames, lines_of(fit, [one.facts for one in frames], more))
+    maps = explained_maps(explainer, frames, lines)
     return Explained(maps, pd.concat([one.table for one in frames], ignore_index=True))
 
 

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from results_data import make_facts, named_columns, open_folder
 
+import segdepth
 from segdepth.errors import ConfigError, MicrographError, StoreError
 from segdepth.explanation.columns import first_sites, spacings_pm, stacked
 from segdepth.explanation.continuation import beside_columns, cells_and_kinds, continued, seen_lattice
@@ -36,6 +37,7 @@ from segdepth.fitting.result import LensFit, write_lens_fit
 from segdepth.micrograph.geometry import FrameTransform
 from segdepth.micrograph.results.facts import FilmFacts, FrameResult
 from segdepth.micrograph.results.maps import empty_maps
+from segdepth.public import Predicted
 from segdepth.steps.explain_prediction import explain_prediction
 from segdepth.store.manifest import write_artefact
 from segdepth.store.zarr_store import open_zarr
@@ -197,6 +199,12 @@ def test_a_wrong_count_is_pointed_out_and_mended(scene):
     maps = explained_maps(explainer, [frame], lines)
     assert maps["residual"].attrs["units"] == "1" and maps["expected"].attrs["units"] == "electrons"
     assert len(draw(maps, frame.table, frame.facts).axes) >= 4
+
+
+def test_from_python_a_film_without_a_frame_of_enough_columns_is_refused(scene):
+    maps, columns = make_prediction(scene, scene.counts, 40.0)
+    with pytest.raises(MicrographError, match="predicted: no frame could be explained; columns: 5 of them"):
+        segdepth.explain(Predicted(maps, columns[:5]), scene.fit)
 
 
 def test_a_fit_of_another_crystal_is_refused(scene):

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from segdepth.explanation.explain import ExplainedFrame
+from segdepth.errors import MicrographError
+from segdepth.explanation.explain import ExplainedFrame, Explainer, lines_of
 from segdepth.fitting.result import LensFit
-from segdepth.micrograph.results.facts import NOT_EXPLAINED, FilmFacts, FrameResult, Layer
+from segdepth.micrograph.results.facts import NOT_EXPLAINED, FilmFacts, FrameResult, Layer, LostFrame
+from segdepth.micrograph.results.facts import lines_of as lost_lines
 from segdepth.micrograph.results.page import REFINED
 from segdepth.micrograph.results.tables import Rows, frame_rows
 
@@ -23,6 +25,25 @@ KEPT = ["column", "confidence", "depth_low", "depth_high", "at_least", "llr", "q
 """What the prediction says of a column and the explanation does not."""
 
 NOT_PREDICTED = {"confidence": 0.0, "depth_low": 0, "depth_high": 0, "at_least": False}
+
+
+def all_explained(explainer: Explainer) -> tuple[list[ExplainedFrame], tuple[str, ...]]:
+    """All frames that can be explained, and lines for the user: of what was found, lost frames, and the prediction.
+
+    Raises
+    ------
+    MicrographError
+        None can.
+    """
+    frames: list[ExplainedFrame] = []
+    lost: list[LostFrame] = []
+    for one in explainer.frames():
+        lost.append(one) if isinstance(one, LostFrame) else frames.append(one)
+    if not frames:
+        reason = lost[0].reason if lost else "none has columns"
+        raise MicrographError(f"predicted: no frame could be explained; {reason}")
+    more = [*lost_lines((), [], lost), *explainer.maps.attrs.get("warnings", ())]
+    return frames, lines_of(explainer.fit, [one.facts for one in frames], more)
 
 
 def with_layers(facts: FilmFacts, fit: LensFit) -> FilmFacts:
