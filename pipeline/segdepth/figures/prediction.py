@@ -65,7 +65,7 @@ def draw(picture: Picture) -> Figure:
     fig.suptitle(_heading(film, frame) + "\n" + _legend(picture, last_class))
     if not frame["reliable"]:
         _stamp(fig, NOT_RELIABLE)
-    elif any(line.startswith(NOT_EXPLAINED) for line in film["warnings"]):
+    elif any(line.startswith(NOT_EXPLAINED) for line in film.get("warnings", ())):
         _stamp(fig, NOT_EXPLAINED)
     return fig
 
