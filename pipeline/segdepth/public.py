@@ -85,7 +85,8 @@ def explain(predicted: Predicted, lens: LensFit | str | Path, *, force: bool = F
     import pandas as pd
 
     from segdepth.errors import MicrographError
-    from segdepth.explanation.explain import NOT_EXPLAINED, Explainer, explained_maps, lines_of
+    from segdepth.explanation.explain import NOT_EXPLAINED, Explainer, explained_maps
+    from segdepth.explanation.layers import all_explained
     from segdepth.fitting.result import LensFit, read_lens_fit
     from segdepth.fitting.same_film import check_same_film
     from segdepth.micrograph.results.maps import dose_of
@@ -95,14 +96,13 @@ def explain(predicted: Predicted, lens: LensFit | str | Path, *, force: bool = F
     fit = lens if isinstance(lens, LensFit) else read_lens_fit(lens)
     if not fit.explained and not force:
         raise MicrographError("lens: the fit does not explain its film; force=True goes on all the same")
-    check_same_film("lens", fit, "the film", dose_of(predicted.maps), predicted.maps.attrs.get("energy_kev"))
+    attrs = predicted.maps.attrs
+    check_same_film("lens", fit, "the film", dose_of(predicted.maps), attrs.get("energy_kev"), attrs.get("pixel_pm"))
     explainer = Explainer(*predicted, fit, device)
-    frames = list(explainer.frames())
-    if not frames:
-        raise MicrographError("predicted: no frame has columns that could be explained")
+    frames, lines = all_explained(explainer)
     if not fit.explained:
         warnings.warn(NOT_EXPLAINED, stacklevel=2)
-    maps = explained_maps(explainer, frames, lines_of(fit, [one.facts for one in frames]))
+    maps = explained_maps(explainer, frames, lines)
     return Explained(maps, pd.concat([one.table for one in frames], ignore_index=True))
 
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import select
 import shutil
+import signal
+import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -338,6 +343,41 @@ def test_a_shard_that_cannot_be_made_is_told_in_one_line(adapted, tmp_path):
     with pytest.raises(SegDepthError, match=r"plan\.csv: ") as told:
         make_structures(config, Layout(config), tmp_path / "nothing", 2, "cpu")
     assert "\n" not in str(told.value) and not list((tmp_path / "nothing").rglob("*.extxyz"))
+
+
+def test_a_file_beside_the_film_that_is_named_like_a_module_is_not_run(adapted, tmp_path, monkeypatch):
+    (tmp_path / "random.py").write_text("raise SystemExit('run')\n")
+    monkeypatch.chdir(tmp_path)
+    config = load_config(adapted / "config.yaml")
+    with pytest.raises(SegDepthError, match=r"plan\.csv: "):  # as without it
+        make_structures(config, Layout(config), tmp_path / "nothing", 2, "cpu")
+
+
+PARENT = """
+import builtins, sys, types
+from segdepth.steps.adaptation_structures import _Running
+CODE = "f = open(PIPE, 'wb', 0); f.write(b'x'); import time; time.sleep(300)".replace("PIPE", repr(sys.argv[1]))
+class Shard:
+    def __reduce__(self):
+        return builtins.eval, ("__import__('types').SimpleNamespace(make=lambda: exec(%r))" % CODE,)
+_Running().make(Shard())
+"""
+"""Has a shard made that opens the named pipe, writes a byte and sleeps."""
+
+
+def test_a_shard_ends_with_the_process_that_asked_for_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, tmp_path / "pipe"], start_new_session=True)
+    try:
+        assert select.select([reader], [], [], 120)[0] and os.read(reader, 1) == b"x"
+        parent.kill()
+        assert select.select([reader], [], [], 60)[0] and os.read(reader, 1) == b""  # the shard held it open
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)
+        parent.wait()
+        os.close(reader)
 
 
 def test_a_fault_in_a_shard_comes_with_its_traceback(adapted, monkeypatch):

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from results_data import make_facts, named_columns, open_folder
 
+import segdepth
 from segdepth.errors import ConfigError, MicrographError, StoreError
 from segdepth.explanation.columns import first_sites, spacings_pm, stacked
 from segdepth.explanation.continuation import beside_columns, cells_and_kinds, continued, seen_lattice
@@ -36,6 +37,7 @@ from segdepth.fitting.result import LensFit, write_lens_fit
 from segdepth.micrograph.geometry import FrameTransform
 from segdepth.micrograph.results.facts import FilmFacts, FrameResult
 from segdepth.micrograph.results.maps import empty_maps
+from segdepth.public import Predicted
 from segdepth.steps.explain_prediction import explain_prediction
 from segdepth.store.manifest import write_artefact
 from segdepth.store.zarr_store import open_zarr
@@ -49,7 +51,7 @@ THICK = 3
 
 def make_fit(**other) -> LensFit:
     given = {
-        "crystal": CERIA.to_dict(), "energy_kev": 300.0, "dose_e_per_a2": 900.0, "frames": 1, "pixel_pm": PIXEL,
+        "crystal": CERIA.to_dict(), "energy_kev": 300.0, "dose_e_per_a2": 900.0, "frames": 1, "pixel_pm": PIXEL / 2,
         "values": {"defocus_nm": 5.0, "tilt_x_deg": 0.4, "tilt_y_deg": 0.0}, "errors": {"defocus_nm": None},
         "held": (), "bins": (), "chi2": 1.0, "dof": 1.0, "explained": True, "rivals": (), "lines": (),
     }  # fmt: skip
@@ -110,6 +112,16 @@ def test_a_frame_is_called_explained_by_what_noise_leaves_after_the_fit():
     for changed, word in (({"chi2_refined": 1151.0}, "; not explained"), ({"chi2_refined": 1149.0}, "; explained")):
         assert word in lines_of(make_fit(), [facts | changed])[0]
     assert "; not explained" in lines_of(make_fit(), [facts | {"chi2_refined": 1149.0, "degrees": 17.0}])[0]
+
+
+def test_what_does_not_hold_comes_first_and_all_frames_have_one_line():
+    facts = {"frame": 0, "chi2": 1400.0, "chi2_refined": 1050.0, "pixels": 1000, "chi2_error": 45.0, "adjusted": 16}
+    facts |= {"degrees": 14.0, "changed": 1, "columns": 30, "extra": 0, "missing": 1}
+    frames = [facts, facts | {"frame": 1, "chi2_refined": 1450.0}]
+    lines = lines_of(make_fit(explained=False), frames, ["a bad pixel", "NOT RELIABLE: x"])
+    assert [line[:14] for line in (lines[0], lines[1], lines[3])] == ["NOT EXPLAINED:", "NOT RELIABLE: ", "a bad pixel"]
+    assert "2 frames, on average: chi2 per pixel 1.400, 1.250" in lines[2] and len(lines) == 4
+    assert "1 of 2 explained to the noise); 2 of 60 counts changed" in lines[2] and "2 fewer" in lines[2]
 
 
 @pytest.mark.parametrize("state", [(1, 0), (-1, 0), (0, 1), (-1, -1), (1, -1)])
@@ -187,6 +199,12 @@ def test_a_wrong_count_is_pointed_out_and_mended(scene):
     maps = explained_maps(explainer, [frame], lines)
     assert maps["residual"].attrs["units"] == "1" and maps["expected"].attrs["units"] == "electrons"
     assert len(draw(maps, frame.table, frame.facts).axes) >= 4
+
+
+def test_from_python_a_film_without_a_frame_of_enough_columns_is_refused(scene):
+    maps, columns = make_prediction(scene, scene.counts, 40.0)
+    with pytest.raises(MicrographError, match="predicted: no frame could be explained; columns: 5 of them"):
+        segdepth.explain(Predicted(maps, columns[:5]), scene.fit)
 
 
 def test_a_fit_of_another_crystal_is_refused(scene):
@@ -307,8 +325,11 @@ def test_the_table_says_its_units():
     assert set(UNITS) <= set(COLUMNS) and pd.Series(COLUMNS).is_unique
 
 
-def write_prediction(scene: Scene, folder) -> None:
-    """The same as ``segdepth predict`` would write it: a frame, a lost one, and one that its columns do not explain."""
+def write_prediction(
+    scene: Scene, folder, few: int | None = None, *, outside: bool = False, all_of_them: bool = False
+) -> None:
+    """The same as ``segdepth predict`` would write it: a frame, a lost one, and one that its columns do not explain.
+    few : columns of the first one. outside : the last one is not reliable. all_of_them : it has few columns too."""
     transform = FrameTransform((SHAPE[0] * 2, SHAPE[1] * 2), PIXEL / 2, PIXEL)
     facts = make_facts(transform=transform, frames=(0, 1, 2), times_s=(0.0, 1.0, 2.0))
     counts = np.random.default_rng(5).poisson(scene.expected) / 40
@@ -326,9 +347,12 @@ def write_prediction(scene: Scene, folder) -> None:
     )  # fmt: skip
     with write_artefact(folder, command="predict-micrograph", code="c", parameters={}) as partial:
         writer = open_folder(partial, facts)
-        writer.put(result)
+        writer.put(replace(result, table=table[:few]))
         writer.lose(1, "it is torn")
-        writer.put(replace(result, number=2, counts=result.counts[:, ::-1].copy()))
+        last = replace(result, number=2, counts=result.counts[:, ::-1].copy())
+        if outside:
+            last = replace(last, familiarity="outside", table=table.assign(reliable=False))
+        writer.put(replace(last, table=table[:few]) if all_of_them else last)
         writer.close()
 
 
@@ -364,10 +388,35 @@ def test_the_step_refuses_a_fit_that_is_not_explained_unless_forced(scene, tmp_p
         for frame, place in enumerate((0, 2)):
             for channel, name in ((3, "depth_refined"), (5, "residual_refined")):
                 np.testing.assert_array_equal(planes[place, channel], np.kron(maps[name][frame], np.ones((2, 2))))
+    assert table["reliable"].all()
     first = ase.io.read(tmp_path / "out" / "crystal.extxyz", 0, format="extxyz")
+    assert first.info["warning"] == "NOT EXPLAINED: the lens fit is no fact" and not first.info["reliable"]
     assert pd.Series(first.arrays["column"]).value_counts().to_dict() == (
         table[(table["frame"] == 0) & (table["count"] > 0)].set_index("column")["count"].to_dict()
     )
+
+
+def test_a_frame_of_few_columns_is_lost_and_the_others_are_explained(scene, tmp_path):
+    write_prediction(scene, tmp_path / "prediction", few=5, outside=True)
+    write_lens_fit(make_fit(), tmp_path / "lens.json")
+    out = tmp_path / "out"
+    lines = explain_prediction(tmp_path / "prediction", tmp_path / "lens.json", out)
+    assert lines[0].startswith("NOT RELIABLE")
+    assert "frame 0 is lost: columns: 5 of them do not make a lattice; at least 6 are needed" in lines
+    assert [one["frame"] for one in json.loads((out / "explanation.json").read_text())["frames"]] == [2]
+    table = pd.read_csv(out / "columns_refined.csv")
+    assert set(table["frame"]) == {2} and not table["reliable"].any()
+    with open_zarr(out, "explain-prediction", part="explanation.zarr") as maps:
+        lost = maps["expected"].isnull().all(("row", "column")).values.tolist()
+        assert lost == [True, False] and maps.attrs["warnings"] == list(lines)
+
+
+def test_without_a_frame_of_enough_columns_nothing_is_written(scene, tmp_path):
+    write_prediction(scene, tmp_path / "prediction", few=5, all_of_them=True)
+    write_lens_fit(make_fit(), tmp_path / "lens.json")
+    with pytest.raises(MicrographError, match="no frame could be explained; columns: 5 of them"):
+        explain_prediction(tmp_path / "prediction", tmp_path / "lens.json", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

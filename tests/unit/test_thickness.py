@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
+import tifffile
 from adaptation_data import FIT
 from conftest import CERIA
 from film_data import crystal_film, open_prediction, small_network
@@ -16,9 +19,9 @@ from scipy.stats import norm
 import segdepth
 from segdepth.config import CrystalBlock, PredictionOptions
 from segdepth.crystals import load_crystal
-from segdepth.errors import ConfigError, MicrographError
+from segdepth.errors import ConfigError, MicrographError, SegDepthError
 from segdepth.fitting.known_thickness import known_thickness
-from segdepth.fitting.result import FittedBin, write_lens_fit
+from segdepth.fitting.result import FittedBin, Rival, read_lens_fit, write_lens_fit
 from segdepth.micrograph import thickness as module
 from segdepth.micrograph.files.recording import recording_of
 from segdepth.micrograph.film import inspect_film
@@ -154,7 +157,15 @@ OPTIONS = {"pixel_pm": 7.0}
 def fit_of(film, **other):
     """A fit that belongs to the film: 6 atoms everywhere."""
     bins = tuple(FittedBin(distance, 6.0, 0.5, 30.0, 30.0, 30.0) for distance in (1500.0, 200.0))
-    return replace(FIT, crystal=CERIA.to_dict(), dose_e_per_a2=film.dose, bins=bins, explained=True, **other)
+    return replace(
+        FIT,
+        crystal=CERIA.to_dict(),
+        dose_e_per_a2=film.dose,
+        bins=bins,
+        pixel_pm=film.transform.pixel_pm,
+        explained=True,
+        **other,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +178,50 @@ def test_bins_come_in_order_and_a_fit_that_is_not_explained_counts_less(film):
     unsure = known_thickness(film, CERIA, fit=replace(fit_of(film), explained=False), name="fit.json")
     assert sure.distance_pm.tolist() == [200.0, 1500.0] and "fit.json" in sure.line and "NOT" not in sure.line
     np.testing.assert_allclose(unsure.error, 2 * sure.error)
-    assert "NOT EXPLAINED" in unsure.line
+    assert unsure.line.startswith("NOT EXPLAINED: ")
+
+
+def test_where_a_fit_has_rivals_its_thickness_is_known_less(film):
+    fit = fit_of(film)
+    near, far = (Rival({}, thickness, 30.0) for thickness in ((6.5, 5.0), (9.0, 6.0)))
+    found = known_thickness(film, CERIA, fit=replace(fit, rivals=(near, far)), name="fit.json")
+    assert found.error.tolist() == [1.5, 3.5] and found.atoms.tolist() == [6.0, 6.0]
+
+
+def test_columns_of_several_atoms_in_a_period_are_refused(film):
+    fit = replace(fit_of(film), crystal=OTHER.to_dict())
+    with pytest.raises(ConfigError, match=r"more atoms in one \(O 2\); allowed: 1"):
+        known_thickness(film, OTHER, fit=fit, name="fit.json")
+
+
+@pytest.mark.parametrize(
+    ("bins", "told"), [([], "got bins 0"), ([{"thickness_atoms": 1e8}], r"bins.0.thickness_atoms: got .* equal to 100")]
+)
+def test_a_fit_without_a_thickness_or_beyond_any_is_refused_in_one_line(film, tmp_path, bins, told):
+    data = json.loads(json.dumps(fit_of(film).to_dict()))
+    data["bins"] = [data["bins"][0] | each for each in bins]
+    (tmp_path / "fit.json").write_text(json.dumps(data))
+    with pytest.raises(SegDepthError, match=told) as refused:
+        known_thickness(film, CERIA, fit=read_lens_fit(tmp_path / "fit.json"), name="fit.json")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_prediction_by_a_fit_that_is_not_explained_says_so_everywhere(film, tmp_path):
+    write_lens_fit(replace(fit_of(film), explained=False), tmp_path / "fit.json")
+    np.save(tmp_path / "film.npy", FILM)
+    out, options = tmp_path / "out", PredictionOptions(**OPTIONS, false_discovery=1)
+    lines = predict_micrograph(
+        options, tmp_path / "film.npy", "bundled", out, lens=tmp_path / "fit.json", device="cpu", code="code"
+    )
+    stamp = "NOT EXPLAINED: the lens fit is no fact"
+    assert all(line.startswith("NOT ") for line in lines[: 1 + lines.index(next(x for x in lines if stamp in x))])
+    assert f'"stamp": "{stamp}"' in (out / "prediction.html").read_text().replace('":"', '": "')
+    assert f'warning="{stamp}"' in (out / "crystal.extxyz").read_text().splitlines()[1]
+    assert stamp in tifffile.TiffFile(out / "depth.ome.tif").ome_metadata
+    with h5py.File(next(out.glob("*.hspy"))) as stored:
+        found = []
+        stored.visititems(lambda _, item: found.extend(map(str, item.attrs.values())))
+    assert stamp in found
 
 
 @pytest.mark.parametrize(
@@ -175,6 +229,7 @@ def test_bins_come_in_order_and_a_fit_that_is_not_explained_counts_less(film):
     [
         ({"crystal": OTHER.to_dict()}, "fit.json: does not fit the network: the crystal's zone_axis"),
         ({"dose_e_per_a2": 9e4}, "is it this film's fit"),
+        ({"pixel_pm": 7.5}, "the fit's pixel is 7.5 pm, that of film.tif"),
     ],
 )
 def test_the_fit_of_another_film_or_crystal_is_refused(film, change, told):
@@ -205,5 +260,11 @@ def test_without_vacuum_a_thickness_by_distance_is_refused(film, tmp_path):
     network = small_network(tmp_path / "net")
     with pytest.raises(MicrographError, match="no lattice was sought"):
         segdepth.predict(
-            FILM, network=network, lens=fit_of(film), device="cpu", calibrate=False, pixel_pm=6.3, rotation_deg=0.0
+            FILM,
+            network=network,
+            lens=replace(fit_of(film), pixel_pm=6.3),
+            device="cpu",
+            calibrate=False,
+            pixel_pm=6.3,
+            rotation_deg=0.0,
         )

@@ -35,6 +35,7 @@ from segdepth.fitting.result import LensFit
 from segdepth.fitting.same_film import check_same_crystal
 from segdepth.labels.column_depths import credible_depths
 from segdepth.micrograph.columns.pooling import owned_pixels, pooled_probabilities
+from segdepth.micrograph.results.facts import LostFrame, worst_first
 
 NOT_EXPLAINED = "NOT EXPLAINED: the lens fit does not explain its film; what follows from it may be wrong"
 
@@ -104,11 +105,17 @@ class Explainer:
         here = self.maps["frame"].values[~self.maps["lost"].values.astype(bool)]
         return here[np.isin(here, self.columns["frame"])].tolist()
 
-    def frames(self) -> Iterator[ExplainedFrame]:
-        """Every frame that is not lost and has columns, one after the other."""
+    def frames(self) -> Iterator[ExplainedFrame | LostFrame]:
+        """Every frame that is not lost and has columns, one after the other; lost ones are those whose columns make no
+        lattice."""
         places = {number: place for place, number in enumerate(self.maps["frame"].values.tolist())}
         for number in self.numbers():
-            yield self.frame(places[number], self.columns[self.columns["frame"] == number].reset_index(drop=True))
+            columns = self.columns[self.columns["frame"] == number].reset_index(drop=True)
+            try:
+                found: ExplainedFrame | LostFrame = self.frame(places[number], columns)
+            except MicrographError as failure:
+                found = LostFrame(number, str(failure))
+            yield found
 
     def electrons(self, place: int) -> float:
         """Electrons that a pixel of the network's grid counts in vacuum."""
@@ -352,17 +359,36 @@ def room_for(maps: xr.Dataset, numbers: Sequence[int]) -> xr.Dataset:
     return xr.Dataset(empty, {**maps.drop_vars("frame").coords, "frame": number}, maps.attrs)
 
 
-def lines_of(fit: LensFit, frames: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    """Lines for the user: what is wrong with the fit first, then χ² and what was found in each frame."""
-    lines = [] if fit.explained else [NOT_EXPLAINED]
-    for one in frames:
-        pixels = max(one["pixels"], 1)
-        before, after, error = (one[name] / pixels for name in ("chi2", "chi2_refined", "chi2_error"))
-        alone = (pixels - one["adjusted"] - one["degrees"]) / pixels
-        word = "explained to the noise" if after < alone + 4 * error else "not explained to the noise"
-        lines.append(
-            f"frame {one['frame']}: chi2 per pixel {before:.3f}, {after:.3f} with refined counts (noise alone leaves "
-            f"{alone:.3f} ± {error:.3f}; {word}); {one['changed']} of {one['columns']} counts changed, {one['extra']} "
-            f"columns show more atoms than predicted, {one['missing']} fewer"
-        )
-    return tuple(lines)
+def lines_of(fit: LensFit, frames: Sequence[dict[str, Any]], more: Sequence[str] = ()) -> tuple[str, ...]:
+    """Lines for the user: what does not hold first, then χ² and what was found, in one line for all frames.
+
+    Parameters
+    ----------
+    frames : ``ExplainedFrame.facts``. more : further lines, of the film and of frames that are lost.
+    """
+    first = [] if fit.explained else [NOT_EXPLAINED]
+    return tuple(worst_first([*first, _found(frames), *more]))
+
+
+def _found(frames: Sequence[dict[str, Any]]) -> str:
+    """χ² per pixel, mean over frames, and sums of what was found."""
+    pixels = np.array([max(one["pixels"], 1) for one in frames])
+    before, after, error = (
+        np.array([one[name] for one in frames]) / pixels for name in ("chi2", "chi2_refined", "chi2_error")
+    )
+    alone = (pixels - [one["adjusted"] + one["degrees"] for one in frames]) / pixels
+    to_noise = after < alone + 4 * error
+    if len(frames) == 1:
+        which = f"frame {frames[0]['frame']}"
+        word = "explained to the noise" if to_noise[0] else "not explained to the noise"
+    else:
+        which = f"{len(frames)} frames, on average"
+        word = f"{to_noise.sum()} of {len(frames)} explained to the noise"
+    changed, columns, extra, missing = (
+        sum(one[name] for one in frames) for name in ("changed", "columns", "extra", "missing")
+    )
+    return (
+        f"{which}: chi2 per pixel {before.mean():.3f}, {after.mean():.3f} with refined counts (noise alone leaves "
+        f"{alone.mean():.3f} ± {error.mean():.3f}; {word}); {changed} of {columns} counts changed, {extra} "
+        f"columns show more atoms than predicted, {missing} fewer"
+    )

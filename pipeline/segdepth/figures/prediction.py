@@ -17,7 +17,7 @@ from matplotlib.patheffects import withStroke
 from segdepth.figures import style
 from segdepth.figures.attributes import crystal_of
 from segdepth.labels.column_depths import name_of_last
-from segdepth.micrograph.results.facts import NOT_RELIABLE
+from segdepth.micrograph.results.facts import NOT_EXPLAINED, NOT_RELIABLE
 from segdepth.micrograph.results.reading import Picture
 
 PANEL_POINTS = 230
@@ -64,7 +64,9 @@ def draw(picture: Picture) -> Figure:
         style.scale_bar(ax)
     fig.suptitle(_heading(film, frame) + "\n" + _legend(picture, last_class))
     if not frame["reliable"]:
-        _stamp(fig)
+        _stamp(fig, NOT_RELIABLE)
+    elif any(line.startswith(NOT_EXPLAINED) for line in film.get("warnings", ())):
+        _stamp(fig, NOT_EXPLAINED)
     return fig
 
 
@@ -91,9 +93,9 @@ def _with_error(value: float, error: float | None) -> str:
     return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"
 
 
-def _stamp(fig: Figure) -> None:
+def _stamp(fig: Figure, text: str) -> None:
     """Across the picture, in red."""
-    word, reason = NOT_RELIABLE.split(": ")
+    word, reason = text.split(": ")
     outline = [withStroke(linewidth=4, foreground="white")]
     for text, size, drop in ((word, 46, 0.0), (reason, 17, 0.075)):
         fig.text(

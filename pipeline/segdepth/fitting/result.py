@@ -70,6 +70,7 @@ def _crystal(data: dict[str, Any]) -> dict[str, Any]:
 
 Positive = Annotated[Number, Field(gt=0, le=1e9)]
 NotNegative = Annotated[Number, Field(ge=0, le=1e9)]
+Atoms = Annotated[Number, Field(ge=0, le=100)]
 Values = Annotated[dict[str, Number], AfterValidator(_values)]
 
 
@@ -79,7 +80,7 @@ class FittedBin:
     cells : unit cells in it, over all frames. chi2, dof : of the strip alone."""
 
     distance_pm: NotNegative
-    thickness_atoms: NotNegative
+    thickness_atoms: Atoms
     thickness_error: NotNegative
     cells: NotNegative
     chi2: NotNegative
@@ -91,7 +92,7 @@ class Rival:
     """Another minimum that the data cannot tell from the best."""
 
     values: Values
-    thickness_atoms: tuple[NotNegative, ...]
+    thickness_atoms: tuple[Atoms, ...]
     chi2: NotNegative
 
 

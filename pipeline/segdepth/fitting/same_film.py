@@ -1,4 +1,4 @@
-"""Whether a film and a lens fit belong together, as far as crystal, dose and voltage tell."""
+"""Whether a film and a lens fit belong together, as far as crystal, dose, voltage and pixel tell."""
 
 from __future__ import annotations
 
@@ -16,19 +16,25 @@ OTHER_DOSE = 1.5
 OTHER_ENERGY = 0.01
 """Nor do those whose voltages differ by a larger share."""
 
+OTHER_PIXEL = 0.02
+"""Nor those whose pixels do."""
 
-def check_same_film(lens: object, fit: LensFit, film: object, dose: float, energy_kev: float | None) -> None:
-    """Refuse the fit of another film.
+
+def check_same_film(
+    lens: object, fit: LensFit, film: object, dose: float, energy_kev: float | None, pixel_pm: float | None
+) -> None:
+    """Refuse the fit of another film. One of another film of the same session, at the same dose, is not noticed.
 
     Parameters
     ----------
     lens, film : what messages call fit and film. dose : the film's, electrons per Å² and frame; NaN where it is not
-        known. energy_kev : what the film's file says, or None.
+        known. energy_kev : what the film's file says, or None. pixel_pm : the film's, by its lattice or as given, or
+        None.
 
     Raises
     ------
     ConfigError
-        Doses or voltages differ.
+        Doses, voltages or pixels differ.
     """
     if energy_kev is not None and not abs(energy_kev / fit.energy_kev - 1) <= OTHER_ENERGY:
         raise ConfigError(
@@ -38,6 +44,10 @@ def check_same_film(lens: object, fit: LensFit, film: object, dose: float, energ
         raise ConfigError(
             f"{lens}: the fit's dose is {fit.dose_e_per_a2:.4g} electrons per Å² and frame, that of {film} {dose:.4g}; "
             "is it this film's fit?"
+        )
+    if pixel_pm is not None and not abs(pixel_pm / fit.pixel_pm - 1) <= OTHER_PIXEL:
+        raise ConfigError(
+            f"{lens}: the fit's pixel is {fit.pixel_pm:.4g} pm, that of {film} {pixel_pm:.4g}; is it this film's fit?"
         )
 
 

@@ -9,9 +9,10 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 from tqdm import tqdm
@@ -32,6 +33,10 @@ from segdepth.store.verify import check
 
 QUIET = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 """Environment of the processes that make structures: one thread each, and one bar for all."""
+
+PACKAGES = str(Path(__file__).resolve().parents[2])
+START = "import sys; sys.path.append({root!r}); from {module} import make_given_shard; make_given_shard()"
+"""Code of such a process, which -P keeps from importing what lies in the current folder."""
 
 REFUSED = 2
 """Exit status of such a process whose last line says what a user can mend."""
@@ -125,10 +130,17 @@ class _Running:
         with self._lock:
             if self._stopped:
                 return 0
-            command = [sys.executable, "-c", f"from {__name__} import make_given_shard; make_given_shard()"]
+            command = [sys.executable, "-P", "-c", START.format(root=PACKAGES, module=__name__)]
             process = subprocess.Popen(command, **pipe, env=os.environ | QUIET)
             self._processes.append(process)
-        said = process.communicate(pickle.dumps(shard))[1].decode(errors="replace").strip()
+        with suppress(BrokenPipeError):  # one that has ended says why
+            process.stdin.write(pickle.dumps(shard))
+            process.stdin.flush()  # and stays open: its end tells that this process is no more
+        said = process.stderr.read().decode(errors="replace").strip()
+        process.wait()
+        process.stderr.close()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
         if process.returncode == REFUSED:
             raise SegDepthError(said.splitlines()[-1])
         if process.returncode:
@@ -143,11 +155,19 @@ class _Running:
                 process.kill()
 
 
+def _end_with_input() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
 def make_given_shard() -> None:
-    """Make the shard that standard input holds; the whole of a process that ``make_structures`` starts."""
+    """Make the shard that standard input holds; the whole of a process that ``make_structures`` starts. It ends with
+    standard input, which the other keeps open as long as it lives."""
     status = 0
     try:
-        pickle.load(sys.stdin.buffer).make()
+        shard = pickle.load(sys.stdin.buffer)
+        Thread(target=_end_with_input, daemon=True).start()
+        shard.make()
     except SegDepthError as failure:
         print(failure, file=sys.stderr)
         status = REFUSED

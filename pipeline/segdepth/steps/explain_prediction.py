@@ -11,7 +11,8 @@ expected values in electrons, residuals (n - μ)/√μ; NaN where not valid. ``r
 ``explanation.ome.tif``, ``depth_refined.hspy``, ``expected.hspy``, ``residual.hspy``, ``crystal.extxyz`` : as a
 prediction has them (``micrograph.results``), on the file's own pixels; the atoms are those of the refined counts.
 
-``columns_refined.csv``, ``.parquet`` : one row a column and frame, with ``explanation.explain.COLUMNS``.
+``columns_refined.csv``, ``.parquet`` : one row a column and frame, with ``explanation.explain.COLUMNS``,
+``reliable`` as predicted, and ``explained``.
 
 ``explanation.json`` : χ² by frame, defocus as adjusted, lines for the user.
 
@@ -43,7 +44,8 @@ from segdepth.figures.explanation import draw
 from segdepth.figures.style import write_picture
 from segdepth.fitting.result import read_lens_fit
 from segdepth.fitting.same_film import check_same_film
-from segdepth.micrograph.results.facts import FilmFacts
+from segdepth.micrograph.results.facts import FilmFacts, LostFrame
+from segdepth.micrograph.results.facts import lines_of as lost_lines
 from segdepth.micrograph.results.maps import STORE, dose_of
 from segdepth.micrograph.results.reading import read_facts, read_frame
 from segdepth.micrograph.results.summary import SUMMARY
@@ -89,7 +91,8 @@ def explain_prediction(
         )
     parameters = {"force": force}
     with open_zarr(prediction, "predict-micrograph", part=STORE) as maps, one_thread():
-        check_same_film(lens, fit, prediction, dose_of(maps), maps.attrs.get("energy_kev"))
+        kev, pixel_pm = (maps.attrs.get(name) for name in ("energy_kev", "pixel_pm"))
+        check_same_film(lens, fit, prediction, dose_of(maps), kev, pixel_pm)
         columns = parquet.read_table(prediction / PARQUET).to_pandas()
         try:
             facts = with_layers(read_facts(prediction), fit)
@@ -113,13 +116,18 @@ def _write(
     numbers, fit = explainer.numbers(), explainer.fit
     tables: list[pd.DataFrame] = []
     facts: list[dict[str, Any]] = []
+    lost: list[LostFrame] = []
     writer = LayersWriter(folder, film, NAME, film.classes - 1 + BEYOND_COUNTS)
     waiting = list(enumerate(film.frames))
     for frame in tqdm(explainer.frames(), desc=f"explanation of {prediction.name}", total=len(numbers), unit="frame"):
-        maps = explained_maps(explainer, [frame], ())
         while waiting[0][1] != frame.number:
             writer.lose(waiting.pop(0)[1], LOST)
         place, _ = waiting.pop(0)
+        if isinstance(frame, LostFrame):
+            writer.lose(frame.number, frame.reason)
+            lost.append(frame)
+            continue
+        maps = explained_maps(explainer, [frame], ())
         rows = explainer.columns[explainer.columns["frame"] == frame.number]
         result = explained_result(read_frame(prediction, explainer.maps, place, rows), frame)
         writer.put(result, refined_rows(result, film.pixel_pm))
@@ -129,13 +137,15 @@ def _write(
             write_picture(draw(maps, frame.table, frame.facts), folder / PICTURE)
         store = zarr.open_group(folder / EXPLANATION, mode="r+")
         for name in maps.data_vars:
-            store[name][len(facts)] = maps[name].values[0]
-        tables.append(frame.table)
+            store[name][numbers.index(frame.number)] = maps[name].values[0]
+        tables.append(frame.table.assign(reliable=result.table["reliable"].to_numpy(bool)))
         facts.append(frame.facts)
     for _, number in waiting:
         writer.lose(number, LOST)
-    lines = lines_of(fit, facts)
-    writer.close([*lines, *film.warnings])
+    if not facts:
+        raise MicrographError(f"{prediction}: no frame could be explained; {lost[0].reason}")
+    lines = lines_of(fit, facts, [*lost_lines((), [], lost), *film.warnings])
+    writer.close(lines)
     store.attrs["warnings"] = list(lines)
     _write_table(pd.concat(tables, ignore_index=True), folder, fit.explained)
     found = {

@@ -27,7 +27,7 @@ from segdepth.config import Dataset, Imaging, LensFitOptions, PredictionOptions,
 from segdepth.crystals import Crystal
 from segdepth.crystals.elements import SYMBOLS
 from segdepth.devices import one_thread, shared_cores, torch_device
-from segdepth.errors import MicrographError, StoreError
+from segdepth.errors import SegDepthError, StoreError
 from segdepth.evaluation.recorded_columns import MATCHED, frame_counts, matched_columns, measured, turned
 from segdepth.evaluation.recordings import DrawnRecording, draw_recording
 from segdepth.fitting.film_fit import fit_film
@@ -103,7 +103,7 @@ def measure_yardstick(
         out,
         command=COMMAND,
         code=code,
-        inputs=[model, *waves, *depth],
+        inputs=[model, *waves, *depth, *([familiarity] if familiarity else [])],
         parameters=parameters,
         seeds={"yardstick": name},
         notes={"device": str(where)},
@@ -176,7 +176,7 @@ def _fitted(
     try:
         with one_thread():
             fit = fit_film(recording_of(counts), crystal, options, table_code=table_code(), tables=tables).fit
-    except MicrographError as refused:
+    except SegDepthError as refused:
         return {"fit": "refused", "fit_reason": str(refused)}, None
     facts = {"fit": "explained" if fit.explained else "not explained", "fit_reason": "", "fit_chi2": fit.chi2 / fit.dof}
     return facts, partial(known_thickness, fit=fit, name="fit-lens")
@@ -197,7 +197,7 @@ def _predicted(
         with warnings.catch_warnings(), shared_cores():
             warnings.simplefilter("ignore")
             maps, listed = predict_recording(network, card, recording_of(counts), options, learnt, name, known)
-    except MicrographError as refused:
+    except SegDepthError as refused:
         return {"outcome": "refused", "reason": str(refused)}, pd.DataFrame(columns=HEADER)
     level = maps.attrs["familiarity_levels"][int(maps["familiarity"].values[0])]
     found = {"rotation_deg": maps.attrs["rotation_deg"], "found_pixel_pm": maps.attrs["pixel_pm"]}

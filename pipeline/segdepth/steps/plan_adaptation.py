@@ -137,12 +137,12 @@ def _inspected(
         It cannot be used, or is another one than that of the fit.
     """
     with open_recording(film, prediction.image) as recording:
-        check_same_film(lens, fit, film, math.nan, recording.energy_kev)
+        check_same_film(lens, fit, film, math.nan, recording.energy_kev, None)
         if prediction.pixel_pm is None and recording.pixel_pm is None:
             prediction = prediction.model_copy(update={"pixel_pm": fit.pixel_pm})
         known = inspect_film(recording, crystal_of(card), card.input_pixel_pm, prediction, lattice=prediction.calibrate)
         vacuum = None if known.vacuum is None else float(known.vacuum.mean())
-    check_same_film(lens, fit, film, known.dose, None)
+    check_same_film(lens, fit, film, known.dose, None, known.transform.pixel_pm)
     return prediction, known.dose, vacuum
 
 

@@ -59,7 +59,7 @@ class AtomsWriter:
 
     def __init__(self, folder: Path, facts: FilmFacts) -> None:
         self._file = (folder / EXTXYZ).open("wb")
-        self._crystal = facts.crystal
+        self._crystal, self._stamped = facts.crystal, bool(facts.stamp)
         spacing = max(facts.crystal.periods_pm[2] / column.per_period for column in facts.crystal.columns)
         self._thickness_pm = (facts.classes + 2) * spacing
         height, width = facts.transform.size_pm
@@ -67,6 +67,7 @@ class AtomsWriter:
         self._facts = (
             f'Lattice="{" ".join(f"{side:.6g}" for side in sides)}" pbc="F F F" Properties={PROPERTIES} '
             f'crystal={_quoted(facts.crystal.title)} assumption="{ASSUMPTION}" source={_quoted(facts.name)}'
+            + (f" warning={_quoted(facts.stamp)}" if facts.stamp else "")
         )
         self._types: dict[str, int] = {}
         self._species = pa.array(facts.crystal.all_elements)
@@ -98,7 +99,7 @@ class AtomsWriter:
         number = self._numbers[stack]
         owner, total = np.repeat(np.arange(len(stack)), number), int(number.sum())
         atom = np.arange(total) + np.repeat(self._begins[stack] - (np.cumsum(number) - number), number)
-        reliable = "T" if result.reliable else "F"
+        reliable = "T" if result.reliable and not self._stamped else "F"
         self._file.write(f"{total}\n{self._facts} frame={result.number} reliable={reliable}\n".encode())
         if not total:
             return

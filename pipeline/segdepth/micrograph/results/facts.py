@@ -18,6 +18,12 @@ FAMILIARITY = ("in", "edge", "outside", "unknown")
 network has learnt was not measured."""
 
 NOT_RELIABLE = "NOT RELIABLE: outside of what the network has learnt"
+NOT_EXPLAINED = "NOT EXPLAINED: the lens fit is no fact"
+
+
+def worst_first(lines: Sequence[str]) -> list[str]:
+    """Lines that say what does not hold (``NOT …``) before all others, else in their order, each once."""
+    return sorted(dict.fromkeys(lines), key=lambda line: not line.startswith("NOT "))
 
 
 def printable(text: str) -> str:
@@ -174,7 +180,7 @@ def lines_of(
     for one in lost:
         reasons.setdefault(one.reason, []).append(one.number)
     missing = [f"{_frames(n)} {'are' if len(n) > 1 else 'is'} lost: {reason}" for reason, n in reasons.items()]
-    return tuple(dict.fromkeys([*first, *told, *missing, *film]))
+    return tuple(worst_first([*first, *told, *missing, *film]))
 
 
 def _frames(values: Sequence[int]) -> str:

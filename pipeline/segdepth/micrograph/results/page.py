@@ -232,8 +232,8 @@ class PageWriter:
             self._write(place, {"number": number, "lost": reason, "reliable": True, "facts": []})
 
     def close(self, warnings: Sequence[str]) -> None:
-        """Write what holds for the film, and finish the page. ``warnings`` : the first one is red where a frame is not
-        reliable."""
+        """Write what holds for the film, and finish the page. ``warnings`` : those of what does not hold
+        (``NOT …``) are red."""
         self._file.write(self._tail.replace("<!--FILM-->", escaped_json(self._film(warnings)), 1))
         self._file.close()
 
