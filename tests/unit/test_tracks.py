@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from segdepth.errors import MicrographError
 from segdepth.evaluation.film_events import (
     TOLERANCE_S,
+    chance_scores,
     event_scores,
     frames_needed,
     match_events,
@@ -150,6 +151,17 @@ def test_scores_that_can_be_worked_out_by_hand():
     assert by[(by["element"] == "A") & (by["frames_from"] == 3)].iloc[0][["true", "matched"]].tolist() == [2, 1]
     empty = event_scores(found.iloc[:0], true.iloc[:0], ELEMENTS)
     assert empty[0]["precision"] is None and empty[0]["timing_s"] is None
+
+
+def test_events_that_match_by_chance_are_told():
+    """A column that changes all the time, and one that changes once, on a film of 100 s."""
+    often = [(0, float(second), 2, 3) for second in range(0, 100, 1)]
+    true = events(*often, (1, 20.0, 1, 0))
+    every, one, other = chance_scores(true, true, ELEMENTS, 100.0)
+    assert one == {"precision_by_chance": 1.0, "recall_by_chance": 1.0}
+    assert other == {"precision_by_chance": 0.0, "recall_by_chance": 0.0}
+    assert every["precision_by_chance"] == pytest.approx(100 / 101)
+    assert chance_scores(true.iloc[:0], true, ELEMENTS, 100.0)[0]["precision_by_chance"] is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 20), st.booleans()), max_size=12), st.floats(0, TOLERANCE_S))

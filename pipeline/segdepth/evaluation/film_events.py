@@ -24,6 +24,9 @@ NEAR_PM = 60.0
 TOLERANCE_S = 0.65
 """Five frames of 0.13 s: an average of nine frames can do no better than half of its own length, 0.59 s."""
 
+SHIFTS = (0.25, 0.41, 0.59)
+"""Shares of a film's length by which found events are moved to see how many match by chance."""
+
 DWELLS = (1, 3, 6, 11, 21)
 """First number of frames of each class of how long a column keeps its atoms before and after an event."""
 
@@ -112,6 +115,28 @@ def event_scores(found: pd.DataFrame, true: pd.DataFrame, elements: np.ndarray, 
         row["timing_rms_s"] = float(np.sqrt(np.mean(gaps**2))) if len(gaps) else None
         rows.append(row)
     return rows
+
+
+def chance_scores(
+    found: pd.DataFrame, true: pd.DataFrame, elements: np.ndarray, length_s: float
+) -> list[dict[str, float | None]]:
+    """``precision_by_chance`` and ``recall_by_chance``, in the order of ``event_scores``: of the same events moved
+    in time, round the film's end, within their columns; means over ``SHIFTS``. What is found and what is true then have
+    nothing in common but how many there are of each column.
+
+    Parameters
+    ----------
+    length_s : of the film.
+    """
+    moved = [found.assign(time_s=(found["time_s"] + share * length_s) % length_s) for share in SHIFTS]
+    scores = [event_scores(one, true, elements) for one in moved]
+    return [
+        {
+            f"{name}_by_chance": None if rows[0][name] is None else float(np.mean([row[name] for row in rows]))
+            for name in ("precision", "recall")
+        }
+        for rows in zip(*scores)
+    ]
 
 
 def _ratios(matched: float, found: float, true: float) -> dict[str, float | None]:

@@ -7,7 +7,8 @@ the most probable count from frame to frame (``frame``), and from one average of
 
 The folder it writes:
 
-- ``scores.csv``: ``dose_lambda``, ``method``, then ``segdepth.evaluation.film_events.event_scores``.
+- ``scores.csv``: ``dose_lambda``, ``method``, then ``event_scores`` and ``chance_scores`` of
+  ``segdepth.evaluation.film_events``.
 - ``dwell.csv``: ``dose_lambda``, ``method``, then ``recall_by_dwell``.
 - ``detectability.csv``: ``dose_lambda``, ``element``, ``columns``, ``d_prime`` (median over the changing columns, of
   one atom less or more in one frame), ``frames_needed`` (median: a bound), ``frames_seen`` (the fewest frames that a
@@ -33,6 +34,7 @@ from segdepth.config import Film, PredictionOptions
 from segdepth.crystals.elements import SYMBOLS
 from segdepth.devices import shared_cores, torch_device
 from segdepth.evaluation.film_events import (
+    chance_scores,
     event_scores,
     frames_needed,
     matched_rows,
@@ -171,7 +173,8 @@ def _measured(
             write_tracks(_with_truth(tracks, truth, rows), model, into, parameters)
         for method, table in methods.items():
             key = {"dose_lambda": dose, "method": method}
-            scores += [key | row for row in event_scores(table, happened, elements)]
+            chance = chance_scores(table, happened, elements, frame_s * predicted.film.frames)
+            scores += [key | row | by for row, by in zip(event_scores(table, happened, elements), chance)]
             dwell += [key | row for row in recall_by_dwell(table, happened, elements)]
     return scores, dwell, _detectability(truth, elements, dose, dwell)
 
