@@ -9,10 +9,11 @@ from conftest import CERIA
 from evaluation_data import DATASET, SPECIMEN, TESTED, build_data, build_model, run
 
 from segdepth.config import PredictionSets
-from segdepth.errors import StoreError
+from segdepth.errors import ConfigError, StoreError
+from segdepth.evaluation.conformal import split_structures
 from segdepth.evaluation.ideal_observer_images import COLUMNS
 from segdepth.evaluation.results import OBSERVER_TABLES, IdealObserver
-from segdepth.steps.measure_sets import measure_sets
+from segdepth.steps.measure_sets import _unseen, measure_sets
 from segdepth.steps.stored_evaluation import write_ideal_observer
 from segdepth.steps.tabulate_limits import IDEAL, tabulate_limits
 from segdepth.store.claims import release_all
@@ -53,6 +54,20 @@ def test_sets_need_two_structures(project, tmp_path):
             block, [(single, SPECIMEN)], model, data["images"], data["depth"], tmp_path / "s.csv", name="s", code="c",
             device="cpu",
         )  # fmt: skip
+
+
+def test_a_shift_of_other_splits_is_not_measured_on_structures_of_the_calibration(project, tmp_path):
+    """Its own half would hold some of them; the whole of it is left out with one line."""
+    _, data, model = project
+    block = PredictionSets(calibration="d", tests=("few",), coverage=0.8, images=2)
+    structures = DATASET.structures_of("test", SPECIMEN)
+    calibration, _ = split_structures(structures)
+    assert _unseen(structures, calibration, "few") == sorted(set(structures) - set(calibration))
+    with pytest.raises(StoreError, match="'few': sets are calibrated on all structures"):
+        _unseen(calibration, calibration, "few")
+    given = [(DATASET, SPECIMEN)], model, data["images"], data["depth"], tmp_path / "sets.csv"
+    with pytest.raises(ConfigError, match="prediction_sets.s: got 1 data sets, 2 are needed"):
+        measure_sets(block, *given, name="s", code="c", device="cpu")
 
 
 def test_the_limit_stands_beside_the_network(project, tmp_path):

@@ -161,6 +161,12 @@ def test_blurring_is_the_vibration_of_the_lens(abtem):
 
 
 def test_blocks_refuse_what_cannot_be():
-    with pytest.raises(ValueError, match="above 0"):
-        LimitMap(dataset="small", dose_lambda=(0.0, 1.0))
+    for wrong, told in (
+        ({"dose_lambda": (0.0, 1.0)}, "dose_lambda"),
+        ({"image_spread_pm": (-20.0,)}, "image_spread_pm"),
+        ({"c3_um": (1e9,)}, "c3_um"),
+        ({"defocus_nm": (1.0, 1.0)}, "named twice"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            LimitMap(dataset="small", **wrong)
     assert PredictionSets(calibration="a", tests=("b", "a")).datasets == ("a", "b")

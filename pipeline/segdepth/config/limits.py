@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -30,7 +30,9 @@ class PredictionSets(Block):
         return tuple(dict.fromkeys((self.calibration, *self.tests)))
 
 
-Grid = Annotated[tuple[Number, ...], Field(min_length=1, max_length=200)]
+def _grid(low: float, high: float) -> Any:
+    """A tuple of numbers between two ends."""
+    return Annotated[tuple[Annotated[Number, Field(ge=low, le=high)], ...], Field(min_length=1, max_length=200)]
 
 
 class LimitMap(Block):
@@ -39,17 +41,17 @@ class LimitMap(Block):
     dataset: Name = Field(description="name of the dataset whose test structures, beam and other lens values are used")
     structures: Annotated[Count, Field(ge=1)] = Field(4, description="test structures, or as many as there are")
     columns: Annotated[Count, Field(ge=1)] = Field(3, description="columns of each element in each structure")
-    defocus_nm: Grid = Field(
+    defocus_nm: _grid(-1e4, 1e4) = Field(
         (-20, -15, -12, -9, -6, -4, -2, 0, 2, 4, 6, 8, 10, 12, 15, 20, 30),
         description="values of C1, positive is overfocus",
     )
-    c3_um: Grid = Field((-15, -12, -9, -6, -3, 0, 3), description="values of C3")
-    dose_lambda: Grid = Field((0.6, 1.8, 6, 20), description="doses")
-    image_spread_pm: Grid = Field((10, 20, 35, 50), description="rms vibration, stage drift")
+    c3_um: _grid(-5000, 5000) = Field((-15, -12, -9, -6, -3, 0, 3), description="values of C3")
+    dose_lambda: _grid(1e-6, 1e6) = Field((0.6, 1.8, 6, 20), description="doses")
+    image_spread_pm: _grid(0, 100) = Field((10, 20, 35, 50), description="rms vibration, stage drift")
 
-    @field_validator("dose_lambda")
+    @field_validator("defocus_nm", "c3_um", "dose_lambda", "image_spread_pm")
     @classmethod
-    def _positive(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if min(values) <= 0:
-            raise ValueError(f"got {min(values):g}; a dose is above 0")
+    def _each_once(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("a value is named twice")
         return values

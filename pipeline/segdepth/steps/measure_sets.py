@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from segdepth.config import Dataset, PredictionSets, Specimen
 from segdepth.devices import torch_device
-from segdepth.errors import StoreError
+from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.column_probabilities import ColumnProbabilities, column_probabilities
 from segdepth.evaluation.conformal import coverage_rows, sets, split_structures, spread, thresholds
 from segdepth.evaluation.noisy_images import NoisyImages, Sample
@@ -60,6 +60,14 @@ def measure_sets(
     check_whole(model, ("train-model", "export-model"))
     network, card = load_network(model, where)
     given = {"datasets": {n: d.model_dump(mode="json") for n, (d, _) in zip(block.datasets, datasets)}}
+    shards = sum(specimen.shards for _, specimen in datasets)
+    for what, got, needed in (
+        ("data sets", len(datasets), len(block.datasets)),
+        ("shards of images", len(images), shards),
+        ("shards of depth maps", len(depth), shards),
+    ):
+        if got != needed:
+            raise ConfigError(f"prediction_sets.{name}: got {got} {what}, {needed} are needed")
     parameters = {"prediction_sets": block.model_dump(mode="json"), "name": name, **given}
 
     def columns_of(number: int, structures: Sequence[int]) -> ColumnProbabilities:
@@ -88,10 +96,13 @@ def measure_sets(
     ) as partial:
         rows, limits = [], {}
         for number, dataset in enumerate(tqdm(block.datasets, desc=f"sets of {name}", unit="dataset")):
-            calibration, test = _halves(*datasets[number], dataset)
+            half, test = _halves(*datasets[number], dataset)
             if number == 0:
+                calibration = half
                 found = columns_of(0, calibration)
                 limits = thresholds(found.probabilities, found.true, found.element, block.coverage)
+            elif datasets[number][1] == datasets[0][1]:  # of the same structures, and perhaps of other splits
+                test = _unseen(test, calibration, dataset)
             found = columns_of(number, test)
             held = sets(found.probabilities, found.element, limits)
             for row in coverage_rows(held, found.true, found.element, found.structure):
@@ -106,6 +117,13 @@ def _halves(dataset: Dataset, specimen: Specimen, name: str) -> tuple[list[int],
     if len(structures) < 2:
         raise StoreError(f"data set {name!r}: has {len(structures)} test structures; sets need at least 2")
     return split_structures(structures)
+
+
+def _unseen(structures: list[int], calibration: list[int], name: str) -> list[int]:
+    left = sorted(set(structures) - set(calibration))
+    if not left:
+        raise StoreError(f"data set {name!r}: sets are calibrated on all structures that it would be measured on")
+    return left
 
 
 def _chosen(tests: NoisyImages, dose_lambda: float, count: int) -> Iterator[Sample]:
