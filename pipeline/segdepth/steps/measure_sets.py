@@ -60,14 +60,7 @@ def measure_sets(
     check_whole(model, ("train-model", "export-model"))
     network, card = load_network(model, where)
     given = {"datasets": {n: d.model_dump(mode="json") for n, (d, _) in zip(block.datasets, datasets)}}
-    shards = sum(specimen.shards for _, specimen in datasets)
-    for what, got, needed in (
-        ("data sets", len(datasets), len(block.datasets)),
-        ("shards of images", len(images), shards),
-        ("shards of depth maps", len(depth), shards),
-    ):
-        if got != needed:
-            raise ConfigError(f"prediction_sets.{name}: got {got} {what}, {needed} are needed")
+    _check_numbers(block, datasets, images, depth, name)
     parameters = {"prediction_sets": block.model_dump(mode="json"), "name": name, **given}
 
     def columns_of(number: int, structures: Sequence[int]) -> ColumnProbabilities:
@@ -110,6 +103,23 @@ def measure_sets(
                 rows.append({"dataset": dataset} | row | more)
         order = ["dataset", "element", "columns", "promised", "coverage", "low", "high", "size", "single", "threshold"]
         pd.DataFrame(rows)[order].to_csv(partial, index=False, lineterminator="\n", float_format="%.6g")
+
+
+def _check_numbers(
+    block: PredictionSets,
+    datasets: Sequence[tuple[Dataset, Specimen]],
+    images: Sequence[Path],
+    depth: Sequence[Path],
+    name: str,
+) -> None:
+    shards = sum(specimen.shards for _, specimen in datasets)
+    for what, got, needed in (
+        ("data sets", len(datasets), len(block.datasets)),
+        ("shards of images", len(images), shards),
+        ("shards of depth maps", len(depth), shards),
+    ):
+        if got != needed:
+            raise ConfigError(f"prediction_sets.{name}: got {got} {what}, {needed} are needed")
 
 
 def _halves(dataset: Dataset, specimen: Specimen, name: str) -> tuple[list[int], list[int]]:
