@@ -8,17 +8,16 @@ from typing import Annotated
 import typer
 
 from segdepth.cli.app import app
-from segdepth.cli.options import BlockText, Device, Out, Paths, read_block
+from segdepth.cli.options import BlockText, DatasetName, Device, Out, Paths, TrainedNetwork, read_block
 from segdepth.config import Beam, Dataset, Imaging, Labels, Specimen, Table, Yardstick
 from segdepth.store.code_hash import code_hash
 
-DatasetName = Annotated[str, typer.Option("--name", help="name of the dataset block")]
 YardstickName = Annotated[str, typer.Option("--name", help="name of the yardstick")]
 
 
 @app.command("evaluate-model")
 def evaluate_model(
-    model: Annotated[Path, typer.Option(help="folder of the trained network")],
+    model: TrainedNetwork,
     dataset: BlockText,
     specimen: BlockText,
     name: DatasetName,
@@ -64,7 +63,7 @@ def estimate_ideal_observer(
 
 @app.command("measure-yardstick")
 def measure_yardstick(
-    model: Annotated[Path, typer.Option(help="folder of the trained network")],
+    model: TrainedNetwork,
     yardstick: BlockText,
     dataset: BlockText,
     specimen: BlockText,
@@ -133,7 +132,7 @@ def tabulate_yardsticks(
 
 @app.command("export-model")
 def export_model(
-    model: Annotated[Path, typer.Option(help="folder of the trained network")],
+    model: TrainedNetwork,
     evaluation: Annotated[list[Path], typer.Option(help="folder of an evaluation for its card; repeat for more")],
     out: Out,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segdepth.cli.app import app
-from segdepth.cli.options import Out
+from segdepth.cli.options import Out, TrainedNetwork
 from segdepth.errors import ConfigError
 from segdepth.figures.registry import FIGURES, figures_from
 from segdepth.store.code_hash import code_hash
@@ -47,7 +47,7 @@ def plot_montage(
 
 
 @app.command("plot-training")
-def plot_training(model: Annotated[Path, typer.Option(help="folder of the trained network")], out: Out) -> None:
+def plot_training(model: TrainedNetwork, out: Out) -> None:
     """The training curve: losses, centre accuracy, learning rate. Writes the PNG and a PDF beside it."""
     from segdepth.steps.plot_training import plot_training as step
 

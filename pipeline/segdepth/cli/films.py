@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segdepth.cli.app import app
-from segdepth.cli.options import BlockText, Device, Out, read_block
+from segdepth.cli.options import BlockText, Device, Out, TrainedNetwork, read_block
 from segdepth.config import Beam, Film, Imaging, Specimen
 from segdepth.store.code_hash import code_hash
 
@@ -58,7 +58,7 @@ def track_columns(
 
 @app.command("measure-film")
 def measure_film(
-    model: Annotated[Path, typer.Option(help="folder of the trained network")],
+    model: TrainedNetwork,
     film: BlockText,
     name: Annotated[str, typer.Option("--name", help="name of the film")],
     recorded: Annotated[Path, typer.Option(help="folder of record-film")],

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from segdepth.cli.app import app
-from segdepth.cli.options import BlockText, BlockTexts, Device, Out, Paths, read_block
+from segdepth.cli.options import BlockText, BlockTexts, Device, Out, Paths, TrainedNetwork, read_block
 from segdepth.config import Beam, Dataset, Imaging, LimitMap, PredictionSets, Specimen
 from segdepth.store.code_hash import code_hash
 
 
 @app.command("measure-sets")
 def measure_sets(
-    model: Annotated[Path, typer.Option(help="folder of the trained network")],
+    model: TrainedNetwork,
     prediction_sets: BlockText,
     dataset: BlockTexts,
     specimen: BlockTexts,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segdepth.cli.app import app
-from segdepth.cli.options import BlockText, BlockTexts, Device, Out, Paths, Seed, read_block
+from segdepth.cli.options import BlockText, BlockTexts, Device, Out, Paths, Seed, TrainedNetwork, read_block
 from segdepth.config import Dataset, Imaging, Labels, Model, Specimen, join_blocks
 from segdepth.store.code_hash import code_hash
 
@@ -53,7 +53,7 @@ def train_model(
 
 @app.command("measure-familiarity")
 def measure_familiarity(
-    model: Annotated[Path, typer.Option(help="folder of the trained network")],
+    model: TrainedNetwork,
     images: Paths,
     out: Out,
     device: Device = "auto",

@@ -25,6 +25,8 @@ Out = Annotated[Path, typer.Option("--out", help="path to write to; a manifest i
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
 Seed = Annotated[int, typer.Option("--root-seed", min=0, help="the config's root_seed")]
 Name = Annotated[str, typer.Option("--name", help="name of the block; part of every structure's seed")]
+DatasetName = Annotated[str, typer.Option("--name", help="name of the dataset block")]
+TrainedNetwork = Annotated[Path, typer.Option(help="folder of the trained network")]
 BlockText = Annotated[str, typer.Option(help=BLOCK_HELP)]
 BlockTexts = Annotated[list[str], typer.Option(help=f"{BLOCK_HELP}; once for each data set")]
 Paths = Annotated[list[Path], typer.Option(help="one for each shard, in order; repeat the option")]

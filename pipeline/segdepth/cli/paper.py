@@ -8,19 +8,17 @@ from typing import Annotated
 import typer
 
 from segdepth.cli.app import app
-from segdepth.cli.options import BlockText, Device, Out, Paths, read_block
+from segdepth.cli.options import BlockText, DatasetName, Device, Out, Paths, TrainedNetwork, read_block
 from segdepth.config import PAPER_ITEMS, Dataset, Paper, Specimen
 from segdepth.errors import ConfigError
 from segdepth.store.code_hash import code_hash
 
-Network = Annotated[Path, typer.Option(help="folder of the trained network")]
-DatasetName = Annotated[str, typer.Option("--name", help="name of the dataset block")]
 PaperText = Annotated[str, typer.Option(help="the configuration's block paper, as JSON")]
 
 
 @app.command("measure-denoiser")
 def measure_denoiser(
-    model: Network,
+    model: TrainedNetwork,
     dataset: BlockText,
     specimen: BlockText,
     name: DatasetName,
@@ -38,7 +36,7 @@ def measure_denoiser(
 
 @app.command("measure-gradients")
 def measure_gradients(
-    model: Network,
+    model: TrainedNetwork,
     dataset: BlockText,
     specimen: BlockText,
     name: DatasetName,

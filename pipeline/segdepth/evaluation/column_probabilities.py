@@ -24,12 +24,6 @@ class ColumnProbabilities:
     element: np.ndarray
     structure: np.ndarray
 
-    def of(self, structures: Iterable[int]) -> ColumnProbabilities:
-        """The columns of these structures."""
-        mine = np.isin(self.structure, list(structures))
-        values = (self.probabilities, self.true, self.element, self.structure)
-        return ColumnProbabilities(*(each[mine] for each in values))
-
 
 @torch.inference_mode()
 def column_probabilities(

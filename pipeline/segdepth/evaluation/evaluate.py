@@ -16,8 +16,8 @@ from segdepth.evaluation.examples import Examples
 from segdepth.evaluation.noisy_images import NoisyImages, Sample
 from segdepth.evaluation.results import Evaluation
 from segdepth.evaluation.tallies import Tallies
+from segdepth.evaluation.tested_network import check_tested
 from segdepth.networks.card import NetworkCard
-from segdepth.networks.compatibility import check_network_fits, check_unseen
 from segdepth.networks.unet import count_parameters
 from segdepth.seeds import hash64
 from segdepth.simulation.detector import electrons_per_square_angstrom
@@ -56,9 +56,7 @@ def evaluate(
     StoreError
         Another version trained the network.
     """
-    names = {"network": repr(model), "name": f"data set {dataset!r}"}
-    check_network_fits(card, tests.format, **names)
-    check_unseen(card, tests.structures, tests.specimen, tests.root_seed, **names)
+    check_tested(card, tests, model=model, dataset=dataset)
     labels, many = tests.labels, (len(tests.structures), len(tests.defocus_nm))
     lengths = {"pixel_pm": tests.label_pixel_pm, "nearest_pm": tests.crystal.nearest_column_pm}
     tallies = Tallies(tests.crystal.elements, labels.classes, *many, more=labels.more, **lengths)

@@ -78,14 +78,13 @@ def column_waves(
     A tilted beam leaves in place what is halfway between the first and the last atom. This is the same height for all
     three: that of the column as it is.
     """
-    plain = _cut_out(atoms, column, side_pm)
+    plain = cut_out(atoms, column, side_pm)
     three = plain, without_exit_atom(plain, column, crystal), with_exit_atom(plain, column, crystal)
     cell, tilted = sides_pm(plain), tilted_with_crystal(beam, plain)
     orders = wave_orders(cell, beam)
-    middle = _middle_pm(plain)
+    middle = middle_pm(plain)
     waves = [
-        exit_wave(one, beam) * propagate_free_space(orders, cell, tilted, 0.0, _middle_pm(one) - middle)
-        for one in three
+        exit_wave(one, beam) * propagate_free_space(orders, cell, tilted, 0.0, middle_pm(one) - middle) for one in three
     ]
     attributes = {
         "cell_pm": cell,
@@ -136,7 +135,7 @@ def observer_metrics(
     return found.astype({name: float for name in ("value", "low", "high")})
 
 
-def _cut_out(atoms: Atoms, column: int, side_pm: float) -> Atoms:
+def cut_out(atoms: Atoms, column: int, side_pm: float) -> Atoms:
     """The atoms within a square about a column, which stands in its middle; the whole cell where that is smaller."""
     cell = np.diag(atoms.cell)
     sides = np.minimum(side_pm / 100, cell[:2])
@@ -151,7 +150,7 @@ def _cut_out(atoms: Atoms, column: int, side_pm: float) -> Atoms:
     return cut
 
 
-def _middle_pm(atoms: Atoms) -> float:
+def middle_pm(atoms: Atoms) -> float:
     """Height halfway between the first and the last atom."""
     height = 100 * atoms.positions[:, 2]
     return float(height.min() + height.max()) / 2

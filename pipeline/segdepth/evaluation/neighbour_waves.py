@@ -19,7 +19,7 @@ from segdepth.config import Beam
 from segdepth.crystals import Crystal
 from segdepth.evaluation.ideal_observer import DARKEST
 from segdepth.evaluation.ideal_observer_columns import without_exit_atom
-from segdepth.evaluation.ideal_observer_recordings import SIDE_PM, _cut_out, _middle_pm
+from segdepth.evaluation.ideal_observer_recordings import SIDE_PM, cut_out, middle_pm
 from segdepth.simulation.beam import tilted_with_crystal
 from segdepth.simulation.cell import sides_pm
 from segdepth.simulation.exit_wave import exit_wave, propagate_free_space, wave_orders
@@ -33,16 +33,16 @@ def neighbour_waves(
 ) -> np.ndarray:
     """Exit waves (neighbour, ky, kx) of the square about a column with one atom less in one of the columns around it;
     of the same square, orders and height as ``column_waves`` has."""
-    plain = _cut_out(atoms, column, side_pm)
+    plain = cut_out(atoms, column, side_pm)
     cell, tilted = sides_pm(plain), tilted_with_crystal(beam, plain)
-    orders, middle = wave_orders(cell, beam), _middle_pm(plain)
+    orders, middle = wave_orders(cell, beam), middle_pm(plain)
     numbers = plain.get_array("column")
     waves = []
     for other in np.unique(numbers[numbers >= 0]):
         place = 100 * plain.positions[numbers == other, :2].mean(axis=0)
         if other != column and np.hypot(*(place - np.array(cell) / 2)) <= reach_pm:
             changed = without_exit_atom(plain, int(other), crystal)
-            moved = propagate_free_space(orders, cell, tilted, 0.0, _middle_pm(changed) - middle)
+            moved = propagate_free_space(orders, cell, tilted, 0.0, middle_pm(changed) - middle)
             waves.append(exit_wave(changed, beam) * moved)
     shape = tuple(2 * most + 1 for most in reversed(orders))
     return np.array(waves, np.complex64).reshape(-1, *shape)

@@ -64,7 +64,7 @@ def _fixed_batches_of(
     most = max(1, most_bytes // (draws * (4 * pictures * former.field_pixels**2 + BYTES_A_LABEL * labels)))
     chosen = np.unique(np.linspace(0, len(structures) - 1, min(len(structures), most)).round().astype(int))
 
-    def samples() -> Iterator[tuple[int, Tensor, Tensor]]:
+    def samples() -> Iterator[tuple[int, Tensor, Tensor | None]]:
         for place, position in enumerate(chosen.tolist()):
             rng_of = partial(structure_rng, root_seed, source.specimen_name, structures.indices[position])
             lens = Lens.from_values(lens_fields(draw_lens_values(imaging, defocus, rng_of("lens"))), device)
@@ -74,13 +74,16 @@ def _fixed_batches_of(
                 dose = float(np.exp(low + (high - low) * split_position(place * draws + number)))
                 electrons = electrons_per_pixel(dose, imaging.pixel_pm, imaging.detection_efficiency)
                 noisy = add_shot_noise(image, electrons, rng_of("noise", number))
-                yield position, torch.as_tensor(noisy), torch.as_tensor(image)
+                yield position, torch.as_tensor(noisy), torch.as_tensor(image) if clean else None
 
     batches, remaining = [], samples()
     while some := list(islice(remaining, training.batch_size)):
         each = [structures.maps(position) for position, *_ in some]
         maps = {name: torch.stack([one[name] for one in each]).to(device) for name in MAPS}
-        noisy, without = (torch.stack([one[n] for one in some])[:, None].to(device) for n in (1, 2))
+        noisy, without = (
+            None if images[0] is None else torch.stack(images)[:, None].to(device)
+            for images in ([one[n] for one in some] for n in (1, 2))
+        )
         importance = torch.ones(len(some), device=device)
-        batches.append(Batch(noisy=noisy, **maps, importance=importance, clean=without if clean else None))
+        batches.append(Batch(noisy=noisy, **maps, importance=importance, clean=without))
     return batches

@@ -130,15 +130,17 @@ def largest_area(amplitude: np.ndarray, usable: np.ndarray, noise: float = 0.0) 
     amplitude : of ``amplitude_map``. noise : what it is where there is no lattice.
     """
     strong = usable & (amplitude > max(LEAST_SHARE * np.quantile(amplitude[usable], 0.95), NOISE_FACTOR * noise))
-    square = np.ones((THIN_PX + 1, THIN_PX + 1), dtype=bool)
-    thin = (
-        ~usable
-        & ~ndimage.binary_opening(np.pad(~usable, THIN_PX, mode="edge"), square)[THIN_PX:-THIN_PX, THIN_PX:-THIN_PX]
-    )
-    patches, number = ndimage.label(strong | thin)
+    patches, number = ndimage.label(strong if usable.all() else strong | _thin(~usable))
     if number > 1 and strong.any():
         strong &= patches == int(np.argmax(np.bincount(patches[strong])))
     return ndimage.binary_fill_holes(strong) & usable
+
+
+def _thin(masked: np.ndarray) -> np.ndarray:
+    """Masked pixels (y, x) of lines up to ``THIN_PX`` wide."""
+    square, inside = np.ones((THIN_PX + 1, THIN_PX + 1), dtype=bool), slice(THIN_PX, -THIN_PX)
+    wide = ndimage.binary_opening(np.pad(masked, THIN_PX, mode="edge"), square)[inside, inside]
+    return masked & ~wide
 
 
 def crystal_area(

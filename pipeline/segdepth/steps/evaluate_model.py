@@ -8,20 +8,16 @@ Specimen, seed, crystal and labels are those of the stores' attributes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-
-import xarray as xr
 
 from segdepth.config import Dataset, Specimen
 from segdepth.devices import torch_device
 from segdepth.evaluation.evaluate import evaluate
-from segdepth.evaluation.noisy_images import NoisyImages
 from segdepth.networks.bundled import name_of
 from segdepth.networks.files import load_network
 from segdepth.steps.stored_evaluation import write_evaluation
+from segdepth.steps.test_images import opened_tests
 from segdepth.store.manifest import check_whole, write_artefact
-from segdepth.store.zarr_store import open_zarr
 
 COMMAND = "evaluate-model"
 
@@ -59,13 +55,9 @@ def evaluate_model(
     network, card = load_network(model, where)
     structures = dataset.structures_of("test", specimen)
     parameters = {"dataset": dataset.model_dump(mode="json"), "name": name, "planned_structures": specimen.structures}
-    with ExitStack() as stack:
-        tests = NoisyImages(
-            [stack.enter_context(_opened(path, "form-images")) for path in images],
-            [stack.enter_context(_opened(path, "project-depth")) for path in depth],
-            structures,
-        )
-        with write_artefact(
+    with (
+        opened_tests(images, depth, structures) as tests,
+        write_artefact(
             out,
             command=COMMAND,
             code=code,
@@ -73,15 +65,10 @@ def evaluate_model(
             parameters=parameters,
             seeds={"root_seed": tests.root_seed, "specimen": tests.specimen},
             notes={"device": str(where)},
-        ) as partial:
-            found = evaluate(
-                network, card, tests, dataset.dose_lambda, model=name_of(model), dataset=name, batch_size=batch_size
-            )
-            partial.mkdir()
-            write_evaluation(found, partial, parameters)
-
-
-def _opened(path: Path, command: str) -> xr.Dataset:
-    store = open_zarr(path, command)
-    store.encoding["source"] = str(path)  # for messages
-    return store
+        ) as partial,
+    ):
+        found = evaluate(
+            network, card, tests, dataset.dose_lambda, model=name_of(model), dataset=name, batch_size=batch_size
+        )
+        partial.mkdir()
+        write_evaluation(found, partial, parameters)

@@ -23,9 +23,8 @@ class FilmLayout:
 
     def atoms(self, film: str) -> str:
         """Shard that holds it."""
-        dataset = self.config.films[film].dataset
-        specimen = self.config.specimens[self.config.datasets[dataset].specimen]
-        return self.layout.atoms_shards(dataset)[self.structure(film) // specimen.shard_size]
+        block = self.config.films[film]
+        return self.layout.shard_of(self.layout.atoms_shards(block.dataset), block.dataset, block.structure)
 
     def most_atoms(self, film: str) -> int:
         """Largest count with a class of its own."""

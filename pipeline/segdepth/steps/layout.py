@@ -128,11 +128,14 @@ class Layout:
         test = d.structures_of("test", self.config.specimens[d.specimen])
         return test[number % len(test)]
 
+    def shard_of(self, shards: list[str], dataset: str, number: int) -> str:
+        """Of all shards of a data set that which holds a test structure."""
+        specimen = self.config.specimens[self.config.datasets[dataset].specimen]
+        return shards[self.test_structure(dataset, number) // specimen.shard_size]
+
     def waves_of(self, dataset: str, number: int) -> str:
         """Shard that holds a test structure's waves."""
-        d = self.config.datasets[dataset]
-        shard = self.test_structure(dataset, number) // self.config.specimens[d.specimen].shard_size
-        return self.wave_shards(dataset)[shard]
+        return self.shard_of(self.wave_shards(dataset), dataset, number)
 
     # networks
 

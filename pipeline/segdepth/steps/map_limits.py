@@ -32,11 +32,11 @@ from segdepth.simulation.detector import electrons_per_pixel
 from segdepth.simulation.exit_wave import abtem_device, configure_abtem
 from segdepth.simulation.lens_values import draw_lens_values
 from segdepth.steps.estimate_ideal_observer import frames_of
+from segdepth.steps.written_tables import CSV
 from segdepth.store.manifest import write_artefact
 
 COMMAND = "map-limits"
 MAP, SETTINGS, COLUMNS = "map.csv", "settings.csv", "columns.csv"
-CSV: dict[str, Any] = {"index": False, "lineterminator": "\n", "float_format": "%.6g"}
 DRAWS = hash64("limit map")
 
 PIXEL_PM = 10.0

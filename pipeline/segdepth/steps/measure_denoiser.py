@@ -4,18 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from segdepth.config import Dataset, Specimen
 from segdepth.devices import torch_device
 from segdepth.evaluation.denoising import measure_denoising
-from segdepth.evaluation.noisy_images import NoisyImages
+from segdepth.evaluation.tested_network import check_tested
 from segdepth.networks.bundled import name_of
-from segdepth.networks.compatibility import check_network_fits, check_unseen
 from segdepth.networks.files import load_denoiser
+from segdepth.steps.test_images import opened_tests
+from segdepth.steps.written_tables import CSV
 from segdepth.store.manifest import check_whole, write_artefact
-from segdepth.store.zarr_store import open_zarr
 
 COMMAND = "measure-denoiser"
 
@@ -44,18 +43,11 @@ def measure_denoiser(
     """
     check_whole(model, "train-model")
     denoiser, card = load_denoiser(model, torch_device(device))
-    with ExitStack() as opened:
-        shards = [
-            [opened.enter_context(open_zarr(path, command)) for path in paths]
-            for paths, command in ((images, "form-images"), (depth, "project-depth"))
-        ]
-        tests = NoisyImages(*shards, dataset.structures_of("test", specimen))
-        names = {"network": repr(name_of(model)), "name": f"data set {name!r}"}
-        check_network_fits(card, tests.format, **names)
-        check_unseen(card, tests.structures, tests.specimen, tests.root_seed, **names)
+    with opened_tests(images, depth, dataset.structures_of("test", specimen)) as tests:
+        check_tested(card, tests, model=name_of(model), dataset=name)
         parameters = {"dataset": dataset.model_dump(mode="json"), "name": name}
         with write_artefact(
             out, command=COMMAND, code=code, inputs=[model, *images, *depth], parameters=parameters
         ) as partial:
             table = measure_denoising(denoiser, tests, dataset.dose_lambda)
-            table.to_csv(partial, index=False, lineterminator="\n", float_format="%.6g")
+            table.to_csv(partial, **CSV)

@@ -51,7 +51,8 @@ from segdepth.networks.bundled import familiarity_of, name_of
 from segdepth.networks.card import NetworkCard
 from segdepth.networks.files import load_network
 from segdepth.steps.record_film import TRUTH
-from segdepth.steps.track_columns import CSV, write_tracks
+from segdepth.steps.track_columns import write_tracks
+from segdepth.steps.written_tables import CSV
 from segdepth.store.manifest import check_whole, write_artefact
 from segdepth.store.zarr_store import open_zarr
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from segdepth.config import Dataset, Specimen
 from segdepth.devices import torch_device
 from segdepth.evaluation.gradients import gradients_at_doses
-from segdepth.evaluation.noisy_images import NoisyImages
+from segdepth.evaluation.tested_network import check_tested
 from segdepth.networks.bundled import name_of
-from segdepth.networks.compatibility import check_network_fits, check_unseen
 from segdepth.networks.files import load_network
+from segdepth.steps.test_images import opened_tests
+from segdepth.steps.written_tables import CSV
 from segdepth.store.manifest import check_whole, write_artefact
-from segdepth.store.zarr_store import open_zarr, write_zarr
+from segdepth.store.zarr_store import write_zarr
 
 COMMAND = "measure-gradients"
 GRADIENTS, RADII = "gradients.zarr", "radii.csv"
@@ -59,11 +60,8 @@ def measure_gradients(
         "dataset": dataset.model_dump(mode="json"), "name": name, "structure": structure, "doses": list(doses),
         "atoms": atoms, "planned_structures": specimen.structures,
     }  # fmt: skip
-    with open_zarr(images, "form-images") as pictures, open_zarr(depth, "project-depth") as maps:
-        tests = NoisyImages([pictures], [maps], [structure])
-        names = {"network": repr(name_of(model)), "name": f"data set {name!r}"}
-        check_network_fits(card, tests.format, **names)
-        check_unseen(card, tests.structures, tests.specimen, tests.root_seed, **names)
+    with opened_tests([images], [depth], [structure]) as tests:
+        check_tested(card, tests, model=name_of(model), dataset=name)
         middle = sorted(tests.defocus_nm)[len(tests.defocus_nm) // 2]
         samples = [next(s for s in tests.samples(dose) if s.defocus_nm == middle) for dose in doses]
         with write_artefact(
@@ -83,4 +81,4 @@ def measure_gradients(
             partial.mkdir()
             written = found.assign_attrs(facts | {"base_channels": card.base_channels, "variant": card.variant})
             write_zarr(written, partial / GRADIENTS, leading=("place", "dose"), parameters=parameters)
-            radii.to_csv(partial / RADII, index=False, lineterminator="\n", float_format="%.6g")
+            radii.to_csv(partial / RADII, **CSV)

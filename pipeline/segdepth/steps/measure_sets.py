@@ -1,15 +1,14 @@
 """The step ``measure-sets``: sets of counts with a promised coverage, calibrated on half of a data set's test
 structures and measured on the other half, and on other data sets (shifts).
 
-Every data set is measured on every other of its test structures, beginning with the second: those of the calibration
-are the others. It writes a CSV: ``dataset``, ``element``, ``columns``, ``promised``, ``coverage``, ``low``, ``high``,
+Every data set is measured on every other of its test structures, beginning with the second, without those of the
+calibration. It writes a CSV: ``dataset``, ``element``, ``columns``, ``promised``, ``coverage``, ``low``, ``high``,
 ``size``, ``single`` (``segdepth.evaluation.conformal``), ``threshold`` (of the element's scores).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -21,10 +20,12 @@ from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.column_probabilities import ColumnProbabilities, column_probabilities
 from segdepth.evaluation.conformal import coverage_rows, sets, split_structures, spread, thresholds
 from segdepth.evaluation.noisy_images import NoisyImages, Sample
-from segdepth.networks.compatibility import check_network_fits, check_unseen
+from segdepth.evaluation.tested_network import check_tested
+from segdepth.networks.bundled import name_of
 from segdepth.networks.files import load_network
+from segdepth.steps.test_images import opened_tests
+from segdepth.steps.written_tables import CSV
 from segdepth.store.manifest import check_whole, write_artefact
-from segdepth.store.zarr_store import open_zarr
 
 COMMAND = "measure-sets"
 
@@ -56,25 +57,19 @@ def measure_sets(
     StoreError
         A store is missing or damaged; a data set has fewer than two test structures.
     """
+    _check_numbers(block, datasets, images, depth, name)
     where = torch_device(device)
     check_whole(model, ("train-model", "export-model"))
     network, card = load_network(model, where)
     given = {"datasets": {n: d.model_dump(mode="json") for n, (d, _) in zip(block.datasets, datasets)}}
-    _check_numbers(block, datasets, images, depth, name)
     parameters = {"prediction_sets": block.model_dump(mode="json"), "name": name, **given}
 
     def columns_of(number: int, structures: Sequence[int]) -> ColumnProbabilities:
         first = sum(specimen.shards for _, specimen in datasets[:number])
         dataset, specimen = datasets[number]
-        with ExitStack() as stack:
-            stores = [
-                [stack.enter_context(open_zarr(path, made)) for path in paths[first : first + specimen.shards]]
-                for paths, made in ((images, "form-images"), (depth, "project-depth"))
-            ]
-            tests = NoisyImages(*stores, structures)
-            names = {"network": repr(model.name), "name": f"data set {block.datasets[number]!r}"}
-            check_network_fits(card, tests.format, **names)
-            check_unseen(card, tests.structures, tests.specimen, tests.root_seed, **names)
+        mine = slice(first, first + specimen.shards)
+        with opened_tests(images[mine], depth[mine], structures) as tests:
+            check_tested(card, tests, model=name_of(model), dataset=block.datasets[number])
             return column_probabilities(
                 network, card, _chosen(tests, dataset.dose_lambda, block.images), tests.crystal.elements
             )
@@ -94,7 +89,7 @@ def measure_sets(
                 calibration = half
                 found = columns_of(0, calibration)
                 limits = thresholds(found.probabilities, found.true, found.element, block.coverage)
-            elif datasets[number][1] == datasets[0][1]:  # of the same structures, and perhaps of other splits
+            if datasets[number][0].specimen == datasets[0][0].specimen:  # perhaps of other splits
                 test = _unseen(test, calibration, dataset)
             found = columns_of(number, test)
             held = sets(found.probabilities, found.element, limits)
@@ -102,7 +97,7 @@ def measure_sets(
                 more = {"promised": block.coverage, "threshold": limits.get(row["element"])}
                 rows.append({"dataset": dataset} | row | more)
         order = ["dataset", "element", "columns", "promised", "coverage", "low", "high", "size", "single", "threshold"]
-        pd.DataFrame(rows)[order].to_csv(partial, index=False, lineterminator="\n", float_format="%.6g")
+        pd.DataFrame(rows)[order].to_csv(partial, **CSV)
 
 
 def _check_numbers(

@@ -6,6 +6,9 @@ from segdepth.config import PAPER_ITEMS, RESERVED, Paper
 from segdepth.errors import ConfigError
 from segdepth.steps.layout import Layout, distinct
 
+STRUCTURE = 0
+"""Of the test structures, counted from 0: the one whose gradients are measured."""
+
 PICTURES = ("fig8_gradients", "fig9_doses")
 
 
@@ -63,12 +66,11 @@ class PaperFiles:
 
     def structure(self, dataset: str) -> int:
         """Index in the plan of the structure of the gradients."""
-        return self.layout.test_structure(dataset, 0)
+        return self.layout.test_structure(dataset, STRUCTURE)
 
     def shard(self, dataset: str, shards: list[str]) -> str:
         """Of a data set's shards that which holds it."""
-        specimen = self.layout.config.datasets[dataset].specimen
-        return shards[self.structure(dataset) // self.layout.config.specimens[specimen].shard_size]
+        return self.layout.shard_of(shards, dataset, STRUCTURE)
 
     def targets(self) -> list[str]:
         """What ``snakemake paper`` makes beside the default targets."""

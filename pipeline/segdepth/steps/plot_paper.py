@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import pandas as pd
-
-from segdepth.errors import StoreError
 from segdepth.figures import fig8_gradients, fig9_doses, fig11_boundary
 from segdepth.steps.measure_gradients import GRADIENTS, RADII
 from segdepth.steps.pictures import save_figure
+from segdepth.steps.written_tables import read_table
 from segdepth.store.manifest import check_whole
 from segdepth.store.zarr_store import open_zarr
 
@@ -26,7 +24,7 @@ def plot_gradients(gradients: Sequence[Path], out: Path, *, code: str) -> None:
     """
     with ExitStack() as opened:
         found = [
-            (opened.enter_context(open_zarr(path, "measure-gradients", part=GRADIENTS)), _read(Path(path) / RADII))
+            (opened.enter_context(open_zarr(path, "measure-gradients", part=GRADIENTS)), read_table(Path(path) / RADII))
             for path in gradients
         ]
         fig = fig8_gradients.draw(found)
@@ -57,12 +55,5 @@ def plot_doses(widths: Path, trained: Path, out: Path, *, code: str) -> None:
     tables = [widths, trained]
     for path in tables:
         check_whole(path, "tabulate-paper")
-    fig = fig9_doses.draw(*map(_read, tables))
+    fig = fig9_doses.draw(*map(read_table, tables))
     save_figure(fig, out, command="plot-doses", code=code, inputs=tables)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as failure:
-        raise StoreError(f"{path}: cannot be read ({failure})") from None

@@ -119,8 +119,8 @@ def record_film(
             return form_at_pixel(imaging, attrs, wave, lens, film.pixel_pm)[0]
 
         images = _images(film, waves, steps, drift, cell, formed)
-        shape = formed(waves.plain).shape
-        truth = _truth(film, table, steps, drift, facts, _detectability(table, waves, formed, film, imaging), shape)
+        detectability = _detectability(table, waves, formed, film, imaging)
+        truth = _truth(film, table, steps, drift, facts, detectability, images.shape[1:])
         write_zarr(truth, partial / TRUTH, leading=(), parameters=parameters)
         for place, dose in enumerate(film.dose_lambda):
             electrons = electrons_per_pixel(dose, film.pixel_pm, imaging.detection_efficiency)

@@ -17,6 +17,7 @@ from segdepth.specimen.frame_facts import FrameFacts
 from segdepth.specimen.surface_changes import vacuum_distance
 from segdepth.steps.atoms_files import read_atoms
 from segdepth.steps.stored_evaluation import read_evaluation, read_ideal_observer
+from segdepth.steps.written_tables import CSV
 from segdepth.store.manifest import write_artefact
 
 COMMAND = "tabulate-limits"
@@ -58,7 +59,7 @@ def tabulate_limits(
     inputs = [observer, *evaluations, *atoms]
     parameters = {"observer": str(observer), "evaluations": [str(path) for path in evaluations], "dose_lambda": dose}
     with write_artefact(out, command=COMMAND, code=code, inputs=inputs, parameters=parameters) as partial:
-        pd.concat(tables).to_csv(partial, index=False, lineterminator="\n", float_format="%.6g")
+        pd.concat(tables).to_csv(partial, **CSV)
 
 
 def _distances(atoms: Sequence[Path], wanted: set[int]) -> dict[int, pd.DataFrame]:

@@ -16,6 +16,7 @@ from segdepth.steps.measure_gradients import RADII
 from segdepth.steps.paper_files import denoisings_of, gradients_of
 from segdepth.steps.stored_evaluation import read_evaluation
 from segdepth.steps.training_facts import training_facts
+from segdepth.steps.written_tables import CSV, read_table
 from segdepth.store.manifest import check_whole, write_artefact
 
 COMMAND = "tabulate-paper"
@@ -54,7 +55,7 @@ def tabulate_paper(items: Sequence[str], paper: Paper, results: Path, out: Path,
     table = paper_table(items, paper, found)
     parameters = {"items": list(items), "paper": paper.model_dump(mode="json")}
     with write_artefact(out, command=COMMAND, code=code, inputs=inputs, parameters=parameters) as partial:
-        table.to_csv(partial, index=False, lineterminator="\n", float_format="%.6g")
+        table.to_csv(partial, **CSV)
 
 
 def _folder(results: Path, model: str) -> Path:
@@ -78,7 +79,4 @@ def _network(folder: Path) -> Network:
 
 def _table(path: Path, part: str = "") -> pd.DataFrame:
     check_whole(path)
-    try:
-        return pd.read_csv(path / part if part else path)
-    except (OSError, ValueError) as failure:
-        raise StoreError(f"{path}: cannot be read ({failure})") from None
+    return read_table(path / part if part else path)

@@ -23,12 +23,12 @@ from segdepth.micrograph.results.tables import PARQUET
 from segdepth.micrograph.tracks.events import FilmEvents, column_events
 from segdepth.micrograph.tracks.follow import follow_columns
 from segdepth.micrograph.tracks.track import with_model
+from segdepth.steps.written_tables import CSV
 from segdepth.store.manifest import write_artefact
 from segdepth.store.zarr_store import open_zarr, write_zarr
 
 COMMAND = "track-columns"
 TRACKS, EVENT_TABLE, RATES_TABLE = "tracks.zarr", "events.csv", "rates.csv"
-CSV: dict[str, Any] = {"index": False, "lineterminator": "\n", "float_format": "%.6g"}
 
 
 def track_columns(

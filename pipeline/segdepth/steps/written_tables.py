@@ -1,4 +1,4 @@
-"""A table in two forms, a CSV and another file of its name beside it, each with a manifest."""
+"""Tables as CSV, and in two forms: a CSV and another file of its name beside it, each with a manifest."""
 
 from __future__ import annotations
 
@@ -8,8 +8,25 @@ from typing import Any
 
 import pandas as pd
 
-from segdepth.errors import ConfigError
+from segdepth.errors import ConfigError, StoreError
 from segdepth.store.manifest import check_target, write_artefact
+
+CSV: dict[str, Any] = {"index": False, "lineterminator": "\n", "float_format": "%.6g"}
+"""Options of ``DataFrame.to_csv``."""
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV whose manifest is the caller's to check.
+
+    Raises
+    ------
+    StoreError
+        It cannot be read.
+    """
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as failure:
+        raise StoreError(f"{path}: cannot be read ({failure})") from None
 
 
 def write_table(
@@ -34,7 +51,7 @@ def write_table(
     """
     if out.suffix != ".csv":
         raise ConfigError(f"out: got {out}; the table's path ends in .csv, its {suffix} is written beside it")
-    content = {".csv": table.to_csv(index=False, lineterminator="\n", float_format="%.6g"), suffix: text}
+    content = {".csv": table.to_csv(**CSV), suffix: text}
     for ending in content:
         check_target(out.with_suffix(ending), command, inputs)  # both, before either is written
     for ending, written in content.items():
