@@ -43,11 +43,28 @@ def input_gradients(network: nn.Module, image: np.ndarray, place: Place, classes
     network : in evaluation mode.
     image : [y, x], vacuum = 1. place : on the label grid.
     """
-    where = next(network.parameters()).device
-    given = torch.as_tensor(image, dtype=torch.float32, device=where)[None, None].requires_grad_(True)
-    at = network(given)[0, :, place.row, place.column].float().softmax(0)
-    found = [torch.autograd.grad(at[number], given, retain_graph=True)[0][0, 0] for number in classes]
-    return torch.stack(found).cpu().numpy()
+    return _Seen(network, image).gradients(place, classes)
+
+
+class _Seen:
+    """An image as a network sees it once, for gradients at several pixels."""
+
+    def __init__(self, network: nn.Module, image: np.ndarray) -> None:
+        where = next(network.parameters()).device
+        self._given = torch.as_tensor(image, dtype=torch.float32, device=where)[None, None].requires_grad_(True)
+        self._logits = network(self._given)[0]
+        self.classes = len(self._logits)
+
+    @property
+    def depth(self) -> np.ndarray:
+        """The estimated class of each pixel of the label grid, uint8 [y, x]."""
+        return self._logits.detach().argmax(0).cpu().numpy().astype(np.uint8)
+
+    def gradients(self, place: Place, classes: Sequence[int]) -> np.ndarray:
+        """See ``input_gradients``."""
+        at = self._logits[:, place.row, place.column].float().softmax(0)
+        found = [torch.autograd.grad(at[number], self._given, retain_graph=True)[0][0, 0] for number in classes]
+        return torch.stack(found).cpu().numpy()
 
 
 def half_energy_radius(gradient: np.ndarray, pixel_pm: float, x_pm: float, y_pm: float) -> float:
@@ -113,11 +130,10 @@ def gradients_of_frame(
     sides = [min(side, WINDOW_PIXELS * ratio) // NETWORK_STRIDE * NETWORK_STRIDE for side in image.shape]
     first = [(side - kept) // 2 for side, kept in zip(image.shape, sides)]
     shown = np.ascontiguousarray(image[first[0] : first[0] + sides[0], first[1] : first[1] + sides[1]], np.float32)
-    with torch.no_grad():
-        logits = network(torch.as_tensor(shown, device=next(network.parameters()).device)[None, None])[0]
-    depth = logits.argmax(0).cpu().numpy().astype(np.uint8)
+    seen = _Seen(network, shown)
+    depth = seen.depth
     places = places_of_estimate(depth)
-    found = np.stack([input_gradients(network, shown, place, range(len(logits))) for place in places])
+    found = np.stack([seen.gradients(place, range(seen.classes)) for place in places])
     maps = _Maps(found[:, None], shown[None], depth, depth[None], places)
     dataset = _as_dataset(maps, [dose_lambda], pixel_pm, label_pixel_pm)
     there = [dataset[f"place_{name}"].values for name in ("depth", "x_pm", "y_pm")]
@@ -174,14 +190,12 @@ def gradients_at_doses(
     places = [place_of_column(truth, atoms, label_pixel_pm), place_in_vacuum(truth)]
     maps, estimates, radii = [], [], []
     for sample, dose in zip(samples, doses):
-        with torch.no_grad():
-            given = torch.as_tensor(sample.noisy, device=next(network.parameters()).device)[None, None]
-            logits = network(given)[0]
-        estimates.append(logits.argmax(0).cpu().numpy().astype(np.uint8))
-        maps.append([input_gradients(network, sample.noisy, place, range(len(logits))) for place in places])
+        seen = _Seen(network, sample.noisy)
+        estimates.append(seen.depth)
+        maps.append([seen.gradients(place, range(seen.classes)) for place in places])
         for _, column in measured_columns(truth, label_pixel_pm).iterrows():
-            count = min(int(column["atoms"]), len(logits) - 1)
-            gradient = input_gradients(network, sample.noisy, _pixel(column, truth, label_pixel_pm), [count])[0]
+            count = min(int(column["atoms"]), seen.classes - 1)
+            gradient = seen.gradients(_pixel(column, truth, label_pixel_pm), [count])[0]
             reach = half_energy_radius(gradient, pixel_pm, column["x_pm"], column["y_pm"])
             facts = (dose, elements[int(column["element"])], count, column["x_pm"], column["y_pm"], reach)
             radii.append(dict(zip(RADII, facts)))
