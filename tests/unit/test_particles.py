@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import CERIA, CERIA_BLOCK, RINGS, SMALL, SMALL_BEAM, TITANATE
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from scipy.stats import chisquare
@@ -90,11 +90,14 @@ def test_counts_and_places_stay_within_their_limits(seed, index):
 
 
 @settings(max_examples=40)
+@example(247, 246)
 @given(seeds, indices)
 def test_the_vacuum_takes_the_share_that_was_drawn(seed, index):
     """Of flat slabs, so that no column is missing below the facets; a rim of half a column's surroundings is not
-    counted on either side."""
-    block = PARTICLE.model_copy(update={"facet_count": (1, 3), "added_probability": 0.0})
+    counted on either side. In a field of twice the side: there the rim and the rows that a facet cuts are 0.014 ± 0.009
+    of it (600 structures), in the small one 0.028 ± 0.020, more than 0.06 for every sixteenth structure."""
+    wide = {"field_pm": 2 * PARTICLE.field_pm}
+    block = PARTICLE.model_copy(update={"facet_count": (1, 3), "added_probability": 0.0, **wide})
     atoms, row = planned(block, index, seed, **{**PLAIN, "tilt_x_deg": 0.0, "tilt_y_deg": 0.0})
     assert 0.1 <= row["vacuum_fraction"] <= 0.5
     assert vacuum_share(atoms, block) == pytest.approx(row["vacuum_fraction"], abs=0.06)
