@@ -19,6 +19,7 @@ from segdepth.figures.attributes import crystal_of
 from segdepth.labels.column_depths import name_of_last
 from segdepth.micrograph.results.facts import NOT_EXPLAINED, NOT_RELIABLE
 from segdepth.micrograph.results.reading import Picture
+from segdepth.micrograph.results.rounding import with_error
 
 PANEL_POINTS = 230
 """About the width of a panel."""
@@ -73,8 +74,8 @@ def draw(picture: Picture) -> Figure:
 def _heading(film: Mapping[str, Any], frame: Mapping[str, Any]) -> str:
     many = len(film["frames"]) + len(film["lost_frames"])
     which = f"frame {frame['frame']} (one of {many}), " if many > 1 else ""
-    pixel = _with_error(film["pixel_pm"], film["pixel_error_pm"])
-    turn = _with_error(film["rotation_deg"], film["rotation_error_deg"])
+    pixel = with_error(film["pixel_pm"], film["pixel_error_pm"])
+    turn = with_error(film["rotation_deg"], film["rotation_error_deg"])
     return f"{which}{frame['dose_e_per_a2']:.3g} e⁻/Å², pixel {pixel} pm, turned by {turn}°" + (
         ", mirrored" if film["flip"] else ""
     )
@@ -87,10 +88,6 @@ def _legend(picture: Picture, last_class: str) -> str:
     if picture.columns["at_least"].any():
         parts.append("dot: at least so many atoms" if last_class[0] == "≥" else f"dot: perhaps {last_class} atoms")
     return "; ".join(parts)
-
-
-def _with_error(value: float, error: float | None) -> str:
-    return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"
 
 
 def _stamp(fig: Figure, text: str) -> None:

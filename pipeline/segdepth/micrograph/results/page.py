@@ -24,6 +24,7 @@ from PIL import Image
 from segdepth.labels.column_depths import name_of_last
 from segdepth.micrograph.results.facts import NOT_RELIABLE, FilmFacts, FrameResult, Layer
 from segdepth.micrograph.results.file_grid import affine_matrices
+from segdepth.micrograph.results.rounding import with_error
 from segdepth.micrograph.results.tables import Rows
 
 PAGE, TEMPLATE = "prediction.html", "page.template.html"
@@ -306,9 +307,8 @@ class PageWriter:
 
 
 def _with_error(value: float, error: float | None, unit: str, note: str) -> str:
-    spread = "" if error is None else f" ± {error:.2g}"
     gap = "" if unit == "°" else " "
-    return f"{value:.4g}{spread}{gap}{unit}" + (f" ({note})" if note else "")
+    return f"{with_error(value, error)}{gap}{unit}" + (f" ({note})" if note else "")
 
 
 def _palettes(classes: int) -> dict[str, list[list[int]]]:
