@@ -23,7 +23,7 @@ def laid_over(*names: str) -> Config:
 
 def test_every_preset_is_known_here():
     known = {"benchmarks", "workstation", "gpu", "paper", "paper_quick", "ablation", "particles", "yardsticks"}
-    known |= {"familiarity", "familiarity_particles", "benchmarks_particles", "film", "limits"}
+    known |= {"familiarity", "familiarity_particles", "benchmarks_particles", "film", "limits", "limits_small"}
     assert {path.stem for path in PRESETS.glob("*.yaml")} == known
 
 
@@ -33,6 +33,24 @@ def test_films_and_limits_are_of_what_no_network_has_seen():
     trained = {film.datasets[d].specimen for model in film.models.values() for d in model.datasets}
     assert film.datasets[film.films["surface"].dataset].specimen not in trained
     assert len(limits.prediction_sets["shifts"].tests) > 10 and limits.limit_maps["thin"].dataset == "benchmark_smooth"
+
+
+def test_what_the_docs_show_of_limits_is_of_the_small_preset():
+    """The numbers that docs/results/limits.md gives of it, and the same structures for observer and network."""
+    config = laid_over("benchmarks", "limits", "limits_small")
+    text = " ".join((ROOT / "docs" / "results" / "limits.md").read_text(encoding="utf-8").split())
+    measured = [config.datasets[name] for name in config.evaluations["bundled"]]
+    observed, block = config.datasets["benchmark_smooth"], config.limit_maps["thin"]
+    specimen = config.specimens[observed.specimen]
+    assert f"{len(observed.structures_of('test', specimen))} of the 60 structures" in text
+    assert f"({len(measured[0].structures_of('test', specimen))} of them for the network, at 9 defocus values)" in text
+    assert f"a map of {2 * block.structures * block.columns} columns (4 of each element)" in text
+    assert len(config.prediction_sets["shifts"].tests) == 5 and "under five of the shifts" in text
+    row = "| C1 (nm) | " + " | ".join(f"{value:g}".replace("-", "−") for value in block.defocus_nm) + " |"
+    assert row in text and -9 in block.c3_um and 20 in block.image_spread_pm and 2.5 in block.dose_lambda
+    same = {"dose_lambda", "splits"}
+    assert all(d.model_dump(exclude=same) == observed.model_dump(exclude=same) for d in measured)
+    assert [d.dose_lambda for d in measured] == [2.5, 0.5, 25]
 
 
 def test_the_benchmarks_are_the_same_under_every_preset_and_never_trained_on():
