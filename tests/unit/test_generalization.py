@@ -18,7 +18,7 @@ from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.generalization import COLUMNS
 from segdepth.figures.generalization import draw
 from segdepth.steps.generalization_layout import generalization_evaluations, generalization_models
-from segdepth.steps.plot_generalization import plot_generalization
+from segdepth.steps.plot_generalization import plot_generalization, read_matrix
 from segdepth.steps.pretrained import check_pretrained
 from segdepth.steps.tabulate_generalization import tabulate_generalization
 from segdepth.steps.tabulate_networks import Folders
@@ -182,6 +182,15 @@ def test_a_matrix_without_tuned_networks_has_one_panel(tabulated):
     assert len([ax for ax in fig.axes if ax.texts]) == 1
     with pytest.raises(StoreError, match="empty"):
         draw(table.iloc[:0])
+
+
+def test_names_that_look_like_numbers_or_like_nothing_are_kept(tabulated, tmp_path):
+    names = {"small": "1", "blurred": "2", "small_hazy": "3", "hazy": "NA"}
+    columns = ["network", "dataset", "began_with", "against"]
+    pd.read_csv(tabulated).replace({column: names for column in columns}).to_csv(tmp_path / "named.csv", index=False)
+    table = read_matrix(tmp_path / "named.csv")
+    assert set(table["began_with"].dropna()) == {"1"} and set(table["dataset"]) == {"quick", "NA"}
+    assert [len(ax.texts) for ax in draw(table).axes[:2]] == [4, 3]
 
 
 def test_the_figure_is_written_beside_its_manifests_and_other_tables_are_refused(tabulated, tmp_path):

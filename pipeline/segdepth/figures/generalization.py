@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from segdepth.config import ALL
@@ -59,7 +60,7 @@ def draw(table: pd.DataFrame) -> Figure:
     return fig
 
 
-def _matrix(ax: Axes, rows: pd.DataFrame, by: str, networks: list[str], homes: list[str], lowest: float):
+def _matrix(ax: Axes, rows: pd.DataFrame, by: str, networks: list[str], homes: list[str], lowest: float) -> AxesImage:
     """One matrix with its numbers; a frame marks the networks at home."""
     found = {key: part.set_index("metric") for key, part in rows.groupby([by, "dataset"])}
     values = [[_number(found, (name, home), EXACT, "value") for home in homes] for name in networks]

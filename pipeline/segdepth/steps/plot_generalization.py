@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from segdepth.figures.generalization import draw
 from segdepth.steps.pictures import plot_result
 from segdepth.steps.tabulate_generalization import COMMAND as MADE_BY
-from segdepth.steps.written_tables import read_table
 
 COMMAND = "plot-generalization"
 
@@ -21,6 +22,12 @@ def plot_generalization(table: Path, out: Path, *, code: str) -> None:
         The table is missing, unfinished, damaged or of another kind; something else is in the figure's place.
     """
     plot_result(
-        lambda path: draw(read_table(path)),
+        lambda path: draw(read_matrix(path)),
         table, out, kind="matrix of networks and data sets", made_by=MADE_BY, command=COMMAND, code=code,
     )  # fmt: skip
+
+
+def read_matrix(path: Path) -> pd.DataFrame:
+    """The CSV with its names as they are: a network may be called 1, a data set NA."""
+    names = dict.fromkeys(("network", "dataset", "began_with", "against"), str)
+    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
