@@ -12,7 +12,7 @@ WORKSTATION := $(BENCHMARKS) $(PRESETS)/workstation.yaml
 GPU := $(WORKSTATION) $(PRESETS)/gpu.yaml
 PARTICLES := $(WORKSTATION) $(PRESETS)/particles.yaml
 
-.PHONY: run plan test test-slurm test-faults install report convergence workstation gpu particles export familiarity benchmarks yardsticks paper film limits ablation docs docs-results lint audit lock schema clean help
+.PHONY: run plan test test-slurm test-faults install report convergence workstation gpu particles export familiarity benchmarks yardsticks paper film limits generalization ablation docs docs-results lint audit lock schema clean help
 
 help:            ## what there is to type
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -94,6 +94,10 @@ limits: install  ## what can be counted at all, sets with a promised coverage, w
 	$(SNAKEMAKE) --configfile $(BENCHMARKS) $(PRESETS)/limits.yaml -- results/sets/bundled/shifts.csv \
 	  results/sets/bundled/few_electrons.csv results/figures/limit_map_thin.png \
 	  $(foreach set,smooth rough,results/figures/limits_bundled_benchmark_$(set).png)
+
+generalization: install  ## networks under other conditions than those that they have learnt, five matrices: three hours on two cores
+	$(SNAKEMAKE) --configfile $(PRESETS)/generalization.yaml -- \
+	  $(foreach matrix,surface defocus tilt vibration physics,results/figures/generalization_$(matrix).png)
 
 ABLATION := ablation options draws doses crystals variety
 

@@ -8,6 +8,7 @@ import pytest
 from conftest import CERIA
 from evaluation_data import DATASET, SPECIMEN, TESTED, build_data, build_model, run
 
+from segdepth.cli import main
 from segdepth.config import PredictionSets
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.conformal import split_structures
@@ -68,6 +69,18 @@ def test_a_shift_of_other_splits_is_not_measured_on_structures_of_the_calibratio
     given = [(DATASET, SPECIMEN)], model, data["images"], data["depth"], tmp_path / "sets.csv"
     with pytest.raises(ConfigError, match="prediction_sets.s: got 1 data sets, 2 are needed"):
         measure_sets(block, *given, name="s", code="c", device="cpu")
+
+
+def test_a_data_set_without_its_specimen_is_refused_in_one_line(tmp_path, capsys, monkeypatch):
+    block = PredictionSets(calibration="d", coverage=0.8).as_json()
+    dataset, specimen = ["--dataset", DATASET.as_json()], ["--specimen", SPECIMEN.as_json()]
+    files = [f"--{name}={tmp_path}" for name in ("model", "images", "depth")]
+    given = ["--prediction-sets", block, *dataset, *specimen, *specimen, *files, "--name=s", f"--out={tmp_path}/s.csv"]
+    monkeypatch.setattr("sys.argv", ["segdepth", "measure-sets", *given])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    line = "segdepth: error: got 1 --dataset, 2 --specimen; each is needed once for every data set\n"
+    assert (ended.value.code, capsys.readouterr().err) == (2, line)
 
 
 def test_the_limit_stands_beside_the_network(project, tmp_path):

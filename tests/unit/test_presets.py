@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
 from segdepth.config import PAPER_PIXEL_PM, Config, validate
+from segdepth.steps.pretrained import check_pretrained
 
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "workflow" / "presets"
@@ -23,7 +25,8 @@ def laid_over(*names: str) -> Config:
 
 def test_every_preset_is_known_here():
     known = {"benchmarks", "workstation", "gpu", "paper", "paper_quick", "ablation", "particles", "yardsticks"}
-    known |= {"familiarity", "familiarity_particles", "benchmarks_particles", "film", "limits"}
+    known |= {"familiarity", "familiarity_particles", "benchmarks_particles", "film", "limits", "limits_small"}
+    known |= {"generalization"}
     assert {path.stem for path in PRESETS.glob("*.yaml")} == known
 
 
@@ -33,6 +36,49 @@ def test_films_and_limits_are_of_what_no_network_has_seen():
     trained = {film.datasets[d].specimen for model in film.models.values() for d in model.datasets}
     assert film.datasets[film.films["surface"].dataset].specimen not in trained
     assert len(limits.prediction_sets["shifts"].tests) > 10 and limits.limit_maps["thin"].dataset == "benchmark_smooth"
+
+
+def test_matrices_change_one_thing_and_tune_for_a_tenth_of_the_training():
+    """Conditions of one matrix differ in one block of their data sets; each cell away from home has a tuned network."""
+    config = laid_over("generalization")
+    check_pretrained(config)
+    assert set(config.generalization) == {"surface", "defocus", "tilt", "vibration", "physics"}
+    differing = {"surface": "specimen", "defocus": "imaging", "tilt": "beam", "vibration": "imaging", "physics": "beam"}
+    for name, matrix in config.generalization.items():
+        cells = matrix.cells
+        assert [sum(cell.began_with is None for cell in cells), len(cells)] == [9, 15]
+        blocks = [config.datasets[home].model_dump(exclude={differing[name]}) for home in matrix.datasets]
+        assert blocks[0] == blocks[1] == blocks[2]
+        samples = {
+            tuned: {config.models[c.network].training.epoch_samples * config.models[c.network].training.epochs
+                    for c in cells if (c.began_with is not None) == tuned}
+            for tuned in (False, True)
+        }  # fmt: skip
+        assert samples == {False: {20480}, True: {2048}}
+    lenses = [config.imaging[config.datasets[d].imaging] for d in config.generalization["vibration"].datasets]
+    tilts = [config.beams[config.datasets[d].beam].random_tilt_mrad for d in config.generalization["tilt"].datasets]
+    physics = [config.beams[config.datasets[d].beam] for d in config.generalization["physics"].datasets]
+    assert [lens.image_spread_pm for lens in lenses] == [10, 20, 50]
+    assert tilts[0] == (0, 0) and tilts[-1][1] == pytest.approx(1000 * np.deg2rad(3), abs=0.01)
+    assert [(beam.absorption, beam.frozen_phonons) for beam in physics] == [(True, 0), (False, 0), (True, 8)]
+
+
+def test_what_the_docs_show_of_limits_is_of_the_small_preset():
+    """The numbers that docs/results/limits.md gives of it, and the same structures for observer and network."""
+    config = laid_over("benchmarks", "limits", "limits_small")
+    text = " ".join((ROOT / "docs" / "results" / "limits.md").read_text(encoding="utf-8").split())
+    measured = [config.datasets[name] for name in config.evaluations["bundled"]]
+    observed, block = config.datasets["benchmark_smooth"], config.limit_maps["thin"]
+    specimen = config.specimens[observed.specimen]
+    assert f"{len(observed.structures_of('test', specimen))} of the 60 structures" in text
+    assert f"({len(measured[0].structures_of('test', specimen))} of them for the network, at 9 defocus values)" in text
+    assert f"a map of {2 * block.structures * block.columns} columns (4 of each element)" in text
+    assert len(config.prediction_sets["shifts"].tests) == 5 and "under five of the shifts" in text
+    row = "| C1 (nm) | " + " | ".join(f"{value:g}".replace("-", "−") for value in block.defocus_nm) + " |"
+    assert row in text and -9 in block.c3_um and 20 in block.image_spread_pm and 2.5 in block.dose_lambda
+    same = {"dose_lambda", "splits"}
+    assert all(d.model_dump(exclude=same) == observed.model_dump(exclude=same) for d in measured)
+    assert [d.dose_lambda for d in measured] == [2.5, 0.5, 25]
 
 
 def test_the_benchmarks_are_the_same_under_every_preset_and_never_trained_on():

@@ -22,6 +22,7 @@ from segdepth.cli import (  # noqa: F401  (they add commands)
     figures,
     films,
     fitting,
+    generalization,
     limits,
     micrographs,
     networks,

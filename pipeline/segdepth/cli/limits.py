@@ -10,6 +10,7 @@ import typer
 from segdepth.cli.app import app
 from segdepth.cli.options import BlockText, BlockTexts, Device, Out, Paths, TrainedNetwork, read_block
 from segdepth.config import Beam, Dataset, Imaging, LimitMap, PredictionSets, Specimen
+from segdepth.errors import ConfigError
 from segdepth.store.code_hash import code_hash
 
 
@@ -32,6 +33,10 @@ def measure_sets(
     from segdepth.steps.measure_sets import measure_sets as step
 
     block = read_block(PredictionSets, prediction_sets)
+    if len(dataset) != len(specimen):
+        raise ConfigError(
+            f"got {len(dataset)} --dataset, {len(specimen)} --specimen; each is needed once for every data set"
+        )
     datasets = [(read_block(Dataset, one), read_block(Specimen, two)) for one, two in zip(dataset, specimen)]
     step(block, datasets, model, images, depth, out, name=name, code=code_hash("measure-sets"), device=device)
 

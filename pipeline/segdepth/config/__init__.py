@@ -17,6 +17,7 @@ from segdepth.config.fields import (
 )
 from segdepth.config.figures import Figures
 from segdepth.config.film import Film
+from segdepth.config.generalization import Generalization
 from segdepth.config.imaging import DefocusSteps, Imaging, SimulationOptions
 from segdepth.config.labels import Labels
 from segdepth.config.lens_fit import LensFitBlock, LensFitOptions
@@ -64,6 +65,7 @@ __all__ = [
     "Export",
     "Figures",
     "Film",
+    "Generalization",
     "Imaging",
     "Labels",
     "LensFitBlock",

@@ -17,6 +17,7 @@ from segdepth.config.dataset import Dataset
 from segdepth.config.fields import NETWORK_STRIDE, RESERVED, Count, Name, check_whole_pixels
 from segdepth.config.figures import Figures
 from segdepth.config.film import Film
+from segdepth.config.generalization import Generalization, check_home, check_tuned
 from segdepth.config.imaging import Imaging
 from segdepth.config.labels import Labels
 from segdepth.config.lens_fit import LensFitBlock
@@ -84,6 +85,9 @@ class Config(Block):
     limit_maps: dict[Name, LimitMap] = Field(
         {}, description="where to record: the ideal observer over lens, dose and vibration; made on request only"
     )
+    generalization: dict[Name, Generalization] = Field(
+        {}, description="networks measured under each other's conditions; made on request only"
+    )
     paper: Paper | None = Field(
         None, description="networks and datasets of `snakemake paper`: every table and figure of the paper"
     )
@@ -145,6 +149,8 @@ class Config(Block):
             for model in yardstick.models:
                 self._need_model(f"yardsticks.{name}.models", model)
         self._check_films_and_limits()
+        for name, matrix in self.generalization.items():
+            self._check_generalization(f"generalization.{name}", matrix)
         if self.paper is not None:
             self._check_paper(self.paper)
         if self.convergence is not None:
@@ -154,7 +160,7 @@ class Config(Block):
             need("export.model", self.export.model, self.models)
             self._check_evaluations("export.card_datasets", self.export.model, self.export.card_datasets)
         for name, table in self.tables.items():
-            if name in TAKEN_TABLES:
+            if name in TAKEN_TABLES or name in map("generalization_{}".format, self.generalization):
                 raise ValueError(f"tables.{name}: results/tables/{name}.csv is another table; give it another name")
             self._check_table(f"tables.{name}", table)
         if self.figures is not None:
@@ -181,6 +187,17 @@ class Config(Block):
         for key, dataset in measured:
             need(key, dataset, self.datasets)
             self._check_test_part(key, dataset)
+
+    def _check_generalization(self, here: str, matrix: Generalization) -> None:
+        for cell in matrix.cells:
+            key = f"{here} ({cell.network} on {cell.dataset})"
+            need(key, cell.network, self.models)
+            self._check_evaluations(key, cell.network, (cell.dataset,))
+            block = self.models[cell.network]
+            if cell.began_with is not None:
+                check_tuned(key, cell, block.init_weights, block.datasets)
+            elif cell.against is None:
+                check_home(key, cell.network, cell.dataset, block.datasets)
 
     def _check_paper(self, paper: Paper) -> None:
         for item in PAPER_ITEMS:

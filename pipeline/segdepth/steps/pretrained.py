@@ -114,6 +114,10 @@ def _measured(config: Config, model: str) -> Iterator[tuple[str, str]]:
         for row in table.rows:
             if row.dataset is not None and model in row.models:
                 yield f"tables.{name}", row.dataset
+    for name, matrix in config.generalization.items():
+        for cell in matrix.cells:
+            if cell.network == model:
+                yield f"generalization.{name}", cell.dataset
     if config.export is not None and config.export.model == model:
         for dataset in config.export.card_datasets:
             yield "export.card_datasets", dataset
