@@ -35,6 +35,11 @@ def test_films_and_limits_are_of_what_no_network_has_seen():
     assert len(limits.prediction_sets["shifts"].tests) > 10 and limits.limit_maps["thin"].dataset == "benchmark_smooth"
 
 
+def test_the_coarse_papers_film_has_the_papers_dose_and_one_of_its_networks():
+    config = laid_over("paper_quick")
+    assert config.films[config.paper.film].dose_lambda == (1.8,) and config.paper.film_model in config.models
+
+
 def test_the_benchmarks_are_the_same_under_every_preset_and_never_trained_on():
     benchmarks = laid_over("benchmarks")
     for names in (["workstation"], ["workstation", "gpu"], ["workstation", "ablation"], ["workstation", "particles"]):
