@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
+from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.errors import StoreError
 from segdepth.figures import style
 
@@ -20,7 +21,7 @@ SHOWN = 0.05
 
 @style.styled
 def draw(tracks: xr.Dataset, film: dict[str, Any]) -> Figure:
-    """The column that changes most often among those whose events the model follows best, and a site of the vacuum.
+    """The column and the site of the vacuum of ``chosen_sites``: above the probabilities, below the atoms.
 
     Parameters
     ----------
@@ -50,17 +51,21 @@ def draw(tracks: xr.Dataset, film: dict[str, Any]) -> Figure:
 
 
 def chosen_sites(tracks: xr.Dataset) -> tuple[int, int]:
-    """Rows of the two sites that are shown."""
-    atoms, path = tracks["true_atoms"].values, tracks["path"].values
+    """Rows of the two sites that are shown; how well their counts are found plays no part.
+
+    Of the columns that change, those of the heaviest element, and of these the one whose number of true changes is the
+    median (the lower one of two, the first one of equal ones); the nearest site of the vacuum.
+    """
+    atoms = tracks["true_atoms"].values
     times = (np.diff(atoms) != 0).sum(axis=1) * tracks["changes"].values
     places = tracks["place"].values
     vacuum = np.flatnonzero((places == "vacuum") & (np.isfinite(tracks["probability"].values[..., 0]).all(axis=1)))
     if not times.any() or not len(vacuum):
         raise StoreError("no column of the film changes, or no site lies in its vacuum")
-    right = (atoms == path).mean(axis=1)
-    # near the paper's: a column of one atom that comes and goes, if there is one
-    score = right + 0.05 * np.minimum(times, 10) - 0.1 * atoms.max(axis=1)
-    boundary = int(np.where(times > 0, score, -np.inf).argmax())
+    weight = np.array([ATOMIC_NUMBER[element] for element in tracks["element"].values.tolist()])
+    heaviest = np.flatnonzero((times > 0) & (weight == weight[times > 0].max()))
+    median = np.sort(times[heaviest])[(len(heaviest) - 1) // 2]
+    boundary = int(heaviest[times[heaviest] == median][0])
     x, y = (tracks[f"{axis}_pm"].mean("frame").values for axis in "xy")
     near = np.hypot(x[vacuum] - x[boundary], y[vacuum] - y[boundary])
     return boundary, int(vacuum[near.argmin()])

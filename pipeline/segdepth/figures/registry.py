@@ -138,7 +138,9 @@ ENTRIES = (
         "depth probabilities over time at a boundary column and in the vacuum (SegDepth, Fig. 12)",
         "The network's probability of each number of atoms over time at a column of the boundary and at a site in the "
         "vacuum (SegDepth, Fig. 12), and below them how many atoms there truly are and how many the hidden Markov "
-        "model counts. A simulated film of the dose that the figure names.",
+        "model counts. A simulated film of the dose that the figure names. Of the columns of the heaviest element that "
+        "change it is the one with the median number of true changes (the lower one of two); the site is the vacuum's "
+        "nearest to it.",
     ),
     FigureEntry(
         "film_scores",
