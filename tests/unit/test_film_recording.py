@@ -157,6 +157,19 @@ def test_a_second_recording_is_the_same(recorded, tmp_path):
     assert content_hash(tmp_path / "film") == content_hash(folder)
 
 
+def test_a_recording_is_the_same_whatever_other_doses_there_are(recorded, tmp_path):
+    from segdepth.steps.record_film import record_film
+    from segdepth.store.claims import release_all
+
+    folder, (film, *rest) = recorded
+    other = film.model_copy(update={"dose_lambda": (200.0, 3.0)})
+    record_film(other, *rest, tmp_path / "film", code="c", device="cpu")
+    release_all()
+    name = film.stack(200.0)
+    assert (tmp_path / "film" / name).read_bytes() == (folder / name).read_bytes()
+    assert not (tmp_path / "film" / film.stack(2.0)).exists()
+
+
 def test_films_that_cannot_be_made_are_refused(recorded, tmp_path):
     from segdepth.steps.record_film import record_film
 

@@ -24,7 +24,7 @@ from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.ideal_observer import d_prime
 from segdepth.evaluation.ideal_observer_columns import with_exit_atom, without_exit_atom
-from segdepth.seeds import structure_rng
+from segdepth.seeds import hash64, structure_rng
 from segdepth.simulation.arbitrary_pixel import form_at_pixel
 from segdepth.simulation.beam import resolve_beam
 from segdepth.simulation.cell import sides_pm
@@ -122,9 +122,9 @@ def record_film(
         detectability = _detectability(table, waves, formed, film, imaging)
         truth = _truth(film, table, steps, drift, facts, detectability, images.shape[1:])
         write_zarr(truth, partial / TRUTH, leading=(), parameters=parameters)
-        for place, dose in enumerate(film.dose_lambda):
+        for dose in film.dose_lambda:
             electrons = electrons_per_pixel(dose, film.pixel_pm, imaging.detection_efficiency)
-            noise = structure_rng(*key, "noise", FILMS, place)
+            noise = structure_rng(*key, "noise", FILMS, hash64(film.stack(dose)))
             _write_stack(partial / film.stack(dose), noise.poisson(np.maximum(images, 0) * electrons), film)
 
 
