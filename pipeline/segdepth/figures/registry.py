@@ -149,7 +149,7 @@ ENTRIES = (
         "Precision, recall and median timing error of the events of a film of known truth, against the dose of a "
         "frame: the hidden Markov model (all of its events, and those that it lists as at most one in twenty false), "
         "the most probable count of single frames, and that of averages of 3, 5 and 9 frames. An event counts as found "
-        "within 0.65 s of a true one of the same column and direction.",
+        "within five frames of a true one of the same column and direction.",
     ),
     FigureEntry(
         "limits",

@@ -34,6 +34,7 @@ from segdepth.config import Film, PredictionOptions
 from segdepth.crystals.elements import SYMBOLS
 from segdepth.devices import shared_cores, torch_device
 from segdepth.evaluation.film_events import (
+    TOLERANCE_FRAMES,
     chance_scores,
     event_scores,
     frames_needed,
@@ -174,9 +175,10 @@ def _measured(
             write_tracks(_with_truth(tracks, truth, rows), model, into, parameters)
         for method, table in methods.items():
             key = {"dose_lambda": dose, "method": method}
-            chance = chance_scores(table, happened, elements, frame_s * predicted.film.frames)
-            scores += [key | row | by for row, by in zip(event_scores(table, happened, elements), chance)]
-            dwell += [key | row for row in recall_by_dwell(table, happened, elements)]
+            given = table, happened, elements, TOLERANCE_FRAMES * frame_s
+            chance = chance_scores(*given, predicted.film.duration_s)
+            scores += [key | row | by for row, by in zip(event_scores(*given), chance)]
+            dwell += [key | row for row in recall_by_dwell(*given, predicted.film.duration_s)]
     return scores, dwell, _detectability(truth, elements, dose, dwell)
 
 
