@@ -238,15 +238,44 @@ def test_films_that_cannot_be_made_are_refused(recorded, tmp_path):
         Film(dataset="small", dose_lambda=(2.0, 2.0))
 
 
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"frame_s": 0.2}, "film: frame_s: got 0.2; .*film was recorded with 0.13"),
+        ({"frames": 5}, "film: frames: got 5; .*film was recorded with 6"),
+        ({"dose_lambda": (2.0, 20.0)}, "film: dose_lambda: got 20; .*film was recorded at 2, 200"),
+    ],
+)
+def test_a_film_that_was_recorded_otherwise_is_not_measured(recorded, tmp_path, changes, said):
+    from segdepth.steps.measure_film import measure_film
+
+    folder, (film, *_) = recorded
+    given = film.model_copy(update=changes), written_network(tmp_path), folder, tmp_path / "out"
+    with pytest.raises(ConfigError, match=said) as failure:
+        measure_film(*given, name="small", code="c", device="cpu")
+    assert "\n" not in str(failure.value) and not (tmp_path / "out").exists()
+
+
+def written_network(folder):
+    """A network that has learnt nothing, as an artefact."""
+    from film_data import small_network
+
+    from segdepth.store.manifest import write_artefact
+
+    (folder / "source").mkdir()
+    network = small_network(folder / "source")
+    with write_artefact(folder / "network", command="train-model", code="c", inputs=[], parameters={}) as partial:
+        network.rename(partial)
+    return folder / "network"
+
+
 def test_a_network_that_sees_all_finds_all_events(recorded, tmp_path, monkeypatch):
     """The step from the recording to the tables, with tracks that are the truth itself."""
     import xarray as xr
-    from film_data import small_network
 
     from segdepth.crystals.elements import SYMBOLS
     from segdepth.steps import measure_film as step
     from segdepth.store.claims import release_all
-    from segdepth.store.manifest import write_artefact
     from segdepth.store.zarr_store import open_zarr
 
     folder, (film, *_) = recorded
@@ -279,12 +308,7 @@ def test_a_network_that_sees_all_finds_all_events(recorded, tmp_path, monkeypatc
         )
 
     monkeypatch.setattr(step._Predicted, "tracks", seen)
-    source = tmp_path / "network_source"
-    source.mkdir()
-    network = small_network(source)
-    with write_artefact(tmp_path / "network", command="train-model", code="c", inputs=[], parameters={}) as partial:
-        network.rename(partial)
-    step.measure_film(film, tmp_path / "network", folder, tmp_path / "out", name="small", code="c", device="cpu")
+    step.measure_film(film, written_network(tmp_path), folder, tmp_path / "out", name="small", code="c", device="cpu")
     release_all()
     scores = pd.read_csv(tmp_path / "out" / "scores.csv").query("element == 'all'")
     assert set(scores["dose_lambda"]) == {2, 200} and set(scores["method"]) == {"frame", "hmm", "hmm_listed"}

@@ -33,6 +33,7 @@ from tqdm import tqdm
 from segdepth.config import Film, PredictionOptions
 from segdepth.crystals.elements import SYMBOLS
 from segdepth.devices import shared_cores, torch_device
+from segdepth.errors import ConfigError
 from segdepth.evaluation.film_events import (
     TOLERANCE_FRAMES,
     chance_scores,
@@ -85,6 +86,8 @@ def measure_film(
     ------
     StoreError, MicrographError
         A store is missing or damaged; a recording shows no lattice.
+    ConfigError
+        The film was recorded with other frames, another time between them, or without one of the doses.
     """
     where = torch_device(device)
     check_whole(model, ("train-model", "export-model"))
@@ -105,6 +108,7 @@ def measure_film(
         ) as partial,
     ):
         truth = stored.load()
+        check_recorded(film, truth, recorded)
         partial.mkdir()
         scores, dwell, detectability = [], [], []
         for dose in tqdm(film.dose_lambda, desc=f"events of {name}", unit="dose"):
@@ -114,6 +118,25 @@ def measure_film(
                 table += rows
         for rows, path in ((scores, SCORES), (dwell, DWELL), (detectability, DETECTABILITY)):
             pd.DataFrame(rows).to_csv(partial / path, **CSV)
+
+
+def check_recorded(film: Film, truth: xr.Dataset, recorded: Path) -> None:
+    """The film is the one whose truth this is.
+
+    Raises
+    ------
+    ConfigError
+        Its time from frame to frame, its number of frames or one of its doses is another.
+    """
+    was = {"frames": truth.sizes["frame"], "frame_s": float(truth.attrs["frame_s"])}
+    for name, value in was.items():
+        if not np.isclose(getattr(film, name), value, rtol=1e-6, atol=0):
+            raise ConfigError(f"film: {name}: got {getattr(film, name):g}; {recorded} was recorded with {value:g}")
+    doses = np.atleast_1d(truth.attrs["dose_lambda"])
+    for dose in film.dose_lambda:
+        if not np.isclose(doses, dose, rtol=1e-6, atol=0).any():
+            there = ", ".join(f"{each:g}" for each in doses)
+            raise ConfigError(f"film: dose_lambda: got {dose:g}; {recorded} was recorded at {there}")
 
 
 class _Predicted:
