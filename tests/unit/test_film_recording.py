@@ -312,11 +312,14 @@ def test_a_network_that_sees_all_finds_all_events(recorded, tmp_path, monkeypatc
     release_all()
     scores = pd.read_csv(tmp_path / "out" / "scores.csv").query("element == 'all'")
     assert set(scores["dose_lambda"]) == {2, 200} and set(scores["method"]) == {"frame", "hmm", "hmm_listed"}
+    first = scores.iloc[0][["film", "network", "frames", "frame_s", "columns"]].tolist()
+    assert first == ["small", "network", 6, 0.13, truth["changes"].values.sum()]
     single = scores[scores["method"] == "frame"]
     assert (single["precision"] == 1).all() and (single["recall"] == 1).all() and (single["timing_s"] < 1e-9).all()
     told = pd.read_csv(tmp_path / "out" / "detectability.csv")
     both = told.sort_values("dose_lambda")["d_prime"].to_numpy()
     assert both[1] / both[0] == pytest.approx(10) and (told["frames_needed"] > 0).all()
     with open_zarr(tmp_path / "out", "measure-film", part="lambda-2/tracks.zarr") as tracks:
+        assert (tracks.attrs["film"], tracks.attrs["network"], tracks.attrs["dose_lambda"]) == ("small", "network", 2)
         assert np.array_equal(tracks["true_atoms"].values, truth["atoms"].values)
         assert np.array_equal(tracks["changes"].values, truth["changes"].values)

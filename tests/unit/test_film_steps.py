@@ -42,7 +42,7 @@ def tracks(frames=40) -> xr.Dataset:
             "time_s": ("frame", 0.13 * np.arange(frames), text("s")),
             "class": ("class", np.arange(4), text("atoms")),
         },
-        {"frame_s": 0.13, "title": "made up"},
+        {"frame_s": 0.13, "title": "made up", "film": "surface", "network": "net", "dose_lambda": 1.8},
     )
 
 
@@ -71,7 +71,9 @@ def with_model() -> xr.Dataset:
 def test_figure_12_shows_the_column_that_changes_and_a_vacuum_site():
     shown = with_model()
     assert fig12_film.chosen_sites(shown) == (0, 2)
-    fig = fig12_film.draw(shown, {"name": "surface", "dose_lambda": 1.8})
+    fig = fig12_film.draw(shown)
+    told = "film surface: 40 frames of 0.13 s, $\\lambda$ = 1.8 a frame; network net; changing columns: 1 Ce"
+    assert fig.get_suptitle() == told
     top, vacuum, below, empty = fig.axes
     assert "0,0,A1" in top.get_title() and "0,2,A1" in vacuum.get_title()
     assert {line.get_label() for line in top.get_lines()} == {"0 atoms", "1 atom"}
@@ -80,7 +82,7 @@ def test_figure_12_shows_the_column_that_changes_and_a_vacuum_site():
     assert not np.any(empty.get_lines()[0].get_ydata())
     still = shown.assign_coords(changes=("column", [False] * 3))
     with pytest.raises(StoreError, match="no column"):
-        fig12_film.draw(still, {"name": "surface", "dose_lambda": 1.8})
+        fig12_film.draw(still)
 
 
 def test_the_column_of_figure_12_is_chosen_without_a_look_at_what_was_found():
@@ -116,13 +118,15 @@ def test_the_column_of_figure_12_is_chosen_without_a_look_at_what_was_found():
 def test_scores_are_drawn_by_element_and_method():
     rows = [
         {"dose_lambda": dose, "method": method, "element": element, "precision": 0.5, "recall": 0.1 * dose}
-        | {"timing_s": 0.1}
+        | {"timing_s": 0.1, "film": "surface", "network": "net", "frames": 40, "frame_s": 0.13, "columns": len(element)}
         for dose in (0.6, 1.8)
         for method in ("hmm", "frame", "mean_3")
         for element in ("all", "A", "B")
     ]
     fig = film_scores.draw(pd.DataFrame(rows))
     assert len(fig.axes) == 6
+    told = "film surface: 40 frames of 0.13 s; network net; changing columns: 1 A, 1 B"
+    assert fig.get_suptitle() == told
     line = fig.axes[1].get_lines()[0]
     assert line.get_xdata().tolist() == [0.6, 1.8] and np.allclose(line.get_ydata(), [0.06, 0.18])
     with pytest.raises(StoreError, match="empty"):

@@ -3,8 +3,6 @@ Fig. 12)."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -20,12 +18,12 @@ SHOWN = 0.05
 
 
 @style.styled
-def draw(tracks: xr.Dataset, film: dict[str, Any]) -> Figure:
+def draw(tracks: xr.Dataset) -> Figure:
     """The column and the site of the vacuum of ``chosen_sites``: above the probabilities, below the atoms.
 
     Parameters
     ----------
-    tracks : of ``measure-film``. film : ``dose_lambda``, ``name``.
+    tracks : of ``measure-film``.
 
     Raises
     ------
@@ -33,12 +31,13 @@ def draw(tracks: xr.Dataset, film: dict[str, Any]) -> Figure:
         No column of the tracks changes, or no site lies in the vacuum.
     """
     boundary, vacuum = chosen_sites(tracks)
+    element = tracks["element"].values == tracks["element"].values[boundary]
+    changing = np.count_nonzero(element & tracks["changes"].values)
     fig = style.new_figure(7.2, 3.6, maps=False)
     axes = fig.subplots(2, 2, sharex=True, sharey="row", height_ratios=(2.2, 1))
     for column, (row, title) in enumerate(((boundary, "boundary"), (vacuum, "vacuum"))):
-        name, element = str(tracks["column"].values[row]), str(tracks["element"].values[row])
         _probabilities(axes[0, column], tracks, row)
-        axes[0, column].set_title(f"{title}: {element} site {name}")
+        axes[0, column].set_title(f"{title}: {tracks['element'].values[row]} site {tracks['column'].values[row]}")
         _occupancy(axes[1, column], tracks, row)
         axes[1, column].set_xlabel("time (s)")
     axes[0, 0].set_ylabel("probability")
@@ -46,7 +45,13 @@ def draw(tracks: xr.Dataset, film: dict[str, Any]) -> Figure:
     lines = {line.get_label(): line for ax in axes.flat for line in ax.get_lines() if line.get_label()[0] != "_"}
     order = sorted(lines, key=lambda label: (not label[0].isdigit(), label))
     fig.legend([lines[label] for label in order], order, loc="outside lower center", ncols=len(order), frameon=False)
-    fig.suptitle(rf"{film['name']}, $\lambda$ = {film['dose_lambda']:g} a frame", fontsize=9)
+    film = tracks.attrs
+    fig.suptitle(
+        rf"film {film['film']}: {tracks.sizes['frame']} frames of {film['frame_s']:g} s, $\lambda$ = "
+        rf"{film['dose_lambda']:g} a frame; network {film['network']}; "
+        f"changing columns: {changing} {tracks['element'].values[boundary]}",
+        fontsize=9,
+    )
     return fig
 
 
