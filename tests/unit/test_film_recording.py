@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from conftest import CERIA, SMALL, SMALL_BEAM, small_slab
 from hypothesis import given
 from hypothesis import strategies as st
 
 from segdepth.config import Beam, Film, Imaging, Specimen
+from segdepth.config.fields import PAPER_PIXEL_PM
 from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.ideal_observer_columns import with_exit_atom, without_exit_atom
 from segdepth.specimen.columns import column_table
 from segdepth.specimen.surface_changes import draw_changing, markov_steps, vacuum_distance
+from segdepth.steps.record_film import write_stacks
 
 FIELD = 1352.75
 
@@ -157,6 +162,67 @@ def test_a_second_recording_is_the_same(recorded, tmp_path):
     assert content_hash(tmp_path / "film") == content_hash(folder)
 
 
+def test_a_recording_is_the_same_whatever_other_doses_there_are(recorded, tmp_path):
+    from segdepth.steps.record_film import record_film
+    from segdepth.store.claims import release_all
+
+    folder, (film, *rest) = recorded
+    other = film.model_copy(update={"dose_lambda": (200.0, 3.0)})
+    record_film(other, *rest, tmp_path / "film", code="c", device="cpu")
+    release_all()
+    name = film.stack(200.0)
+    assert (tmp_path / "film" / name).read_bytes() == (folder / name).read_bytes()
+    assert not (tmp_path / "film" / film.stack(2.0)).exists()
+
+
+def small_film(**changes) -> Film:
+    return Film(**{"dataset": "small", "frames": 500, "dose_lambda": (2.0, 7.0), "pixel_pm": PAPER_PIXEL_PM} | changes)
+
+
+def flat_frames(film: Film, shape=(30, 44), level=1.0):
+    return (np.full(shape, level + (n == 3), np.float32) for n in range(film.frames))
+
+
+def written(film: Film, folder, **given) -> None:
+    write_stacks(folder, flat_frames(film, **given), (30, 44), film, 1.0, lambda dose: np.random.default_rng(int(dose)))
+
+
+def test_stacks_are_written_frame_by_frame(tmp_path):
+    """Memory is that of a few frames, and a frame's counts are those of one draw over all frames."""
+    film = small_film()
+    written(small_film(frames=2), tmp_path)  # what tifffile imports
+    tracemalloc.start()
+    try:
+        written(film, tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < film.frames * 30 * 44 * 2
+    for dose in film.dose_lambda:
+        with tifffile.TiffFile(tmp_path / film.stack(dose)) as stack:
+            counts = stack.asarray()
+            assert stack.imagej_metadata["finterval"] == film.frame_s and stack.series[0].axes == "TYX"
+        assert counts.shape == (500, 30, 44) and counts.dtype == np.uint16
+        whole = np.stack(list(flat_frames(film)))
+        assert np.array_equal(counts, np.random.default_rng(int(dose)).poisson(whole * dose))
+
+
+def test_a_dose_that_a_stack_cannot_hold_is_refused_before_any_simulation(recorded, tmp_path):
+    from segdepth.steps.record_film import check_counts, record_film
+
+    film, imaging = small_film(dose_lambda=(2.0, 8191.0)), Imaging()
+    check_counts(film, imaging)
+    said = "dose_lambda: got 8192, which may make more than the 65535 electrons .* allowed: at most 8191.88$"
+    with pytest.raises(ConfigError, match=said):
+        check_counts(small_film(dose_lambda=(8192.0, 2.0)), imaging)
+    _, (small, imaging, block, beam, structure, most, _) = recorded
+    loud = small.model_copy(update={"dose_lambda": (9000.0,)})
+    with pytest.raises(ConfigError, match="got 9000"):
+        record_film(loud, imaging, block, beam, structure, most, tmp_path / "none", tmp_path / "film", code="c")
+    with pytest.raises(ConfigError, match="electrons in a pixel; a stack holds 65535"):
+        written(small_film(frames=2, dose_lambda=(8000.0,)), tmp_path, level=9.0)
+
+
 def test_films_that_cannot_be_made_are_refused(recorded, tmp_path):
     from segdepth.steps.record_film import record_film
 
@@ -172,15 +238,44 @@ def test_films_that_cannot_be_made_are_refused(recorded, tmp_path):
         Film(dataset="small", dose_lambda=(2.0, 2.0))
 
 
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"frame_s": 0.2}, "film: frame_s: got 0.2; .*film was recorded with 0.13"),
+        ({"frames": 5}, "film: frames: got 5; .*film was recorded with 6"),
+        ({"dose_lambda": (2.0, 20.0)}, "film: dose_lambda: got 20; .*film was recorded at 2, 200"),
+    ],
+)
+def test_a_film_that_was_recorded_otherwise_is_not_measured(recorded, tmp_path, changes, said):
+    from segdepth.steps.measure_film import measure_film
+
+    folder, (film, *_) = recorded
+    given = film.model_copy(update=changes), written_network(tmp_path), folder, tmp_path / "out"
+    with pytest.raises(ConfigError, match=said) as failure:
+        measure_film(*given, name="small", code="c", device="cpu")
+    assert "\n" not in str(failure.value) and not (tmp_path / "out").exists()
+
+
+def written_network(folder):
+    """A network that has learnt nothing, as an artefact."""
+    from film_data import small_network
+
+    from segdepth.store.manifest import write_artefact
+
+    (folder / "source").mkdir()
+    network = small_network(folder / "source")
+    with write_artefact(folder / "network", command="train-model", code="c", inputs=[], parameters={}) as partial:
+        network.rename(partial)
+    return folder / "network"
+
+
 def test_a_network_that_sees_all_finds_all_events(recorded, tmp_path, monkeypatch):
     """The step from the recording to the tables, with tracks that are the truth itself."""
     import xarray as xr
-    from film_data import small_network
 
     from segdepth.crystals.elements import SYMBOLS
     from segdepth.steps import measure_film as step
     from segdepth.store.claims import release_all
-    from segdepth.store.manifest import write_artefact
     from segdepth.store.zarr_store import open_zarr
 
     folder, (film, *_) = recorded
@@ -213,20 +308,18 @@ def test_a_network_that_sees_all_finds_all_events(recorded, tmp_path, monkeypatc
         )
 
     monkeypatch.setattr(step._Predicted, "tracks", seen)
-    source = tmp_path / "network_source"
-    source.mkdir()
-    network = small_network(source)
-    with write_artefact(tmp_path / "network", command="train-model", code="c", inputs=[], parameters={}) as partial:
-        network.rename(partial)
-    step.measure_film(film, tmp_path / "network", folder, tmp_path / "out", name="small", code="c", device="cpu")
+    step.measure_film(film, written_network(tmp_path), folder, tmp_path / "out", name="small", code="c", device="cpu")
     release_all()
     scores = pd.read_csv(tmp_path / "out" / "scores.csv").query("element == 'all'")
     assert set(scores["dose_lambda"]) == {2, 200} and set(scores["method"]) == {"frame", "hmm", "hmm_listed"}
+    first = scores.iloc[0][["film", "network", "frames", "frame_s", "columns"]].tolist()
+    assert first == ["small", "network", 6, 0.13, truth["changes"].values.sum()]
     single = scores[scores["method"] == "frame"]
     assert (single["precision"] == 1).all() and (single["recall"] == 1).all() and (single["timing_s"] < 1e-9).all()
     told = pd.read_csv(tmp_path / "out" / "detectability.csv")
     both = told.sort_values("dose_lambda")["d_prime"].to_numpy()
     assert both[1] / both[0] == pytest.approx(10) and (told["frames_needed"] > 0).all()
     with open_zarr(tmp_path / "out", "measure-film", part="lambda-2/tracks.zarr") as tracks:
+        assert (tracks.attrs["film"], tracks.attrs["network"], tracks.attrs["dose_lambda"]) == ("small", "network", 2)
         assert np.array_equal(tracks["true_atoms"].values, truth["atoms"].values)
         assert np.array_equal(tracks["changes"].values, truth["changes"].values)

@@ -35,14 +35,14 @@ def tracks(frames=40) -> xr.Dataset:
         },
         {
             "column": ("column", ["0,0,A1", "0,1,A1", "0,2,A1"], text("1")),
-            "element": ("column", ["A", "A", "A"], text("1")),
+            "element": ("column", ["Ce", "Ce", "Ce"], text("1")),
             "place": ("column", ["edge", "edge", "vacuum"], text("1")),
             "changes": ("column", [True, False, False], text("1")),
             "frame": ("frame", np.arange(frames), text("1")),
             "time_s": ("frame", 0.13 * np.arange(frames), text("s")),
             "class": ("class", np.arange(4), text("atoms")),
         },
-        {"frame_s": 0.13, "title": "made up"},
+        {"frame_s": 0.13, "title": "made up", "film": "surface", "network": "net", "dose_lambda": 1.8},
     )
 
 
@@ -71,7 +71,9 @@ def with_model() -> xr.Dataset:
 def test_figure_12_shows_the_column_that_changes_and_a_vacuum_site():
     shown = with_model()
     assert fig12_film.chosen_sites(shown) == (0, 2)
-    fig = fig12_film.draw(shown, {"name": "surface", "dose_lambda": 1.8})
+    fig = fig12_film.draw(shown)
+    told = "film surface: 40 frames of 0.13 s, $\\lambda$ = 1.8 a frame; network net; changing columns: 1 Ce"
+    assert fig.get_suptitle() == told
     top, vacuum, below, empty = fig.axes
     assert "0,0,A1" in top.get_title() and "0,2,A1" in vacuum.get_title()
     assert {line.get_label() for line in top.get_lines()} == {"0 atoms", "1 atom"}
@@ -80,19 +82,51 @@ def test_figure_12_shows_the_column_that_changes_and_a_vacuum_site():
     assert not np.any(empty.get_lines()[0].get_ydata())
     still = shown.assign_coords(changes=("column", [False] * 3))
     with pytest.raises(StoreError, match="no column"):
-        fig12_film.draw(still, {"name": "surface", "dose_lambda": 1.8})
+        fig12_film.draw(still)
+
+
+def test_the_column_of_figure_12_is_chosen_without_a_look_at_what_was_found():
+    """Of 8, 2, 4 and 5 changes of the heavy element that of 4 is shown, however wrong the model is there."""
+    changes = {"Ce": (8, 2, 4, 5), "O": (9, 1, 1), "vacuum": (0,)}
+    counts = [count for one in changes.values() for count in one]
+    held = np.zeros((len(counts), 40), int)
+    for row, count in enumerate(counts):
+        for change in range(count):
+            held[row, 3 * (change + 1) :] ^= 1
+    elements = ["Ce"] * 4 + ["O"] * 3 + ["Ce"]
+    shown = xr.Dataset(
+        {
+            "true_atoms": (("column", "frame"), held),
+            "path": (("column", "frame"), held),
+            "probability": (("column", "frame", "class"), np.full((*held.shape, 3), 1 / 3)),
+            **{f"{axis}_pm": (("column", "frame"), np.zeros(held.shape)) for axis in "xy"},
+        },
+        {
+            "element": ("column", elements),
+            "place": ("column", ["edge"] * 7 + ["vacuum"]),
+            "changes": ("column", np.array(counts) > 0),
+        },
+    )
+    assert fig12_film.chosen_sites(shown) == (2, 7)
+    wrong = shown["path"].values.copy()
+    wrong[2] += 1
+    assert fig12_film.chosen_sites(shown.assign(path=(("column", "frame"), wrong))) == (2, 7)
+    light = shown.assign_coords(changes=("column", [False] * 4 + [True] * 3 + [False]))
+    assert fig12_film.chosen_sites(light) == (5, 7)
 
 
 def test_scores_are_drawn_by_element_and_method():
     rows = [
         {"dose_lambda": dose, "method": method, "element": element, "precision": 0.5, "recall": 0.1 * dose}
-        | {"timing_s": 0.1}
+        | {"timing_s": 0.1, "film": "surface", "network": "net", "frames": 40, "frame_s": 0.13, "columns": len(element)}
         for dose in (0.6, 1.8)
         for method in ("hmm", "frame", "mean_3")
         for element in ("all", "A", "B")
     ]
     fig = film_scores.draw(pd.DataFrame(rows))
     assert len(fig.axes) == 6
+    told = "film surface: 40 frames of 0.13 s; network net; changing columns: 1 A, 1 B"
+    assert fig.get_suptitle() == told
     line = fig.axes[1].get_lines()[0]
     assert line.get_xdata().tolist() == [0.6, 1.8] and np.allclose(line.get_ydata(), [0.06, 0.18])
     with pytest.raises(StoreError, match="empty"):

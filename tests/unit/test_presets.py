@@ -81,6 +81,11 @@ def test_what_the_docs_show_of_limits_is_of_the_small_preset():
     assert [d.dose_lambda for d in measured] == [2.5, 0.5, 25]
 
 
+def test_the_coarse_papers_film_has_the_papers_dose_and_one_of_its_networks():
+    config = laid_over("paper_quick")
+    assert config.films[config.paper.film].dose_lambda == (1.8,) and config.paper.film_model in config.models
+
+
 def test_the_benchmarks_are_the_same_under_every_preset_and_never_trained_on():
     benchmarks = laid_over("benchmarks")
     for names in (["workstation"], ["workstation", "gpu"], ["workstation", "ablation"], ["workstation", "particles"]):

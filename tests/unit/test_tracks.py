@@ -16,7 +16,6 @@ from scipy.spatial import cKDTree
 
 from segdepth.errors import MicrographError
 from segdepth.evaluation.film_events import (
-    TOLERANCE_S,
     chance_scores,
     event_scores,
     frames_needed,
@@ -130,7 +129,7 @@ def test_true_events_know_how_long_a_column_stays():
     assert found.to_numpy().tolist() == [[0, 1.0, 2, 3, 2], [0, 2.5, 3, 2, 1]]
 
 
-ELEMENTS = np.array(["A", "B"])
+ELEMENTS, TOLERANCE = np.array(["A", "B"]), 0.65
 
 
 def events(*rows) -> pd.DataFrame:
@@ -141,15 +140,15 @@ def events(*rows) -> pd.DataFrame:
 def test_scores_that_can_be_worked_out_by_hand():
     true = events((0, 1.0, 2, 3), (0, 3.0, 3, 2), (1, 2.0, 1, 0))
     found = events((0, 1.2, 2, 3), (0, 1.4, 2, 3), (0, 3.0, 2, 3), (1, 2.1, 1, 0), (-1, 2.0, 1, 0))
-    assert match_events(found, true).tolist() == [0, -1, -1, 2, -1]  # once; of one direction; of one column
-    every, one, other = event_scores(found, true, ELEMENTS)
+    assert match_events(found, true, TOLERANCE).tolist() == [0, -1, -1, 2, -1]  # once; of one direction; of one column
+    every, one, other = event_scores(found, true, ELEMENTS, TOLERANCE)
     assert (every["found"], every["true"], every["matched"]) == (5, 3, 2)
     assert every["precision"] == 0.4 and every["recall"] == pytest.approx(2 / 3)
     assert one["recall"] == 0.5 and other["precision"] == 0.5 and other["recall"] == 1
     assert every["timing_s"] == pytest.approx(0.15)
-    by = pd.DataFrame(recall_by_dwell(found, true, ELEMENTS))
+    by = pd.DataFrame(recall_by_dwell(found, true, ELEMENTS, TOLERANCE, 20.0))
     assert by[(by["element"] == "A") & (by["frames_from"] == 3)].iloc[0][["true", "matched"]].tolist() == [2, 1]
-    empty = event_scores(found.iloc[:0], true.iloc[:0], ELEMENTS)
+    empty = event_scores(found.iloc[:0], true.iloc[:0], ELEMENTS, TOLERANCE)
     assert empty[0]["precision"] is None and empty[0]["timing_s"] is None
 
 
@@ -157,19 +156,30 @@ def test_events_that_match_by_chance_are_told():
     """A column that changes all the time, and one that changes once, on a film of 100 s."""
     often = [(0, float(second), 2, 3) for second in range(0, 100, 1)]
     true = events(*often, (1, 20.0, 1, 0))
-    every, one, other = chance_scores(true, true, ELEMENTS, 100.0)
+    every, one, other = chance_scores(true, true, ELEMENTS, TOLERANCE, 100.0)
     assert one == {"precision_by_chance": 1.0, "recall_by_chance": 1.0}
     assert other == {"precision_by_chance": 0.0, "recall_by_chance": 0.0}
     assert every["precision_by_chance"] == pytest.approx(100 / 101)
-    assert chance_scores(true.iloc[:0], true, ELEMENTS, 100.0)[0]["precision_by_chance"] is None
+    assert chance_scores(true.iloc[:0], true, ELEMENTS, TOLERANCE, 100.0)[0]["precision_by_chance"] is None
 
 
-@given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 20), st.booleans()), max_size=12), st.floats(0, TOLERANCE_S))
+def test_recall_by_chance_is_told_beside_recall_for_each_dwell():
+    """As above, where events of the column that changes all the time are of two frames, and the others of 30."""
+    often = [(0, float(second), 2, 3) for second in range(0, 100, 1)]
+    true = events(*often, (1, 20.0, 1, 0)).assign(dwell_frames=[2] * 100 + [30])
+    table = pd.DataFrame(recall_by_dwell(true, true, ELEMENTS, TOLERANCE, 100.0)).query("true > 0")
+    assert table[["element", "frames_from", "true", "recall", "recall_by_chance"]].to_numpy().tolist() == [
+        ["A", 1, 100, 1.0, 1.0],
+        ["B", 21, 1, 1.0, 0.0],
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 20), st.booleans()), max_size=12), st.floats(0, TOLERANCE))
 def test_what_truly_happened_is_all_found(given_rows, late):
     """Also where everything is seen a little late; and no pair is counted twice."""
     true = events(*((row, time, 1, 2 if up else 0) for row, time, up in given_rows))
     found = true.assign(time_s=true["time_s"] + late)
-    matched = match_events(found, true)
+    matched = match_events(found, true, TOLERANCE)
     assert sorted(matched.tolist()) == list(range(len(true)))
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import yaml
+
+from .conftest import TINY
 
 pytestmark = pytest.mark.workflow
 
@@ -37,3 +40,22 @@ def test_blocks_that_lead_nowhere_are_refused(new_project):
     project = new_project("nowhere", films={"surface": {"dataset": "large"}})
     done = project.snakemake("-n")
     assert done.returncode == 2 and "films.surface.dataset: no block is called 'large'" in done.stderr
+
+
+def test_figure_12_is_among_the_figures_of_the_paper(new_project):
+    """Of the film that the block names, followed by the network of every dose, or else by that of Table II."""
+    models = yaml.safe_load(TINY)["models"]
+    models |= {"both": models["net"] | {"task": "denoise_and_depth"}, "every": models["net"]}
+    names = ("widths", "dose_widths", "dose_trained")
+    paper = {"dataset": "small", "segmentation": "net", "denoised": "both", "joint": "both", "film": "surface"}
+    paper |= {"dose_datasets": ["small"], **{name: ["net"] for name in names}}
+    for block, model in ((paper, "net"), (paper | {"every_dose": "every"}, "every")):
+        project = new_project(f"paper-{model}", models=models, films=BLOCKS["films"], paper=block)
+        jobs = project.jobs("paper")
+        assert jobs.items() >= {"record_film": 1, "measure_film": 1, "plot_film": 1, "plot_gradients": 1}.items()
+        figure = f"results/figures/fig12_film_{model}_surface.png"
+        done = project.snakemake("-n", "paper")
+        assert figure in done.stdout and "film_scores" not in done.stdout
+    lost = new_project("paper-lost", models=models, films=BLOCKS["films"], paper=paper | {"film": "bulk"})
+    done = lost.snakemake("-n")
+    assert done.returncode == 2 and "paper.film: no block is called 'bulk'; there are surface" in done.stderr

@@ -1,4 +1,7 @@
-"""Films of known truth, tracks of columns in films, and how well events are found: not among the default targets."""
+"""Films of known truth, tracks of columns in films, and how well events are found.
+
+Only the figure of the film that the block `paper` names is a target, of the rule `paper`.
+"""
 
 from segdepth.steps.film_layout import FilmLayout
 

@@ -16,7 +16,7 @@ PAPER_ITEMS = ("table1_widths", "table2", "fig7", "fig8", "fig9a", "fig9b")
 
 
 class Paper(Block):
-    """Networks and data sets of the paper's Tables I and II and Figs. 8 and 9 (``snakemake paper``)."""
+    """Networks and data sets of the paper's Tables I and II and Figs. 8, 9 and 12 (``snakemake paper``)."""
 
     dataset: Name = Field(description="dataset of Tables I and II and of Fig. 7 (the paper has lambda = 2.5)")
     widths: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
@@ -39,6 +39,9 @@ class Paper(Block):
     dose_trained: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
         description="networks of Fig. 9b: one width trained at several doses"
     )
+    film: Name | None = Field(
+        None, description="film of Fig. 12, seen by the network of every dose, or without one by that of `segmentation`"
+    )
     gradient_lambda: Annotated[tuple[Dose, ...], Field(min_length=1)] = Field(
         (0.1, 0.5, 2.5, 25.0), description="doses of Fig. 8"
     )
@@ -57,6 +60,11 @@ class Paper(Block):
     @property
     def gradient_models(self) -> tuple[str, ...]:
         return (self.segmentation, *([self.every_dose] if self.every_dose else []))
+
+    @property
+    def film_model(self) -> str:
+        """Network of Fig. 12."""
+        return self.every_dose or self.segmentation
 
     def measured(self, item: str) -> list[tuple[str, str]]:
         """Network and data set of each evaluation that an item shows, each once."""

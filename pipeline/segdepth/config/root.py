@@ -207,6 +207,9 @@ class Config(Block):
         for role, found in (("denoised", self.models.get(paper.denoised)), ("joint", self.models.get(paper.joint))):
             if found is None or not (found.denoiser or found.task == "denoise_and_depth"):
                 raise ValueError(f"paper.{role}: got {getattr(paper, role)!r}, a network that denoises is needed")
+        if paper.film is not None:
+            need("paper.film", paper.film, self.films)
+            self._check_unseen("paper.film", paper.film_model, self.films[paper.film].dataset)
 
     def _check_prediction(self, here: str, prediction: Prediction) -> None:
         self._need_model(f"{here}.model", prediction.model)

@@ -2,7 +2,8 @@
 
 An event is a change of a column's number of atoms: ``row`` (of the true columns, -1 where there is none), ``time_s``
 (start of the first frame with the new number), ``before``, ``after``. A found event is a true one if both are of one
-column and direction and at most ``TOLERANCE_S`` apart; each is matched once, the nearest pairs first.
+column and direction and no further apart than a tolerance: ``TOLERANCE_FRAMES`` frames. Each is matched once, as many
+pairs as can be, of those the nearest.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from segdepth.evaluation.metrics import bootstrap_weights, percentile_interval, 
 NEAR_PM = 60.0
 """A followed column no further from a true one of its element is that one."""
 
-TOLERANCE_S = 0.65
-"""Five frames of 0.13 s: an average of nine frames can do no better than half of its own length, 0.59 s."""
+TOLERANCE_FRAMES = 5
+"""An average of nine frames can do no better than half of its own length, four and a half frames."""
 
 SHIFTS = (0.25, 0.41, 0.59)
 """Shares of a film's length by which found events are moved to see how many match by chance."""
@@ -69,7 +70,7 @@ def true_events(atoms: np.ndarray, frame_s: float) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["row", "time_s", "before", "after", "dwell_frames"])
 
 
-def match_events(found: pd.DataFrame, true: pd.DataFrame, tolerance_s: float = TOLERANCE_S) -> np.ndarray:
+def match_events(found: pd.DataFrame, true: pd.DataFrame, tolerance_s: float) -> np.ndarray:
     """Row of ``true`` that each found event is, -1 where it is none: as many pairs as can be, of those the nearest."""
     matched = np.full(len(found), -1)
     which = {row: np.flatnonzero(true["row"] == row) for row in set(true["row"])}
@@ -87,19 +88,22 @@ def match_events(found: pd.DataFrame, true: pd.DataFrame, tolerance_s: float = T
     return matched
 
 
-def event_scores(found: pd.DataFrame, true: pd.DataFrame, elements: np.ndarray, seed: int = 0) -> list[dict[str, Any]]:
+def event_scores(
+    found: pd.DataFrame, true: pd.DataFrame, elements: np.ndarray, tolerance_s: float, seed: int = 0
+) -> list[dict[str, Any]]:
     """Precision, recall and timing by element, with 95 % intervals by bootstrap over columns.
 
     Parameters
     ----------
     found : events with ``row`` and ``element``. true : of ``true_events``. elements : of the true columns.
+    tolerance_s : of ``match_events``.
 
     Returns
     -------
     Rows with ``element``, ``found``, ``true``, ``matched`` (numbers), ``precision``, ``recall``, ``f1``, their
     ``…_low`` and ``…_high``, ``timing_s`` (median distance in time of matched pairs) and ``timing_rms_s``.
     """
-    matched = match_events(found, true)
+    matched = match_events(found, true, tolerance_s)
     apart = np.abs(found["time_s"].to_numpy(float) - true["time_s"].to_numpy(float)[matched])[matched >= 0]
     of_true = elements[true["row"].to_numpy(int)] if len(true) else np.zeros(0, object)
     rows = []
@@ -118,7 +122,7 @@ def event_scores(found: pd.DataFrame, true: pd.DataFrame, elements: np.ndarray, 
 
 
 def chance_scores(
-    found: pd.DataFrame, true: pd.DataFrame, elements: np.ndarray, length_s: float
+    found: pd.DataFrame, true: pd.DataFrame, elements: np.ndarray, tolerance_s: float, length_s: float
 ) -> list[dict[str, float | None]]:
     """``precision_by_chance`` and ``recall_by_chance``, in the order of ``event_scores``: of the same events moved
     in time, round the film's end, within their columns; means over ``SHIFTS``. What is found and what is true then have
@@ -128,8 +132,7 @@ def chance_scores(
     ----------
     length_s : of the film.
     """
-    moved = [found.assign(time_s=(found["time_s"] + share * length_s) % length_s) for share in SHIFTS]
-    scores = [event_scores(one, true, elements) for one in moved]
+    scores = [event_scores(one, true, elements, tolerance_s) for one in _moved(found, length_s)]
     return [
         {
             f"{name}_by_chance": None if rows[0][name] is None else float(np.mean([row[name] for row in rows]))
@@ -137,6 +140,11 @@ def chance_scores(
         }
         for rows in zip(*scores)
     ]
+
+
+def _moved(found: pd.DataFrame, length_s: float) -> list[pd.DataFrame]:
+    """The events at other times, for each of ``SHIFTS``."""
+    return [found.assign(time_s=(found["time_s"] + share * length_s) % length_s) for share in SHIFTS]
 
 
 def _ratios(matched: float, found: float, true: float) -> dict[str, float | None]:
@@ -169,12 +177,13 @@ def _intervals(found: np.ndarray, hit: np.ndarray, true: np.ndarray, seed: int) 
     return empty
 
 
-def recall_by_dwell(found: pd.DataFrame, true: pd.DataFrame, elements: np.ndarray) -> list[dict[str, Any]]:
+def recall_by_dwell(
+    found: pd.DataFrame, true: pd.DataFrame, elements: np.ndarray, tolerance_s: float, length_s: float
+) -> list[dict[str, Any]]:
     """Recall of events by element and by how many frames the column keeps its atoms: ``element``, ``frames_from``,
-    ``frames_to``, ``true``, ``matched``, ``recall``."""
-    seen = np.zeros(len(true), bool)
-    matched = match_events(found, true)
-    seen[matched[matched >= 0]] = True
+    ``frames_to``, ``true``, ``matched``, ``recall``, and ``recall_by_chance`` as in ``chance_scores``."""
+    seen = _seen(found, true, tolerance_s)
+    by_chance = np.mean([_seen(one, true, tolerance_s) for one in _moved(found, length_s)], axis=0)
     dwell = true["dwell_frames"].to_numpy(int)
     of_true = elements[true["row"].to_numpy(int)] if len(true) else np.zeros(0, object)
     rows = []
@@ -189,9 +198,18 @@ def recall_by_dwell(found: pd.DataFrame, true: pd.DataFrame, elements: np.ndarra
                     "true": int(mine.sum()),
                     "matched": int(seen[mine].sum()),
                     "recall": ratio(seen[mine].sum(), mine.sum()),
+                    "recall_by_chance": ratio(by_chance[mine].sum(), mine.sum()),
                 }
             )
     return rows
+
+
+def _seen(found: pd.DataFrame, true: pd.DataFrame, tolerance_s: float) -> np.ndarray:
+    """Which of the true events are found, (event,)."""
+    matched = match_events(found, true, tolerance_s)
+    seen = np.zeros(len(true), bool)
+    seen[matched[matched >= 0]] = True
+    return seen
 
 
 def frames_needed(d_prime: np.ndarray, dose_lambda: float) -> np.ndarray:

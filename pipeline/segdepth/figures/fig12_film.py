@@ -3,14 +3,13 @@ Fig. 12)."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
+from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.errors import StoreError
 from segdepth.figures import style
 
@@ -19,12 +18,12 @@ SHOWN = 0.05
 
 
 @style.styled
-def draw(tracks: xr.Dataset, film: dict[str, Any]) -> Figure:
-    """The column that changes most often among those whose events the model follows best, and a site of the vacuum.
+def draw(tracks: xr.Dataset) -> Figure:
+    """The column and the site of the vacuum of ``chosen_sites``: above the probabilities, below the atoms.
 
     Parameters
     ----------
-    tracks : of ``measure-film``. film : ``dose_lambda``, ``name``.
+    tracks : of ``measure-film``.
 
     Raises
     ------
@@ -32,12 +31,13 @@ def draw(tracks: xr.Dataset, film: dict[str, Any]) -> Figure:
         No column of the tracks changes, or no site lies in the vacuum.
     """
     boundary, vacuum = chosen_sites(tracks)
+    element = tracks["element"].values == tracks["element"].values[boundary]
+    changing = np.count_nonzero(element & tracks["changes"].values)
     fig = style.new_figure(7.2, 3.6, maps=False)
     axes = fig.subplots(2, 2, sharex=True, sharey="row", height_ratios=(2.2, 1))
     for column, (row, title) in enumerate(((boundary, "boundary"), (vacuum, "vacuum"))):
-        name, element = str(tracks["column"].values[row]), str(tracks["element"].values[row])
         _probabilities(axes[0, column], tracks, row)
-        axes[0, column].set_title(f"{title}: {element} site {name}")
+        axes[0, column].set_title(f"{title}: {tracks['element'].values[row]} site {tracks['column'].values[row]}")
         _occupancy(axes[1, column], tracks, row)
         axes[1, column].set_xlabel("time (s)")
     axes[0, 0].set_ylabel("probability")
@@ -45,22 +45,32 @@ def draw(tracks: xr.Dataset, film: dict[str, Any]) -> Figure:
     lines = {line.get_label(): line for ax in axes.flat for line in ax.get_lines() if line.get_label()[0] != "_"}
     order = sorted(lines, key=lambda label: (not label[0].isdigit(), label))
     fig.legend([lines[label] for label in order], order, loc="outside lower center", ncols=len(order), frameon=False)
-    fig.suptitle(rf"{film['name']}, $\lambda$ = {film['dose_lambda']:g} a frame", fontsize=9)
+    film = tracks.attrs
+    fig.suptitle(
+        rf"film {film['film']}: {tracks.sizes['frame']} frames of {film['frame_s']:g} s, $\lambda$ = "
+        rf"{film['dose_lambda']:g} a frame; network {film['network']}; "
+        f"changing columns: {changing} {tracks['element'].values[boundary]}",
+        fontsize=9,
+    )
     return fig
 
 
 def chosen_sites(tracks: xr.Dataset) -> tuple[int, int]:
-    """Rows of the two sites that are shown."""
-    atoms, path = tracks["true_atoms"].values, tracks["path"].values
+    """Rows of the two sites that are shown; how well their counts are found plays no part.
+
+    Of the columns that change, those of the heaviest element, and of these the one whose number of true changes is the
+    median (the lower one of two, the first one of equal ones); the nearest site of the vacuum.
+    """
+    atoms = tracks["true_atoms"].values
     times = (np.diff(atoms) != 0).sum(axis=1) * tracks["changes"].values
     places = tracks["place"].values
     vacuum = np.flatnonzero((places == "vacuum") & (np.isfinite(tracks["probability"].values[..., 0]).all(axis=1)))
     if not times.any() or not len(vacuum):
         raise StoreError("no column of the film changes, or no site lies in its vacuum")
-    right = (atoms == path).mean(axis=1)
-    # near the paper's: a column of one atom that comes and goes, if there is one
-    score = right + 0.05 * np.minimum(times, 10) - 0.1 * atoms.max(axis=1)
-    boundary = int(np.where(times > 0, score, -np.inf).argmax())
+    weight = np.array([ATOMIC_NUMBER[element] for element in tracks["element"].values.tolist()])
+    heaviest = np.flatnonzero((times > 0) & (weight == weight[times > 0].max()))
+    median = np.sort(times[heaviest])[(len(heaviest) - 1) // 2]
+    boundary = int(heaviest[times[heaviest] == median][0])
     x, y = (tracks[f"{axis}_pm"].mean("frame").values for axis in "xy")
     near = np.hypot(x[vacuum] - x[boundary], y[vacuum] - y[boundary])
     return boundary, int(vacuum[near.argmin()])

@@ -50,4 +50,11 @@ def draw(scores: pd.DataFrame) -> Figure:
         ax.set_xlabel(r"$\lambda$ a frame")
     handles, names = axes[0, 0].get_legend_handles_labels()
     fig.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
+    film = scores.iloc[0]
+    counts = scores.drop_duplicates("element").set_index("element")["columns"]
+    fig.suptitle(
+        f"film {film['film']}: {film['frames']} frames of {film['frame_s']:g} s; network {film['network']}; "
+        f"changing columns: {', '.join(f'{counts[element]} {element}' for element in elements)}",
+        fontsize=9,
+    )
     return fig

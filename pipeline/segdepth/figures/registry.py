@@ -138,7 +138,10 @@ ENTRIES = (
         "depth probabilities over time at a boundary column and in the vacuum (SegDepth, Fig. 12)",
         "The network's probability of each number of atoms over time at a column of the boundary and at a site in the "
         "vacuum (SegDepth, Fig. 12), and below them how many atoms there truly are and how many the hidden Markov "
-        "model counts. A simulated film of the dose that the figure names.",
+        "model counts. A simulated film; its λ and frames, the network and the number of changing columns are in the "
+        "figure. Of the columns of the heaviest element that "
+        "change it is the one with the median number of true changes (the lower one of two); the site is the vacuum's "
+        "nearest to it.",
     ),
     FigureEntry(
         "film_scores",
@@ -147,7 +150,8 @@ ENTRIES = (
         "Precision, recall and median timing error of the events of a film of known truth, against the dose of a "
         "frame: the hidden Markov model (all of its events, and those that it lists as at most one in twenty false), "
         "the most probable count of single frames, and that of averages of 3, 5 and 9 frames. An event counts as found "
-        "within 0.65 s of a true one of the same column and direction.",
+        "within five frames of a true one of the same column and direction. Film, frames, network and the number of "
+        "changing columns are in the figure.",
     ),
     FigureEntry(
         "limits",

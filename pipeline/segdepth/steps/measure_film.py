@@ -5,16 +5,17 @@ six ways: by the hidden Markov model (``hmm``: all; ``hmm_listed``: those with a
 the most probable count from frame to frame (``frame``), and from one average of 3, 5 or 9 frames to the next
 (``mean_3``, ...), which are predicted by themselves.
 
-The folder it writes:
+The folder it writes; a row of each table begins with ``film``, ``network``, ``frames``, ``frame_s``, ``dose_lambda``:
 
-- ``scores.csv``: ``dose_lambda``, ``method``, then ``event_scores`` and ``chance_scores`` of
-  ``segdepth.evaluation.film_events``.
-- ``dwell.csv``: ``dose_lambda``, ``method``, then ``recall_by_dwell``.
-- ``detectability.csv``: ``dose_lambda``, ``element``, ``columns``, ``d_prime`` (median over the changing columns, of
+- ``scores.csv``: ``method``, ``columns`` (how many of the element change), then ``event_scores`` and ``chance_scores``
+  of ``segdepth.evaluation.film_events``.
+- ``dwell.csv``: ``method``, then ``recall_by_dwell``.
+- ``detectability.csv``: ``element``, ``columns``, ``d_prime`` (median over the changing columns, of
   one atom less or more in one frame), ``frames_needed`` (median: a bound), ``frames_seen`` (the fewest frames that a
   column keeps its atoms, of ``dwell.csv``, of which the model finds at least half of the events; empty where never).
 - ``lambda-<dose>/``: ``tracks.zarr``, ``events.csv`` and ``rates.csv`` of ``track-columns``; the tracks have
-  ``true_atoms`` (column, frame), -1 where there is no true column.
+  ``true_atoms`` (column, frame), -1 where there is no true column, and the attributes ``film``, ``network``,
+  ``dose_lambda``.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ import xarray as xr
 from torch import nn
 from tqdm import tqdm
 
-from segdepth.config import Film, PredictionOptions
+from segdepth.config import ALL, Film, PredictionOptions
 from segdepth.crystals.elements import SYMBOLS
 from segdepth.devices import shared_cores, torch_device
+from segdepth.errors import ConfigError
 from segdepth.evaluation.film_events import (
+    TOLERANCE_FRAMES,
     chance_scores,
     event_scores,
     frames_needed,
@@ -84,6 +87,8 @@ def measure_film(
     ------
     StoreError, MicrographError
         A store is missing or damaged; a recording shows no lattice.
+    ConfigError
+        The film was recorded with other frames, another time between them, or without one of the doses.
     """
     where = torch_device(device)
     check_whole(model, ("train-model", "export-model"))
@@ -104,15 +109,37 @@ def measure_film(
         ) as partial,
     ):
         truth = stored.load()
+        check_recorded(film, truth, recorded)
         partial.mkdir()
         scores, dwell, detectability = [], [], []
         for dose in tqdm(film.dose_lambda, desc=f"events of {name}", unit="dose"):
             predicted = _Predicted(network, card, learnt, name_of(model), recorded / film.stack(dose), film)
-            one = _measured(predicted, truth, dose, partial, parameters)
+            shown = {"film": name, "network": name_of(model), "dose_lambda": dose}
+            one = _measured(predicted, truth, shown, partial, parameters)
+            first = {"film": name, "network": name_of(model), "frames": film.frames, "frame_s": film.frame_s}
             for table, rows in zip((scores, dwell, detectability), one):
-                table += rows
+                table += [first | row for row in rows]
         for rows, path in ((scores, SCORES), (dwell, DWELL), (detectability, DETECTABILITY)):
             pd.DataFrame(rows).to_csv(partial / path, **CSV)
+
+
+def check_recorded(film: Film, truth: xr.Dataset, recorded: Path) -> None:
+    """The film is the one whose truth this is.
+
+    Raises
+    ------
+    ConfigError
+        Its time from frame to frame, its number of frames or one of its doses is another.
+    """
+    was = {"frames": truth.sizes["frame"], "frame_s": float(truth.attrs["frame_s"])}
+    for name, value in was.items():
+        if not np.isclose(getattr(film, name), value, rtol=1e-6, atol=0):
+            raise ConfigError(f"film: {name}: got {getattr(film, name):g}; {recorded} was recorded with {value:g}")
+    doses = np.atleast_1d(truth.attrs["dose_lambda"])
+    for dose in film.dose_lambda:
+        if not np.isclose(doses, dose, rtol=1e-6, atol=0).any():
+            there = ", ".join(f"{each:g}" for each in doses)
+            raise ConfigError(f"film: dose_lambda: got {dose:g}; {recorded} was recorded at {there}")
 
 
 class _Predicted:
@@ -149,11 +176,17 @@ class _Predicted:
 
 
 def _measured(
-    predicted: _Predicted, truth: xr.Dataset, dose: float, folder: Path, parameters: dict[str, Any]
+    predicted: _Predicted, truth: xr.Dataset, shown: dict[str, Any], folder: Path, parameters: dict[str, Any]
 ) -> tuple[list[dict], list[dict], list[dict]]:
-    """Rows of the three tables at one dose; the tracks are written."""
-    frame_s = predicted.film.frame_s
+    """Rows of the three tables at one dose; the tracks are written.
+
+    Parameters
+    ----------
+    shown : attributes of the tracks.
+    """
+    frame_s, dose = predicted.film.frame_s, shown["dose_lambda"]
     elements = np.array([SYMBOLS[number] for number in truth["element"].values])
+    changing = elements[truth["changes"].values]
     happened = true_events(truth["atoms"].values, frame_s)
     scores, dwell = [], []
     for block in (1, *AVERAGES):
@@ -171,12 +204,15 @@ def _measured(
             methods[LISTED] = _of_columns(every[every["listed"]], tracks, rows)
             into = folder / predicted.path.stem
             into.mkdir()
-            write_tracks(_with_truth(tracks, truth, rows), model, into, parameters)
+            write_tracks(_with_truth(tracks, truth, rows).assign_attrs(shown), model, into, parameters)
         for method, table in methods.items():
             key = {"dose_lambda": dose, "method": method}
-            chance = chance_scores(table, happened, elements, frame_s * predicted.film.frames)
-            scores += [key | row | by for row, by in zip(event_scores(table, happened, elements), chance)]
-            dwell += [key | row for row in recall_by_dwell(table, happened, elements)]
+            given = table, happened, elements, TOLERANCE_FRAMES * frame_s
+            chance = chance_scores(*given, predicted.film.duration_s)
+            for row, by in zip(event_scores(*given), chance):
+                count = len(changing) if row["element"] == ALL else np.count_nonzero(changing == row["element"])
+                scores.append(key | {"columns": count} | row | by)
+            dwell += [key | row for row in recall_by_dwell(*given, predicted.film.duration_s)]
     return scores, dwell, _detectability(truth, elements, dose, dwell)
 
 

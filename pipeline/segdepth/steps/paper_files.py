@@ -77,4 +77,6 @@ class PaperFiles:
         tables = [f"results/tables/{name}.csv" for name in ("paper", *PAPER_ITEMS)]
         figures = [f"results/figures/{name}.png" for name in PICTURES]
         figures += [f"results/figures/fig11_boundary_{name}.png" for name in self.layout.config.predictions]
+        if self.block.film is not None:
+            figures.append(f"results/figures/fig12_film_{self.block.film_model}_{self.block.film}.png")
         return [*self.layout.targets(), *tables, *figures]

@@ -12,7 +12,6 @@ from segdepth.figures import fig12_film, film_scores
 from segdepth.steps.measure_film import SCORES
 from segdepth.steps.pictures import plot_result
 from segdepth.steps.track_columns import TRACKS
-from segdepth.store.manifest import read_manifest
 from segdepth.store.zarr_store import open_zarr
 
 COMMAND = "plot-film"
@@ -46,7 +45,7 @@ def _scores(folder: Path) -> Figure:
 
 
 def _fig12(folder: Path) -> Figure:
-    parameters = read_manifest(folder)["parameters"]
-    dose = min(parameters["film"]["dose_lambda"], key=lambda each: abs(each - USUAL_DOSE))
+    doses = pd.read_csv(folder / SCORES)["dose_lambda"]
+    dose = min(doses, key=lambda each: abs(each - USUAL_DOSE))
     with open_zarr(folder, "measure-film", part=f"lambda-{dose:g}/{TRACKS}") as tracks:
-        return fig12_film.draw(tracks.load(), {"name": parameters["name"], "dose_lambda": dose})
+        return fig12_film.draw(tracks.load())

@@ -9,8 +9,10 @@ The folder it writes:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -24,8 +26,8 @@ from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.ideal_observer import d_prime
 from segdepth.evaluation.ideal_observer_columns import with_exit_atom, without_exit_atom
-from segdepth.seeds import structure_rng
-from segdepth.simulation.arbitrary_pixel import form_at_pixel
+from segdepth.seeds import hash64, structure_rng
+from segdepth.simulation.arbitrary_pixel import field_shape, form_at_pixel
 from segdepth.simulation.beam import resolve_beam
 from segdepth.simulation.cell import sides_pm
 from segdepth.simulation.detector import electrons_per_pixel
@@ -51,6 +53,12 @@ FILMS = 30_000
 EDGE_PM = 600.0
 """Columns that change stand so far inside the field, so that what they change is in the image."""
 
+BRIGHTEST = 8.0
+"""No pixel of a crystal's image is so many times as bright as the vacuum."""
+
+DTYPE = np.dtype(">u2")
+"""Of counts in a stack."""
+
 
 def record_film(
     film: Film,
@@ -74,12 +82,13 @@ def record_film(
     Raises
     ------
     ConfigError
-        Crystal or beam is tilted or the beam has configurations; the drift is longer than the margin; no column is at
-        the surface.
+        Crystal or beam is tilted or the beam has configurations; the drift is longer than the margin; a dose may make
+        more electrons in a pixel than a stack holds; no column is at the surface.
     StoreError
         The atoms cannot be read or lack the structure.
     """
     check_still(film, specimen, beam)
+    check_counts(film, imaging)
     check_target(out, COMMAND, [atoms])
     backend = abtem_device(device)
     configure_abtem(backend)
@@ -118,14 +127,20 @@ def record_film(
         def formed(wave: np.ndarray) -> np.ndarray:
             return form_at_pixel(imaging, attrs, wave, lens, film.pixel_pm)[0]
 
-        images = _images(film, waves, steps, drift, cell, formed)
         detectability = _detectability(table, waves, formed, film, imaging)
-        truth = _truth(film, table, steps, drift, facts, detectability, images.shape[1:])
+        shape = field_shape(attrs, film.pixel_pm)
+        truth = _truth(film, table, steps, drift, facts, detectability, shape)
         write_zarr(truth, partial / TRUTH, leading=(), parameters=parameters)
-        for place, dose in enumerate(film.dose_lambda):
-            electrons = electrons_per_pixel(dose, film.pixel_pm, imaging.detection_efficiency)
-            noise = structure_rng(*key, "noise", FILMS, place)
-            _write_stack(partial / film.stack(dose), noise.poisson(np.maximum(images, 0) * electrons), film)
+        frames = tqdm(range(film.frames), desc="images of the film", unit="frame", mininterval=0.5)
+        images = (formed(moved(waves.wave(steps[:, n]), cell, *drift[n])) for n in frames)
+        write_stacks(
+            partial,
+            images,
+            shape,
+            film,
+            imaging.detection_efficiency,
+            lambda dose: structure_rng(*key, "noise", FILMS, hash64(film.stack(dose))),
+        )
 
 
 def check_still(film: Film, specimen: Specimen, beam: Beam) -> None:
@@ -151,6 +166,24 @@ def check_still(film: Film, specimen: Specimen, beam: Beam) -> None:
         raise ConfigError(
             f"film: drift_pm_per_s: got {film.drift_pm_per_s:g} for {film.duration_s:g} s, which is {length:g} pm; "
             f"at most twice the specimen's margin_pm ({2 * specimen.margin_pm:g}) is simulated"
+        )
+
+
+def check_counts(film: Film, imaging: Imaging) -> None:
+    """The largest dose makes no more electrons in a pixel than a stack of 16 bits holds.
+
+    Raises
+    ------
+    ConfigError
+        It may make more.
+    """
+    each = electrons_per_pixel(1.0, film.pixel_pm, imaging.detection_efficiency)
+    most = np.iinfo(DTYPE).max / (BRIGHTEST * each)
+    dose = max(film.dose_lambda)
+    if dose > most:
+        raise ConfigError(
+            f"film: dose_lambda: got {dose:g}, which may make more than the {np.iinfo(DTYPE).max} electrons in a pixel "
+            f"that a stack holds; allowed: at most {most:g}"
         )
 
 
@@ -215,12 +248,6 @@ def _drift(film: Film, rng: np.random.Generator) -> np.ndarray:
     return film.drift_pm_per_s * times[:, None] * (np.cos(azimuth), np.sin(azimuth))
 
 
-def _images(film: Film, waves: FilmWaves, steps: np.ndarray, drift: np.ndarray, cell: Any, formed: Any) -> np.ndarray:
-    """Noise-free frames (frame, y, x), float32, vacuum = 1."""
-    frames = tqdm(range(film.frames), desc="images of the film", unit="frame", mininterval=0.5)
-    return np.stack([formed(moved(waves.wave(steps[:, n]), cell, *drift[n])) for n in frames])
-
-
 def _detectability(table: pd.DataFrame, waves: FilmWaves, formed: Any, film: Film, imaging: Imaging) -> pd.DataFrame:
     """``d_prime_minus`` and ``d_prime_plus`` of each column at λ = 1; NaN where it does not change."""
     electrons = electrons_per_pixel(1.0, film.pixel_pm, imaging.detection_efficiency)
@@ -263,14 +290,56 @@ def _truth(
     return truth_dataset(columns[near], atoms[near.to_numpy()], drift, film.frame_s, attrs)
 
 
-def _write_stack(path: Path, counts: np.ndarray, film: Film) -> None:
-    """An ImageJ TIFF (frame, y, x)."""
-    if counts.max() > np.iinfo(np.uint16).max:
-        raise ConfigError(
-            f"film: dose_lambda: makes {counts.max()} electrons in a pixel; a stack holds {np.iinfo(np.uint16).max}"
-        )
+def write_stacks(
+    folder: Path,
+    images: Iterable[np.ndarray],
+    shape: tuple[int, int],
+    film: Film,
+    detection_efficiency: float,
+    noise: Callable[[float], np.random.Generator],
+) -> None:
+    """An ImageJ TIFF (frame, y, x) for each dose, frame by frame: no more than one image is in memory.
+
+    Parameters
+    ----------
+    images : ``film.frames`` noise-free ones of ``shape`` (y, x), vacuum = 1. noise : generator of a dose's shot noise.
+
+    Raises
+    ------
+    ConfigError
+        A pixel counts more electrons than a stack holds.
+    """
+    with ExitStack() as opened:
+        stacks = []
+        for dose in film.dose_lambda:
+            electrons = electrons_per_pixel(dose, film.pixel_pm, detection_efficiency)
+            stream = opened.enter_context(_empty_stack(folder / film.stack(dose), shape, film))
+            stacks.append((electrons, noise(dose), stream))
+        for image in images:
+            for electrons, rng, stream in stacks:
+                counts = rng.poisson(np.maximum(image, 0) * electrons)
+                if counts.max() > np.iinfo(DTYPE).max:
+                    raise ConfigError(
+                        f"film: dose_lambda: makes {counts.max()} electrons in a pixel; a stack holds "
+                        f"{np.iinfo(DTYPE).max}"
+                    )
+                stream.write(counts.astype(DTYPE).tobytes())
+
+
+def _empty_stack(path: Path, shape: tuple[int, int], film: Film) -> BinaryIO:
+    """A new TIFF without counts yet, open where the first frame's begin."""
     per_nm = 1000 / film.pixel_pm
     told = {"axes": "TYX", "unit": "nm", "finterval": film.frame_s, "fps": 1 / film.frame_s, "tunit": "s"}
-    tifffile.imwrite(
-        path, counts.astype(np.uint16), imagej=True, resolution=(per_nm, per_nm), metadata=told, byteorder=">"
+    begin, _ = tifffile.imwrite(
+        path,
+        shape=(film.frames, *shape),
+        dtype=DTYPE,
+        imagej=True,
+        resolution=(per_nm, per_nm),
+        metadata=told,
+        byteorder=DTYPE.byteorder,
+        returnoffset=True,
     )
+    stream = path.open("r+b")
+    stream.seek(begin)
+    return stream
