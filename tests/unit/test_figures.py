@@ -176,12 +176,25 @@ def test_confusion_states_the_dose_and_has_no_row_without_pixels(evaluation):
     fig = draw_figure("fig6_confusion", evaluation)
     words = [t.get_text() for t in texts_of(fig)]
     assert any("λ = 2.5" in w for w in words)
-    assert words.count("–") == 11  # depth 1, which no pixel has
+    assert words.count("–") == 3 * 11  # depth 1, which no pixel has; all pixels, Ce, O
     shares = fig.axes[0].images[0].get_array()
     assert np.allclose(shares.sum(axis=1)[[0, *range(2, 11)]], 1)
     rows = evaluation.confusion[evaluation.confusion["element"] == "all"]
     three = rows[rows["true"] == 3].set_index("estimate")["pixels"]
     assert shares[3, 4] == pytest.approx(three[4] / three.sum())
+
+
+def test_confusion_is_that_of_each_element(evaluation, tmp_path):
+    table = evaluation.confusion
+    oxygen = table["pixels"].where(table["element"] != "O", (table["true"] == table["estimate"]) * 7)
+    fig = draw_figure("fig6_confusion", replace(evaluation, confusion=table.assign(pixels=oxygen)))
+    counts = table[table["element"] == "Ce"]
+    within = counts.loc[(counts["true"] - counts["estimate"]).abs() <= 1, "pixels"].sum() / counts["pixels"].sum()
+    assert f"pixels nearest to columns of Ce\nwithin one atom: {within:.3f}" in words_of(fig)
+    assert "pixels nearest to columns of O\nwithin one atom: 1.000" in words_of(fig)
+    assert np.array_equal(fig.axes[2].images[0].get_array(), np.eye(11))
+    fig = draw_figure("fig6_confusion", make_evaluation(titanate(tmp_path)))
+    assert fits(fig) and all(f"columns of {element}\n" in words_of(fig) for element in ("Sr", "Ti", "O"))
 
 
 def test_calibration_tells_both_errors(evaluation):

@@ -45,6 +45,12 @@ def test_four_by_four_by_hand():
     assert found["centre_accuracy", "O"] is None
 
 
+def test_the_share_within_one_atom_by_hand():
+    confusion = np.array([[4, 1, 2], [0, 5, 0], [7, 1, 0]])
+    assert metrics.share_within_one(confusion) == 11 / 20
+    assert metrics.share_within_one(np.zeros((3, 3), int)) is None
+
+
 def test_a_perfect_estimate():
     rng = np.random.default_rng(0)
     true = rng.integers(0, 11, (7, 9))

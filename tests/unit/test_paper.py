@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from segdepth.config import ALL, Paper, validate
+from segdepth.config import ALL, PAPER_ITEMS, Paper, validate
 from segdepth.errors import ConfigError
 from segdepth.evaluation.denoising import measure_denoising
 from segdepth.evaluation.gradients import (
@@ -36,7 +36,7 @@ from segdepth.networks.card import NetworkCard
 
 PIXEL = 20.0
 BLOCK = Paper(
-    dataset="d", widths=["a", "s"], segmentation="a", denoised="b", joint="c", every_dose="e",
+    dataset="d", confusion_dataset="low", widths=["a", "s"], segmentation="a", denoised="b", joint="c", every_dose="e",
     dose_datasets=["d", "low"], dose_widths=["a"], dose_trained=["a"], gradient_lambda=[1, 25],
 )  # fmt: skip
 
@@ -211,7 +211,7 @@ def results(**changes) -> PaperResults:
 
 
 def test_rows_stand_beside_the_papers():
-    table = paper_table(("table1_widths", "table2", "fig7", "fig8", "fig9a", "fig9b"), BLOCK, results())
+    table = paper_table(PAPER_ITEMS, BLOCK, results())
     assert list(table.columns) == list(COLUMNS)
 
     def row_of(item: str, name: str, metric: str, element: str = ALL) -> pd.Series:
@@ -228,6 +228,12 @@ def test_rows_stand_beside_the_papers():
     row = row_of("table2", "denoising then segmentation", "psnr_db")
     assert row["value"] == 22 and row["low"] == 21 and row["high"] == 24
     assert row_of("fig7", "confidence 0.8", "accuracy")["paper"] == 0.7
+    row = row_of("fig6", "pixels of columns", "pixels_within_one", "O")
+    assert row["dataset"] == "low" and row["lambda"] == 0.1 and row["model"] == "a"
+    counts = make_evaluation().confusion
+    counts = counts[(counts["element"] == "O") & (counts["true"] > 0)]
+    near = (counts["true"] - counts["estimate"]).abs() <= 1
+    assert row["value"] == pytest.approx(counts.loc[near, "pixels"].sum() / counts["pixels"].sum())
     curves = table[table["item"] == "fig9a"]
     assert set(curves["row"]) == {"c = 64, trained at λ = 2.5", "c = 64, trained at λ = 0.1 … 25"}
     assert set(curves["lambda"]) == {0.1, 2.5} and curves["paper"].isna().all()
@@ -238,6 +244,8 @@ def test_rows_stand_beside_the_papers():
 
 def test_an_item_names_its_networks_and_data_sets():
     assert BLOCK.measured("table2") == [("a", "d"), ("b", "d"), ("c", "d")]
+    assert BLOCK.measured("fig6") == [("a", "low")]
+    assert BLOCK.model_copy(update={"confusion_dataset": None}).measured("fig6") == [("a", "d")]
     assert BLOCK.measured("fig9a") == [("a", "d"), ("a", "low"), ("e", "d"), ("e", "low")]
     with pytest.raises(ConfigError, match="paper.*widths: names one twice: a, a"):
         validate(Paper, BLOCK.model_dump() | {"widths": ["a", "a"]}, "paper")

@@ -11,19 +11,22 @@ from segdepth.config.fields import Count, Name, Number
 
 Dose = Annotated[Number, Field(gt=0, le=10_000)]
 
-PAPER_ITEMS = ("table1_widths", "table2", "fig7", "fig8", "fig9a", "fig9b")
+PAPER_ITEMS = ("table1_widths", "table2", "fig6", "fig7", "fig8", "fig9a", "fig9b")
 """What ``results/tables/paper.csv`` sets beside the paper's numbers; each is a table of its own, too."""
 
 
 class Paper(Block):
-    """Networks and data sets of the paper's Tables I and II and Figs. 8 and 9 (``snakemake paper``)."""
+    """Networks and data sets of the paper's Tables I and II and Figs. 6 to 9 (``snakemake paper``)."""
 
     dataset: Name = Field(description="dataset of Tables I and II and of Fig. 7 (the paper has lambda = 2.5)")
+    confusion_dataset: Name | None = Field(
+        None, description="dataset of Fig. 6 (the paper has lambda = 1); without it dataset"
+    )
     widths: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
         description="networks of Table I: several base_channels, and others to be set beside them"
     )
     segmentation: Name = Field(
-        description="network of Table II that counts in the noisy image; also that of Figs. 7, 8"
+        description="network of Table II that counts in the noisy image; also that of Figs. 6, 7, 8"
     )
     denoised: Name = Field(description="network of Table II that counts in images of a denoiser trained before")
     joint: Name = Field(description="network of Table II that learns to denoise and to count at once")
@@ -65,6 +68,8 @@ class Paper(Block):
         if item in at_doses:
             models = dict.fromkeys((*at_doses[item], *extra))
             return [(model, dataset) for model in models for dataset in self.dose_datasets]
+        if item == "fig6":
+            return [(self.segmentation, self.confusion_dataset or self.dataset)]
         models = {
             "table1_widths": self.widths,
             "table2": (self.segmentation, self.denoised, self.joint),

@@ -25,7 +25,7 @@ import pandas as pd
 
 from segdepth.config import ALL
 from segdepth.config.paper import Paper
-from segdepth.evaluation.metrics import bootstrap_intervals
+from segdepth.evaluation.metrics import bootstrap_intervals, share_within_one
 from segdepth.evaluation.results import Evaluation
 from segdepth.networks.card import NetworkCard
 from segdepth.seeds import hash64
@@ -33,6 +33,7 @@ from segdepth.seeds import hash64
 PAPER_METRICS = ("pixelwise_accuracy", "centre_accuracy", "detection_rate", "hallucinated_rate")
 METRICS = (*PAPER_METRICS, "columns_exact", "columns_within_one")
 DENOISING = ("psnr_db", "ssim", "noisy_psnr_db", "noisy_ssim")
+WITHIN_ONE = "pixels_within_one"
 RADIUS = "half_energy_radius_pm"
 CONFIDENCE = 0.8
 """Whose accuracy the paper gives in words (IV-C)."""
@@ -86,6 +87,9 @@ def _rows_of(item: str, paper: Paper, results: PaperResults) -> Iterator[dict[st
     for model, dataset in paper.measured(item):
         network, evaluation = results.networks[model], results.evaluations[model, dataset]
         facts = _facts(item, network, evaluation, model, dataset)
+        if item == "fig6":
+            yield from _within_one_rows(facts, evaluation)
+            continue
         if item == "fig7":
             yield _with_paper(facts | {"row": f"confidence {CONFIDENCE:g}"} | _accuracy_at(evaluation, CONFIDENCE))
             continue
@@ -157,6 +161,15 @@ def _accuracy_at(evaluation: Evaluation, confidence: float) -> dict[str, Any]:
     inside = (table["confidence_low"] <= confidence) & (confidence < table["confidence_high"])
     values = table.loc[inside, "accuracy"]
     return {"metric": "accuracy", "value": None if values.empty else float(values.iloc[0])}
+
+
+def _within_one_rows(facts: dict[str, Any], evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+    """Share of the pixels whose depth is within one atom: of all, and of those whose true depth is above 0."""
+    for element in (ALL, *evaluation.elements):
+        matrix = evaluation.confusion_matrix(element)
+        columns = np.where(np.arange(len(matrix))[:, None] > 0, matrix, 0)
+        for name, rows in (("all pixels", matrix), ("pixels of columns", columns)):
+            yield facts | {"row": name, "metric": WITHIN_ONE, "element": element, "value": share_within_one(rows)}
 
 
 def _denoising_rows(facts: dict[str, Any], table: pd.DataFrame) -> Iterator[dict[str, Any]]:

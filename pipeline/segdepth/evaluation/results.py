@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -74,6 +75,13 @@ class Evaluation:
 
     def interval(self, metric: str, element: str = ALL) -> tuple[float, float] | None:
         return interval_in(self.metrics, metric=metric, element=element)
+
+    def confusion_matrix(self, element: str = ALL) -> np.ndarray:
+        """Pixels by true and estimated depth, int64 (C true, C estimated)."""
+        table = chosen(self.confusion, {"element": element})
+        pixels = np.zeros((self.facts["classes"],) * 2, np.int64)
+        pixels[table["true"], table["estimate"]] = table["pixels"]
+        return pixels
 
 
 @dataclass(frozen=True)

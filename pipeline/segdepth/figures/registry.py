@@ -61,8 +61,8 @@ ENTRIES = (
         "fig6_confusion",
         "evaluation",
         "true against estimated depth (SegDepth, Fig. 6)",
-        "True against estimated depth over all pixels of the test structures at the dose named in the figure "
-        "(SegDepth, Fig. 6). Rows sum to 1.",
+        "True against estimated depth at the dose named in the figure (SegDepth, Fig. 6): over all pixels of the test "
+        "structures, and over those that are nearest to columns of each element. Rows sum to 1.",
         "confusion_dataset",
     ),
     FigureEntry(
