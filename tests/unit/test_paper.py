@@ -192,7 +192,7 @@ def test_the_papers_numbers_are_those_that_it_prints():
 
 def results(**changes) -> PaperResults:
     denoised = card(denoiser={"variant": "binned", "base_channels": 64})
-    cards = {"a": card(), "s": card(variant="space_to_depth"), "b": denoised, "c": denoised}
+    cards = {"a": card(temperature=1.3), "s": card(variant="space_to_depth"), "b": denoised, "c": denoised}
     cards["e"] = card(dose_lambda_range=(0.1, 25))
     evaluations = {}
     for model in cards:
@@ -228,6 +228,10 @@ def test_rows_stand_beside_the_papers():
     row = row_of("table2", "denoising then segmentation", "psnr_db")
     assert row["value"] == 22 and row["low"] == 21 and row["high"] == 24
     assert row_of("fig7", "confidence 0.8", "accuracy")["paper"] == 0.7
+    assert row_of("fig7", "confidence 0.8, before temperature scaling", "accuracy")["paper"] == 0.7
+    for name in ("pixels", "columns", "pixels, before temperature scaling", "columns, before temperature scaling"):
+        row = row_of("fig7", name, "expected_calibration_error")
+        assert (row["value"], row["low"], row["high"], row["note"]) == (0.8, 0.7, 0.9, "T = 1.3")
     row = row_of("fig6", "pixels of columns", "pixels_within_one", "O")
     assert row["dataset"] == "low" and row["lambda"] == 0.1 and row["model"] == "a"
     counts = make_evaluation().confusion

@@ -59,7 +59,8 @@ def evaluate(
     check_tested(card, tests, model=model, dataset=dataset)
     labels, many = tests.labels, (len(tests.structures), len(tests.defocus_nm))
     lengths = {"pixel_pm": tests.label_pixel_pm, "nearest_pm": tests.crystal.nearest_column_pm}
-    tallies = Tallies(tests.crystal.elements, labels.classes, *many, more=labels.more, **lengths)
+    scaling = {"more": labels.more, "temperature": card.temperature}
+    tallies = Tallies(tests.crystal.elements, labels.classes, *many, **scaling, **lengths)
     examples = Examples(tests.structures, tests.defocus_nm)
     where = next((p.device for p in network.parameters()), torch.device("cpu"))
     batch_size = batch_size or max(1, BATCH_PIXELS // tests.pixels**2)
@@ -83,6 +84,7 @@ def evaluate(
         "parameters": count_parameters(network),
         "base_channels": card.base_channels,
         "variant": card.variant,
+        "temperature": card.temperature,
     }
     return Evaluation(
         facts=facts,

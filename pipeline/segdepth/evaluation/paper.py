@@ -25,6 +25,7 @@ import pandas as pd
 
 from segdepth.config import ALL
 from segdepth.config.paper import Paper
+from segdepth.evaluation.calibration import POPULATIONS
 from segdepth.evaluation.metrics import bootstrap_intervals, share_within_one
 from segdepth.evaluation.results import Evaluation
 from segdepth.networks.card import NetworkCard
@@ -91,7 +92,7 @@ def _rows_of(item: str, paper: Paper, results: PaperResults) -> Iterator[dict[st
             yield from _within_one_rows(facts, evaluation)
             continue
         if item == "fig7":
-            yield _with_paper(facts | {"row": f"confidence {CONFIDENCE:g}"} | _accuracy_at(evaluation, CONFIDENCE))
+            yield from _calibration_rows(facts, evaluation, network.card.temperature)
             continue
         facts["row"] = roles[model] if item == "table2" else curve_name(network.card)
         if item == "table1_widths":
@@ -155,12 +156,28 @@ def _with_paper(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"paper": float(its["value"]), "reference": its["reference"], "note": its["note"]}
 
 
-def _accuracy_at(evaluation: Evaluation, confidence: float) -> dict[str, Any]:
-    """Accuracy of the pixels whose confidence lies in the bin that holds a value."""
-    table = evaluation.calibration[evaluation.calibration["population"] == "all"]
-    inside = (table["confidence_low"] <= confidence) & (confidence < table["confidence_high"])
-    values = table.loc[inside, "accuracy"]
-    return {"metric": "accuracy", "value": None if values.empty else float(values.iloc[0])}
+BEFORE = "before temperature scaling"
+CALIBRATION_ROWS = {
+    "all_before": f"pixels, {BEFORE}",
+    "all": "pixels",
+    "pooled_before": f"columns, {BEFORE}",
+    "pooled": "columns",
+}
+
+
+def _calibration_rows(facts: dict[str, Any], evaluation: Evaluation, temperature: float) -> Iterator[dict[str, Any]]:
+    """Accuracy of the pixels whose confidence lies in the bin that holds ``CONFIDENCE``; calibration errors."""
+    sure = f"confidence {CONFIDENCE:g}"
+    for population, row in (("all_before", f"{sure}, {BEFORE}"), ("all", sure)):
+        table = evaluation.reliability(population)
+        inside = (table["confidence_low"] <= CONFIDENCE) & (table["confidence_high"] > CONFIDENCE)
+        (value,) = table.loc[inside, "accuracy"]
+        yield _with_paper(facts | {"row": row, "metric": "accuracy", "value": value})
+    for population, row in CALIBRATION_ROWS.items():
+        metric = POPULATIONS[population]
+        low, high = evaluation.interval(metric) or (None, None)
+        number = {"metric": "expected_calibration_error", "value": evaluation.value(metric), "low": low, "high": high}
+        yield facts | {"row": row, "note": f"T = {temperature:g}"} | number
 
 
 def _within_one_rows(facts: dict[str, Any], evaluation: Evaluation) -> Iterator[dict[str, Any]]:

@@ -69,7 +69,9 @@ ENTRIES = (
         "fig7_calibration",
         "evaluation",
         "confidence against accuracy (SegDepth, Fig. 7)",
-        "Accuracy of pixels that share a confidence (SegDepth, Fig. 7). The diagonal is perfect calibration.",
+        "Accuracy of pixels, and of columns by their mean probability, that share a confidence, before and after the "
+        "network's logits were divided by its temperature T (SegDepth, Fig. 7). The diagonal is perfect calibration. "
+        "Below: how many have which confidence.",
         "dataset",
     ),
     FigureEntry(
