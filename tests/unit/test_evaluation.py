@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from segdepth.labels.depth import read_columns
 from segdepth.simulation.detector import electrons_per_pixel
 from segdepth.steps.stored_evaluation import read_evaluation
 from segdepth.store.manifest import content_hash, manifest_path, read_manifest
+from segdepth.store.run_record import run_path
 from segdepth.store.zarr_store import open_zarr
 
 ELEMENTS = (ALL, "Ce", "O")
@@ -81,6 +83,19 @@ def test_everything_is_written_once_and_whole(evaluation, folder):
     assert manifest["content"] == content_hash(folder)
     assert len(manifest["inputs"]) == 7 and manifest["seeds"] == {"root_seed": 0, "specimen": "w"}
     assert manifest["parameters"] == {"dataset": DATASET.model_dump(mode="json"), "name": "d", "planned_structures": 6}
+
+
+def test_the_time_of_an_image_is_known_and_decides_nothing(evaluation, folder, data, model, tmp_path, monkeypatch):
+    assert 0 < evaluation.run["seconds_per_image"] < 60 and evaluation.run["device"] == "cpu"
+    assert read_manifest(folder)["notes"] == evaluation.run
+    assert not any("seconds" in path.read_text() for path in [manifest_path(folder), *folder.glob("*.json")])
+    clock = iter(range(0, 10**6, 7))
+    monkeypatch.setattr(evaluate, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    again = run(data, model, tmp_path / "evaluation")
+    assert read_evaluation(again).run["seconds_per_image"] == 7 / 5  # five images at a time
+    assert manifest_path(again).read_bytes() == manifest_path(folder).read_bytes()
+    run_path(again).unlink()
+    assert read_evaluation(again).run == {}
 
 
 def test_metrics_are_those_of_the_stored_tables(evaluation):

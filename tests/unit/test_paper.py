@@ -198,6 +198,8 @@ def results(**changes) -> PaperResults:
     for model in cards:
         for dataset, dose in (("d", 2.5), ("low", 0.1)):
             evaluations[model, dataset] = make_evaluation(model=model, dataset=dataset, dose_lambda=dose)
+    run = {"device": "cpu", "threads": 2, "seconds_per_image": 0.25}
+    evaluations["a", "d"] = replace(evaluations["a", "d"], run=run)
     one = pd.DataFrame(
         {"structure": [1, 1, 2], "psnr_db": [20.0, 22, 24], "ssim": 0.9, "noisy_psnr_db": 3.0, "noisy_ssim": 0.1}
     )
@@ -223,6 +225,10 @@ def test_rows_stand_beside_the_papers():
     assert (row["paper"], row["reference"], row["value"], row["low"]) == (0.847, "Table I", 0.8, 0.7)
     assert np.isnan(row_of("table1_widths", "c = 64, space to depth", "centre_accuracy")["paper"])
     assert np.isnan(row_of("table1_widths", "c = 64", "centre_accuracy", "O")["paper"])
+    row = row_of("table1_widths", "c = 64", "seconds_per_image")
+    assert (row["value"], row["note"], row["training_seconds"]) == (0.25, "cpu, threads: 2", 10)
+    row = row_of("table1_widths", "c = 64, space to depth", "seconds_per_image")
+    assert np.isnan(row["value"]) and row["note"] == ""
     row = row_of("table2", "denoising and segmentation", "hallucinated_rate")
     assert row["paper"] == pytest.approx(0.1738) and row["model"] == "c"
     row = row_of("table2", "denoising then segmentation", "psnr_db")

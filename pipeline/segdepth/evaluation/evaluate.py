@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,10 +65,13 @@ def evaluate(
     examples = Examples(tests.structures, tests.defocus_nm)
     where = next((p.device for p in network.parameters()), torch.device("cpu"))
     batch_size = batch_size or max(1, BATCH_PIXELS // tests.pixels**2)
-    columns = []
+    columns, seconds = [], []
     with tqdm(total=len(tests), desc=f"evaluating {model} on {dataset}", unit="image", mininterval=0.5) as progress:
         for batch in _batches(tests.samples(dose_lambda), batch_size):
-            for sample, probabilities in zip(batch, _probabilities(network, batch, where)):
+            began = time.perf_counter()
+            maps = _probabilities(network, batch, where)
+            seconds.append((time.perf_counter() - began) / len(batch))
+            for sample, probabilities in zip(batch, maps):
                 found = tallies.add(sample.place, sample.defocus, sample.truth, probabilities)
                 examples.offer(sample, probabilities)
                 columns.append(found.assign(structure=sample.structure, defocus_nm=sample.defocus_nm))
@@ -96,6 +100,11 @@ def evaluate(
         calibration=tallies.calibration_table(),
         columns=_columns_table(columns, tests.crystal.elements),
         examples=examples.dataset(_attributes(tests, dose_lambda)),
+        run={
+            "device": str(where),
+            "threads": torch.get_num_threads(),
+            "seconds_per_image": round(float(np.median(seconds)), 6),
+        },
     )
 
 

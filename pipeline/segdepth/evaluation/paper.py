@@ -98,6 +98,7 @@ def _rows_of(item: str, paper: Paper, results: PaperResults) -> Iterator[dict[st
         if item == "table1_widths":
             facts["row"] = width_name(network.card)
             yield _with_paper(facts | {"metric": "parameters", "value": evaluation.facts["parameters"]})
+            yield facts | _seconds(evaluation)
         for metric in METRICS:
             for element in (ALL, *evaluation.elements):
                 low, high = evaluation.interval(metric, element) or (None, None)
@@ -154,6 +155,14 @@ def _with_paper(row: dict[str, Any]) -> dict[str, Any]:
         return row
     its = found.iloc[0]
     return row | {"paper": float(its["value"]), "reference": its["reference"], "note": its["note"]}
+
+
+def _seconds(evaluation: Evaluation) -> dict[str, Any]:
+    """The network's time for an image, and on what."""
+    run = evaluation.run
+    threads = f", threads: {run['threads']}" if run.get("device") == "cpu" and "threads" in run else ""
+    note = f"{run['device']}{threads}" if "device" in run else ""
+    return {"metric": "seconds_per_image", "value": run.get("seconds_per_image"), "note": note}
 
 
 BEFORE = "before temperature scaling"

@@ -8,7 +8,7 @@ bootstrap interval over structures.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,10 @@ class Evaluation:
       it was not read.
 
     ``examples``: see ``segdepth.evaluation.examples``.
+
+    ``run`` decides nothing, and is kept in the record of the run: ``device``, ``threads``, ``seconds_per_image`` (the
+    network's time for an image, from the noisy image to its probabilities, the median over batches). Empty where it is
+    not known.
     """
 
     facts: dict[str, Any]
@@ -66,6 +70,7 @@ class Evaluation:
     calibration: pd.DataFrame
     columns: pd.DataFrame | None = None
     examples: xr.Dataset | None = None
+    run: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def elements(self) -> tuple[str, ...]:
