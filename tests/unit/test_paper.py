@@ -33,6 +33,7 @@ from segdepth.evaluation.paper import COLUMNS, Network, PaperResults, paper_numb
 from segdepth.evaluation.table1 import PAPER
 from segdepth.figures import fig8_gradients, fig9_doses, fig11_boundary
 from segdepth.networks.card import NetworkCard
+from segdepth.steps.paper_files import denoisings_of
 
 PIXEL = 20.0
 BLOCK = Paper(
@@ -256,6 +257,10 @@ def test_an_item_names_its_networks_and_data_sets():
     assert BLOCK.measured("table2") == [("a", "d"), ("b", "d"), ("c", "d")]
     assert BLOCK.measured("fig6") == [("a", "low")]
     assert BLOCK.model_copy(update={"confusion_dataset": None}).measured("fig6") == [("a", "d")]
+    other = BLOCK.model_copy(update={"shown": "s", "other_datasets": {"b": "binned"}})
+    assert other.measured("fig6") == [("s", "low")] and other.measured("fig7") == [("s", "d")]
+    assert other.measured("table2") == [("a", "d"), ("b", "binned"), ("c", "d")]
+    assert denoisings_of(other) == [("b", "binned"), ("c", "d")] and other.gradient_models == ("s", "e")
     assert BLOCK.measured("fig9a") == [("a", "d"), ("a", "low"), ("e", "d"), ("e", "low")]
     with pytest.raises(ConfigError, match="paper.*widths: names one twice: a, a"):
         validate(Paper, BLOCK.model_dump() | {"widths": ["a", "a"]}, "paper")

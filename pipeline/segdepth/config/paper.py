@@ -22,12 +22,18 @@ class Paper(Block):
     confusion_dataset: Name | None = Field(
         None, description="dataset of Fig. 6 (the paper has lambda = 1); without it dataset"
     )
+    other_datasets: dict[Name, Name] = Field(
+        {},
+        description="by network of Tables I and II: dataset that it is measured on instead, the same recordings with "
+        "another pixel",
+    )
     widths: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
         description="networks of Table I: several base_channels, and others to be set beside them"
     )
     segmentation: Name = Field(
-        description="network of Table II that counts in the noisy image; also that of Figs. 6, 7, 8"
+        description="network of Table II that counts in the noisy image; also that of Figs. 6, 7, 8, without shown"
     )
+    shown: Name | None = Field(None, description="network of Figs. 6, 7 and 8; without it segmentation")
     denoised: Name = Field(description="network of Table II that counts in images of a denoiser trained before")
     joint: Name = Field(description="network of Table II that learns to denoise and to count at once")
     every_dose: Name | None = Field(
@@ -59,7 +65,11 @@ class Paper(Block):
 
     @property
     def gradient_models(self) -> tuple[str, ...]:
-        return (self.segmentation, *([self.every_dose] if self.every_dose else []))
+        return (self.shown or self.segmentation, *([self.every_dose] if self.every_dose else []))
+
+    def dataset_of(self, model: str) -> str:
+        """What a network of Tables I and II or of Figs. 7 and 8 is measured on."""
+        return self.other_datasets.get(model, self.dataset)
 
     def measured(self, item: str) -> list[tuple[str, str]]:
         """Network and data set of each evaluation that an item shows, each once."""
@@ -69,10 +79,10 @@ class Paper(Block):
             models = dict.fromkeys((*at_doses[item], *extra))
             return [(model, dataset) for model in models for dataset in self.dose_datasets]
         if item == "fig6":
-            return [(self.segmentation, self.confusion_dataset or self.dataset)]
+            return [(self.shown or self.segmentation, self.confusion_dataset or self.dataset)]
         models = {
             "table1_widths": self.widths,
             "table2": (self.segmentation, self.denoised, self.joint),
-            "fig7": (self.segmentation,),
+            "fig7": (self.shown or self.segmentation,),
         }
-        return [(model, self.dataset) for model in models.get(item, ())]
+        return [(model, self.dataset_of(model)) for model in models.get(item, ())]

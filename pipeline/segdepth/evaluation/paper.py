@@ -96,7 +96,8 @@ def _rows_of(item: str, paper: Paper, results: PaperResults) -> Iterator[dict[st
             continue
         facts["row"] = roles[model] if item == "table2" else curve_name(network.card)
         if item == "table1_widths":
-            facts["row"] = width_name(network.card)
+            another_pixel = network.card.variant == "binned" and model in paper.other_datasets
+            facts["row"] = width_name(network.card) + (", binned" if another_pixel else "")
             yield _with_paper(facts | {"metric": "parameters", "value": evaluation.facts["parameters"]})
             yield facts | _seconds(evaluation)
         for metric in METRICS:
@@ -211,7 +212,7 @@ def _radius_rows(paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]
     """Median radius against λ, of every element, and against the true count."""
     for model in paper.gradient_models:
         network, table = results.networks[model], results.radii[model].dropna(subset=[RADIUS])
-        facts = {"item": "fig8", "dataset": paper.dataset, "metric": RADIUS, "structures": 1, "images": 1}
+        facts = {"item": "fig8", "dataset": paper.dataset_of(model), "metric": RADIUS, "structures": 1, "images": 1}
         facts |= _facts_of_network(model, network)
         name = curve_name(network.card)
         for keys, group in table.groupby(["lambda", "element"], sort=False):

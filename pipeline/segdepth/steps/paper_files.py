@@ -14,7 +14,7 @@ PICTURES = ("fig8_gradients", "fig9_doses")
 
 def denoisings_of(paper: Paper) -> list[tuple[str, str]]:
     """Network and data set of each denoiser that Table II measures."""
-    return [(model, paper.dataset) for model in (paper.denoised, paper.joint)]
+    return [(model, paper.dataset_of(model)) for model in (paper.denoised, paper.joint)]
 
 
 def gradients_of(model: str, dataset: str) -> str:
@@ -50,7 +50,7 @@ class PaperFiles:
     def gradients(self, table: str = "fig8") -> list[str]:
         if "fig8" not in self.items(table):
             return []
-        return [gradients_of(model, self.block.dataset) for model in self.block.gradient_models]
+        return [gradients_of(model, self.block.dataset_of(model)) for model in self.block.gradient_models]
 
     def models(self, table: str) -> list[str]:
         """Trained networks whose cards and training times a table shows."""
