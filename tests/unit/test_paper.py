@@ -146,6 +146,13 @@ def test_the_boundary_is_the_group_of_atoms_nearest_to_the_vacuum():
     depth[10:13, 28:31] = 1
     boundary, vacuum = places_of_estimate(depth)
     assert boundary == Place(11, 29) and depth[vacuum.row, vacuum.column] == 0 and vacuum.row > 20
+    ring = np.zeros((40, 60), np.uint8)
+    ring[8:13, 26:31], ring[10, 28] = 2, 0  # whose middle is no atom
+    place, _ = places_of_estimate(ring)
+    assert ring[place.row, place.column] == 2
+    strip = np.ones((40, 60), np.uint8)
+    strip[30:] = 0  # any of its places is as far from atoms
+    assert places_of_estimate(strip)[1].column in (29, 30)
     nothing = places_of_estimate(np.zeros((40, 60), np.uint8))
     assert nothing[0] == nothing[1]
 

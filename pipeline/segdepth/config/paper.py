@@ -48,6 +48,9 @@ class Paper(Block):
     dose_trained: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
         description="networks of Fig. 9b: one width trained at several doses"
     )
+    gradient_structure: Annotated[Count, Field(ge=0)] = Field(
+        0, description="structure of Fig. 8, counted from 0 among the test structures"
+    )
     gradient_lambda: Annotated[tuple[Dose, ...], Field(min_length=1)] = Field(
         (0.1, 0.5, 2.5, 25.0), description="doses of Fig. 8"
     )

@@ -6,9 +6,6 @@ from segdepth.config import PAPER_ITEMS, RESERVED, Paper
 from segdepth.errors import ConfigError
 from segdepth.steps.layout import Layout, distinct
 
-STRUCTURE = 0
-"""Of the test structures, counted from 0: the one whose gradients are measured."""
-
 PICTURES = ("fig8_gradients", "fig9_doses")
 
 
@@ -66,11 +63,11 @@ class PaperFiles:
 
     def structure(self, dataset: str) -> int:
         """Index in the plan of the structure of the gradients."""
-        return self.layout.test_structure(dataset, STRUCTURE)
+        return self.layout.test_structure(dataset, self.block.gradient_structure)
 
     def shard(self, dataset: str, shards: list[str]) -> str:
         """Of a data set's shards that which holds it."""
-        return self.layout.shard_of(shards, dataset, STRUCTURE)
+        return self.layout.shard_of(shards, dataset, self.block.gradient_structure)
 
     def targets(self) -> list[str]:
         """What ``snakemake paper`` makes beside the default targets."""
