@@ -13,6 +13,7 @@ import xarray as xr
 from segdepth.config import ALL, ALL_ONLY, METRIC_NAMES, CrystalBlock, Specimen
 from segdepth.crystals import Crystal, lattice_columns, load_crystal
 from segdepth.crystals.elements import SYMBOLS
+from segdepth.evaluation.calibration import POPULATIONS
 from segdepth.evaluation.results import Evaluation, IdealObserver
 from segdepth.micrograph.results.reading import Picture
 from segdepth.specimen.plan import plan_table
@@ -83,7 +84,8 @@ def make_evaluation(crystal: Crystal = CERIA, classes: int = 11, **facts) -> Eva
         "classes": classes, "images": 12, "structures": 3, "columns": 99, "dose_lambda": 2.5,
         "electrons_per_square_angstrom": 895.33, "parameters": 1000, "base_channels": 2, "variant": "binned",
     } | facts  # fmt: skip
-    keys = [(m, e) for m in METRIC_NAMES for e in of_element] + [(m, ALL) for m in ALL_ONLY]
+    keys = [(m, e) for m in METRIC_NAMES for e in of_element]
+    keys += [(m, ALL) for m in dict.fromkeys((*ALL_ONLY, *POPULATIONS.values()))]
     metrics = pd.DataFrame(
         [(m, e, 0.8, 0.7, 0.9) for m, e in keys], columns=["metric", "element", "value", "low", "high"]
     )
@@ -104,7 +106,7 @@ def make_evaluation(crystal: Crystal = CERIA, classes: int = 11, **facts) -> Eva
     edges = np.linspace(0, 1, 21)
     curve = {"confidence_low": edges[:-1], "confidence_high": edges[1:], "pixels": np.arange(20) * 10}
     curve |= {"mean_confidence": edges[:-1] + 0.025, "accuracy": edges[:-1]}
-    calibration = pd.concat([pd.DataFrame(curve).assign(population=p) for p in ("all", "columns")], ignore_index=True)
+    calibration = pd.concat([pd.DataFrame(curve).assign(population=p) for p in POPULATIONS], ignore_index=True)
     return Evaluation(
         facts, metrics, by_defocus, by_atoms, pd.DataFrame({"structure": [1, 2, 4]}), confusion, calibration,
         pd.DataFrame({"structure": [1]}), _examples(crystal, classes, rng),

@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,9 +22,10 @@ from evaluation_data import (
     shares,
 )
 
-from segdepth.config import ALL, ALL_ONLY, CALIBRATION_NAMES, METRIC_NAMES
+from segdepth.config import ALL, ALL_ONLY, METRIC_NAMES
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation import evaluate
+from segdepth.evaluation.calibration import POPULATIONS
 from segdepth.evaluation.examples import chosen_defoci, evenly_spaced
 from segdepth.evaluation.noisy_images import NoisyImages
 from segdepth.evaluation.results import chosen
@@ -31,6 +33,7 @@ from segdepth.labels.depth import read_columns
 from segdepth.simulation.detector import electrons_per_pixel
 from segdepth.steps.stored_evaluation import read_evaluation
 from segdepth.store.manifest import content_hash, manifest_path, read_manifest
+from segdepth.store.run_record import run_path
 from segdepth.store.zarr_store import open_zarr
 
 ELEMENTS = (ALL, "Ce", "O")
@@ -65,6 +68,7 @@ def test_everything_is_written_once_and_whole(evaluation, folder):
     table = evaluation.metrics
     assert list(table) == ["metric", "element", "value", "low", "high"]
     wanted = [(name, element) for element in ELEMENTS for name in METRIC_NAMES] + [(name, ALL) for name in ALL_ONLY]
+    wanted += [(name, ALL) for name in POPULATIONS.values() if name not in ALL_ONLY]
     assert list(zip(table["metric"], table["element"])) == wanted
     table = table[table["metric"] != "columns_relative_error_thick"]  # there are none
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
@@ -74,11 +78,24 @@ def test_everything_is_written_once_and_whole(evaluation, folder):
     by_defocus = chosen(evaluation.by_defocus, {"metric": "pixelwise_accuracy", "element": ALL})
     assert by_defocus["defocus_nm"].tolist() == list(DEFOCI) and (by_defocus["images"] == 3).all()
     assert by_defocus["value"].mean() == pytest.approx(evaluation.value("pixelwise_accuracy"))
-    assert len(evaluation.by_defocus) == 4 * len(wanted)
+    assert len(evaluation.by_defocus) == 4 * len([name for name, _ in wanted if name in (*METRIC_NAMES, *ALL_ONLY)])
     manifest = read_manifest(folder)
     assert manifest["content"] == content_hash(folder)
     assert len(manifest["inputs"]) == 7 and manifest["seeds"] == {"root_seed": 0, "specimen": "w"}
     assert manifest["parameters"] == {"dataset": DATASET.model_dump(mode="json"), "name": "d", "planned_structures": 6}
+
+
+def test_the_time_of_an_image_is_known_and_decides_nothing(evaluation, folder, data, model, tmp_path, monkeypatch):
+    assert 0 < evaluation.run["seconds_per_image"] < 60 and evaluation.run["device"] == "cpu"
+    assert read_manifest(folder)["notes"] == evaluation.run
+    assert not any("seconds" in path.read_text() for path in [manifest_path(folder), *folder.glob("*.json")])
+    clock = iter(range(0, 10**6, 7))
+    monkeypatch.setattr(evaluate, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    again = run(data, model, tmp_path / "evaluation")
+    assert read_evaluation(again).run["seconds_per_image"] == 7 / 5  # five images at a time
+    assert manifest_path(again).read_bytes() == manifest_path(folder).read_bytes()
+    run_path(again).unlink()
+    assert read_evaluation(again).run == {}
 
 
 def test_metrics_are_those_of_the_stored_tables(evaluation):
@@ -209,7 +226,7 @@ def test_noise_depends_on_neither_batch_nor_shard(evaluation, data, model, tmp_p
     for path in (again, other):
         found = read_evaluation(path, examples=True)
         assert (found.examples["noisy"] == evaluation.examples["noisy"]).all()
-        known = ~found.metrics["metric"].isin(CALIBRATION_NAMES)
+        known = ~found.metrics["metric"].isin(POPULATIONS.values())
         assert found.metrics["value"][known].tolist() == pytest.approx(
             evaluation.metrics["value"][known], abs=2e-4, nan_ok=True
         )
@@ -222,10 +239,24 @@ def test_a_perfect_network(data, model, tmp_path, monkeypatch):
         assert [found.value(n, element) for n in METRIC_NAMES] == [1, 1, 1, 0, 1, 1, 0, 0, None, 1]
     assert found.value("false_columns_per_100_nm2") == 0
     assert found.interval("centre_accuracy") == (1, 1)
-    for name in CALIBRATION_NAMES:  # always right with confidence 0.9
+    for name in POPULATIONS.values():  # always right with confidence 0.9
         assert found.value(name) == pytest.approx(0.1, abs=1e-6)
     columns = found.columns
     assert (columns["depth"] == columns["atoms"]).all() and np.allclose(columns["confidence"], 0.9)
+
+
+def test_calibration_before_temperature_scaling(data, tmp_path, monkeypatch):
+    """Probabilities 0.9 and 0.1 of a network whose logits were halved were 0.81 and 0.01, over their sum."""
+    monkeypatch.setattr(evaluate, "_probabilities", oracle)
+    found = read_evaluation(run(data, build_model(tmp_path / "m", temperature=2.0), tmp_path / "evaluation"))
+    assert found.facts["temperature"] == 2
+    for population, metric in POPULATIONS.items():
+        confidence = 0.81 / 0.82 if population.endswith("_before") else 0.9
+        assert found.value(metric) == pytest.approx(1 - confidence, abs=1e-6)
+        (curve,) = chosen(found.calibration, {"population": population}).query("pixels > 0").itertuples()
+        assert curve.mean_confidence == pytest.approx(confidence, abs=1e-6) and curve.accuracy == 1
+    columns = chosen(found.calibration, {"population": "pooled"})["pixels"].sum()
+    assert columns == found.facts["columns"] < chosen(found.calibration, {"population": "columns"})["pixels"].sum()
 
 
 def test_columns_beyond_the_counts_are_right_in_the_class_of_more(tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """Figures from what is stored: they say what they show, fit their page, are written whole and repeat byte for byte."""
 
-import dataclasses
 import itertools
 import json
 import shutil
@@ -30,6 +29,7 @@ from matplotlib.text import Text
 from results_data import make_facts, make_frames, open_folder
 
 from segdepth.errors import ConfigError, StoreError
+from segdepth.evaluation.calibration import POPULATIONS
 from segdepth.evaluation.examples import evenly_spaced
 from segdepth.figures import benchmark, comparison, convergence, montage, prediction, style, training
 from segdepth.figures.registry import ENTRIES, FIGURES, figures_from
@@ -176,7 +176,7 @@ def test_confusion_states_the_dose_and_has_no_row_without_pixels(evaluation):
     fig = draw_figure("fig6_confusion", evaluation)
     words = [t.get_text() for t in texts_of(fig)]
     assert any("λ = 2.5" in w for w in words)
-    assert words.count("–") == 11  # depth 1, which no pixel has
+    assert words.count("–") == 3 * 11  # depth 1, which no pixel has; all pixels, Ce, O
     shares = fig.axes[0].images[0].get_array()
     assert np.allclose(shares.sum(axis=1)[[0, *range(2, 11)]], 1)
     rows = evaluation.confusion[evaluation.confusion["element"] == "all"]
@@ -184,12 +184,37 @@ def test_confusion_states_the_dose_and_has_no_row_without_pixels(evaluation):
     assert shares[3, 4] == pytest.approx(three[4] / three.sum())
 
 
-def test_calibration_tells_both_errors(evaluation):
-    fig = draw_figure("fig7_calibration", evaluation)
-    assert words_of(fig).count("(expected calibration error 0.800)") == 2
+def test_confusion_is_that_of_each_element(evaluation, tmp_path):
+    table = evaluation.confusion
+    oxygen = table["pixels"].where(table["element"] != "O", (table["true"] == table["estimate"]) * 7)
+    fig = draw_figure("fig6_confusion", replace(evaluation, confusion=table.assign(pixels=oxygen)))
+    counts = table[table["element"] == "Ce"]
+    within = counts.loc[(counts["true"] - counts["estimate"]).abs() <= 1, "pixels"].sum() / counts["pixels"].sum()
+    assert f"pixels nearest to columns of Ce\nwithin one atom: {within:.3f}" in words_of(fig)
+    assert "pixels nearest to columns of O\nwithin one atom: 1.000" in words_of(fig)
+    assert np.array_equal(fig.axes[2].images[0].get_array(), np.eye(11))
+    fig = draw_figure("fig6_confusion", make_evaluation(titanate(tmp_path)))
+    assert fits(fig) and all(f"columns of {element}\n" in words_of(fig) for element in ("Sr", "Ti", "O"))
+
+
+def test_calibration_tells_the_errors_of_pixels_and_columns_before_and_after(evaluation):
+    errors = evaluation.metrics["metric"].map({name: 0.1 + i for i, name in enumerate(POPULATIONS.values())})
+    told = replace(evaluation, metrics=evaluation.metrics.assign(value=errors))
+    fig = draw_figure("fig7_calibration", replace(told, facts=told.facts | {"temperature": 1.234}))
+    assert fits(fig) and "T = 1.23" in words_of(fig)
+    for number, name in enumerate(("all pixels, after", "pixels of columns, after", "columns, after")):
+        assert f"{name} (expected calibration error {0.1 + number:.3f})" in words_of(fig)
+    for number, name in ((3.1, "all pixels, before"), (4.1, "columns, before")):
+        assert f"{name} temperature scaling (expected calibration error {number:.3f})" in words_of(fig)
     unknown = evaluation.metrics.assign(value=np.nan)
-    fig = draw_figure("fig7_calibration", dataclasses.replace(evaluation, metrics=unknown))
+    fig = draw_figure("fig7_calibration", replace(evaluation, metrics=unknown))
     assert "expected calibration error" not in words_of(fig)
+
+
+def test_an_evaluation_without_the_calibration_of_columns_is_refused_with_what_makes_it_again(evaluation):
+    earlier = evaluation.calibration[evaluation.calibration["population"].isin(["all", "columns"])]
+    with pytest.raises(StoreError, match="a_model/d: .* another version .* --force -- results/evaluation/a_model/d$"):
+        draw_figure("fig7_calibration", replace(evaluation, calibration=earlier))
 
 
 def test_scale_bar_is_as_long_as_it_says():
@@ -304,7 +329,7 @@ def test_benchmark_is_written(evaluation, stored, tmp_path):
     observer = tmp_path / "observer"
     with write_artefact(observer, command="estimate-ideal-observer", code="c", parameters={}) as partial:
         partial.mkdir()
-        write_ideal_observer(dataclasses.replace(make_observer(), columns=pd.DataFrame({"a": [1]})), partial)
+        write_ideal_observer(replace(make_observer(), columns=pd.DataFrame({"a": [1]})), partial)
     plot_benchmark([stored], observer, tmp_path / "benchmark.png", code="code")
     for manifest in both_manifests(tmp_path / "benchmark.png"):
         assert [given["path"] for given in manifest["inputs"]][1] == "observer"

@@ -4,7 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import RINGS
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import ndimage
+from scipy.special import softmax
 
 from segdepth.config import METRIC_NAMES
 from segdepth.evaluation import calibration, metrics
@@ -43,6 +47,12 @@ def test_four_by_four_by_hand():
     assert found["hallucinated_rate", "O"] == 1
     assert found["detection_rate", "O"] is None  # no oxygen pixel is real
     assert found["centre_accuracy", "O"] is None
+
+
+def test_the_share_within_one_atom_by_hand():
+    confusion = np.array([[4, 1, 2], [0, 5, 0], [7, 1, 0]])
+    assert metrics.share_within_one(confusion) == 11 / 20
+    assert metrics.share_within_one(np.zeros((3, 3), int)) is None
 
 
 def test_a_perfect_estimate():
@@ -205,6 +215,12 @@ def test_known_calibration():
     assert calibration.expected_calibration_error(np.zeros((20, 3))) is None
     halves = [calibration.reliability_sums(confidence[s], right[s]) for s in (slice(40), slice(40, None))]
     assert np.allclose(sum(halves), sums)
+
+
+@given(arrays(np.float64, (4, 3, 2), elements=st.floats(-20, 20)), st.floats(0.1, 10))
+def test_probabilities_before_temperature_scaling_are_those_of_the_logits(logits, temperature):
+    found = calibration.before_scaling(softmax(logits / temperature, axis=0), temperature)
+    assert found == pytest.approx(softmax(logits, axis=0), abs=1e-9)
 
 
 def test_the_interval_of_the_calibration_error_is_over_structures():

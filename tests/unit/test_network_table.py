@@ -101,7 +101,9 @@ def cells(line):
 
 
 def test_values_of_one_network(tmp_path):
-    evaluation(tmp_path, "net", "smooth", columns_exact_O=None)
+    evaluation(
+        tmp_path, "net", "smooth", columns_exact_O=None, expected_calibration_error_pooled=0.5
+    )  # for Fig. 7 alone
     network(tmp_path, "net", 356.0)
     table, lines = written(tmp_path, {"label": "a", "models": ["net"], "dataset": "smooth"}, title="All of them")
     assert len(table) == 3 * 10 + 2

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from segdepth.config import ALL, Paper, validate
+from segdepth.config import ALL, PAPER_ITEMS, Paper, validate
 from segdepth.errors import ConfigError
 from segdepth.evaluation.denoising import measure_denoising
 from segdepth.evaluation.gradients import (
@@ -33,10 +33,11 @@ from segdepth.evaluation.paper import COLUMNS, Network, PaperResults, paper_numb
 from segdepth.evaluation.table1 import PAPER
 from segdepth.figures import fig8_gradients, fig9_doses, fig11_boundary
 from segdepth.networks.card import NetworkCard
+from segdepth.steps.paper_files import denoisings_of
 
 PIXEL = 20.0
 BLOCK = Paper(
-    dataset="d", widths=["a", "s"], segmentation="a", denoised="b", joint="c", every_dose="e",
+    dataset="d", confusion_dataset="low", widths=["a", "s"], segmentation="a", denoised="b", joint="c", every_dose="e",
     dose_datasets=["d", "low"], dose_widths=["a"], dose_trained=["a"], gradient_lambda=[1, 25],
 )  # fmt: skip
 
@@ -145,6 +146,13 @@ def test_the_boundary_is_the_group_of_atoms_nearest_to_the_vacuum():
     depth[10:13, 28:31] = 1
     boundary, vacuum = places_of_estimate(depth)
     assert boundary == Place(11, 29) and depth[vacuum.row, vacuum.column] == 0 and vacuum.row > 20
+    ring = np.zeros((40, 60), np.uint8)
+    ring[8:13, 26:31], ring[10, 28] = 2, 0  # whose middle is no atom
+    place, _ = places_of_estimate(ring)
+    assert ring[place.row, place.column] == 2
+    strip = np.ones((40, 60), np.uint8)
+    strip[30:] = 0  # any of its places is as far from atoms
+    assert places_of_estimate(strip)[1].column in (29, 30)
     nothing = places_of_estimate(np.zeros((40, 60), np.uint8))
     assert nothing[0] == nothing[1]
 
@@ -192,12 +200,14 @@ def test_the_papers_numbers_are_those_that_it_prints():
 
 def results(**changes) -> PaperResults:
     denoised = card(denoiser={"variant": "binned", "base_channels": 64})
-    cards = {"a": card(), "s": card(variant="space_to_depth"), "b": denoised, "c": denoised}
+    cards = {"a": card(temperature=1.3), "s": card(variant="space_to_depth"), "b": denoised, "c": denoised}
     cards["e"] = card(dose_lambda_range=(0.1, 25))
     evaluations = {}
     for model in cards:
         for dataset, dose in (("d", 2.5), ("low", 0.1)):
             evaluations[model, dataset] = make_evaluation(model=model, dataset=dataset, dose_lambda=dose)
+    run = {"device": "cpu", "threads": 2, "seconds_per_image": 0.25}
+    evaluations["a", "d"] = replace(evaluations["a", "d"], run=run)
     one = pd.DataFrame(
         {"structure": [1, 1, 2], "psnr_db": [20.0, 22, 24], "ssim": 0.9, "noisy_psnr_db": 3.0, "noisy_ssim": 0.1}
     )
@@ -211,7 +221,7 @@ def results(**changes) -> PaperResults:
 
 
 def test_rows_stand_beside_the_papers():
-    table = paper_table(("table1_widths", "table2", "fig7", "fig8", "fig9a", "fig9b"), BLOCK, results())
+    table = paper_table(PAPER_ITEMS, BLOCK, results())
     assert list(table.columns) == list(COLUMNS)
 
     def row_of(item: str, name: str, metric: str, element: str = ALL) -> pd.Series:
@@ -223,11 +233,25 @@ def test_rows_stand_beside_the_papers():
     assert (row["paper"], row["reference"], row["value"], row["low"]) == (0.847, "Table I", 0.8, 0.7)
     assert np.isnan(row_of("table1_widths", "c = 64, space to depth", "centre_accuracy")["paper"])
     assert np.isnan(row_of("table1_widths", "c = 64", "centre_accuracy", "O")["paper"])
+    row = row_of("table1_widths", "c = 64", "seconds_per_image")
+    assert (row["value"], row["note"], row["training_seconds"]) == (0.25, "cpu, threads: 2", 10)
+    row = row_of("table1_widths", "c = 64, space to depth", "seconds_per_image")
+    assert np.isnan(row["value"]) and row["note"] == ""
     row = row_of("table2", "denoising and segmentation", "hallucinated_rate")
     assert row["paper"] == pytest.approx(0.1738) and row["model"] == "c"
     row = row_of("table2", "denoising then segmentation", "psnr_db")
     assert row["value"] == 22 and row["low"] == 21 and row["high"] == 24
     assert row_of("fig7", "confidence 0.8", "accuracy")["paper"] == 0.7
+    assert row_of("fig7", "confidence 0.8, before temperature scaling", "accuracy")["paper"] == 0.7
+    for name in ("pixels", "columns", "pixels, before temperature scaling", "columns, before temperature scaling"):
+        row = row_of("fig7", name, "expected_calibration_error")
+        assert (row["value"], row["low"], row["high"], row["note"]) == (0.8, 0.7, 0.9, "T = 1.3")
+    row = row_of("fig6", "pixels of columns", "pixels_within_one", "O")
+    assert row["dataset"] == "low" and row["lambda"] == 0.1 and row["model"] == "a"
+    counts = make_evaluation().confusion
+    counts = counts[(counts["element"] == "O") & (counts["true"] > 0)]
+    near = (counts["true"] - counts["estimate"]).abs() <= 1
+    assert row["value"] == pytest.approx(counts.loc[near, "pixels"].sum() / counts["pixels"].sum())
     curves = table[table["item"] == "fig9a"]
     assert set(curves["row"]) == {"c = 64, trained at λ = 2.5", "c = 64, trained at λ = 0.1 … 25"}
     assert set(curves["lambda"]) == {0.1, 2.5} and curves["paper"].isna().all()
@@ -238,6 +262,12 @@ def test_rows_stand_beside_the_papers():
 
 def test_an_item_names_its_networks_and_data_sets():
     assert BLOCK.measured("table2") == [("a", "d"), ("b", "d"), ("c", "d")]
+    assert BLOCK.measured("fig6") == [("a", "low")]
+    assert BLOCK.model_copy(update={"confusion_dataset": None}).measured("fig6") == [("a", "d")]
+    other = BLOCK.model_copy(update={"shown": "s", "other_datasets": {"b": "binned"}})
+    assert other.measured("fig6") == [("s", "low")] and other.measured("fig7") == [("s", "d")]
+    assert other.measured("table2") == [("a", "d"), ("b", "binned"), ("c", "d")]
+    assert denoisings_of(other) == [("b", "binned"), ("c", "d")] and other.gradient_models == ("s", "e")
     assert BLOCK.measured("fig9a") == [("a", "d"), ("a", "low"), ("e", "d"), ("e", "low")]
     with pytest.raises(ConfigError, match="paper.*widths: names one twice: a, a"):
         validate(Paper, BLOCK.model_dump() | {"widths": ["a", "a"]}, "paper")

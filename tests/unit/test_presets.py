@@ -9,7 +9,9 @@ import pytest
 from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
-from segdepth.config import PAPER_PIXEL_PM, Config, validate
+from segdepth.cluster.costs import Costs
+from segdepth.config import PAPER_ITEMS, PAPER_PIXEL_PM, Config, validate
+from segdepth.evaluation.table1 import PAPER
 from segdepth.steps.pretrained import check_pretrained
 
 ROOT = Path(__file__).parents[2]
@@ -25,8 +27,8 @@ def laid_over(*names: str) -> Config:
 
 def test_every_preset_is_known_here():
     known = {"benchmarks", "workstation", "gpu", "paper", "paper_quick", "ablation", "particles", "yardsticks"}
-    known |= {"familiarity", "familiarity_particles", "benchmarks_particles", "film", "limits", "limits_small"}
-    known |= {"generalization"}
+    known |= {"paper_workstation", "familiarity", "familiarity_particles", "benchmarks_particles", "film", "limits"}
+    known |= {"limits_small", "generalization"}
     assert {path.stem for path in PRESETS.glob("*.yaml")} == known
 
 
@@ -129,14 +131,43 @@ def test_both_bundled_networks_are_measured_on_the_same_shifts():
 
 
 def test_the_papers_preset_has_the_papers_numbers_of_images():
-    config = laid_over("paper")
-    dataset = config.datasets["paper"]
+    config = laid_over("paper_quick", "paper")
+    dataset = config.datasets["paper_2p5"]
     specimen, imaging = config.specimens["paper"], config.imaging["fine"]
     images = {p: 9 * len(dataset.structures_of(p, specimen)) for p in ("train", "test")}
     assert images == {"train": 8397, "test": 3600} and round(specimen.field_pm / imaging.pixel_pm) == 1024
-    assert config.models["paper64"].architecture.base_channels == 64
-    assert config.models["paper64"].architecture.variant == "full"
-    assert all(model.training.optimizer == "adam" for model in config.models.values() if model.datasets[0] != "quick")
+    full = [config.models[name].architecture for name in config.paper.widths if name not in config.paper.other_datasets]
+    assert [each.base_channels for each in full] == [16, 32, 64, 96, 130] == [row[0] for row in PAPER]
+    assert {each.variant for each in full} == {"full"} and config.paper.shown == "paper64"
+    of_paper = {model for item in PAPER_ITEMS for model, _ in config.paper.measured(item)} | {"paper_denoiser"}
+    assert all(config.models[name].training.optimizer == "adam" for name in of_paper) and len(of_paper) == 14
+
+
+@pytest.mark.parametrize("names", [("paper_quick",), ("paper_quick", "paper_workstation"), ("paper_quick", "paper")])
+def test_the_networks_that_a_table_of_the_paper_compares_have_the_same_data_and_samples(names):
+    config = laid_over(*names)
+
+    def seen(model: str) -> tuple:
+        block = config.models[model]
+        own = {"batch_size", "dose_lambda", "dose_importance"}
+        return block.datasets, block.training.model_dump(exclude=own)
+
+    paper = config.paper
+    table2 = [paper.segmentation, paper.denoised, paper.joint]
+    assert {config.models[name].architecture for name in table2} == {config.models["paper_denoiser"].architecture}
+    for group in (table2, [*paper.widths]):
+        by_pixel = {}
+        for name in group:
+            by_pixel.setdefault(paper.dataset_of(name), []).append(seen(name))
+        assert all(each == found[0] for found in by_pixel.values() for each in found)
+    folded = [name for name in paper.widths if config.models[name].architecture.variant == "space_to_depth"]
+    costs = Costs(config)
+    binned = {costs.train_model(name).seconds for name in set(paper.widths) - set(folded)}
+    assert folded and all(costs.train_model(name).seconds in binned for name in folded)  # equal training time
+    doses = {config.datasets[name].dose_lambda for name in paper.dose_datasets}
+    assert doses == {0.1, 0.5, 2.5, 10, 25} and config.datasets[paper.confusion_dataset].dose_lambda == 1
+    trained = [config.models[name] for name in paper.dose_trained]
+    assert {model.architecture.base_channels for model in trained} == {16}  # Fig. 9b's
 
 
 ONE_THING = {

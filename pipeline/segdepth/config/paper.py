@@ -11,20 +11,29 @@ from segdepth.config.fields import Count, Name, Number
 
 Dose = Annotated[Number, Field(gt=0, le=10_000)]
 
-PAPER_ITEMS = ("table1_widths", "table2", "fig7", "fig8", "fig9a", "fig9b")
+PAPER_ITEMS = ("table1_widths", "table2", "fig6", "fig7", "fig8", "fig9a", "fig9b")
 """What ``results/tables/paper.csv`` sets beside the paper's numbers; each is a table of its own, too."""
 
 
 class Paper(Block):
-    """Networks and data sets of the paper's Tables I and II and Figs. 8, 9 and 12 (``snakemake paper``)."""
+    """Networks and data sets of the paper's Tables I and II and Figs. 6 to 9 and 12 (``snakemake paper``)."""
 
     dataset: Name = Field(description="dataset of Tables I and II and of Fig. 7 (the paper has lambda = 2.5)")
+    confusion_dataset: Name | None = Field(
+        None, description="dataset of Fig. 6 (the paper has lambda = 1); without it dataset"
+    )
+    other_datasets: dict[Name, Name] = Field(
+        {},
+        description="by network of Tables I and II: dataset that it is measured on instead, the same recordings with "
+        "another pixel",
+    )
     widths: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
         description="networks of Table I: several base_channels, and others to be set beside them"
     )
     segmentation: Name = Field(
-        description="network of Table II that counts in the noisy image; also that of Figs. 7, 8"
+        description="network of Table II that counts in the noisy image; also that of Figs. 6, 7, 8, without shown"
     )
+    shown: Name | None = Field(None, description="network of Figs. 6, 7 and 8; without it segmentation")
     denoised: Name = Field(description="network of Table II that counts in images of a denoiser trained before")
     joint: Name = Field(description="network of Table II that learns to denoise and to count at once")
     every_dose: Name | None = Field(
@@ -41,6 +50,9 @@ class Paper(Block):
     )
     film: Name | None = Field(
         None, description="film of Fig. 12, seen by the network of every dose, or without one by that of `segmentation`"
+    )
+    gradient_structure: Annotated[Count, Field(ge=0)] = Field(
+        0, description="structure of Fig. 8, counted from 0 among the test structures"
     )
     gradient_lambda: Annotated[tuple[Dose, ...], Field(min_length=1)] = Field(
         (0.1, 0.5, 2.5, 25.0), description="doses of Fig. 8"
@@ -59,7 +71,11 @@ class Paper(Block):
 
     @property
     def gradient_models(self) -> tuple[str, ...]:
-        return (self.segmentation, *([self.every_dose] if self.every_dose else []))
+        return (self.shown or self.segmentation, *([self.every_dose] if self.every_dose else []))
+
+    def dataset_of(self, model: str) -> str:
+        """What a network of Tables I and II or of Figs. 7 and 8 is measured on."""
+        return self.other_datasets.get(model, self.dataset)
 
     @property
     def film_model(self) -> str:
@@ -73,9 +89,11 @@ class Paper(Block):
         if item in at_doses:
             models = dict.fromkeys((*at_doses[item], *extra))
             return [(model, dataset) for model in models for dataset in self.dose_datasets]
+        if item == "fig6":
+            return [(self.shown or self.segmentation, self.confusion_dataset or self.dataset)]
         models = {
             "table1_widths": self.widths,
             "table2": (self.segmentation, self.denoised, self.joint),
-            "fig7": (self.segmentation,),
+            "fig7": (self.shown or self.segmentation,),
         }
-        return [(model, self.dataset) for model in models.get(item, ())]
+        return [(model, self.dataset_of(model)) for model in models.get(item, ())]

@@ -1,4 +1,5 @@
-"""Reliability of the confidence score (SegDepth IV-C, Fig. 7): sums by bins of confidence, and calibration errors."""
+"""Reliability of the confidence score (SegDepth IV-C, Fig. 7): sums by bins of confidence, and calibration errors,
+before and after temperature scaling (Guo et al., ICML 2017, section 4.2)."""
 
 from __future__ import annotations
 
@@ -7,8 +8,24 @@ import numpy as np
 from segdepth.evaluation.metrics import bootstrap_weights, percentile_interval
 
 BINS = 20
-POPULATIONS = ("all", "columns")
-"""Every pixel, and the pixels whose true depth is above 0."""
+POPULATIONS = {
+    "all": "expected_calibration_error",
+    "columns": "expected_calibration_error_columns",
+    "pooled": "expected_calibration_error_pooled",
+    "all_before": "expected_calibration_error_before",
+    "pooled_before": "expected_calibration_error_pooled_before",
+}
+"""What is binned, and the metric of its calibration error: every pixel, the pixels whose true depth is above 0, and the
+columns by their mean probability over the core; two of them also before temperature scaling."""
+
+
+def before_scaling(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """What a network's probabilities (class, ...) were before its logits were divided by a temperature T: p^T over its
+    sum, since softmax(z) is in proportion to softmax(z / T)^T. Probabilities that underflow stay 0."""
+    if temperature == 1:
+        return probabilities
+    raised = np.power(probabilities, probabilities.dtype.type(temperature))
+    return raised / raised.sum(axis=0)
 
 
 def reliability_sums(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,14 +60,18 @@ def evaluate(
     check_tested(card, tests, model=model, dataset=dataset)
     labels, many = tests.labels, (len(tests.structures), len(tests.defocus_nm))
     lengths = {"pixel_pm": tests.label_pixel_pm, "nearest_pm": tests.crystal.nearest_column_pm}
-    tallies = Tallies(tests.crystal.elements, labels.classes, *many, more=labels.more, **lengths)
+    scaling = {"more": labels.more, "temperature": card.temperature}
+    tallies = Tallies(tests.crystal.elements, labels.classes, *many, **scaling, **lengths)
     examples = Examples(tests.structures, tests.defocus_nm)
     where = next((p.device for p in network.parameters()), torch.device("cpu"))
     batch_size = batch_size or max(1, BATCH_PIXELS // tests.pixels**2)
-    columns = []
+    columns, seconds = [], []
     with tqdm(total=len(tests), desc=f"evaluating {model} on {dataset}", unit="image", mininterval=0.5) as progress:
         for batch in _batches(tests.samples(dose_lambda), batch_size):
-            for sample, probabilities in zip(batch, _probabilities(network, batch, where)):
+            began = time.perf_counter()
+            maps = _probabilities(network, batch, where)
+            seconds.append((time.perf_counter() - began) / len(batch))
+            for sample, probabilities in zip(batch, maps):
                 found = tallies.add(sample.place, sample.defocus, sample.truth, probabilities)
                 examples.offer(sample, probabilities)
                 columns.append(found.assign(structure=sample.structure, defocus_nm=sample.defocus_nm))
@@ -83,6 +88,7 @@ def evaluate(
         "parameters": count_parameters(network),
         "base_channels": card.base_channels,
         "variant": card.variant,
+        "temperature": card.temperature,
     }
     return Evaluation(
         facts=facts,
@@ -94,6 +100,11 @@ def evaluate(
         calibration=tallies.calibration_table(),
         columns=_columns_table(columns, tests.crystal.elements),
         examples=examples.dataset(_attributes(tests, dose_lambda)),
+        run={
+            "device": str(where),
+            "threads": torch.get_num_threads(),
+            "seconds_per_image": round(float(np.median(seconds)), 6),
+        },
     )
 
 

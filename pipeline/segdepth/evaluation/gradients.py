@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from scipy.ndimage import center_of_mass, distance_transform_edt, label
+from scipy.ndimage import distance_transform_edt, label
 from torch import nn
 
 from segdepth.config import NETWORK_STRIDE
@@ -96,23 +96,24 @@ def place_in_vacuum(truth: GroundTruth) -> Place:
 
 
 def _middle_of(free: np.ndarray) -> Place:
-    """The pixel of a mask that is farthest from all others and from the edges."""
+    """The pixel of a mask that is farthest from all others and from the edges; of those that are as far within a pixel,
+    that nearest the middle of the map."""
     distance = distance_transform_edt(np.pad(free, 1))[1:-1, 1:-1]
-    row, column = np.unravel_index(int(distance.argmax()), distance.shape)
-    return Place(int(row), int(column))
+    rows, columns = np.nonzero(distance > distance.max() - 1)
+    nearest = np.hypot(*(at - (side - 1) / 2 for at, side in zip((rows, columns), free.shape))).argmin()
+    return Place(int(rows[nearest]), int(columns[nearest]))
 
 
 def places_of_estimate(depth: np.ndarray) -> list[Place]:
-    """In an estimated depth map [y, x]: the middle of the group of pixels above 0 that is nearest to the middle of the
-    vacuum, and that middle; ``MICROGRAPH_PLACES``. Without any atoms or any vacuum both are one pixel."""
+    """In an estimated depth map [y, x]: the pixel farthest inside the group of pixels above 0 that is nearest to the
+    middle of the vacuum, and that middle; ``MICROGRAPH_PLACES``. Without any atoms or any vacuum both are one pixel."""
     vacuum = _middle_of(depth == 0)
     groups, count = label(depth > 0)
     if not count:
         return [vacuum, vacuum]
     rows, columns = np.nonzero(groups)
     nearest = np.hypot(rows - vacuum.row, columns - vacuum.column).argmin()
-    row, column = center_of_mass(groups == groups[rows[nearest], columns[nearest]])
-    return [Place(round(row), round(column)), vacuum]
+    return [_middle_of(groups == groups[rows[nearest], columns[nearest]]), vacuum]
 
 
 def gradients_of_frame(

@@ -138,6 +138,12 @@ def ratio(numerator: float, denominator: float) -> float | None:
     return float(numerator) / float(denominator) if denominator else None
 
 
+def share_within_one(confusion: np.ndarray) -> float | None:
+    """Share of the pixels of a confusion matrix (C true, C estimated) whose depth is wrong by one atom at most."""
+    true, estimate = np.indices(confusion.shape)
+    return ratio(confusion[abs(true - estimate) <= 1].sum(), confusion.sum())
+
+
 def bootstrap_weights(structures: int, rng: np.random.Generator, draws: int) -> np.ndarray:
     """How often each structure is drawn, with replacement, float64 (draw, structure)."""
     return rng.multinomial(structures, np.full(structures, 1 / structures), size=draws).astype(float)

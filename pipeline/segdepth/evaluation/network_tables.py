@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from segdepth.config import ALL, CHANGES, OBSERVER_METRICS, Table, TableRow
+from segdepth.config import ALL, ALL_ONLY, CHANGES, METRIC_NAMES, OBSERVER_METRICS, Table, TableRow
 from segdepth.evaluation.metrics import paired_interval
 from segdepth.evaluation.results import Evaluation, IdealObserver, chosen
 from segdepth.seeds import hash64
@@ -154,7 +154,8 @@ def _measured_row(row: TableRow, results: Results) -> Row:
         "parameters": first.facts["parameters"],
         "training_seconds": _mean(seconds),
     }
-    keys = list(zip(first.metrics["metric"], first.metrics["element"]))
+    shown = first.metrics[first.metrics["metric"].isin((*METRIC_NAMES, *ALL_ONLY))]
+    keys = list(zip(shown["metric"], shown["element"]))
     return Row(row, facts, {key: _over(networks, *key) for key in keys}, first.elements)
 
 

@@ -25,7 +25,8 @@ import pandas as pd
 
 from segdepth.config import ALL
 from segdepth.config.paper import Paper
-from segdepth.evaluation.metrics import bootstrap_intervals
+from segdepth.evaluation.calibration import POPULATIONS
+from segdepth.evaluation.metrics import bootstrap_intervals, share_within_one
 from segdepth.evaluation.results import Evaluation
 from segdepth.networks.card import NetworkCard
 from segdepth.seeds import hash64
@@ -33,6 +34,7 @@ from segdepth.seeds import hash64
 PAPER_METRICS = ("pixelwise_accuracy", "centre_accuracy", "detection_rate", "hallucinated_rate")
 METRICS = (*PAPER_METRICS, "columns_exact", "columns_within_one")
 DENOISING = ("psnr_db", "ssim", "noisy_psnr_db", "noisy_ssim")
+WITHIN_ONE = "pixels_within_one"
 RADIUS = "half_energy_radius_pm"
 CONFIDENCE = 0.8
 """Whose accuracy the paper gives in words (IV-C)."""
@@ -86,13 +88,18 @@ def _rows_of(item: str, paper: Paper, results: PaperResults) -> Iterator[dict[st
     for model, dataset in paper.measured(item):
         network, evaluation = results.networks[model], results.evaluations[model, dataset]
         facts = _facts(item, network, evaluation, model, dataset)
+        if item == "fig6":
+            yield from _within_one_rows(facts, evaluation)
+            continue
         if item == "fig7":
-            yield _with_paper(facts | {"row": f"confidence {CONFIDENCE:g}"} | _accuracy_at(evaluation, CONFIDENCE))
+            yield from _calibration_rows(facts, evaluation, network.card.temperature)
             continue
         facts["row"] = roles[model] if item == "table2" else curve_name(network.card)
         if item == "table1_widths":
-            facts["row"] = width_name(network.card)
+            another_pixel = network.card.variant == "binned" and model in paper.other_datasets
+            facts["row"] = width_name(network.card) + (", binned" if another_pixel else "")
             yield _with_paper(facts | {"metric": "parameters", "value": evaluation.facts["parameters"]})
+            yield facts | _seconds(evaluation)
         for metric in METRICS:
             for element in (ALL, *evaluation.elements):
                 low, high = evaluation.interval(metric, element) or (None, None)
@@ -151,12 +158,45 @@ def _with_paper(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"paper": float(its["value"]), "reference": its["reference"], "note": its["note"]}
 
 
-def _accuracy_at(evaluation: Evaluation, confidence: float) -> dict[str, Any]:
-    """Accuracy of the pixels whose confidence lies in the bin that holds a value."""
-    table = evaluation.calibration[evaluation.calibration["population"] == "all"]
-    inside = (table["confidence_low"] <= confidence) & (confidence < table["confidence_high"])
-    values = table.loc[inside, "accuracy"]
-    return {"metric": "accuracy", "value": None if values.empty else float(values.iloc[0])}
+def _seconds(evaluation: Evaluation) -> dict[str, Any]:
+    """The network's time for an image, and on what."""
+    run = evaluation.run
+    threads = f", threads: {run['threads']}" if run.get("device") == "cpu" and "threads" in run else ""
+    note = f"{run['device']}{threads}" if "device" in run else ""
+    return {"metric": "seconds_per_image", "value": run.get("seconds_per_image"), "note": note}
+
+
+BEFORE = "before temperature scaling"
+CALIBRATION_ROWS = {
+    "all_before": f"pixels, {BEFORE}",
+    "all": "pixels",
+    "pooled_before": f"columns, {BEFORE}",
+    "pooled": "columns",
+}
+
+
+def _calibration_rows(facts: dict[str, Any], evaluation: Evaluation, temperature: float) -> Iterator[dict[str, Any]]:
+    """Accuracy of the pixels whose confidence lies in the bin that holds ``CONFIDENCE``; calibration errors."""
+    sure = f"confidence {CONFIDENCE:g}"
+    for population, row in (("all_before", f"{sure}, {BEFORE}"), ("all", sure)):
+        table = evaluation.reliability(population)
+        inside = (table["confidence_low"] <= CONFIDENCE) & (table["confidence_high"] > CONFIDENCE)
+        (value,) = table.loc[inside, "accuracy"]
+        yield _with_paper(facts | {"row": row, "metric": "accuracy", "value": value})
+    for population, row in CALIBRATION_ROWS.items():
+        metric = POPULATIONS[population]
+        low, high = evaluation.interval(metric) or (None, None)
+        number = {"metric": "expected_calibration_error", "value": evaluation.value(metric), "low": low, "high": high}
+        yield facts | {"row": row, "note": f"T = {temperature:g}"} | number
+
+
+def _within_one_rows(facts: dict[str, Any], evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+    """Share of the pixels whose depth is within one atom: of all, and of those whose true depth is above 0."""
+    for element in (ALL, *evaluation.elements):
+        matrix = evaluation.confusion_matrix(element)
+        columns = np.where(np.arange(len(matrix))[:, None] > 0, matrix, 0)
+        for name, rows in (("all pixels", matrix), ("pixels of columns", columns)):
+            yield facts | {"row": name, "metric": WITHIN_ONE, "element": element, "value": share_within_one(rows)}
 
 
 def _denoising_rows(facts: dict[str, Any], table: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -172,7 +212,7 @@ def _radius_rows(paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]
     """Median radius against λ, of every element, and against the true count."""
     for model in paper.gradient_models:
         network, table = results.networks[model], results.radii[model].dropna(subset=[RADIUS])
-        facts = {"item": "fig8", "dataset": paper.dataset, "metric": RADIUS, "structures": 1, "images": 1}
+        facts = {"item": "fig8", "dataset": paper.dataset_of(model), "metric": RADIUS, "structures": 1, "images": 1}
         facts |= _facts_of_network(model, network)
         name = curve_name(network.card)
         for keys, group in table.groupby(["lambda", "element"], sort=False):

@@ -8,13 +8,15 @@ bootstrap interval over structures.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from segdepth.config import ALL
+from segdepth.errors import StoreError
 
 
 @dataclass(frozen=True)
@@ -25,18 +27,18 @@ class Evaluation:
     ``elements`` (counted ones, the heaviest first), ``classes``, ``more`` (whether the last class is for all larger
     counts; they then count as one atom more than the largest with a class of its own), ``images``, ``structures``,
     ``columns`` (how many were counted, over all images), ``dose_lambda``, ``electrons_per_square_angstrom``,
-    ``parameters`` (of the network), ``base_channels``, ``variant``.
+    ``parameters`` (of the network), ``base_channels``, ``variant``, ``temperature`` (that its logits were divided by).
 
     Tables, each a CSV of its name:
 
     - ``metrics``: ``metric``, ``element``, ``value``, ``low``, ``high``; the metrics of
-      ``segdepth.config.METRIC_NAMES`` for all elements and each, those of ``CALIBRATION_NAMES`` (over all pixels, and
-      over those with a true depth above 0) and of ``VACUUM_NAMES`` for all. A pixel's element is that of its nearest
+      ``segdepth.config.METRIC_NAMES`` for all elements and each, those of ``VACUUM_NAMES`` and the calibration errors
+      of ``segdepth.evaluation.calibration.POPULATIONS`` for all. A pixel's element is that of its nearest
       column. ``columns_relative_error_thick`` : mean absolute error over the count, of columns of more than 12 atoms;
       ``columns_covered`` : share of columns whose 90 % set holds the truth; ``false_columns_per_100_nm2`` : columns
       seen more than 0.3 nm away from every true one, without a test of their electrons, over the area of such places.
-    - ``by_defocus``: ``defocus_nm``, ``images``, then as ``metrics``; ``columns_exact`` and ``centre_accuracy`` have an
-      interval.
+    - ``by_defocus``: ``defocus_nm``, ``images``, then as ``metrics``, of calibration errors ``CALIBRATION_NAMES``
+      alone; ``columns_exact`` and ``centre_accuracy`` have an interval.
     - ``by_atoms``: ``element``, ``atoms`` (true count, from 1), ``columns`` (how many, over all images), then
       ``metric``, ``value``, ``low``, ``high``: ``columns_exact`` (with its interval), ``columns_within_one``,
       ``columns_mean_error``, ``columns_mean_absolute_error``, ``columns_covered`` and ``centre_accuracy`` (of the
@@ -45,14 +47,18 @@ class Evaluation:
       ``element``, ``right``, ``total``: how much was right, and of how much. Changes are paired by it.
     - ``confusion``: ``element``, ``true``, ``estimate``, ``pixels``, every pair of depths; ``all`` also has the pixels
       of images without columns.
-    - ``calibration``: ``population`` (``all``, ``columns``), ``confidence_low``, ``confidence_high``, ``pixels``,
-      ``mean_confidence``, ``accuracy``.
+    - ``calibration``: ``population`` (see ``segdepth.evaluation.calibration``), ``confidence_low``,
+      ``confidence_high``, ``pixels`` (or how many columns), ``mean_confidence``, ``accuracy``.
     - ``columns``: one row a column and image: ``structure``, ``defocus_nm``, ``x_pm``, ``y_pm``, ``element``, ``atoms``
       (true), ``depth`` and ``confidence`` (of the mean probability over its core), ``depth_low`` and ``depth_high`` (of
       its 90 % set, see ``segdepth.labels.column_depths``). Columns whose core leaves the field do not count. None where
       it was not read.
 
     ``examples``: see ``segdepth.evaluation.examples``.
+
+    ``run`` decides nothing, and is kept in the record of the run: ``device``, ``threads``, ``seconds_per_image`` (the
+    network's time for an image, from the noisy image to its probabilities, the median over batches). Empty where it is
+    not known.
     """
 
     facts: dict[str, Any]
@@ -64,6 +70,7 @@ class Evaluation:
     calibration: pd.DataFrame
     columns: pd.DataFrame | None = None
     examples: xr.Dataset | None = None
+    run: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -74,6 +81,30 @@ class Evaluation:
 
     def interval(self, metric: str, element: str = ALL) -> tuple[float, float] | None:
         return interval_in(self.metrics, metric=metric, element=element)
+
+    def reliability(self, population: str) -> pd.DataFrame:
+        """The rows of ``calibration`` of one population.
+
+        Raises
+        ------
+        StoreError
+            It has none.
+        """
+        table = chosen(self.calibration, {"population": population})
+        if table.empty:
+            name = f"{self.facts['model']}/{self.facts['dataset']}"
+            raise StoreError(
+                f"results/evaluation/{name}: its calibration.csv has no {population}: it was made by another version "
+                f"of SegDepth; make it again: snakemake --cores 1 --force -- results/evaluation/{name}"
+            )
+        return table
+
+    def confusion_matrix(self, element: str = ALL) -> np.ndarray:
+        """Pixels by true and estimated depth, int64 (C true, C estimated)."""
+        table = chosen(self.confusion, {"element": element})
+        pixels = np.zeros((self.facts["classes"],) * 2, np.int64)
+        pixels[table["true"], table["estimate"]] = table["pixels"]
+        return pixels
 
 
 @dataclass(frozen=True)

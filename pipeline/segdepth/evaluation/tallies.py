@@ -30,6 +30,7 @@ class Tallies:
     classes : of depth, 0 to ``classes - 1`` atoms.
     structures, defoci : how many there are of each.
     more : the last class is for all larger counts; columns with more atoms count as of that class.
+    temperature : what the network's logits were divided by.
     pixel_pm : side of the maps' pixel. nearest_pm : distance of the crystal's nearest columns.
     """
 
@@ -41,10 +42,12 @@ class Tallies:
         defoci: int,
         *,
         more: bool,
+        temperature: float = 1.0,
         pixel_pm: float,
         nearest_pm: float,
     ) -> None:
         self.elements, self.classes, self.more = tuple(elements), classes, more
+        self.temperature = temperature
         self._lengths = pixel_pm, nearest_pm
         self.shape = shape = (len(elements), classes)
         lead = (structures, defoci)
@@ -60,8 +63,6 @@ class Tallies:
         """Count one image, ``probabilities`` (class, y, x); returns its columns with ``depth``, ``confidence``,
         ``depth_low`` and ``depth_high``."""
         estimate = probabilities.argmax(0)
-        confidence = np.take_along_axis(probabilities, estimate[None], axis=0)[0]
-        confidence = confidence_of(estimate, confidence, self.classes, self.more)
         here = (place, defocus)
         self.confusion[here] = metrics.confusion_matrix(truth.depth, estimate, truth.group, self.shape)
         maps = (truth.depth, estimate, truth.group, truth.centre)
@@ -69,17 +70,11 @@ class Tallies:
         true_class = np.minimum(truth.columns["atoms"].to_numpy(), self.classes - 1)
         owners = true_class[truth.owner[truth.centre]]
         self.centre_by_atoms[place] += metrics.centre_tally_by_atoms(*maps, owners, self.shape)
-        right, atomic = estimate == truth.depth, truth.depth > 0
-        self.reliability[here] = [
-            calibration.reliability_sums(confidence, right),
-            calibration.reliability_sums(confidence[atomic], right[atomic]),
-        ]
-        pooled = metrics.pool_columns(probabilities, truth.owner, truth.core, len(truth.columns))
-        seen = truth.columns["whole"].to_numpy() & np.isfinite(pooled).all(axis=1)
-        pooled, depth = pooled[seen], pooled[seen].argmax(1)
-        confidence, (low, high) = confidence_of(depth, pooled.max(1), self.classes, self.more), credible_depths(pooled)
-        found = truth.columns[seen].assign(depth=depth, confidence=confidence, depth_low=low, depth_high=high)
+        seen, pooled = _pooled(probabilities, truth)
         true = true_class[seen]
+        self._add_reliability(here, truth, true, probabilities, pooled)
+        (depth, sure), (low, high) = self._most_probable(pooled.T), credible_depths(pooled)
+        found = truth.columns[seen].assign(depth=depth, confidence=sure, depth_low=low, depth_high=high)
         covered = (low <= true) & (true <= high)
         tally = metrics.column_tally(true, depth, covered, found["element"].to_numpy(), self.shape)
         self.columns[here] = tally.sum(axis=1)
@@ -87,6 +82,29 @@ class Tallies:
         area = np.count_nonzero(truth.away) * self._lengths[0] ** 2 / 1e6
         self.vacuum[here] = count_false_columns(probabilities, truth.away, *self._lengths), area
         return found
+
+    def _most_probable(self, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Depth and confidence of probabilities (class, ...)."""
+        depth = probabilities.argmax(0)
+        largest = np.take_along_axis(probabilities, depth[None], axis=0)[0]
+        return depth, confidence_of(depth, largest, self.classes, self.more)
+
+    def _add_reliability(
+        self, here: tuple[int, int], truth: GroundTruth, true: np.ndarray, probabilities: np.ndarray, pooled: np.ndarray
+    ) -> None:
+        """The sums of ``calibration.POPULATIONS``; ``true`` and ``pooled`` are of the columns that count."""
+        atomic, curves = truth.depth > 0, {}
+        for when in ("", "_before"):
+            if when:
+                probabilities = calibration.before_scaling(probabilities, self.temperature)
+                pooled = _pooled(probabilities, truth)[1]
+            estimate, confidence = self._most_probable(probabilities)
+            depth, sure = self._most_probable(pooled.T)
+            right = estimate == truth.depth
+            curves[f"all{when}"] = confidence, right
+            curves[f"columns{when}"] = confidence[atomic], right[atomic]
+            curves[f"pooled{when}"] = sure, depth == true
+        self.reliability[here] = [calibration.reliability_sums(*curves[name]) for name in calibration.POPULATIONS]
 
     def _fractions(self, *axes: int) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
         sums = (self.confusion, self.centre, self.columns, self.vacuum)
@@ -96,7 +114,7 @@ class Tallies:
         """``metrics`` of ``segdepth.evaluation.results.Evaluation``; intervals are drawn from ``rng``."""
         values = {key: metrics.ratio(*parts) for key, parts in self._fractions(0, 1).items()}
         intervals = metrics.bootstrap_intervals(self._fractions(1), rng)
-        for population, name in enumerate(CALIBRATION_NAMES):
+        for population, name in enumerate(calibration.POPULATIONS.values()):
             sums = self.reliability[:, :, population].sum(1)
             values[name, ALL] = calibration.expected_calibration_error(sums.sum(0))
             intervals[name, ALL] = calibration.calibration_interval(sums, rng)
@@ -177,6 +195,13 @@ class Tallies:
             for name, sums in zip(calibration.POPULATIONS, self.reliability.sum((0, 1)))
         ]
         return pd.concat(curves, ignore_index=True)
+
+
+def _pooled(probabilities: np.ndarray, truth: GroundTruth) -> tuple[np.ndarray, np.ndarray]:
+    """Which columns count, bool (column,), and their mean probabilities (counted column, class)."""
+    pooled = metrics.pool_columns(probabilities, truth.owner, truth.core, len(truth.columns))
+    seen = truth.columns["whole"].to_numpy() & np.isfinite(pooled).all(axis=1)
+    return seen, pooled[seen]
 
 
 def _ends(interval: Sequence[float] | None) -> dict[str, float | None]:

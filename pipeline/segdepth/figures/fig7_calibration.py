@@ -1,38 +1,61 @@
-"""Figure 7: accuracy against confidence, and how many pixels have which confidence (SegDepth, Fig. 7)."""
+"""Figure 7: accuracy against confidence before and after temperature scaling, of pixels and of columns, and how many
+have which confidence (SegDepth, Fig. 7)."""
 
 from __future__ import annotations
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from segdepth.evaluation.calibration import POPULATIONS
 from segdepth.evaluation.results import Evaluation
 from segdepth.figures import style
 
-SERIES = (
-    ("all", "all pixels", "expected_calibration_error", style.NEUTRAL, "o"),
-    ("columns", "pixels of atomic columns", "expected_calibration_error_columns", style.ELEMENT_COLOURS[0], "s"),
+AFTER, BEFORE = {"linestyle": "-"}, {"linestyle": ":", "markerfacecolor": "white"}
+PIXELS = (
+    ("all_before", "all pixels, before temperature scaling", style.NEUTRAL, "o", BEFORE),
+    ("all", "all pixels, after", style.NEUTRAL, "o", AFTER),
+    ("columns", "pixels of columns, after", style.ELEMENT_COLOURS[0], "s", AFTER),
 )
-"""Population, its label, the metric of its error, colour, marker."""
+COLUMNS = (
+    ("pooled_before", "columns, before temperature scaling", style.ELEMENT_COLOURS[1], "D", BEFORE),
+    ("pooled", "columns, after", style.ELEMENT_COLOURS[1], "D", AFTER),
+)
+"""Population, its label, colour, marker and line."""
 
 
 @style.styled
 def draw(evaluation: Evaluation) -> Figure:
-    """Reliability curves of all pixels and of those of columns, and below them how many pixels each bin has."""
-    table = evaluation.calibration
-    fig = style.new_figure(5.4, 6.6, maps=False)
-    upper, lower = fig.subplots(2, 1, sharex=True, height_ratios=(3, 1.1))
+    """Reliability curves of pixels (left) and of columns (right), and below them how many each bin has.
+
+    Raises
+    ------
+    StoreError
+        An earlier version made the evaluation, and it lacks one of them.
+    """
+    fig = style.new_figure(9.6, 7.2, maps=False)
+    axes = fig.subplots(2, 2, sharex=True, height_ratios=(3, 1.1))
+    for series, what, (upper, lower) in zip((PIXELS, COLUMNS), ("pixels", "columns"), axes.T):
+        _curves(evaluation, series, upper, lower)
+        upper.set(xlim=(0, 1.01), ylim=(0, 1.01), ylabel=f"accuracy (share of {what})", title=what)
+        lower.set(yscale="log", xlabel="confidence (probability of the estimated depth)", ylabel=f"{what} in bin")
+        lower.set_ylim(bottom=0.8)
+        lower.legend(handles=upper.get_lines(), loc="upper center", bbox_to_anchor=(0.5, -0.42), frameon=False)
+    facts = evaluation.facts
+    scaled = f", T = {facts['temperature']:.3g}" if "temperature" in facts else ""
+    sample = f"images: {facts['images']}, structures: {facts['structures']}{scaled}"
+    fig.suptitle(f"{style.evaluation_text(facts)}, {sample}")
+    return fig
+
+
+def _curves(evaluation: Evaluation, series: tuple, upper: Axes, lower: Axes) -> None:
     upper.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="perfect calibration")
-    for population, label, metric, colour, marker in SERIES:
-        curve = table[table["population"] == population]
+    for population, label, colour, marker, line in series:
+        curve = evaluation.reliability(population)
         seen = curve[curve["pixels"] > 0]
-        error = evaluation.value(metric)
+        error = evaluation.value(POPULATIONS[population])
         note = "" if error is None else f" (expected calibration error {error:.3f})"
         shown = {"color": colour, "linewidth": 1.4}
-        upper.plot(seen["mean_confidence"], seen["accuracy"], marker=marker, markersize=4, label=label + note, **shown)
+        points = {"marker": marker, "markersize": 4, "label": label + note} | line
+        upper.plot(seen["mean_confidence"], seen["accuracy"], **shown, **points)
         edges = [*curve["confidence_low"], curve["confidence_high"].iloc[-1]]
-        lower.stairs(curve["pixels"], edges, **shown)
-    upper.set(xlim=(0, 1.01), ylim=(0, 1.01), ylabel="accuracy (share of pixels)")
-    fig.legend(handles=upper.get_lines(), loc="outside lower center", frameon=False)
-    lower.set(yscale="log", xlabel="confidence (probability of the estimated depth)", ylabel="pixels in bin")
-    lower.set_ylim(bottom=0.8)
-    fig.suptitle(style.evaluation_text(evaluation.facts))
-    return fig
+        lower.stairs(curve["pixels"], edges, linestyle=line["linestyle"], **shown)

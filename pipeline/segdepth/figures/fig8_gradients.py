@@ -24,12 +24,14 @@ LINES = ("-", "--", ":", "-.")
 """One for each network."""
 
 COLOURS = "magma"
+BRIGHTEST = 0.999
+"""Quantile of the magnitudes at which a colour scale ends: a few pixels hold most of the energy."""
 
 
 @style.styled
 def draw(found: Sequence[tuple[xr.Dataset, pd.DataFrame]]) -> Figure:
     """What ``measure-gradients`` stored for one or several networks (``segdepth.evaluation.gradients``); maps are the
-    first one's, by the square root. Each map of (b) ends at its largest magnitude, one of (a) at its row's."""
+    first one's, by the square root. Maps of a row of (a) have one scale, those of (b) each their own."""
     store = found[0][0]
     fig = style.new_figure(10.4, 10.6, maps=False)
     maps, curves = fig.subfigures(2, 1, height_ratios=(2.35, 1))
@@ -45,7 +47,7 @@ def draw(found: Sequence[tuple[xr.Dataset, pd.DataFrame]]) -> Figure:
     axes[1, 0].set_title(f"noisy image, λ = {float(store['lambda'][dose]):g}")
     axes[2, 0].set_axis_off()
     for row, place in enumerate(store.attrs["places"]):
-        draw_classes(axes[row, 1:], store, row, dose, place, "true")
+        draw_classes(axes[row, 1:], store, row, dose, place, "true", "(a) ")
     _draw_doses(axes[2, 1:], store)
     by_dose, by_atoms = curves.subplots(1, 2, sharey=True)
     _draw_radii(by_dose, found, "lambda", "λ of the image", "(c) radius that holds half of the gradient's energy")
@@ -64,12 +66,12 @@ def _nearest(values: np.ndarray, wanted: float) -> int:
     return int(np.abs(np.log(values / wanted)).argmin())
 
 
-def mark(ax: Axes, store: xr.Dataset, place: int, size: float = 7) -> None:
-    """A ring about one of the store's places."""
+def mark(ax: Axes, store: xr.Dataset, place: int, size: float = 7, width: float = 1.3) -> None:
+    """A ring about one of the store's places; ``size`` and ``width`` in points."""
     colour = MARKERS[store.attrs["places"][place]]
     x, y = (float(store[f"place_{axis}_pm"][place]) / 1000 for axis in "xy")
-    ax.plot(x, y, "o", ms=size, mfc="none", mec="white", mew=2.4)
-    ax.plot(x, y, "o", ms=size, mfc="none", mec=colour, mew=1.3)
+    ax.plot(x, y, "o", ms=size, mfc="none", mec="white", mew=1.85 * width)
+    ax.plot(x, y, "o", ms=size, mfc="none", mec=colour, mew=width)
 
 
 def draw_estimate(ax: Axes, store: xr.Dataset, dose: int) -> None:
@@ -83,20 +85,24 @@ def draw_estimate(ax: Axes, store: xr.Dataset, dose: int) -> None:
     style.depth_bar(ax.figure, image, ax, shrink=0.8)
 
 
-def _show(ax: Axes, store: xr.Dataset, magnitude: np.ndarray, top: float, place: int, title: str) -> None:
+def _show(ax: Axes, store: xr.Dataset, magnitude: np.ndarray, of_scale: np.ndarray, place: int, title: str) -> None:
+    """One map; its colours end where those of ``of_scale`` do."""
     ax.set_title(title)
+    top = float(np.quantile(of_scale, BRIGHTEST)) or float(of_scale.max())
     style.show_map(ax, magnitude, store.attrs["pixel_pm"], cmap=COLOURS, norm=PowerNorm(0.5, 0, max(top, 1e-30)))
-    mark(ax, store, place, 9)
+    mark(ax, store, place, 18, 0.8)  # what lies at the place itself is not hidden
 
 
-def draw_classes(axes: Sequence[Axes], store: xr.Dataset, place: int, dose: int, name: str, kind: str) -> None:
+def draw_classes(
+    axes: Sequence[Axes], store: xr.Dataset, place: int, dose: int, name: str, kind: str, letter: str = ""
+) -> None:
     """The classes whose gradient has the largest energy, in their order; ``kind`` of depth: true or estimated."""
     magnitude = np.abs(store["gradient"][place, dose].values)
     energy = np.square(magnitude).sum((1, 2))
     classes = np.sort(np.argsort(energy)[::-1][: len(axes)])
     depth = int(store["place_depth"][place])
     for number, ax in zip(classes, axes):
-        _show(ax, store, magnitude[number], magnitude[classes].max(), place, f"{name}, depth {number}")
+        _show(ax, store, magnitude[number], magnitude[classes], place, f"{letter}{name}, depth {number}")
     axes[0].set_ylabel(f"{name}, {kind} depth {depth}")
 
 
@@ -109,7 +115,7 @@ def _draw_doses(axes: Sequence[Axes], store: xr.Dataset) -> None:
     for number, ax in zip(doses, axes):
         magnitude = np.abs(store["gradient"][0, number, depth].values)
         title = f"(b) depth {depth}, λ = {float(store['lambda'][number]):g}"
-        _show(ax, store, magnitude, magnitude.max(), 0, title)
+        _show(ax, store, magnitude, magnitude, 0, title)
 
 
 def _draw_radii(ax: Axes, found: Sequence[tuple[xr.Dataset, pd.DataFrame]], axis: str, label: str, title: str) -> None:

@@ -61,15 +61,17 @@ ENTRIES = (
         "fig6_confusion",
         "evaluation",
         "true against estimated depth (SegDepth, Fig. 6)",
-        "True against estimated depth over all pixels of the test structures at the dose named in the figure "
-        "(SegDepth, Fig. 6). Rows sum to 1.",
+        "True against estimated depth at the dose named in the figure (SegDepth, Fig. 6): over all pixels of the test "
+        "structures, and over those that are nearest to columns of each element. Rows sum to 1.",
         "confusion_dataset",
     ),
     FigureEntry(
         "fig7_calibration",
         "evaluation",
         "confidence against accuracy (SegDepth, Fig. 7)",
-        "Accuracy of pixels that share a confidence (SegDepth, Fig. 7). The diagonal is perfect calibration.",
+        "Accuracy of pixels, and of columns by their mean probability, that share a confidence, before and after the "
+        "network's logits were divided by its temperature T (SegDepth, Fig. 7). The diagonal is perfect calibration. "
+        "Below: how many have which confidence.",
         "dataset",
     ),
     FigureEntry(
@@ -106,17 +108,17 @@ ENTRIES = (
         "(a) Size of the gradient of the probability of several depths at a column (red) and in the vacuum (green) "
         "with respect to the image; (b) that of the true depth at the column at several λ; (c, d) the radius about the "
         "column's pixel that holds half of the gradient's energy, against λ and against the true count, also for the "
-        "network that serves every dose (SegDepth, Fig. 8, eq. 7). Colours go with the square root; "
-        "maps of a row of (a) have one scale, those of (b) "
-        "each their own. λ, data set, network and number of images are in the figure.",
+        "network that serves every dose (SegDepth, Fig. 8, eq. 7). Colours go with the square root and end where a "
+        "thousandth of the pixels is brighter; maps of a row of (a) have one scale, those of (b) each their own. λ, "
+        "data set, network and number of images are in the figure.",
     ),
     FigureEntry(
         "fig11_boundary",
         "paper",
         "gradients at the boundary and in the vacuum of a micrograph (SegDepth, Fig. 11)",
         "Size of the gradient of the probability of several depths at the boundary of the crystal (red) and in the "
-        "vacuum (green) with respect to a micrograph (SegDepth, Fig. 11). Maps of one row have one scale. λ, network "
-        "and number of images are in the figure.",
+        "vacuum (green) with respect to a micrograph (SegDepth, Fig. 11). Maps of one row have one scale, which ends "
+        "where a thousandth of their pixels is brighter. λ, network and number of images are in the figure.",
     ),
     FigureEntry(
         "fig9_doses",

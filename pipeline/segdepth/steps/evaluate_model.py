@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from segdepth.config import Dataset, Specimen
 from segdepth.devices import torch_device
@@ -55,6 +56,7 @@ def evaluate_model(
     network, card = load_network(model, where)
     structures = dataset.structures_of("test", specimen)
     parameters = {"dataset": dataset.model_dump(mode="json"), "name": name, "planned_structures": specimen.structures}
+    notes: dict[str, Any] = {"device": str(where)}
     with (
         opened_tests(images, depth, structures) as tests,
         write_artefact(
@@ -64,11 +66,12 @@ def evaluate_model(
             inputs=[model, *images, *depth],
             parameters=parameters,
             seeds={"root_seed": tests.root_seed, "specimen": tests.specimen},
-            notes={"device": str(where)},
+            notes=notes,
         ) as partial,
     ):
         found = evaluate(
             network, card, tests, dataset.dose_lambda, model=name_of(model), dataset=name, batch_size=batch_size
         )
+        notes |= found.run
         partial.mkdir()
         write_evaluation(found, partial, parameters)

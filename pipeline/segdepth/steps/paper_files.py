@@ -6,15 +6,12 @@ from segdepth.config import PAPER_ITEMS, RESERVED, Paper
 from segdepth.errors import ConfigError
 from segdepth.steps.layout import Layout, distinct
 
-STRUCTURE = 0
-"""Of the test structures, counted from 0: the one whose gradients are measured."""
-
 PICTURES = ("fig8_gradients", "fig9_doses")
 
 
 def denoisings_of(paper: Paper) -> list[tuple[str, str]]:
     """Network and data set of each denoiser that Table II measures."""
-    return [(model, paper.dataset) for model in (paper.denoised, paper.joint)]
+    return [(model, paper.dataset_of(model)) for model in (paper.denoised, paper.joint)]
 
 
 def gradients_of(model: str, dataset: str) -> str:
@@ -50,7 +47,7 @@ class PaperFiles:
     def gradients(self, table: str = "fig8") -> list[str]:
         if "fig8" not in self.items(table):
             return []
-        return [gradients_of(model, self.block.dataset) for model in self.block.gradient_models]
+        return [gradients_of(model, self.block.dataset_of(model)) for model in self.block.gradient_models]
 
     def models(self, table: str) -> list[str]:
         """Trained networks whose cards and training times a table shows."""
@@ -66,11 +63,11 @@ class PaperFiles:
 
     def structure(self, dataset: str) -> int:
         """Index in the plan of the structure of the gradients."""
-        return self.layout.test_structure(dataset, STRUCTURE)
+        return self.layout.test_structure(dataset, self.block.gradient_structure)
 
     def shard(self, dataset: str, shards: list[str]) -> str:
         """Of a data set's shards that which holds it."""
-        return self.layout.shard_of(shards, dataset, STRUCTURE)
+        return self.layout.shard_of(shards, dataset, self.block.gradient_structure)
 
     def targets(self) -> list[str]:
         """What ``snakemake paper`` makes beside the default targets."""

@@ -46,8 +46,10 @@ def read_evaluation(folder: str | Path, *, examples: bool = False, columns: bool
         It is missing, unfinished, damaged or of another version.
     """
     tables = [name for name in EVALUATION_TABLES if columns or name != "columns"]
-    found = _read(folder, "evaluate-model", FACTS, tables)
-    return Evaluation(**found, examples=open_zarr(folder, "evaluate-model", part=EXAMPLES) if examples else None)
+    found, run = _read(folder, "evaluate-model", FACTS, tables)
+    return Evaluation(
+        **found, run=run, examples=open_zarr(folder, "evaluate-model", part=EXAMPLES) if examples else None
+    )
 
 
 def read_ideal_observer(folder: str | Path, *, columns: bool = False) -> IdealObserver:
@@ -59,12 +61,13 @@ def read_ideal_observer(folder: str | Path, *, columns: bool = False) -> IdealOb
         It is missing, unfinished, damaged or of another version.
     """
     tables = [name for name in OBSERVER_TABLES if columns or name != "columns"]
-    return IdealObserver(**_read(folder, "estimate-ideal-observer", OBSERVER_FACTS, tables))
+    return IdealObserver(**_read(folder, "estimate-ideal-observer", OBSERVER_FACTS, tables)[0])
 
 
-def _read(folder: str | Path, command: str, facts: str, tables: Sequence[str]) -> dict[str, Any]:
+def _read(folder: str | Path, command: str, facts: str, tables: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Facts and tables, and the notes of the run that made them."""
     folder = Path(folder)
-    check_whole(folder, command)
+    manifest = check_whole(folder, command)
     if not (folder / facts).exists():
         raise StoreError(f"{folder}: has no {facts}: it was made by another version of SegDepth; make it anew")
     path = folder / facts
@@ -76,4 +79,4 @@ def _read(folder: str | Path, command: str, facts: str, tables: Sequence[str]) -
             found[name] = pd.read_csv(path, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as failure:
         raise StoreError(f"{path}: cannot be read ({failure})") from None
-    return found
+    return found, manifest["notes"]

@@ -40,7 +40,9 @@ def tabulate_paper(items: Sequence[str], paper: Paper, results: Path, out: Path,
         raise ConfigError(f"out: got {out}; the table's path ends in .csv")
     measured = list(dict.fromkeys(pair for item in items for pair in paper.measured(item)))
     denoised = denoisings_of(paper) if "table2" in items else []
-    shown = [(model, gradients_of(model, paper.dataset)) for model in paper.gradient_models if "fig8" in items]
+    shown = [
+        (model, gradients_of(model, paper.dataset_of(model))) for model in paper.gradient_models if "fig8" in items
+    ]
     models = dict.fromkeys([model for model, _ in (*measured, *shown)])
     folders = {model: _folder(results, model) for model in models}
     inputs = [results / "evaluation" / model / dataset for model, dataset in measured]
