@@ -117,7 +117,7 @@ def test_networks_are_measured_under_each_others_conditions_and_tuned_to_them(fi
     assert not {"tabulate_generalization", "plot_generalization"} & set(project.jobs())
     figure = "results/figures/generalization_beam.png"
     once = {"tabulate_generalization": 1, "plot_generalization": 1}
-    assert project.jobs(figure) == {"train_model": 2, "evaluate_model": 4, **once, "total": 8}
+    assert project.jobs(figure) == {"form_images": 3, "train_model": 2, "evaluate_model": 4, **once, "total": 11}
     done = project.snakemake(figure)
     assert done.returncode == 0, done.stdout + done.stderr
     table = pd.read_csv(folder / "results/tables/generalization_beam.csv")
