@@ -86,9 +86,11 @@ yardsticks: install  ## the bundled networks on recordings of known truth: resul
 paper: install   ## every table and figure of the paper, coarse, beside the paper's numbers: results/tables/paper.csv
 	$(SNAKEMAKE) --configfile $(PRESETS)/paper_quick.yaml -- paper
 
+FILM_TABLES := $(foreach kind,scores dwell detectability,film_$(kind)_bundled_surface)
+
 film: install    ## a film whose every occupancy is known, and how well events in it are found: five minutes
 	$(SNAKEMAKE) --configfile $(PRESETS)/film.yaml -- results/figures/fig12_film_bundled_surface.png \
-	  results/figures/film_scores_bundled_surface.png
+	  results/figures/film_scores_bundled_surface.png $(FILM_TABLES:%=results/tables/%.csv)
 
 limits: install  ## what can be counted at all, sets with a promised coverage, where to record: hours on two cores
 	$(SNAKEMAKE) --configfile $(BENCHMARKS) $(PRESETS)/limits.yaml -- results/sets/bundled/shifts.csv \
@@ -108,9 +110,9 @@ docs: install    ## build the documentation into site/; a broken link is an erro
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 docs-results: install  ## copy the tables and figures that docs/ shows from results/, with their manifests, where they were made
-	for name in table1 study_convergence benchmarks benchmarks_particles yardsticks_bundled yardsticks_bundled_particles $(ABLATION); do for kind in csv md; do \
+	for name in table1 study_convergence benchmarks benchmarks_particles yardsticks_bundled yardsticks_bundled_particles $(ABLATION) $(FILM_TABLES); do for kind in csv md; do \
 	  if [ -f results/tables/$$name.$$kind ]; then cp results/tables/$$name.$$kind* docs/results/tables/; fi; done; done
-	for name in fig1_depth montage study_convergence benchmark_bundled training_gpu training_particles; do \
+	for name in fig1_depth montage study_convergence benchmark_bundled training_gpu training_particles fig12_film_bundled_surface film_scores_bundled_surface; do \
 	  if [ -f results/figures/$$name.png ]; then cp results/figures/$$name.png* docs/images/; fi; done
 
 test: install    ## all tests

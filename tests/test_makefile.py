@@ -74,3 +74,18 @@ def test_familiarity_is_put_beside_each_network_that_is_there(project, particles
 def test_export_refuses_other_networks(project):
     assert export(project, "true", "MODEL=unet16") != 0
     assert (project / BUNDLED / "network" / "weights").read_text() == "old"
+
+
+def test_shown_tables_and_figures_of_a_film_are_copied_with_their_manifests(project):
+    names = [f"tables/film_{kind}_bundled_surface.csv" for kind in ("scores", "dwell", "detectability")]
+    names += [f"figures/{kind}_bundled_surface.png" for kind in ("fig12_film", "film_scores")]
+    for folder in ("results/tables", "results/figures", "docs/results/tables", "docs/images"):
+        (project / folder).mkdir(parents=True)
+    for name in names:
+        for end in ("", ".manifest.json", ".run.json"):
+            (project / f"results/{name}{end}").write_text(name)
+    assert make(project, "docs-results", "true") == 0
+    for name in names:
+        shown = project / "docs" / (name.replace("figures", "images") if "figures" in name else f"results/{name}")
+        for end in ("", ".manifest.json", ".run.json"):
+            assert shown.with_name(shown.name + end).read_text() == name

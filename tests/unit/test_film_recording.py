@@ -184,7 +184,8 @@ def flat_frames(film: Film, shape=(30, 44), level=1.0):
 
 
 def written(film: Film, folder, **given) -> None:
-    write_stacks(folder, flat_frames(film, **given), (30, 44), film, 1.0, lambda dose: np.random.default_rng(int(dose)))
+    noise = [np.random.default_rng(int(dose)) for dose in film.dose_lambda]
+    write_stacks(folder, flat_frames(film, **given), (30, 44), film, 1.0, noise)
 
 
 def test_stacks_are_written_frame_by_frame(tmp_path):
@@ -275,7 +276,9 @@ def test_a_network_that_sees_all_finds_all_events(recorded, tmp_path, monkeypatc
 
     from segdepth.crystals.elements import SYMBOLS
     from segdepth.steps import measure_film as step
+    from segdepth.steps.tabulate_film import tabulate_film
     from segdepth.store.claims import release_all
+    from segdepth.store.manifest import check_whole
     from segdepth.store.zarr_store import open_zarr
 
     folder, (film, *_) = recorded
@@ -319,6 +322,13 @@ def test_a_network_that_sees_all_finds_all_events(recorded, tmp_path, monkeypatc
     told = pd.read_csv(tmp_path / "out" / "detectability.csv")
     both = told.sort_values("dose_lambda")["d_prime"].to_numpy()
     assert both[1] / both[0] == pytest.approx(10) and (told["frames_needed"] > 0).all()
+    for table in ("scores", "dwell", "detectability"):
+        kept = tmp_path / f"film_{table}.csv"
+        tabulate_film(table, tmp_path / "out", kept, code="c")
+        assert kept.read_bytes() == (tmp_path / "out" / f"{table}.csv").read_bytes()
+        check_whole(kept, "tabulate-film")
+    with pytest.raises(ConfigError, match="TABLE: got 'tracks'; allowed: scores, dwell, detectability"):
+        tabulate_film("tracks", tmp_path / "out", tmp_path / "tracks.csv", code="c")
     with open_zarr(tmp_path / "out", "measure-film", part="lambda-2/tracks.zarr") as tracks:
         assert (tracks.attrs["film"], tracks.attrs["network"], tracks.attrs["dose_lambda"]) == ("small", "network", 2)
         assert np.array_equal(tracks["true_atoms"].values, truth["atoms"].values)

@@ -21,11 +21,16 @@ def test_films_sets_and_limits_are_made_on_request_only(new_project):
     rules = {"record_film", "measure_film", "plot_film", "track_columns", "measure_sets", "map_limits"}
     assert not rules & set(project.jobs())
     wanted = ["fig12_film_net_surface.png", "film_scores_net_surface.png", "limit_map_thin.png", "limits_net_small.png"]
+    tables = [f"results/tables/film_{kind}_net_surface.csv" for kind in ("scores", "dwell", "detectability")]
     jobs = project.jobs(
-        *(f"results/figures/{name}" for name in wanted), "results/sets/net/promise.csv", "results/tracks/camera"
+        *tables,
+        *(f"results/figures/{name}" for name in wanted),
+        "results/sets/net/promise.csv",
+        "results/tracks/camera",
     )
-    one = {"record_film": 1, "measure_film": 1, "plot_film": 2, "track_columns": 1, "measure_sets": 1}
-    one |= {"map_limits": 1, "plot_limit_map": 1, "tabulate_limits": 1, "plot_limits": 1, "predict_micrograph": 1}
+    one = {"record_film": 1, "measure_film": 1, "plot_film": 2, "tabulate_film": 3, "track_columns": 1}
+    one |= {"measure_sets": 1, "map_limits": 1, "plot_limit_map": 1, "tabulate_limits": 1, "plot_limits": 1}
+    one |= {"predict_micrograph": 1}
     assert jobs.items() >= one.items()
     assert jobs["evaluate_model"] == 2  # of both doses
 

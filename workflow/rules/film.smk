@@ -91,6 +91,29 @@ rule measure_film:
         " > {log} 2>&1"
 
 
+rule tabulate_film:
+    input:
+        measured=ancient("results/films/{model}/{film}"),
+        manifest="results/films/{model}/{film}.manifest.json",
+    output:
+        csv="results/tables/film_{kind}_{model}_{film}.csv",
+        manifest="results/tables/film_{kind}_{model}_{film}.csv.manifest.json",
+    params:
+        code=code_hash("tabulate-film"),
+    log:
+        "logs/tabulate_film/{kind}_{model}_{film}.log",
+    conda:
+        "../../envs/segdepth.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: 1000 * attempt,
+        runtime=lambda w, attempt: 15 * attempt,
+    wildcard_constraints:
+        kind="scores|dwell|detectability",
+    shell:
+        "segdepth tabulate-film {wildcards.kind} --measured {input.measured} --out {output.csv} > {log} 2>&1"
+
+
 rule plot_film:
     input:
         measured=ancient("results/films/{model}/{film}"),

@@ -75,6 +75,18 @@ def measure_film(
     step(block, model, recorded, out, name=name, code=code, device=device, familiarity=familiarity)
 
 
+@app.command("tabulate-film")
+def tabulate_film(
+    table: Annotated[str, typer.Argument(help="scores, dwell or detectability", show_default=False)],
+    measured: Annotated[Path, typer.Option(help="folder of measure-film")],
+    out: Out,
+) -> None:
+    """A table of a measured film as a CSV with a manifest of its own."""
+    from segdepth.steps.tabulate_film import tabulate_film as step
+
+    step(table, measured, out, code=code_hash("tabulate-film"))
+
+
 @app.command("plot-film")
 def plot_film(
     kind: Annotated[

@@ -9,7 +9,7 @@ The folder it writes:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -133,14 +133,8 @@ def record_film(
         write_zarr(truth, partial / TRUTH, leading=(), parameters=parameters)
         frames = tqdm(range(film.frames), desc="images of the film", unit="frame", mininterval=0.5)
         images = (formed(moved(waves.wave(steps[:, n]), cell, *drift[n])) for n in frames)
-        write_stacks(
-            partial,
-            images,
-            shape,
-            film,
-            imaging.detection_efficiency,
-            lambda dose: structure_rng(*key, "noise", FILMS, hash64(film.stack(dose))),
-        )
+        noise = [structure_rng(*key, "noise", FILMS, hash64(film.stack(dose))) for dose in film.dose_lambda]
+        write_stacks(partial, images, shape, film, imaging.detection_efficiency, noise)
 
 
 def check_still(film: Film, specimen: Specimen, beam: Beam) -> None:
@@ -296,13 +290,13 @@ def write_stacks(
     shape: tuple[int, int],
     film: Film,
     detection_efficiency: float,
-    noise: Callable[[float], np.random.Generator],
+    noise: Sequence[np.random.Generator],
 ) -> None:
     """An ImageJ TIFF (frame, y, x) for each dose, frame by frame: no more than one image is in memory.
 
     Parameters
     ----------
-    images : ``film.frames`` noise-free ones of ``shape`` (y, x), vacuum = 1. noise : generator of a dose's shot noise.
+    images : ``film.frames`` noise-free ones of ``shape`` (y, x), vacuum = 1. noise : a generator a dose.
 
     Raises
     ------
@@ -311,10 +305,10 @@ def write_stacks(
     """
     with ExitStack() as opened:
         stacks = []
-        for dose in film.dose_lambda:
+        for dose, rng in zip(film.dose_lambda, noise):
             electrons = electrons_per_pixel(dose, film.pixel_pm, detection_efficiency)
             stream = opened.enter_context(_empty_stack(folder / film.stack(dose), shape, film))
-            stacks.append((electrons, noise(dose), stream))
+            stacks.append((electrons, rng, stream))
         for image in images:
             for electrons, rng, stream in stacks:
                 counts = rng.poisson(np.maximum(image, 0) * electrons)
