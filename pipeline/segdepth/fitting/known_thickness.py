@@ -63,4 +63,5 @@ def known_thickness(film: Film, crystal: Crystal, *, fit: LensFit, name: object)
         atoms=atoms[order],
         error=(factor * np.array([each.thickness_error for each in fit.bins]) + spread)[order],
         line=line,
+        roughness=fit.roughness_atoms or 0.0,
     )
