@@ -21,7 +21,7 @@ from segdepth.micrograph.film import inspect_film
 GRID_PIXEL_PM = 20.0
 """Stands for a network's pixel: frames of up to one and a half times as much are taken."""
 
-NOT_EXPLAINED = "NOT EXPLAINED"
+NOT_EXPLAINED_PREFIX = "NOT EXPLAINED"
 
 SHOWN = {
     "defocus_nm": ("C1", "nm"),
@@ -158,13 +158,13 @@ def describe(
     lines = []
     if ratio > EXPLAINED:
         lines.append(
-            f"{NOT_EXPLAINED}: χ² is {ratio:.2g} per degree of freedom, at most {EXPLAINED:g} is explained; nothing "
-            "below is a fact"
+            f"{NOT_EXPLAINED_PREFIX}: χ² is {ratio:.2g} per degree of freedom, at most {EXPLAINED:g} is explained; "
+            "nothing below is a fact"
         )
     elif solution.rivals:
         lines.append(
-            f"{NOT_EXPLAINED} by one solution: {1 + len(solution.rivals)} explain the data alike (χ² {ratio:.2g} per "
-            "degree of freedom); what they differ in is not known"
+            f"{NOT_EXPLAINED_PREFIX} by one solution: {1 + len(solution.rivals)} explain the data alike (χ² {ratio:.2g} "
+            "per degree of freedom); what they differ in is not known"
         )
     else:
         lines.append(f"explained: χ² is {ratio:.2g} per degree of freedom")

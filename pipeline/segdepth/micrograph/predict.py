@@ -28,7 +28,7 @@ from segdepth.micrograph.film import Film, inspect_film
 from segdepth.micrograph.network_maps import predict_images
 from segdepth.micrograph.overlap import ahead
 from segdepth.micrograph.preparation import Preparation, Prepared
-from segdepth.micrograph.results.facts import NOT_EXPLAINED, FilmFacts, FrameResult, LostFrame
+from segdepth.micrograph.results.facts import NOT_EXPLAINED_STAMP, FilmFacts, FrameResult, LostFrame
 from segdepth.micrograph.results.in_memory import gathered
 from segdepth.micrograph.thickness import Columns, Thickness, columns_on, joined
 from segdepth.networks.card import NetworkCard
@@ -155,7 +155,7 @@ def film_facts(
         energy_kev=recording.energy_kev,
         exposure_s=recording.exposure_s,
         times_s=recording.times_s,
-        stamp=NOT_EXPLAINED if thickness is not None and thickness.line.startswith(NOT_EXPLAINED) else "",
+        stamp=NOT_EXPLAINED_STAMP if thickness is not None and thickness.line.startswith(NOT_EXPLAINED_STAMP) else "",
         warnings=(
             *([card.remark] if card.remark else []),
             *(NOT_KNOWN,) * (familiarity is None),
