@@ -85,7 +85,7 @@ def explain(predicted: Predicted, lens: LensFit | str | Path, *, force: bool = F
     import pandas as pd
 
     from segdepth.errors import MicrographError
-    from segdepth.explanation.explain import NOT_EXPLAINED, Explainer, explained_maps
+    from segdepth.explanation.explain import NOT_EXPLAINED_LINE, Explainer, explained_maps
     from segdepth.explanation.layers import all_explained
     from segdepth.fitting.result import LensFit, read_lens_fit
     from segdepth.fitting.same_film import check_same_film
@@ -101,7 +101,7 @@ def explain(predicted: Predicted, lens: LensFit | str | Path, *, force: bool = F
     explainer = Explainer(*predicted, fit, device)
     frames, lines = all_explained(explainer)
     if not fit.explained:
-        warnings.warn(NOT_EXPLAINED, stacklevel=2)
+        warnings.warn(NOT_EXPLAINED_LINE, stacklevel=2)
     maps = explained_maps(explainer, frames, lines)
     return Explained(maps, pd.concat([one.table for one in frames], ignore_index=True))
 
@@ -289,14 +289,14 @@ def fit_lens(counts: np.ndarray | Recording, crystal: Crystal, **options: Any) -
     """
     from segdepth.config import LensFitOptions, validate
     from segdepth.devices import one_thread
-    from segdepth.fitting.film_fit import NOT_EXPLAINED, fit_film
+    from segdepth.fitting.film_fit import NOT_EXPLAINED_PREFIX, fit_film
     from segdepth.steps.fit_lens import table_code
 
     chosen = validate(LensFitOptions, options, "fit_lens")
     with one_thread():
         found = fit_film(_recording(counts), crystal, chosen, table_code=table_code())
     if not found.fit.explained:
-        warnings.warn(next(line for line in found.fit.lines if line.startswith(NOT_EXPLAINED)), stacklevel=2)
+        warnings.warn(next(line for line in found.fit.lines if line.startswith(NOT_EXPLAINED_PREFIX)), stacklevel=2)
     return found.fit
 
 

@@ -163,7 +163,7 @@ def made_cells(model, thickness, noise=0.002, **changes) -> Cells:
     covariance = noise**2 * np.eye(values.shape[1])
     bins = tuple(Bin(190 + 380.0 * n, 10.0, v, covariance) for n, v in enumerate(values))
     orders = image_orders(crystal(), 6.0, model.table.orders)
-    return Cells(orders, np.ones(len(orders)), bins, np.zeros((1, 1)), 1, ())
+    return Cells(orders, np.ones(len(orders)), bins, np.zeros((1, 1)), 1, (), *np.zeros((3, 1, 1)))
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,13 @@ def test_a_missing_file_and_a_folder_are_told(tmp_path):
         read_lens_fit(tmp_path)
 
 
-@pytest.mark.parametrize("key", PLAIN)
+def test_a_fit_that_knows_no_roughness_is_read(tmp_path):
+    older = {name: value for name, value in PLAIN.items() if name != "roughness_atoms"}
+    (tmp_path / "fit.json").write_text(json.dumps(older))
+    assert read_lens_fit(tmp_path / "fit.json").roughness_atoms is None
+
+
+@pytest.mark.parametrize("key", [key for key in PLAIN if key != "roughness_atoms"])
 def test_a_key_that_is_missing_is_named(tmp_path, key):
     told = refusal(tmp_path / "fit.json", json.dumps({name: value for name, value in PLAIN.items() if name != key}))
     assert f"({key}: missing)" in told

@@ -14,6 +14,7 @@ from conftest import CERIA
 from film_data import crystal_film, open_prediction, small_network
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 from scipy.stats import norm
 
 import segdepth
@@ -22,10 +23,11 @@ from segdepth.crystals import load_crystal
 from segdepth.errors import ConfigError, MicrographError, SegDepthError
 from segdepth.fitting.known_thickness import known_thickness
 from segdepth.fitting.result import FittedBin, Rival, read_lens_fit, write_lens_fit
+from segdepth.labels.column_depths import credible_depths
 from segdepth.micrograph import thickness as module
 from segdepth.micrograph.files.recording import recording_of
 from segdepth.micrograph.film import inspect_film
-from segdepth.micrograph.thickness import LEAST_ERROR, OWN, Thickness
+from segdepth.micrograph.thickness import LEAST_ERROR, OWN, Columns, Thickness, columns_on
 from segdepth.steps.predict_micrograph import predict_micrograph
 
 CLASSES, SHAPE = 32, (9, 40)
@@ -40,15 +42,18 @@ def answer(mean: np.ndarray, width: float, empty: float = 0.1) -> np.ndarray:
 
 
 def joined(probabilities, distance, known, cores=None):
-    return module.joined(probabilities, distance, known, np.ones(SHAPE, bool) if cores is None else cores)
+    i, j = np.indices(SHAPE)[:, ::2, ::2].reshape(2, -1)
+    return module.joined(
+        probabilities, distance, known, Columns(i, j, np.ones(SHAPE, bool) if cores is None else cores)
+    )
 
 
 def mean_of(probabilities: np.ndarray) -> np.ndarray:
     return np.tensordot(COUNTS[1:], probabilities[1:], 1) / probabilities[1:].sum(0)
 
 
-def of(atoms, error, distance=(0.0, 3000.0)) -> Thickness:
-    return Thickness(np.array(distance), np.array(atoms, float), np.array(error, float), "")
+def of(atoms, error, distance=(0.0, 3000.0), roughness=0.0) -> Thickness:
+    return Thickness(np.array(distance), np.array(atoms, float), np.array(error, float), "", roughness)
 
 
 def flat_distance() -> np.ndarray:
@@ -146,6 +151,58 @@ def test_a_fitted_thickness_is_never_taken_as_exact():
     )
 
 
+def crystal_of_columns(roughness: float, seen: float, seed: int = 0):
+    """A wedge whose columns are off by ``roughness``, of whose variance a calibrated network shows a share ``seen``, in
+    a frame in which it counts two too few: true counts (column,), columns, distance and the network's answer."""
+    rng, shape = np.random.default_rng(seed), (30, 90)
+    y, x = (each.ravel() for each in np.meshgrid(np.arange(1.5, 30, 3), np.arange(1.5, 90, 3), indexing="ij"))
+    columns = columns_on(y, x, 1.5, shape)
+    distance = np.broadcast_to(np.linspace(0, 3000, shape[1]), shape)
+    smooth = (8 + distance / 300)[columns.row, columns.column]
+    shown = roughness * np.sqrt(seen) * rng.standard_normal(len(smooth))
+    hidden = roughness * np.sqrt(1 - seen) * rng.standard_normal(len(smooth))
+    said = np.zeros(shape)
+    said[columns.row, columns.column] = smooth + shown - 2
+    nearest = ndimage.distance_transform_edt(said == 0, return_distances=False, return_indices=True)
+    return np.rint(smooth + shown + hidden).astype(int), columns, distance, answer(said[tuple(nearest)], 2.4, 0.01)
+
+
+def sets_of(probabilities: np.ndarray, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
+    return credible_depths(probabilities[:, columns.row, columns.column].T.astype(float))
+
+
+@pytest.mark.parametrize(("roughness", "seen"), [(1.6, 0.1), (2.0, 0.3), (2.4, 0.05)])
+def test_sets_of_a_rough_crystal_hold_as_many_as_they_say(roughness, seen):
+    """Sets of whole counts hold 90 % or more: those as wide as these about 93."""
+    covered = {0.0: [], roughness: []}
+    for seed in range(8):
+        true, columns, distance, said = crystal_of_columns(roughness, seen, seed=seed)
+        off = 0.5 * np.random.default_rng([1, seed]).standard_normal()
+        for known in covered:
+            fit = of((8 + off, 18 + off), (0.5, 0.5), roughness=known)
+            low, high = sets_of(module.joined(said, distance, fit, columns), columns)
+            covered[known].append(((low <= true) & (true <= high)).mean())
+    assert np.mean(covered[0.0]) < 0.82 and 0.9 < np.mean(covered[roughness]) < 0.955
+
+
+def test_sets_of_a_smooth_crystal_stay_as_they_are():
+    _, columns, distance, said = crystal_of_columns(0.6, 0.3)
+    plain, known = (
+        module.joined(said, distance, of((8, 18), (0.5, 0.5), roughness=roughness), columns) for roughness in (0.0, 0.6)
+    )
+    np.testing.assert_array_equal(plain, known)
+
+
+def test_what_the_network_sees_of_a_rough_crystal_is_not_left_open_again():
+    """A network that tells every column of a rough crystal keeps its narrow sets."""
+    _, columns, distance, said = crystal_of_columns(2.0, 0.9)
+    plain, known = (
+        module.joined(said, distance, of((8, 18), (0.5, 0.5), roughness=roughness), columns) for roughness in (0.0, 2.0)
+    )
+    widths = [np.subtract(*sets_of(each, columns)[::-1]).mean() for each in (plain, known)]
+    assert widths[1] < widths[0] + 0.5
+
+
 OTHER = load_crystal(CrystalBlock(structure="CeO2", zone_axis=(1, 0, 0), x_axis=(0, 0, 1)), "other")
 
 # --- what a user sees -----------------------------------------------------------------------------------------------
@@ -176,7 +233,12 @@ def film():
 def test_bins_come_in_order_and_a_fit_that_is_not_explained_counts_less(film):
     sure = known_thickness(film, CERIA, fit=fit_of(film), name="fit.json")
     unsure = known_thickness(film, CERIA, fit=replace(fit_of(film), explained=False), name="fit.json")
-    assert sure.distance_pm.tolist() == [200.0, 1500.0] and "fit.json" in sure.line and "NOT" not in sure.line
+    assert (
+        sure.roughness == 0
+        and sure.distance_pm.tolist() == [200.0, 1500.0]
+        and "fit.json" in sure.line
+        and "NOT" not in sure.line
+    )
     np.testing.assert_allclose(unsure.error, 2 * sure.error)
     assert unsure.line.startswith("NOT EXPLAINED: ")
 

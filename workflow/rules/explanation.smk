@@ -10,6 +10,7 @@ rule explain_prediction:
         folder=directory("results/explanations/{prediction}/{lens_fit}"),
         manifest="results/explanations/{prediction}/{lens_fit}.manifest.json",
     params:
+        force=lambda w: "--force" if cfg.lens_fits[w.lens_fit].force_explanation else "",
         code=code_hash("explain"),
     log:
         "logs/explain_prediction/{prediction}/{lens_fit}.log",
@@ -22,4 +23,4 @@ rule explain_prediction:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 240 * attempt,
     shell:
-        "segdepth explain --lens {input.lens:q} --out {output.folder:q} -- {input.prediction:q} > {log} 2>&1"
+        "segdepth explain --lens {input.lens:q} {params.force} --out {output.folder:q} -- {input.prediction:q} > {log} 2>&1"

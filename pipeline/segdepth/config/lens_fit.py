@@ -55,6 +55,9 @@ class LensFitBlock(LensFitOptions, Source):
     """A micrograph for ``segdepth fit-lens``."""
 
     crystal: Name = Field(description="name of a crystals block")
+    force_explanation: bool = Field(
+        False, description="explain predictions by this fit though it does not explain the film; every output says so"
+    )
 
     def options(self, recorded_pixel_pm: float | None = None) -> LensFitOptions:
         """The command's options; ``recorded_pixel_pm`` is the pixel of the simulated recording."""

@@ -37,7 +37,7 @@ from segdepth.labels.column_depths import credible_depths
 from segdepth.micrograph.columns.pooling import owned_pixels, pooled_probabilities
 from segdepth.micrograph.results.facts import LostFrame, worst_first
 
-NOT_EXPLAINED = "NOT EXPLAINED: the lens fit does not explain its film; what follows from it may be wrong"
+NOT_EXPLAINED_LINE = "NOT EXPLAINED: the lens fit does not explain its film; what follows from it may be wrong"
 
 BEYOND_PM = 250.0
 """Columns this near to the seen pixels are refined with those that were seen."""
@@ -366,7 +366,7 @@ def lines_of(fit: LensFit, frames: Sequence[dict[str, Any]], more: Sequence[str]
     ----------
     frames : ``ExplainedFrame.facts``. more : further lines, of the film and of frames that are lost.
     """
-    first = [] if fit.explained else [NOT_EXPLAINED]
+    first = [] if fit.explained else [NOT_EXPLAINED_LINE]
     return tuple(worst_first([*first, _found(frames), *more]))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from segdepth.errors import MicrographError
 from segdepth.explanation.explain import ExplainedFrame, Explainer, lines_of
 from segdepth.fitting.result import LensFit
-from segdepth.micrograph.results.facts import NOT_EXPLAINED, FilmFacts, FrameResult, Layer, LostFrame
+from segdepth.micrograph.results.facts import NOT_EXPLAINED_STAMP, FilmFacts, FrameResult, Layer, LostFrame
 from segdepth.micrograph.results.facts import lines_of as lost_lines
 from segdepth.micrograph.results.page import REFINED
 from segdepth.micrograph.results.tables import Rows, frame_rows
@@ -48,8 +48,8 @@ def all_explained(explainer: Explainer) -> tuple[list[ExplainedFrame], tuple[str
 
 def with_layers(facts: FilmFacts, fit: LensFit) -> FilmFacts:
     """What holds for the film, with the layers; stamped where this fit or that of the prediction is not explained."""
-    explained = fit.explained and not any(line.startswith(NOT_EXPLAINED) for line in facts.warnings)
-    return replace(facts, layers=LAYERS, stamp="" if explained else NOT_EXPLAINED)
+    explained = fit.explained and not any(line.startswith(NOT_EXPLAINED_STAMP) for line in facts.warnings)
+    return replace(facts, layers=LAYERS, stamp="" if explained else NOT_EXPLAINED_STAMP)
 
 
 def explained_result(result: FrameResult, frame: ExplainedFrame) -> FrameResult:

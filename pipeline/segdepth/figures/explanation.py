@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.figures import style
+from segdepth.micrograph.results.facts import NOT_EXPLAINED_STAMP
 
 RESIDUAL_LIMIT = 4.0
 """Standard deviations at the ends of the residuals' colours."""
@@ -59,7 +60,7 @@ def draw(maps: xr.Dataset, columns: pd.DataFrame, facts: Mapping[str, Any]) -> F
     for ax, title in zip(axes.flat, titles):
         ax.set_title(title)
         style.scale_bar(ax)
-    fig.suptitle(_heading(facts) + ("" if maps.attrs["explained"] else "\nNOT EXPLAINED: the lens fit is no fact"))
+    fig.suptitle(_heading(facts) + ("" if maps.attrs["explained"] else f"\n{NOT_EXPLAINED_STAMP}"))
     if not maps.attrs["explained"]:
         fig.text(
             0.5, 0.5, "NOT EXPLAINED", ha="center", va="center", rotation=20, fontsize=46, fontweight="bold",

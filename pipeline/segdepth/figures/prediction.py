@@ -17,7 +17,7 @@ from matplotlib.patheffects import withStroke
 from segdepth.figures import style
 from segdepth.figures.attributes import crystal_of
 from segdepth.labels.column_depths import name_of_last
-from segdepth.micrograph.results.facts import NOT_EXPLAINED, NOT_RELIABLE
+from segdepth.micrograph.results.facts import NOT_EXPLAINED_STAMP, NOT_RELIABLE
 from segdepth.micrograph.results.reading import Picture
 from segdepth.micrograph.results.rounding import with_error
 
@@ -66,8 +66,8 @@ def draw(picture: Picture) -> Figure:
     fig.suptitle(_heading(film, frame) + "\n" + _legend(picture, last_class))
     if not frame["reliable"]:
         _stamp(fig, NOT_RELIABLE)
-    elif any(line.startswith(NOT_EXPLAINED) for line in film.get("warnings", ())):
-        _stamp(fig, NOT_EXPLAINED)
+    elif any(line.startswith(NOT_EXPLAINED_STAMP) for line in film.get("warnings", ())):
+        _stamp(fig, NOT_EXPLAINED_STAMP)
     return fig
 
 

@@ -58,6 +58,8 @@ class Cells:
     orders : (order, 2) whole, (0, 0) first, of each Friedel pair one. box : (order,) what the pixel leaves of each.
     bins : from the edge on. distance_pm : (y, x) from the edge, NaN outside of the crystal. frames : summed.
     lines : for the user.
+    residual, expected, vacuum : (y, x) electrons, summed over the frames: counted less expected, expected of the
+        average cells, and those of vacuum; NaN where no strip is.
     """
 
     orders: np.ndarray
@@ -66,6 +68,9 @@ class Cells:
     distance_pm: np.ndarray
     frames: int
     lines: tuple[str, ...]
+    residual: np.ndarray
+    expected: np.ndarray
+    vacuum: np.ndarray
 
 
 def image_orders(crystal: Crystal, pixel_pm: float, allowed: np.ndarray) -> np.ndarray:
@@ -105,6 +110,7 @@ def average_cells(film: Film, crystal: Crystal, allowed: np.ndarray) -> Cells:
     width = crystal.row_pm * math.ceil(STRIP_PM / crystal.row_pm - 1e-6)
     cell_pixels = crystal.periods_pm[0] * crystal.periods_pm[1] / transform.pixel_pm**2
     bins, lines = [], []
+    expected = np.full(electrons.shape, np.nan)
     if frames > 1 or film.recording.count > 1:
         lines.append(f"{frames} of {film.recording.count} frames are summed")
     for low, high in zip(STRIPS, STRIPS[1:]):
@@ -120,14 +126,17 @@ def average_cells(film: Film, crystal: Crystal, allowed: np.ndarray) -> Cells:
             continue
         found = _fit_strip(film, strip, electrons, level, g, distance, (low + high) / 2 * width, width * (high - low))
         if found is not None:
-            bins.append(Bin((low + high) / 2 * width, float(cells * frames), *found))
+            values, covariance, shown = found
+            bins.append(Bin((low + high) / 2 * width, float(cells * frames), values, covariance))
+            expected.flat[strip] = shown * level.flat[strip]
     if len(bins) < LEAST_STRIPS:
         have = "strip along the edge has" if len(bins) == 1 else "strips along the edge have"
         raise MicrographError(
             f"{film.recording.source}: {len(bins)} {have} {LEAST_CELLS} unit cells of {crystal.title} or more; at "
             f"least {LEAST_STRIPS} are needed"
         )
-    return Cells(orders, box, tuple(bins), distance, frames, tuple(lines))
+    vacuum = np.where(np.isfinite(expected), level, np.nan)
+    return Cells(orders, box, tuple(bins), distance, frames, tuple(lines), electrons - expected, expected, vacuum)
 
 
 def _frames(film: Film) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
@@ -187,19 +196,24 @@ def _fit_strip(
     distance: np.ndarray,
     middle_pm: float,
     width_pm: float,
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Values and covariance of ``Bin``; None where the strip does not hold all of a cell."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Values and covariance of ``Bin``, and what they make of the strip's pixels, vacuum = 1; None where the strip does
+    not hold all of a cell."""
     pixel, columns = film.transform.pixel_pm, film.transform.shape[1]
     count = 2 * len(g) - 1
-    normal, right = np.zeros((2 * count, 2 * count)), np.zeros(2 * count)
-    for first in range(0, strip.size, BLOCK):
-        some = strip[first : first + BLOCK]
+
+    def waves_at(some: np.ndarray) -> np.ndarray:
         i, j = np.divmod(some, columns)
         x, y = film.transform.forward((j + 0.5) * pixel, (i + 0.5) * pixel)
         phase = 2 * np.pi * (np.outer(x, g[1:, 0]) + np.outer(y, g[1:, 1]))
         waves = np.concatenate([np.ones((len(some), 1)), 2 * np.cos(phase), -2 * np.sin(phase)], axis=1)
         off = (distance.flat[some] - middle_pm) / width_pm
-        waves = np.concatenate([waves, waves * off[:, None]], axis=1)
+        return np.concatenate([waves, waves * off[:, None]], axis=1)
+
+    normal, right = np.zeros((2 * count, 2 * count)), np.zeros(2 * count)
+    blocks = [strip[first : first + BLOCK] for first in range(0, strip.size, BLOCK)]
+    for some in blocks:
+        waves = waves_at(some)
         weighted = waves * level.flat[some][:, None]
         normal += weighted.T @ waves
         right += waves.T @ electrons.flat[some]
@@ -208,4 +222,5 @@ def _fit_strip(
         return None
     inverse = np.linalg.inv(normal)
     values = inverse @ right
-    return values[:count], inverse[:count, :count] * max(float(values[0]), 0.1)
+    shown = np.concatenate([waves_at(some) @ values for some in blocks])
+    return values[:count], inverse[:count, :count] * max(float(values[0]), 0.1), shown

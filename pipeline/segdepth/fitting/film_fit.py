@@ -13,6 +13,7 @@ from segdepth.errors import MicrographError
 from segdepth.fitting.cells import Cells, average_cells
 from segdepth.fitting.fit import EXPLAINED, Solution, fit_cells
 from segdepth.fitting.result import LensFit
+from segdepth.fitting.roughness import roughness_atoms
 from segdepth.fitting.wave_table import LEAST_KEV, MOST_KEV, wave_table
 from segdepth.micrograph.files.recording import Recording
 from segdepth.micrograph.film import inspect_film
@@ -20,7 +21,7 @@ from segdepth.micrograph.film import inspect_film
 GRID_PIXEL_PM = 20.0
 """Stands for a network's pixel: frames of up to one and a half times as much are taken."""
 
-NOT_EXPLAINED = "NOT EXPLAINED"
+NOT_EXPLAINED_PREFIX = "NOT EXPLAINED"
 
 SHOWN = {
     "defocus_nm": ("C1", "nm"),
@@ -124,7 +125,8 @@ def fit_film(
     )
     values = solution.values | {"c5_mm": options.c5_mm, "convergence_mrad": options.convergence_mrad}
     errors = solution.errors | {"c5_mm": None, "convergence_mrad": None}
-    told = describe(solution, options, energy)
+    roughness = roughness_atoms(film, cells, solution.cell_model, solution.parameters)
+    told = describe(solution, options, energy, roughness)
     for line in told:
         tell(line)
     fit = LensFit(
@@ -142,24 +144,27 @@ def fit_film(
         explained=solution.explained,
         rivals=solution.rivals,
         lines=(*film.lines, *cells.lines, *told),
+        roughness_atoms=roughness,
     )
     return FilmFit(fit, cells, solution)
 
 
-def describe(solution: Solution, options: LensFitOptions, energy_kev: float) -> list[str]:
+def describe(
+    solution: Solution, options: LensFitOptions, energy_kev: float, roughness: float | None = None
+) -> list[str]:
     """Lines for the user: what explains the data or does not, values, rivals, and what cannot be known."""
     ratio = solution.chi2 / solution.dof
     thickness = [each.thickness_atoms for each in solution.bins]
     lines = []
     if ratio > EXPLAINED:
         lines.append(
-            f"{NOT_EXPLAINED}: χ² is {ratio:.2g} per degree of freedom, at most {EXPLAINED:g} is explained; nothing "
-            "below is a fact"
+            f"{NOT_EXPLAINED_PREFIX}: χ² is {ratio:.2g} per degree of freedom, at most {EXPLAINED:g} is explained; "
+            "nothing below is a fact"
         )
     elif solution.rivals:
         lines.append(
-            f"{NOT_EXPLAINED} by one solution: {1 + len(solution.rivals)} explain the data alike (χ² {ratio:.2g} per "
-            "degree of freedom); what they differ in is not known"
+            f"{NOT_EXPLAINED_PREFIX} by one solution: {1 + len(solution.rivals)} explain the data alike (χ² {ratio:.2g} "
+            "per degree of freedom); what they differ in is not known"
         )
     else:
         lines.append(f"explained: χ² is {ratio:.2g} per degree of freedom")
@@ -175,6 +180,8 @@ def describe(solution: Solution, options: LensFitOptions, energy_kev: float) -> 
             for n, each in zip(thickness, solution.bins)
         )
     )
+    if roughness is not None:
+        lines.append(f"single columns scatter by {roughness:.1f} periods about this thickness")
     for rival in solution.rivals:
         lean = "°, ".join(f"{rival.values[f'tilt_{axis}_deg']:.2f}" for axis in "xy")
         lines.append(

@@ -51,7 +51,8 @@ RIVAL_SHARE = 0.1
 @dataclass(frozen=True)
 class Solution:
     """What ``fit_cells`` found: fields as in ``LensFit``. correlated : pairs of parameters that the data hardly tell
-    apart, and their correlation. data, model : (bin, value) as in ``cells.Bin``."""
+    apart, and their correlation. data, model : (bin, value) as in ``cells.Bin``. cell_model, parameters :
+    by which ``model`` was made."""
 
     values: dict[str, float]
     errors: dict[str, float | None]
@@ -63,6 +64,8 @@ class Solution:
     correlated: tuple[tuple[str, str, float], ...]
     data: np.ndarray
     model: np.ndarray
+    cell_model: CellModel
+    parameters: Tensor
 
 
 def fit_cells(
@@ -202,6 +205,8 @@ def _solution(fit: Fit, p: Tensor, costs: Tensor, cells: Cells, degrees: np.ndar
         correlated=_correlated(covariance, fit.given),
         data=fit.data.values.numpy(),
         model=fit.modelled(best)[0].numpy(),
+        cell_model=fit.model,
+        parameters=best[0],
     )
 
 

@@ -9,7 +9,7 @@ from segdepth.errors import ConfigError
 from segdepth.fitting.result import LensFit
 from segdepth.fitting.same_film import check_same_crystal, check_same_film
 from segdepth.micrograph.film import Film
-from segdepth.micrograph.results.facts import NOT_EXPLAINED
+from segdepth.micrograph.results.facts import NOT_EXPLAINED_STAMP
 from segdepth.micrograph.thickness import Thickness
 
 NOT_EXPLAINED_FACTOR = 2.0
@@ -51,8 +51,8 @@ def known_thickness(film: Film, crystal: Crystal, *, fit: LensFit, name: object)
     if not fit.explained:
         factor = NOT_EXPLAINED_FACTOR
         line = (
-            f"{NOT_EXPLAINED} ({name}); the network's counts are joined with its thickness, whose errors are taken "
-            f"{factor:g} times as large"
+            f"{NOT_EXPLAINED_STAMP} ({name}); the network's counts are joined with its thickness, whose errors are "
+            f"taken {factor:g} times as large"
         )
     atoms = np.array([each.thickness_atoms for each in fit.bins])
     spread = np.abs([atoms, *(each.thickness_atoms for each in fit.rivals)] - atoms).max(axis=0)
@@ -63,4 +63,5 @@ def known_thickness(film: Film, crystal: Crystal, *, fit: LensFit, name: object)
         atoms=atoms[order],
         error=(factor * np.array([each.thickness_error for each in fit.bins]) + spread)[order],
         line=line,
+        roughness=fit.roughness_atoms or 0.0,
     )

@@ -78,7 +78,7 @@ class CellModel:
     def __init__(
         self, table: WaveTable, orders: np.ndarray, held: Held, dtype: torch.dtype, most_angle_mrad: float = 1e3
     ) -> None:
-        self.dtype = dtype
+        self.dtype, self.held = dtype, held
         self.complex = torch.complex64 if dtype == torch.float32 else torch.complex128
         wavelength, (side_x, side_y, self.period_pm) = table.wavelength_pm, table.crystal.periods_pm
         theta = table.orders * wavelength / np.array([side_x, side_y])

@@ -106,6 +106,8 @@ class LensFit:
     lean (``specimen.orientation``).
     held : names of what was not fitted.
     dof : degrees of freedom of ``chi2``, which is in units of shot noise and the model's own error.
+    roughness_atoms : standard deviation of single columns about the fitted thickness, as far as the electrons show it
+        (``fitting.roughness``); None where it is not known.
     explained : the model explains the data, and no rival says something else. Otherwise no value is a fact.
     """
 
@@ -123,6 +125,7 @@ class LensFit:
     explained: bool
     rivals: tuple[Rival, ...]
     lines: tuple[str, ...]
+    roughness_atoms: NotNegative | None = None
 
     @property
     def tilt_mrad(self) -> tuple[float, float]:

@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import ndimage
 from torch import nn
 
 from segdepth.config import PredictionOptions
@@ -29,9 +28,9 @@ from segdepth.micrograph.film import Film, inspect_film
 from segdepth.micrograph.network_maps import predict_images
 from segdepth.micrograph.overlap import ahead
 from segdepth.micrograph.preparation import Preparation, Prepared
-from segdepth.micrograph.results.facts import NOT_EXPLAINED, FilmFacts, FrameResult, LostFrame
+from segdepth.micrograph.results.facts import NOT_EXPLAINED_STAMP, FilmFacts, FrameResult, LostFrame
 from segdepth.micrograph.results.in_memory import gathered
-from segdepth.micrograph.thickness import Thickness, joined
+from segdepth.micrograph.thickness import Columns, Thickness, columns_on, joined
 from segdepth.networks.card import NetworkCard
 from segdepth.networks.flip_average import FlipAverage
 from segdepth.networks.serving import ServedNetwork
@@ -156,7 +155,7 @@ def film_facts(
         energy_kev=recording.energy_kev,
         exposure_s=recording.exposure_s,
         times_s=recording.times_s,
-        stamp=NOT_EXPLAINED if thickness is not None and thickness.line.startswith(NOT_EXPLAINED) else "",
+        stamp=NOT_EXPLAINED_STAMP if thickness is not None and thickness.line.startswith(NOT_EXPLAINED_STAMP) else "",
         warnings=(
             *([card.remark] if card.remark else []),
             *(NOT_KNOWN,) * (familiarity is None),
@@ -317,7 +316,7 @@ def _result(
     given = counts, prepared.electrons_per_pixel, valid, options.false_discovery, vacuum
     table, probabilities = sites.columns(answer, *given), answer
     if join is not None and len(table):
-        probabilities = join(answer, cores=_cores(table, answer.shape[1:], card))
+        probabilities = join(answer, columns=_columns(table, answer.shape[1:], card))
         table = sites.columns(probabilities, *given)
     table = _in_file(table, ready.usable, film)
     level, numbers, reasons = "unknown", {}, ()
@@ -349,12 +348,10 @@ def _result(
     )
 
 
-def _cores(table: pd.DataFrame, shape: tuple[int, int], card: NetworkCard) -> np.ndarray:
-    """Label pixels, of a map of ``shape``, that are in the core of a column."""
-    outside = np.ones(shape, dtype=bool)
-    i, j = (np.floor(table[f"{axis}_pm"].to_numpy() / card.label_pixel_pm).astype(int) for axis in "yx")
-    outside[i.clip(0, shape[0] - 1), j.clip(0, shape[1] - 1)] = False
-    return ndimage.distance_transform_edt(outside) * card.label_pixel_pm <= min(card.labels["core_radius_pm"].values())
+def _columns(table: pd.DataFrame, shape: tuple[int, int], card: NetworkCard) -> Columns:
+    """The columns of a table on a map of ``shape``."""
+    y, x = (table[f"{axis}_pm"].to_numpy() / card.label_pixel_pm for axis in "yx")
+    return columns_on(y, x, min(card.labels["core_radius_pm"].values()) / card.label_pixel_pm, shape)
 
 
 def _in_file(table: pd.DataFrame, usable: np.ndarray, film: Film) -> pd.DataFrame:

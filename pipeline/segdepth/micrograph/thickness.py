@@ -10,6 +10,11 @@ counts there, and c = (1 - OWN) v, Bayes' rule for normal distributions gives
     count = m - g (m' - t),   g = c / (c + s²),   variance = OWN v + c s² / (c + s²)
 
 (the posterior of a common offset, e.g. Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.5).
+
+A column of a rough crystal differs from the mean by more than a network has learnt, and what it says of one column is
+then little more than what its neighbours suggest. Where the fit has found the variance R of columns about the smooth
+thickness from the film's electrons, the network's counts must show it or leave it open (law of total variance): with
+the variance S that they show, a pixel's own variance is max(OWN v, R - S).
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 from scipy.special import ndtr
 
 OWN = 0.15
@@ -33,22 +39,44 @@ NEAR_PM = 150.0
 
 LEAST_VARIANCE = 1e-3
 
+NEIGHBOURS = 6
+"""Columns through whose counts a plane is laid, from which one stands off."""
+
 
 @dataclass(frozen=True)
 class Thickness:
     """Atoms in a column of one atom a period, on average, by distance from the edge.
 
     distance_pm, atoms, error : (bin,), distance rising; ``error`` is a standard error, which grows beyond the last
-    distance. line : for the user.
+    distance. line : for the user. roughness : standard deviation of single columns about the smooth thickness, atoms; 0
+    where it is not known.
     """
 
     distance_pm: np.ndarray
     atoms: np.ndarray
     error: np.ndarray
     line: str
+    roughness: float = 0.0
 
 
-def joined(probabilities: np.ndarray, distance_pm: np.ndarray, thickness: Thickness, cores: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class Columns:
+    """Where columns are on a map. row, column : pixels of their middles, (column,). core : (y, x) bool, their cores."""
+
+    row: np.ndarray
+    column: np.ndarray
+    core: np.ndarray
+
+
+def columns_on(y: np.ndarray, x: np.ndarray, core_radius: float, shape: tuple[int, int]) -> Columns:
+    """Columns of a map of ``shape`` at y and x, whose cores have this radius; all in pixels from the map's corner."""
+    i, j = np.floor(y).astype(int).clip(0, shape[0] - 1), np.floor(x).astype(int).clip(0, shape[1] - 1)
+    outside = np.ones(shape, dtype=bool)
+    outside[i, j] = False
+    return Columns(i, j, ndimage.distance_transform_edt(outside) <= core_radius)
+
+
+def joined(probabilities: np.ndarray, distance_pm: np.ndarray, thickness: Thickness, columns: Columns) -> np.ndarray:
     """The network's probabilities with the thickness taken into account.
 
     The probability of no atom stays as it is; so does all of a pixel whose distance is not known.
@@ -57,15 +85,15 @@ def joined(probabilities: np.ndarray, distance_pm: np.ndarray, thickness: Thickn
     ----------
     probabilities : (class, y, x), classes 0 … n atoms, and perhaps more.
     distance_pm : (y, x) from the crystal's edge, NaN outside.
-    cores : (y, x) bool, pixels in the middle of columns, where the level of the network's counts is taken: at a
-        column's border it says fewer atoms, on average two less of 19.
+    columns : in their cores the level of the network's counts is taken: at a column's border it says fewer atoms, on
+        average two less of 19.
 
     Returns
     -------
     (class, y, x) float32.
     """
     here = np.isfinite(distance_pm) & (probabilities[0] < 1)
-    if not (here & cores).any():
+    if not (here & columns.core).any():
         return probabilities
     empty, at = probabilities[0][here].astype(float), distance_pm[here]
     classes = np.arange(len(probabilities))
@@ -74,16 +102,40 @@ def joined(probabilities: np.ndarray, distance_pm: np.ndarray, thickness: Thickn
     filled /= np.maximum(filled.sum(axis=0), 1e-12)
     mean = classes @ filled
     variance = np.maximum(classes**2 @ filled - mean**2, LEAST_VARIANCE)
-    mean_there, variance_there = _there(at, (1 - empty) * cores[here], mean, variance)
+    mean_there, variance_there = _there(at, (1 - empty) * columns.core[here], mean, variance)
     known = np.interp(at, thickness.distance_pm, thickness.atoms)
     error = np.maximum(np.interp(at, thickness.distance_pm, thickness.error), LEAST_ERROR) + _beyond(at, thickness)
     common = (1 - OWN) * variance_there
     left = common * error**2 / (common + error**2)
     centre = mean - common / (common + error**2) * (mean_there - known)
-    width = np.sqrt(variance * (OWN + left / variance_there))  # a pixel that is surer than its neighbours stays so
+    share: float | np.ndarray = OWN
+    if thickness.roughness:
+        share = np.maximum(OWN, (thickness.roughness**2 - _shown(_on(here, mean), columns)) / variance)
+    width = np.sqrt(variance * (share + left / variance_there))  # a pixel that is surer than its neighbours stays so
     found = probabilities.astype(np.float32)
     found[1:, here] = (1 - empty) * _counts(centre, width, len(classes) - 1)
     return found
+
+
+def _on(here: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A map that has these values here, and NaN elsewhere."""
+    found = np.full(here.shape, np.nan)
+    found[here] = values
+    return found
+
+
+def _shown(counts: np.ndarray, columns: Columns) -> float:
+    """Variance of single columns about the plane through those around, in counts (y, x); 0 of too few columns."""
+    places, at = np.stack([columns.row, columns.column], axis=1).astype(float), counts[columns.row, columns.column]
+    places, at = places[np.isfinite(at)], at[np.isfinite(at)]
+    if len(at) < 2 * NEIGHBOURS:
+        return 0.0
+    _, near = cKDTree(places).query(places, k=NEIGHBOURS + 1)
+    off = places[near[:, 1:]] - places[near[:, :1]]
+    terms = np.concatenate([np.ones((*off.shape[:2], 1)), off], axis=2)
+    weights = np.linalg.pinv(terms)[:, 0]  # of the plane's value at the column
+    away = at[near[:, 0]] - (weights * at[near[:, 1:]]).sum(axis=1)
+    return float(np.mean(away**2 / (1 + (weights**2).sum(axis=1))))
 
 
 def _beyond(at: np.ndarray, thickness: Thickness) -> np.ndarray:

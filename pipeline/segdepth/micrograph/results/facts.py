@@ -18,7 +18,7 @@ FAMILIARITY = ("in", "edge", "outside", "unknown")
 network has learnt was not measured."""
 
 NOT_RELIABLE = "NOT RELIABLE: outside of what the network has learnt"
-NOT_EXPLAINED = "NOT EXPLAINED: the lens fit is no fact"
+NOT_EXPLAINED_STAMP = "NOT EXPLAINED: the lens fit is no fact"
 
 
 def worst_first(lines: Sequence[str]) -> list[str]:
