@@ -31,6 +31,59 @@ BESIDE = ("", SUFFIX, RUN_SUFFIX)
 PATIENCE_S = 900
 """For a run; a machine that is busy takes long."""
 
+MORE = """
+specimens:
+  wide: {crystal: ceria, structures: 1, shard_size: 1, field_pm: 2705.5, margin_pm: 338.1875, bulk_atoms: [3, 5],
+         surface_atoms: [2, 3], vacuum_fraction: [0.35, 0.4], decay_nm: [0.3, 0.6]}
+datasets:
+  wide:
+    {specimen: wide, beam: coarse, imaging: lens, labels: rings, dose_lambda: 20,
+     splits: {test: 1, validation: 0, train: 0}}
+micrographs:
+  wide: {dataset: wide, defocus_nm: 6, pixel_pm: 6.76375}
+lens_fits:
+  wide: {crystal: ceria, micrograph: wide, energy_kev: 300}
+predictions:
+  wide: {model: bundled, micrograph: wide, calibrate: false, pixel_pm: 6.76375, rotation_deg: 0, dose_e_per_a2: 7000}
+models:
+  other: &other
+    datasets: [small]
+    architecture: {variant: space_to_depth, base_channels: 2}
+    training:
+      {crop_pixels: 64, batch_size: 2, epoch_samples: 8, epochs: 1, precision: float32, learning_rate: 0.0003}
+  denoiser: {<<: *other, task: denoise}
+  denoised: {<<: *other, denoiser: results/models/denoiser}
+  joint: {<<: *other, task: denoise_and_depth}
+paper:
+  {dataset: small_lambda1, widths: [other], segmentation: other, denoised: denoised, joint: joint,
+   dose_datasets: [small_lambda1], dose_widths: [other], dose_trained: [other], gradient_lambda: [1]}
+films:
+  surface: {dataset: wide, frames: 3, dose_lambda: [20], pixel_pm: 6.76375, changing_columns: 2, dwell_s: [0.1, 0.3]}
+prediction_sets:
+  promise: {calibration: small, tests: [small_lambda1]}
+yardsticks:
+  known: {dataset: small, pixel_pm: [6.8, 7], dose_lambda: [20, 25], observed_columns: 1}
+tables:
+  networks: {rows: [{label: two channels, models: [net], dataset: small}]}
+export: {model: net, card_datasets: [small]}
+limit_maps:
+  thin: {dataset: small, structures: 1, columns: 1, defocus_nm: [3, 6], c3_um: [-9], dose_lambda: [2.5]}
+"""
+"""What the tiny project has beside the configuration of ``tests/workflow``: a section for each kind of result."""
+
+TARGETS = (
+    "paper",
+    "results/figures/fig12_film_bundled_surface.png",
+    "results/figures/film_scores_bundled_surface.png",
+    "results/figures/limit_map_thin.png",
+    "results/figures/limits_net_small.png",
+    "results/export/net",
+    "results/sets/net/promise.csv",
+    "results/tables/networks.csv",
+    "results/tables/yardsticks_net.csv",
+    "results/explanations/wide/wide",
+)
+
 
 def size(path: Path) -> int:
     """Of a file or of all in a folder, in bytes."""
@@ -39,14 +92,13 @@ def size(path: Path) -> int:
 
 @dataclass(frozen=True)
 class Job:
-    """A job of the workflow: its command without ``segdepth``, as its rule calls it, and what it makes."""
+    """A job of the workflow: its rule, its command without ``segdepth``, what it reads, and what it makes (first what
+    the command is told to)."""
 
+    rule: str
     arguments: list[str]
+    reads: frozenset[str]
     makes: tuple[str, ...]
-
-    @property
-    def rule(self) -> str:
-        return {"predict": "predict_micrograph"}.get(self.arguments[0], self.arguments[0].replace("-", "_"))
 
     @property
     def out(self) -> str:
@@ -64,7 +116,8 @@ class TinyProject:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        config = yaml.safe_load(TINY)
+        config, more = yaml.safe_load(TINY), yaml.safe_load(MORE)
+        config |= {section: config.get(section, {}) | block for section, block in more.items()}
         config["specimens"]["tiny"]["shard_size"] = 3
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
 
@@ -131,18 +184,28 @@ class TinyProject:
 
     def jobs(self) -> list[Job]:
         """The jobs that a dry run of everything prints, in an order in which they can run."""
-        status, told = self.snakemake("--dry-run", "--forceall", "--printshellcmds", told="planned")
+        status, told = self.snakemake("--dry-run", "--forceall", "--printshellcmds", "--", *TARGETS, told="planned")
         assert status == 0, told
-        commands = re.findall(r"^Shell command: (.*segdepth .*)$", told, re.MULTILINE)
-        return [self._job(command) for command in commands]
+        paragraphs = re.split(r"^(?:local)?rule ", told, flags=re.MULTILINE)[1:]
+        return [_job(text) for text in paragraphs if "\nShell command: None" not in text]
 
-    def _job(self, command: str) -> Job:
-        words = shlex.split(command)
-        words = words[words.index("segdepth") + 1 :]
-        arguments = words[: min(words.index(end) for end in (">", "2>&1") if end in words)]
-        out = arguments[arguments.index("--out") + 1]
-        beside = {".png": ".pdf", ".csv": ".tex"}.get(Path(out).suffix) if out.startswith("results") else None
-        return Job(arguments, (out, *([str(Path(out).with_suffix(beside))] if beside else [])))
+
+def _job(text: str) -> Job:
+    """The job of a paragraph of a dry run, from behind the word ``rule``."""
+    (command,) = re.findall(r"^Shell command: (.*segdepth .*)$", text, re.MULTILINE)
+    words = shlex.split(command)
+    words = words[words.index("segdepth") + 1 :]
+    arguments = words[: min(words.index(end) for end in (">", "2>&1") if end in words)]
+    out = arguments[arguments.index("--out") + 1]
+    reads, makes = (_files(text, kind) for kind in ("input", "output"))
+    makes = [name for name in makes if not name.endswith((SUFFIX, RUN_SUFFIX))]
+    assert out in makes, text
+    return Job(text[: text.index(":")], arguments, frozenset(reads), (out, *(name for name in makes if name != out)))
+
+
+def _files(text: str, kind: str) -> list[str]:
+    found = re.search(rf"^    {kind}: (.*)$", text, re.MULTILINE)
+    return found[1].split(", ") if found else []
 
 
 def sorted_by_inputs(jobs: list[Job]) -> list[Job]:
@@ -150,7 +213,7 @@ def sorted_by_inputs(jobs: list[Job]) -> list[Job]:
     waiting, done = list(jobs), []
     while waiting:
         missing = {name for job in waiting for name in job.makes}
-        ready = [job for job in waiting if not (missing - set(job.makes)) & set(job.arguments)]
+        ready = [job for job in waiting if not missing & job.reads]
         assert ready, "jobs wait for each other"
         done += ready
         waiting = [job for job in waiting if job not in ready]
