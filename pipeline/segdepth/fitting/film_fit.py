@@ -163,8 +163,8 @@ def describe(
         )
     elif solution.rivals:
         lines.append(
-            f"{NOT_EXPLAINED_PREFIX} by one solution: {1 + len(solution.rivals)} explain the data alike (χ² {ratio:.2g} "
-            "per degree of freedom); what they differ in is not known"
+            f"{NOT_EXPLAINED_PREFIX} by one solution: {1 + len(solution.rivals)} explain the data alike "
+            f"(χ² {ratio:.2g} per degree of freedom); what they differ in is not known"
         )
     else:
         lines.append(f"explained: χ² is {ratio:.2g} per degree of freedom")
