@@ -388,7 +388,7 @@ def test_prediction(frames, found):
     assert fits(fig)
     heading = fig.get_suptitle()
     assert "row 0 is at the top" in heading and ("frame 3 (one of 3)" in heading) == (frames == 3)
-    assert "412 e⁻/Å², pixel 15 ± 0.02 pm, turned by -81.7°" in heading and "white is not valid" in heading
+    assert "412 e⁻/Å², pixel 15.000 ± 0.020 pm, turned by -81.7°" in heading and "white is not valid" in heading
     assert ("dot: at least" in heading) == found
     assert "(d) columns: ○ Ce, △ O" in words_of(fig) and "≥ 10" in words_of(fig)
     assert "NOT RELIABLE" not in words_of(fig)
