@@ -46,6 +46,7 @@ def test_names_stay_with_the_columns_of_a_crystal_that_drifts(step):
         assert table["column"].is_unique
         for row, name in zip(true_rows(table, TRUTH, top, left), table["column"]):
             assert names.setdefault(row, name) == name
+        np.testing.assert_allclose(film.moved_pm, PIXEL * np.array([70 - left, 60 - top]), atol=0.2 * PIXEL)
         top, left = top + step[0], left + step[1]
     assert len(set(names.values())) == len(names) > 200
 

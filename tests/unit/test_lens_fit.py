@@ -223,7 +223,7 @@ def test_cells_of_another_crystal_are_not_explained(model, table, monkeypatch):
     cells = made_cells(model, [3.4, 5.0, 6.3])
     rng = np.random.default_rng(1)
     strange = [Bin(b.distance_pm, b.cells, rng.permutation(b.values), b.covariance) for b in cells.bins]
-    solution = fit_cells(Cells(cells.orders, cells.box, tuple(strange), cells.distance_pm, 1, ()), table)
+    solution = fit_cells(replace(cells, bins=tuple(strange)), table)
     assert not solution.explained
     assert describe(solution, LensFitOptions(), 300.0)[0].startswith("NOT EXPLAINED")
 

@@ -24,10 +24,13 @@ from segdepth.errors import ConfigError, MicrographError, SegDepthError
 from segdepth.fitting.known_thickness import known_thickness
 from segdepth.fitting.result import FittedBin, Rival, read_lens_fit, write_lens_fit
 from segdepth.labels.column_depths import credible_depths
+from segdepth.micrograph import predict
 from segdepth.micrograph import thickness as module
 from segdepth.micrograph.files.recording import recording_of
 from segdepth.micrograph.film import inspect_film
 from segdepth.micrograph.thickness import LEAST_ERROR, OWN, Columns, Thickness, columns_on
+from segdepth.networks.bundled import bundled_network
+from segdepth.networks.files import load_network
 from segdepth.steps.predict_micrograph import predict_micrograph
 
 CLASSES, SHAPE = 32, (9, 40)
@@ -315,6 +318,26 @@ def test_a_prediction_is_joined_and_says_so(film, tmp_path):
     assert "fit.json" in manifest
     maps, _ = segdepth.predict(FILM, network="bundled", lens=fit_of(film), device="cpu", **OPTIONS, false_discovery=1)
     np.testing.assert_allclose(maps["probabilities"].values, both["probabilities"].values, atol=1e-5)
+
+
+def test_the_distance_from_the_edge_drifts_with_the_film(monkeypatch):
+    """Into the vacuum, at +y of the upright crystal, by 84 pm a frame: whole pixels of file and labels."""
+    whole = crystal_film(1, electrons=40, shape=(340, 420), turn_deg=0.0)[0]
+    drifting = np.stack([whole[20 + 12 * (3 - n) :][:280] for n in range(4)])
+    inspected = inspect_film(recording_of(drifting, "film.tif"), CERIA, 21.0, PredictionOptions(**OPTIONS))
+    seen = []
+    monkeypatch.setattr(predict, "joined", lambda answer, distance, *_: seen.append(distance) or answer)
+    monkeypatch.setattr(predict, "MOST_BATCH", 1)
+    network, card = load_network(bundled_network())
+    known = Thickness(np.array([0.0]), np.array([6.0]), np.array([0.5]), "")
+    options = PredictionOptions(**OPTIONS, false_discovery=1)
+    list(predict.predict_film(predict.serve(network, options), card, inspected, options, None, known))
+    assert len(seen) == 4
+    for number, distance in enumerate(seen[1:], 1):
+        both = np.isfinite(distance[4 * number :]) & np.isfinite(seen[0][: -4 * number])
+        assert both.sum() > 1000
+        np.testing.assert_array_equal(distance[4 * number :][both], seen[0][: -4 * number][both])
+        assert not np.array_equal(np.nan_to_num(distance), np.nan_to_num(seen[0]))
 
 
 def test_without_vacuum_a_thickness_by_distance_is_refused(film, tmp_path):

@@ -182,6 +182,12 @@ class FilmSites:
         drift = self._drift[:, None, None]
         return self._phase + drift + fill(wrap(off - drift), strong)
 
+    @property
+    def moved_pm(self) -> tuple[float, float]:
+        """How far along x and y the crystal of the last frame is from where it was at the start."""
+        x, y = -np.linalg.solve(self.lattice.pair.vectors, self._drift)
+        return float(x), float(y)
+
     def pool(self, probabilities: np.ndarray, valid: np.ndarray) -> Pooled | None:
         """What the network says at each site of the next frame; None if no lattice shows.
 
