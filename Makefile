@@ -121,7 +121,7 @@ test: install    ## all tests
 test-slurm: install  ## the lines of docs/how-to/cluster.md on a SLURM of its own: some minutes, root, Debian
 	$(IN_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm -m slurm --timeout 1800
 
-test-faults: install  ## kills, full disks, flipped bytes and two at once, a quarter of an hour; disks need root
+test-faults: install  ## kills, full disks, flipped bytes and two at once, half an hour or more; disks need root
 	$(IN_VENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -m faults -v --timeout 3600
 
 lint: install    ## style, and Snakemake's own lint

@@ -124,7 +124,7 @@ def _hours(seconds: list[float]) -> str:
     hours = sorted((each / 3600 for each in seconds), reverse=True)
     if len(hours) <= 2:
         return " and ".join(map(_short, hours))
-    return f"{_short(hours[0])}, of all {len(hours)} {_short(sum(hours))}"
+    return f"longest {_short(hours[0])}, all {len(hours)} together {_short(sum(hours))}"
 
 
 def _short(number: float) -> str:
