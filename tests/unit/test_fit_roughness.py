@@ -14,7 +14,18 @@ from segdepth.config import Beam
 from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.fitting.cells import Bin, Cells, image_orders
 from segdepth.fitting.model import NAMES, CellModel, Held
-from segdepth.fitting.roughness import AROUND_PM, ENTRANCE, EXIT, column_scatter, responses, roughness_atoms
+from segdepth.fitting.roughness import (
+    AROUND_PM,
+    ENTRANCE,
+    EXIT,
+    LEAST_PROJECTIONS,
+    RESPONSE_SHARE,
+    Scatter,
+    column_scatter,
+    responses,
+    roughness_atoms,
+    seen_roughness,
+)
 from segdepth.micrograph.geometry import FrameTransform
 from segdepth.simulation.aberrations import Lens
 from segdepth.simulation.exit_wave import configure_abtem, exit_wave
@@ -122,3 +133,28 @@ def test_a_smooth_crystal_has_none(model):
     given, true = counted(model, 0.0, 100.0)
     assert true == 0
     assert roughness_atoms(*given) < 0.3
+
+
+def projections(rng: np.random.Generator, number: int, noise: float, scatter: float) -> Scatter:
+    """Of columns that scatter so, with so much shot noise, both standard deviations; the gain is 1."""
+    value = rng.normal(0, np.hypot(noise, scatter), number)
+    return Scatter(value, np.full(number, noise**2), np.ones(number))
+
+
+@pytest.mark.parametrize("number", [24, 300])
+def test_shot_noise_alone_is_seldom_taken_for_scatter(number):
+    rng = np.random.default_rng(3)
+    seen = [seen_roughness(projections(rng, number, 4.0, 0.0)) for _ in range(400)]
+    assert np.mean(np.array(seen) > 0) < 0.06
+
+
+def test_scatter_that_stands_out_of_the_noise_is_seen():
+    found = seen_roughness(projections(np.random.default_rng(4), 400, 2.0, 2.0))
+    assert found == pytest.approx(2.0 / RESPONSE_SHARE, rel=0.15)
+
+
+def test_few_columns_and_none_tell_nothing():
+    rng = np.random.default_rng(5)
+    assert seen_roughness(projections(rng, LEAST_PROJECTIONS - 1, 0.1, 3.0)) is None
+    assert seen_roughness(Scatter(*np.zeros((3, 0)))) is None
+    assert seen_roughness(projections(rng, LEAST_PROJECTIONS, 0.0, 0.0)) is None

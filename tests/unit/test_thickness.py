@@ -246,6 +246,12 @@ def test_bins_come_in_order_and_a_fit_that_is_not_explained_counts_less(film):
     assert unsure.line.startswith("NOT EXPLAINED: ")
 
 
+@pytest.mark.parametrize(("stated", "taken"), [(None, 0.0), (0.0, 0.0), (1.5, 1.5), (30.0, 4.0)])
+def test_the_scatter_of_columns_is_the_fits_within_reason(film, stated, taken):
+    found = known_thickness(film, CERIA, fit=replace(fit_of(film), roughness_atoms=stated), name="fit.json")
+    assert found.roughness == taken
+
+
 def test_where_a_fit_has_rivals_its_thickness_is_known_less(film):
     fit = fit_of(film)
     near, far = (Rival({}, thickness, 30.0) for thickness in ((6.5, 5.0), (9.0, 6.0)))

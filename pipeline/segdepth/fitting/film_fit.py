@@ -181,7 +181,8 @@ def describe(
         )
     )
     if roughness is not None:
-        lines.append(f"single columns scatter by {roughness:.1f} periods about this thickness")
+        seen = f"scatter by {roughness:.1f} periods" if roughness else "are not seen to scatter"
+        lines.append(f"single columns {seen} about this thickness, as far as the electrons show")
     for rival in solution.rivals:
         lean = "°, ".join(f"{rival.values[f'tilt_{axis}_deg']:.2f}" for axis in "xy")
         lines.append(

@@ -16,6 +16,10 @@ NOT_EXPLAINED_FACTOR = 2.0
 """Errors of a fit that does not explain its film are taken as so many times what it states. Its thicknesses are still
 those of the best of all solutions: on recordings of known truth they are as near as those of explained fits."""
 
+MOST_ROUGHNESS = 4.0
+"""Largest standard deviation of columns, atoms, that is taken from a fit: faces of the specimens are rough by no more,
+and a fit with a wrong lens may state any."""
+
 
 def known_thickness(film: Film, crystal: Crystal, *, fit: LensFit, name: object) -> Thickness:
     """What a fit says of the thickness of its film. Where it has rivals, a bin's error is larger by the largest
@@ -63,5 +67,5 @@ def known_thickness(film: Film, crystal: Crystal, *, fit: LensFit, name: object)
         atoms=atoms[order],
         error=(factor * np.array([each.thickness_error for each in fit.bins]) + spread)[order],
         line=line,
-        roughness=fit.roughness_atoms or 0.0,
+        roughness=min(fit.roughness_atoms or 0.0, MOST_ROUGHNESS),
     )

@@ -50,6 +50,12 @@ MOST_COLUMNS = 1000
 ROUNDS = 8
 """Of weights and variance."""
 
+LEAST_PROJECTIONS = 24
+"""Of columns at either end: fewer tell nothing."""
+
+SEEN_ERRORS = 2.0
+"""A variance is seen that is so many times as large as its standard error; shot noise alone makes one in forty."""
+
 RESPONSE_SHARE = 0.8
 """Projection on h of what one atom does by a multislice of the crystal with and without it: 0.59 to 1.13, on average
 0.78, for both elements and ends of 4, 8 and 14 atoms, tilted by 0 to 30 mrad; correlated with h by 0.81 to 0.98."""
@@ -219,7 +225,7 @@ class Scatter:
 
     def variance(self) -> tuple[float, float]:
         """ρ² and its standard error, atoms², of one column or more; weights are those of normal distributions, found
-        with ρ² by turns."""
+        with ρ² by turns, and the error takes projections to be independent."""
         found, weight = 0.0, self.gain
         for _ in range(ROUNDS):
             weight = self.gain / (self.noise + found * self.gain) ** 2
@@ -228,14 +234,24 @@ class Scatter:
 
 
 def roughness_atoms(film: Film, cells: Cells, model: CellModel, parameters: torch.Tensor) -> float | None:
-    """Standard deviation, in periods, of single columns about a film's fitted thickness; None where no column is whole.
+    """Standard deviation, in periods, of single columns about a film's fitted thickness; 0 where the electrons do not
+    show any, None where too few columns are whole.
 
     Parameters
     ----------
     film, cells : what the fit was made of. parameters : (parameter,), of the fit.
     """
-    scatter = column_scatter(film, cells, model, parameters)
-    return math.sqrt(scatter.variance()[0]) / RESPONSE_SHARE if len(scatter.value) else None
+    return seen_roughness(column_scatter(film, cells, model, parameters))
+
+
+def seen_roughness(scatter: Scatter) -> float | None:
+    """See ``roughness_atoms``."""
+    if len(scatter.value) < LEAST_PROJECTIONS:
+        return None
+    variance, error = scatter.variance()
+    if not math.isfinite(variance):
+        return None
+    return math.sqrt(variance) / RESPONSE_SHARE if variance > SEEN_ERRORS * error else 0.0
 
 
 def column_scatter(film: Film, cells: Cells, model: CellModel, parameters: torch.Tensor) -> Scatter:
