@@ -8,6 +8,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -198,3 +199,32 @@ def test_python_example_runs(tmp_path, monkeypatch):
     assert len(inside) > 400
     assert inside.groupby("element").depth.median().tolist() == [5, 5]
     assert names["maps"].depth.dims == ("frame", "row", "column")
+
+
+def test_numbers_of_the_film_are_those_of_its_tables():
+    text = (ROOT / "docs" / "results" / "film.md").read_text(encoding="utf-8")
+    scores, dwell, seen = (
+        pd.read_csv(TABLES / f"film_{table}_bundled_surface.csv") for table in ("scores", "dwell", "detectability")
+    )
+    doses = sorted(set(scores["dose_lambda"]))
+    methods = ["hmm", "hmm_listed", "frame", "mean_3", "mean_5", "mean_9"]
+    for element in ("Ce", "O"):
+        for dose in doses:
+            rows = scores.query("element == @element and dose_lambda == @dose").set_index("method")
+            cells = [
+                f"{row['precision']:.2f} ({row['precision_by_chance']:.2f}), "
+                f"{row['recall']:.2f} ({row['recall_by_chance']:.2f})"
+                if row["found"]
+                else "none"
+                for _, row in rows.loc[methods].iterrows()
+            ]
+            first = element if dose == doses[0] else ""
+            assert f"| {first} | {dose:g} | {' | '.join(cells)} |" in text
+    for dose in doses:
+        (row,) = (row for _, row in seen.query("element == 'O' and dose_lambda == @dose").iterrows())
+        found = dwell.query("element == 'O' and dose_lambda == @dose and method == 'hmm'").set_index("frames_from")
+        cells = [
+            f"{one['matched']} of {one['true']} ({one['recall_by_chance'] * one['true']:.0f})"
+            for _, one in found.loc[[3, 6, 11]].astype(object).iterrows()
+        ]
+        assert f"| {dose:g} | {row['d_prime']:.2f} | {row['frames_needed']:.0f} | {' | '.join(cells)} |" in text
