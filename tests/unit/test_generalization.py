@@ -27,8 +27,8 @@ from segdepth.store.trace import trace
 
 BLOCK = {
     "networks": {
-        "small": {"home": "quick", "tuned": {"hazy": "small_hazy"}},
-        "blurred": {"home": "hazy"},
+        "small": {"trained_on": "quick", "tuned": {"hazy": "small_hazy"}},
+        "blurred": {"trained_on": "hazy"},
     }
 }
 
@@ -47,7 +47,7 @@ def config(block: dict | None = None, **models) -> dict:
     return data
 
 
-def test_a_matrix_asks_for_every_network_on_every_home_and_for_what_is_tuned():
+def test_a_matrix_asks_for_every_network_on_every_data_set_and_for_what_is_tuned():
     made = validate(Config, config())
     cells = [tuple(cell) for cell in made.generalization["lens"].cells]
     assert cells == [
@@ -72,14 +72,16 @@ def block(**networks) -> dict:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (config(block(blurred={"home": "quick"})), "networks: two have the home 'quick'"),
-        (config({"networks": {"small": {"home": "quick"}}}), "generalization.lens.networks"),
-        (config(block(misty={"home": "mist"})), "no block is called 'mist'"),
-        (config(block(small={"home": "quick", "tuned": {"quick": "blurred"}})), "dataset 'quick'; allowed: hazy"),
-        (config(block(small={"home": "quick", "tuned": {"hazy": "blurred"}})), "'blurred', which is one of the"),
+        (config(block(blurred={"trained_on": "quick"})), "networks: two have trained_on 'quick'"),
+        (config({"networks": {"small": {"trained_on": "quick"}}}), "generalization.lens.networks"),
+        (config(block(misty={"trained_on": "mist"})), "no block is called 'mist'"),
+        (config(block(small={"trained_on": "quick", "tuned": {"quick": "blurred"}})), "dataset 'quick'; allowed: hazy"),
+        (config(block(small={"trained_on": "quick", "tuned": {"hazy": "blurred"}})), "'blurred', which is one of the"),
         (config(small_hazy={"init_weights": None}), "init_weights None; results/models/small is needed"),
         (config(small_hazy={"datasets": ["quick"]}), "'small_hazy' is trained on quick, not on 'hazy'"),
-        (config(blurred={"datasets": ["quick"]}), "(blurred on hazy): 'blurred' is trained on quick, not on 'hazy'"),
+        (config(blurred={"datasets": ["quick"]}), "'blurred' is trained on quick, not on 'hazy'"),
+        (config(small={"datasets": ["quick", "hazy"]}),
+         "(small on hazy): 'small' is trained on 'hazy', too, which is that of 'blurred'"),
         (config() | {"tables": {"generalization_lens": {"rows": [ROW]}}},
          "tables.generalization_lens: results/tables/generalization_lens.csv is another table"),
     ],
@@ -121,14 +123,14 @@ def tabulated(tmp_path):
     return out
 
 
-def test_changes_are_to_the_network_at_home_and_to_what_was_tuned(tabulated):
+def test_changes_are_to_the_network_trained_on_the_data_set_and_to_what_was_tuned(tabulated):
     table = pd.read_csv(tabulated)
     assert tuple(table.columns) == COLUMNS
     assert set(table["metric"]) == {"columns_exact", "columns_within_one", "columns_exact_change"}
     exact = table[(table["metric"] == "columns_exact") & (table["element"] == "all")]
     assert {(row.network, row.dataset): row.value for row in exact.itertuples()} == RIGHT
     assert (exact["low"] < exact["value"]).all() and (exact["value"] < exact["high"]).all()
-    assert exact.set_index(["network", "dataset"])["home"].eq("yes").tolist() == [True, False, False, True, False]
+    assert exact.set_index(["network", "dataset"])["own_data"].eq("yes").tolist() == [True, False, False, True, True]
     change = table[(table["metric"] == "columns_exact_change") & (table["element"] == "Ce")]
     found = {(row.network, row.against): row.value for row in change.itertuples()}
     assert found == pytest.approx(
@@ -160,7 +162,7 @@ def frames(ax) -> set[tuple[float, float]]:
     return {(round(p.get_x() + p.get_width() / 2, 6), round(p.get_y() + p.get_height() / 2, 6)) for p in marked}
 
 
-def test_the_figure_has_a_number_in_every_cell_and_marks_the_networks_at_home(tabulated):
+def test_the_figure_has_a_number_in_every_cell_and_marks_what_each_network_was_trained_on(tabulated):
     fig = draw(pd.read_csv(tabulated))
     plain, tuned = fig.axes[:2]
     assert [len(ax.texts) for ax in (plain, tuned)] == [4, 3]  # 'blurred' was not tuned to 'quick'
@@ -174,6 +176,15 @@ def test_the_figure_has_a_number_in_every_cell_and_marks_the_networks_at_home(ta
     assert facts.startswith("λ = 2.5; 108 images of 12 structures in each data set\ntrained for 5 to 6 min")
     assert "tuned for 0.5 min" in facts
     assert [label.get_text() for label in plain.get_yticklabels()] == ["quick\n(small)", "hazy\n(blurred)"]
+
+
+def test_long_trainings_are_in_whole_minutes_and_a_single_structure_has_no_interval(tabulated):
+    table = pd.read_csv(tabulated)
+    table["training_seconds"] *= 30
+    table.loc[table["dataset"] == "hazy", ["low", "high"]] = np.nan
+    told = texts(draw(table))
+    assert any("trained for 150 to 180 min, tuned for 15 min" in text for text in told)
+    assert "0.700\n±1: 0.999\n−0.200" in told and not any("nan" in text for text in told)
 
 
 def test_a_matrix_without_tuned_networks_has_one_panel(tabulated):

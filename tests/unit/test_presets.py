@@ -41,7 +41,7 @@ def test_films_and_limits_are_of_what_no_network_has_seen():
 
 
 def test_matrices_change_one_thing_and_tune_for_a_tenth_of_the_training():
-    """Conditions of one matrix differ in one block of their data sets; each cell away from home has a tuned network."""
+    """Conditions of one matrix differ in one block of their data sets, and all have the same numbers of structures."""
     config = laid_over("generalization")
     check_pretrained(config)
     assert set(config.generalization) == {"surface", "defocus", "tilt", "vibration", "physics"}
@@ -49,8 +49,14 @@ def test_matrices_change_one_thing_and_tune_for_a_tenth_of_the_training():
     for name, matrix in config.generalization.items():
         cells = matrix.cells
         assert [sum(cell.began_with is None for cell in cells), len(cells)] == [9, 15]
-        blocks = [config.datasets[home].model_dump(exclude={differing[name]}) for home in matrix.datasets]
+        datasets = [config.datasets[dataset] for dataset in matrix.datasets]
+        blocks = [dataset.model_dump(exclude={differing[name]}) for dataset in datasets]
         assert blocks[0] == blocks[1] == blocks[2]
+        for dataset in datasets:
+            parts = [
+                dataset.structures_of(p, config.specimens[dataset.specimen]) for p in ("train", "validation", "test")
+            ]
+            assert [len(part) for part in parts] == [109, 12, 29]
         samples = {
             tuned: {config.models[c.network].training.epoch_samples * config.models[c.network].training.epochs
                     for c in cells if (c.began_with is not None) == tuned}
@@ -63,6 +69,10 @@ def test_matrices_change_one_thing_and_tune_for_a_tenth_of_the_training():
     assert [lens.image_spread_pm for lens in lenses] == [10, 20, 50]
     assert tilts[0] == (0, 0) and tilts[-1][1] == pytest.approx(1000 * np.deg2rad(3), abs=0.01)
     assert [(beam.absorption, beam.frozen_phonons) for beam in physics] == [(True, 0), (False, 0), (True, 8)]
+    scattering = {"absorption", "frozen_phonons"}
+    assert all(beam.model_dump(exclude=scattering) == physics[0].model_dump(exclude=scattering) for beam in physics)
+    for path in (PRESETS / "generalization.yaml", ROOT / "docs" / "results" / "generalization.md"):
+        assert "109 to train on, 12 to validate, 29 to measure" in path.read_text(encoding="utf-8")
 
 
 def test_what_the_docs_show_of_limits_is_of_the_small_preset():

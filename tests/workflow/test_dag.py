@@ -111,7 +111,7 @@ def test_networks_are_measured_under_each_others_conditions_and_tuned_to_them(fi
     first = project.config["models"]["net"]
     project.config["models"]["soft"] = first | {"datasets": ["small_soft"]}
     project.config["models"]["tuned"] = first | {"datasets": ["small_soft"], "init_weights": "results/models/net"}
-    networks = {"net": {"home": "small", "tuned": {"small_soft": "tuned"}}, "soft": {"home": "small_soft"}}
+    networks = {"net": {"trained_on": "small", "tuned": {"small_soft": "tuned"}}, "soft": {"trained_on": "small_soft"}}
     project.config["generalization"] = {"beam": {"networks": networks}}
     project.write()
     assert not {"tabulate_generalization", "plot_generalization"} & set(project.jobs())

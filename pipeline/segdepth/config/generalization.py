@@ -1,4 +1,4 @@
-"""The section ``generalization``: every network of a row of conditions measured under all of them."""
+"""The section ``generalization``: networks, each trained under one condition, measured under all of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from segdepth.config.block import Block
 from segdepth.config.fields import Name
 
 
-class HomeNetwork(Block):
+class MatrixNetwork(Block):
     """One network of the matrix."""
 
-    home: Name = Field(description="name of the dataset that it was trained on; every network is measured on all homes")
+    trained_on: Name = Field(description="name of its dataset; every network is measured on the datasets of all")
     tuned: dict[Name, Name] = Field(
         {},
-        description="by dataset, among the other homes: name of the network that was trained on it for a short time, "
+        description="by dataset of another network: name of the network that was trained on it for a short time, "
         "beginning with this network's weights (init_weights: results/models/NAME)",
     )
 
@@ -29,28 +29,27 @@ class Cell(NamedTuple):
     began_with: str | None = None
     """Of a tuned network: the one whose weights it began with."""
     against: str | None = None
-    """The network on the same data set that its change is relative to: the one that is at home there, or of a tuned
-    network the one that it began with."""
+    """The network on the same data set that its change is relative to: the one trained on it, or of a tuned network
+    the one that it began with."""
 
 
 class Generalization(Block):
     """Networks measured under each other's conditions, and after a short training there."""
 
-    networks: Annotated[dict[Name, HomeNetwork], Field(min_length=2)] = Field(
-        description="by the name of a trained network, its home and what became of it elsewhere"
+    networks: Annotated[dict[Name, MatrixNetwork], Field(min_length=2)] = Field(
+        description="by the name of a trained network: its dataset, and its short trainings on the datasets of others"
     )
 
     @model_validator(mode="after")
-    def _own_homes(self) -> Generalization:
-        homes = self.datasets
-        for home in homes:
-            if homes.count(home) > 1:
-                raise ValueError(f"networks: two have the home {home!r}; each needs its own")
+    def _distinct(self) -> Generalization:
+        for dataset in self.datasets:
+            if self.datasets.count(dataset) > 1:
+                raise ValueError(f"networks: two have trained_on {dataset!r}; each needs a dataset of its own")
         used: dict[str, str] = dict.fromkeys(self.networks, "one of the networks")
         for name, network in self.networks.items():
             for dataset, tuned in network.tuned.items():
                 here = f"networks.{name}.tuned"
-                others = [home for home in homes if home != network.home]
+                others = [each for each in self.datasets if each != network.trained_on]
                 if dataset not in others:
                     raise ValueError(f"{here}: got the dataset {dataset!r}; allowed: {', '.join(others)}")
                 if tuned in used:
@@ -60,17 +59,17 @@ class Generalization(Block):
 
     @property
     def datasets(self) -> list[str]:
-        """The homes, in the order of the networks."""
-        return [network.home for network in self.networks.values()]
+        """Those that the networks were trained on, in the order of the networks."""
+        return [network.trained_on for network in self.networks.values()]
 
     @property
     def cells(self) -> list[Cell]:
-        """Every network on every home, row by row, then the tuned ones."""
-        native = {network.home: name for name, network in self.networks.items()}
+        """Every network on every data set, row by row, then the tuned ones."""
+        trained = {network.trained_on: name for name, network in self.networks.items()}
         plain = [
-            Cell(name, home, against=None if home == network.home else native[home])
+            Cell(name, dataset, against=None if trained[dataset] == name else trained[dataset])
             for name, network in self.networks.items()
-            for home in native
+            for dataset in trained
         ]
         return plain + [
             Cell(tuned, dataset, began_with=name, against=name)
@@ -94,16 +93,30 @@ def check_tuned(here: str, cell: Cell, init_weights: str | None, datasets: tuple
     wanted = f"results/models/{cell.began_with}"
     if init_weights != wanted:
         raise ValueError(f"{here}: {cell.network!r} has init_weights {init_weights}; {wanted} is needed")
-    check_home(here, cell.network, cell.dataset, datasets)
+    _check_trained_on(here, cell.network, cell.dataset, datasets)
 
 
-def check_home(here: str, network: str, dataset: str, datasets: tuple[str, ...]) -> None:
-    """A network must be trained on a data set.
+def check_untuned(here: str, cell: Cell, trained_on: str, datasets: tuple[str, ...]) -> None:
+    """A network must be trained on the data set that the matrix says, and on no other network's.
+
+    Parameters
+    ----------
+    trained_on : what the matrix says.
+    datasets : of the network's block.
 
     Raises
     ------
     ValueError
         One line that begins with ``here``.
     """
+    _check_trained_on(here, cell.network, trained_on, datasets)
+    if cell.dataset != trained_on and cell.dataset in datasets:
+        raise ValueError(
+            f"{here}: {cell.network!r} is trained on {cell.dataset!r}, too, which is that of {cell.against!r}; "
+            "a matrix needs networks that are trained on no data set of another one"
+        )
+
+
+def _check_trained_on(here: str, network: str, dataset: str, datasets: tuple[str, ...]) -> None:
     if dataset not in datasets:
         raise ValueError(f"{here}: {network!r} is trained on {', '.join(datasets)}, not on {dataset!r}")

@@ -17,7 +17,7 @@ from segdepth.config.dataset import Dataset
 from segdepth.config.fields import NETWORK_STRIDE, RESERVED, Count, Name, check_whole_pixels
 from segdepth.config.figures import Figures
 from segdepth.config.film import Film
-from segdepth.config.generalization import Generalization, check_home, check_tuned
+from segdepth.config.generalization import Generalization, check_tuned, check_untuned
 from segdepth.config.imaging import Imaging
 from segdepth.config.labels import Labels
 from segdepth.config.lens_fit import LensFitBlock
@@ -196,8 +196,8 @@ class Config(Block):
             block = self.models[cell.network]
             if cell.began_with is not None:
                 check_tuned(key, cell, block.init_weights, block.datasets)
-            elif cell.against is None:
-                check_home(key, cell.network, cell.dataset, block.datasets)
+            else:
+                check_untuned(key, cell, matrix.networks[cell.network].trained_on, block.datasets)
 
     def _check_paper(self, paper: Paper) -> None:
         for item in PAPER_ITEMS:

@@ -4,13 +4,14 @@
 |---|---|
 | ``network``, ``dataset`` | what was measured, and on what |
 | ``began_with`` | of a tuned network, the one whose weights it began with |
-| ``home`` | ``yes`` if the network is at home on the data set: it was trained on others of its structures |
+| ``own_data`` | ``yes`` if the network was trained, or tuned, on the data set: on others of its structures |
 | ``against`` | the network that changes are relative to, on the same images |
 | ``dose_lambda``, ``structures``, ``images`` | of the data set's test structures |
 | ``training_seconds`` | of the network; of a tuned one, those of the tuning |
-| ``metric``, ``element`` | ``columns_exact``, ``columns_within_one``; ``columns_exact_change``: a network away from
-  home less the one that is at home there, or a tuned network less the one that it began with |
-| ``value``, ``low``, ``high`` | with the 95 % bootstrap interval over structures, of a change drawn for both alike |
+| ``metric``, ``element`` | ``columns_exact``, ``columns_within_one``; ``columns_exact_change``: a network less
+  the one trained on the data set, or a tuned network less the one that it began with |
+| ``value``, ``low``, ``high`` | with the 95 % bootstrap interval over structures, of a change drawn for both alike;
+  how far two trainings of the same network lie apart is not in it |
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from segdepth.evaluation.network_tables import Results, as_table, network_rows
 METRICS = ("columns_exact", "columns_within_one", "columns_exact_change")
 
 COLUMNS = (
-    *("network", "dataset", "began_with", "home", "against", "dose_lambda", "structures", "images"),
+    *("network", "dataset", "began_with", "own_data", "against", "dose_lambda", "structures", "images"),
     *("training_seconds", "metric", "element", "value", "low", "high"),
 )
 
@@ -54,8 +55,8 @@ def generalization_table(block: Generalization, results: Results) -> pd.DataFram
     cells = []
     for number, cell in enumerate(block.cells):
         measured = results.evaluations[cell.network, cell.dataset].facts
-        home = cell.network in block.networks and block.networks[cell.network].home == cell.dataset
-        facts = {"home": "yes" if home else "no", "structures": measured["structures"], "images": measured["images"]}
+        own = cell.began_with is not None or cell.against is None
+        facts = {"own_data": "yes" if own else "no"} | {name: measured[name] for name in ("structures", "images")}
         cells.append({"label": str(number)} | cell._asdict() | facts)
     kept = numbers[numbers["metric"].isin(METRICS)].drop(columns="dataset")
     return kept.merge(pd.DataFrame(cells), on="label", how="left")[list(COLUMNS)]

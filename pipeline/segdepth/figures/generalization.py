@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,7 +24,7 @@ DARK = 0.55
 
 @style.styled
 def draw(table: pd.DataFrame) -> Figure:
-    """Left: every network on every home; right: the tuned networks, with the untuned ones at home in between.
+    """Left: every network on every data set; right: the tuned networks, and on the diagonal those of the left panel.
 
     Parameters
     ----------
@@ -34,48 +36,50 @@ def draw(table: pd.DataFrame) -> Figure:
         The table is empty.
     """
     of_all = table[table["element"] == ALL]
-    native = of_all[(of_all["home"] == "yes") & (of_all["metric"] == EXACT)]
-    if native.empty:
-        raise StoreError("the matrix of networks and data sets is empty")
-    homes, networks = native["dataset"].tolist(), native["network"].tolist()
     plain = of_all[of_all["began_with"].isna()]
+    own = plain[plain["own_data"] == "yes"]
+    diagonal = own[own["metric"] == EXACT]
+    if diagonal.empty:
+        raise StoreError("the matrix of networks and data sets is empty")
+    datasets, networks = diagonal["dataset"].tolist(), diagonal["network"].tolist()
     tuned = of_all[of_all["began_with"].notna()]
     panels = [("(a) as trained", plain, "network")]
     if len(tuned):
-        at_home = of_all[of_all["home"] == "yes"].assign(began_with=lambda rows: rows["network"])
-        panels.append(("(b) tuned to what is measured", pd.concat([tuned, at_home]), "began_with"))
-    side = CELL_IN * len(homes)
+        own = own.assign(began_with=own["network"])
+        panels.append(("(b) tuned to what is measured", pd.concat([tuned, own]), "began_with"))
+    side = CELL_IN * len(datasets)
     fig = style.new_figure((side + 0.8) * len(panels) + 1.4, side + 1.6)
     axes = fig.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     lowest = max(0.0, plain.loc[plain["metric"] == EXACT, "value"].min() - 0.02)
     for ax, (title, rows, by) in zip(axes, panels):
-        image = _matrix(ax, rows, by, networks, homes, lowest)
+        image = _matrix(ax, rows, by, networks, datasets, lowest)
         ax.set_title(title)
         ax.set_xlabel("measured on")
-    names = [home if home == name else f"{home}\n({name})" for home, name in zip(homes, networks)]
+    names = [data if data == name else f"{data}\n({name})" for data, name in zip(datasets, networks)]
     axes[0].set_yticks(range(len(names)), names)
     axes[0].set_ylabel("trained on")
     fig.colorbar(image, ax=axes, label="share of columns counted exactly", shrink=0.8)
-    fig.suptitle(_facts(native, plain, tuned))
+    fig.suptitle(_facts(diagonal, plain, tuned))
     return fig
 
 
-def _matrix(ax: Axes, rows: pd.DataFrame, by: str, networks: list[str], homes: list[str], lowest: float) -> AxesImage:
-    """One matrix with its numbers; a frame marks the networks at home."""
+def _matrix(
+    ax: Axes, rows: pd.DataFrame, by: str, networks: list[str], datasets: list[str], lowest: float
+) -> AxesImage:
+    """One matrix with its numbers; frames on the diagonal: what each network was trained on."""
     found = {key: part.set_index("metric") for key, part in rows.groupby([by, "dataset"])}
-    values = [[_number(found, (name, home), EXACT, "value") for home in homes] for name in networks]
+    values = [[_number(found, (name, dataset), EXACT, "value") for dataset in datasets] for name in networks]
     image = ax.imshow(values, vmin=lowest, vmax=1, cmap="viridis")
     for y, name in enumerate(networks):
-        for x, home in enumerate(homes):
-            if (cell := found.get((name, home))) is None:
+        for x, dataset in enumerate(datasets):
+            if (cell := found.get((name, dataset))) is None:
                 continue
             bright = (values[y][x] - lowest) / (1 - lowest) > DARK
             ax.text(x, y, _words(cell), ha="center", va="center", fontsize=7.5, color="black" if bright else "white")
-            if cell.loc[EXACT, "home"] == "yes":
+            if x == y:
                 ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, fill=False, edgecolor="red", linewidth=1.6))
-    ax.set_xticks(
-        range(len(homes)), homes, rotation=20 if len(homes) > 2 else 0, ha="right" if len(homes) > 2 else "center"
-    )
+    slanted = len(datasets) > 2
+    ax.set_xticks(range(len(datasets)), datasets, rotation=20 if slanted else 0, ha="right" if slanted else "center")
     return image
 
 
@@ -84,27 +88,33 @@ def _number(found: dict[tuple[str, str], pd.DataFrame], key: tuple[str, str], me
 
 
 def _words(cell: pd.DataFrame) -> str:
-    """The share with its interval, that within one atom, and its change."""
+    """The share with its interval, which a single structure has not, that within one atom, and its change."""
     exact = cell.loc[EXACT]
-    lines = [f"{exact['value']:.3f}", f"[{exact['low']:.3f} … {exact['high']:.3f}]"]
+    lines = [f"{exact['value']:.3f}"]
+    if pd.notna(exact["low"]):
+        lines.append(f"[{exact['low']:.3f} … {exact['high']:.3f}]")
     lines.append(f"±1: {cell.loc[WITHIN_ONE, 'value']:.3f}")
     if CHANGE in cell.index:
         lines.append(f"{cell.loc[CHANGE, 'value']:+.3f}".replace("-", "−"))
     return "\n".join(lines)
 
 
-def _facts(native: pd.DataFrame, plain: pd.DataFrame, tuned: pd.DataFrame) -> str:
+def _facts(diagonal: pd.DataFrame, plain: pd.DataFrame, tuned: pd.DataFrame) -> str:
     """λ, how much was measured, and how long trainings took."""
-    doses = " and ".join(f"{dose:g}" for dose in sorted(native["dose_lambda"].unique()))
-    counts = [_range(native[name], "g") for name in ("images", "structures")]
+    doses = " and ".join(f"{dose:g}" for dose in sorted(diagonal["dose_lambda"].unique()))
+    counts = [_range(diagonal[name], "{:g}".format) for name in ("images", "structures")]
     text = f"λ = {doses}; {counts[0]} images of {counts[1]} structures in each data set"
     times = [
-        f"{word} {_range(rows['training_seconds'] / 60, '.2g')} min"
+        f"{word} {_range(rows['training_seconds'] / 60, _minutes)} min"
         for word, rows in (("trained for", plain), ("tuned for", tuned))
         if len(rows) and rows["training_seconds"].notna().all()
     ]
     return "\n".join([text, ", ".join(times)]) if times else text
 
 
-def _range(values: pd.Series, form: str) -> str:
-    return " to ".join(dict.fromkeys(f"{end:{form}}" for end in (values.min(), values.max())))
+def _minutes(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _range(values: pd.Series, written: Callable[[float], str]) -> str:
+    return " to ".join(dict.fromkeys(written(end) for end in (values.min(), values.max())))

@@ -179,9 +179,10 @@ ENTRIES = (
         "generalization",
         "networks under each other's conditions, and what a short training there regains",
         "(a) Share of columns that networks (rows) count exactly under each other's conditions (columns): the value, "
-        "its 95 % bootstrap interval over structures, the share within one atom, and the change to the network that is "
-        "at home there (red frames: others of its structures were trained on). (b) The same after a short training on "
-        "what is measured, which begins with the row's network; the change is what it regains. λ, the number of "
+        "its 95 % bootstrap interval over structures, the share within one atom, and the difference to the network "
+        "trained on that condition (red frames; on others of its structures). (b) The same after a short training on "
+        "what is measured, which begins with the row's network, and the difference to that network without it. Each "
+        "network is trained once: how far two trainings lie apart is not in the intervals. λ, the number of "
         "structures and images and the time of the trainings are in the figure; networks are named in brackets where "
         "they are called otherwise than their data sets.",
     ),
