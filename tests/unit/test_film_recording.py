@@ -257,17 +257,33 @@ def test_a_film_that_was_recorded_otherwise_is_not_measured(recorded, tmp_path, 
     assert "\n" not in str(failure.value) and not (tmp_path / "out").exists()
 
 
-def written_network(folder):
-    """A network that has learnt nothing, as an artefact."""
+def written_network(folder, seen="another"):
+    """A network that has learnt nothing, of structures of the specimen ``seen``, as an artefact."""
     from film_data import small_network
 
     from segdepth.store.manifest import write_artefact
 
     (folder / "source").mkdir()
-    network = small_network(folder / "source")
+    record = {"specimen": seen, "root_seed": 0, "structures": 1, "splits": {"test": 0, "validation": 0, "train": 1}}
+    network = small_network(folder / "source", training_record=[record])
     with write_artefact(folder / "network", command="train-model", code="c", inputs=[], parameters={}) as partial:
         network.rename(partial)
     return folder / "network"
+
+
+def test_a_film_of_what_the_network_was_trained_on_is_not_measured(recorded, tmp_path):
+    from segdepth.steps.measure_film import measure_film
+    from segdepth.store.manifest import read_manifest
+
+    folder, (film, *_) = recorded
+    seeds = read_manifest(folder)["seeds"]
+    assert seeds["root_seed"] == 0
+    given = film, written_network(tmp_path, seeds["specimen"]), folder, tmp_path / "out"
+    with pytest.raises(
+        ConfigError, match=r"film 'small': the network 'network' was trained on 1 .* \(the first is 0\)"
+    ):
+        measure_film(*given, name="small", code="c", device="cpu")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_network_that_sees_all_finds_all_events(recorded, tmp_path, monkeypatch):
@@ -332,4 +348,5 @@ def test_a_network_that_sees_all_finds_all_events(recorded, tmp_path, monkeypatc
     with open_zarr(tmp_path / "out", "measure-film", part="lambda-2/tracks.zarr") as tracks:
         assert (tracks.attrs["film"], tracks.attrs["network"], tracks.attrs["dose_lambda"]) == ("small", "network", 2)
         assert np.array_equal(tracks["true_atoms"].values, truth["atoms"].values)
+        assert sum(tracks.attrs[f"changing_{name}"] for name in ("Ce", "O")) == truth["changes"].values.sum()
         assert np.array_equal(tracks["changes"].values, truth["changes"].values)

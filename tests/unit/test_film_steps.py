@@ -10,6 +10,7 @@ import xarray as xr
 from segdepth.errors import StoreError
 from segdepth.figures import fig12_film, film_scores
 from segdepth.micrograph.tracks.events import column_events
+from segdepth.steps.plot_film import read_scores
 from segdepth.steps.track_columns import write_tracks
 from segdepth.store.manifest import write_artefact
 from segdepth.store.zarr_store import open_zarr
@@ -42,7 +43,8 @@ def tracks(frames=40) -> xr.Dataset:
             "time_s": ("frame", 0.13 * np.arange(frames), text("s")),
             "class": ("class", np.arange(4), text("atoms")),
         },
-        {"frame_s": 0.13, "title": "made up", "film": "surface", "network": "net", "dose_lambda": 1.8},
+        {"frame_s": 0.13, "title": "made up", "film": "surface", "network": "net", "dose_lambda": 1.8}
+        | {"changing_Ce": 3, "changing_O": 2},
     )
 
 
@@ -72,7 +74,8 @@ def test_figure_12_shows_the_column_that_changes_and_a_vacuum_site():
     shown = with_model()
     assert fig12_film.chosen_sites(shown) == (0, 2)
     fig = fig12_film.draw(shown)
-    told = "film surface: 40 frames of 0.13 s, $\\lambda$ = 1.8 a frame; network net; changing columns: 1 Ce"
+    told = "film surface: 40 frames of 0.13 s, $\\lambda$ = 1.8 a frame; network net; "
+    told += "changing columns: 3 Ce, 2 O"  # the true ones, of which one is followed
     assert fig.get_suptitle() == told
     top, vacuum, below, empty = fig.axes
     assert "0,0,A1" in top.get_title() and "0,2,A1" in vacuum.get_title()
@@ -113,6 +116,16 @@ def test_the_column_of_figure_12_is_chosen_without_a_look_at_what_was_found():
     assert fig12_film.chosen_sites(shown.assign(path=(("column", "frame"), wrong))) == (2, 7)
     light = shown.assign_coords(changes=("column", [False] * 4 + [True] * 3 + [False]))
     assert fig12_film.chosen_sites(light) == (5, 7)
+
+
+def test_names_of_films_and_networks_that_look_like_something_else_are_shown_as_they_are(tmp_path):
+    row = {"film": "NA", "network": "007", "frames": 40, "frame_s": 0.13, "dose_lambda": 1.8, "method": "hmm"}
+    row |= {"element": "A", "columns": 2, "precision": None, "recall": 0.5, "timing_s": 0.1}
+    pd.DataFrame([row]).to_csv(tmp_path / "scores.csv", index=False)
+    scores = read_scores(tmp_path / "scores.csv")
+    assert np.isnan(scores["precision"]).all()
+    told = "film NA: 40 frames of 0.13 s; network 007; changing columns: 2 A"
+    assert film_scores.draw(scores).get_suptitle() == told
 
 
 def test_scores_are_drawn_by_element_and_method():

@@ -11,7 +11,9 @@ from snakemake.utils import update_config
 
 from segdepth.cluster.costs import Costs
 from segdepth.config import PAPER_ITEMS, PAPER_PIXEL_PM, Config, validate
+from segdepth.crystals import load_crystal
 from segdepth.evaluation.table1 import PAPER
+from segdepth.specimen.plan import plan_row
 from segdepth.steps.pretrained import check_pretrained
 
 ROOT = Path(__file__).parents[2]
@@ -153,7 +155,29 @@ def test_the_papers_preset_has_the_papers_numbers_of_images():
     assert all(config.models[name].training.optimizer == "adam" for name in of_paper) and len(of_paper) == 14
 
 
-@pytest.mark.parametrize("names", [("paper_quick",), ("paper_quick", "paper_workstation"), ("paper_quick", "paper")])
+PAPER_SCALES = [("paper_quick",), ("paper_quick", "paper_workstation"), ("paper_quick", "paper")]
+
+
+@pytest.mark.parametrize("names", PAPER_SCALES)
+def test_figures_8_and_12_of_the_paper_show_thin_and_thick_columns(names):
+    config = laid_over(*names)
+
+    def planned(name: str, number: int) -> dict:
+        dataset = config.datasets[name]
+        specimen = config.specimens[dataset.specimen]
+        crystal = load_crystal(config.crystals[specimen.crystal], specimen.crystal)
+        index = dataset.structures_of("test", specimen)[number]
+        return plan_row(specimen, crystal, dataset.specimen, index, config.root_seed)
+
+    film = config.films[config.paper.film]
+    shown = planned(film.dataset, film.structure)
+    assert shown["surface"] == "stepped" and 1 <= shown["surface_atoms"] <= 1.5
+    for model in config.paper.gradient_models:
+        shown = planned(config.paper.dataset_of(model), config.paper.gradient_structure)
+        assert shown["surface"] == "sawtooth" and 1 <= shown["surface_atoms"] <= 1.5 and shown["bulk_atoms"] >= 7
+
+
+@pytest.mark.parametrize("names", PAPER_SCALES)
 def test_the_networks_that_a_table_of_the_paper_compares_have_the_same_data_and_samples(names):
     config = laid_over(*names)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from segdepth.config import Architecture, Config, Model, Splits, load_config
+from segdepth.config import Architecture, Config, Film, Model, Paper, Splits, load_config
 from segdepth.errors import ConfigError, StoreError
 from segdepth.networks.architectures import make_network
 from segdepth.networks.bundled import bundled_folder
@@ -35,6 +35,13 @@ def trained(folder: Path, base_channels: int = 2, command: str = "train-model", 
         partial.mkdir()
         save_network(make_network("binned", base_channels, 11), card, partial)
     return folder
+
+
+def paper_with(film: str | None, model: str) -> Paper:
+    names = {key: (model,) for key in ("widths", "dose_widths", "dose_trained")}
+    return Paper(
+        dataset="quick", segmentation=model, denoised=model, joint=model, dose_datasets=("quick",), film=film, **names
+    )
 
 
 def with_models(**models) -> Config:
@@ -175,6 +182,11 @@ def test_what_the_network_before_was_trained_on_counts_as_seen(tmp_path, monkeyp
     }
     with pytest.raises(ConfigError, match=r"predictions.p: \d+ test structures of 'all'"):
         check_pretrained(config.model_copy(update=shown | {"evaluations": {}}))
+    film = {"films": {"f": Film(dataset="all")}, "paper": paper_with("f", "b"), "evaluations": {}}
+    with pytest.raises(ConfigError, match=r"paper.film: \d+ test structures of 'all' .*models/a was trained on"):
+        check_pretrained(config.model_copy(update=film))
+    for other in ({"paper": paper_with("f", "a")}, {"paper": paper_with(None, "b")}):
+        check_pretrained(config.model_copy(update=film | other))
     trained(tmp_path / "first", record=[RECORD[0] | {"specimen": "wedge", "root_seed": config.root_seed}])
     outside = config.model_copy(
         update={"models": {"d": with_models(d="first").models["d"]}, "evaluations": {"d": ["all"]}}

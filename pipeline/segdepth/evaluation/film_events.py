@@ -36,6 +36,9 @@ BOOTSTRAPS = 1000
 ERROR_Z = 1.645
 """Two occupancies are told apart where the best choice is wrong in 5 % of cases: at d' = 2 · 1.645."""
 
+CHANGING = "changing_"
+"""Before an element: name of the tracks' attribute that says how many of its columns truly change."""
+
 
 def matched_rows(
     places: np.ndarray, elements: Sequence[str], true_places: np.ndarray, true_elements: Sequence[str]

@@ -11,6 +11,7 @@ from matplotlib.ticker import MultipleLocator
 
 from segdepth.crystals.elements import ATOMIC_NUMBER
 from segdepth.errors import StoreError
+from segdepth.evaluation.film_events import CHANGING
 from segdepth.figures import style
 
 SHOWN = 0.05
@@ -31,8 +32,6 @@ def draw(tracks: xr.Dataset) -> Figure:
         No column of the tracks changes, or no site lies in the vacuum.
     """
     boundary, vacuum = chosen_sites(tracks)
-    element = tracks["element"].values == tracks["element"].values[boundary]
-    changing = np.count_nonzero(element & tracks["changes"].values)
     fig = style.new_figure(7.2, 3.6, maps=False)
     axes = fig.subplots(2, 2, sharex=True, sharey="row", height_ratios=(2.2, 1))
     for column, (row, title) in enumerate(((boundary, "boundary"), (vacuum, "vacuum"))):
@@ -46,10 +45,11 @@ def draw(tracks: xr.Dataset) -> Figure:
     order = sorted(lines, key=lambda label: (not label[0].isdigit(), label))
     fig.legend([lines[label] for label in order], order, loc="outside lower center", ncols=len(order), frameon=False)
     film = tracks.attrs
+    changing = [f"{count} {key.removeprefix(CHANGING)}" for key, count in film.items() if key.startswith(CHANGING)]
     fig.suptitle(
         rf"film {film['film']}: {tracks.sizes['frame']} frames of {film['frame_s']:g} s, $\lambda$ = "
         rf"{film['dose_lambda']:g} a frame; network {film['network']}; "
-        f"changing columns: {changing} {tracks['element'].values[boundary]}",
+        f"changing columns: {', '.join(changing)}",
         fontsize=9,
     )
     return fig

@@ -15,7 +15,7 @@ The folder it writes; a row of each table begins with ``film``, ``network``, ``f
   column keeps its atoms, of ``dwell.csv``, of which the model finds at least half of the events; empty where never).
 - ``lambda-<dose>/``: ``tracks.zarr``, ``events.csv`` and ``rates.csv`` of ``track-columns``; the tracks have
   ``true_atoms`` (column, frame), -1 where there is no true column, and the attributes ``film``, ``network``,
-  ``dose_lambda``.
+  ``dose_lambda`` and ``changing_<element>``: how many columns of the element truly change, followed or not.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from segdepth.crystals.elements import SYMBOLS
 from segdepth.devices import shared_cores, torch_device
 from segdepth.errors import ConfigError
 from segdepth.evaluation.film_events import (
+    CHANGING,
     TOLERANCE_FRAMES,
     chance_scores,
     event_scores,
@@ -52,11 +53,12 @@ from segdepth.micrograph.tracks.events import changes_of, column_events
 from segdepth.micrograph.tracks.follow import follow_columns
 from segdepth.networks.bundled import familiarity_of, name_of
 from segdepth.networks.card import NetworkCard
+from segdepth.networks.compatibility import check_unseen
 from segdepth.networks.files import load_network
 from segdepth.steps.record_film import TRUTH
 from segdepth.steps.track_columns import write_tracks
 from segdepth.steps.written_tables import CSV
-from segdepth.store.manifest import check_whole, write_artefact
+from segdepth.store.manifest import check_whole, read_manifest, write_artefact
 from segdepth.store.zarr_store import open_zarr
 
 COMMAND = "measure-film"
@@ -88,7 +90,8 @@ def measure_film(
     StoreError, MicrographError
         A store is missing or damaged; a recording shows no lattice.
     ConfigError
-        The film was recorded with other frames, another time between them, or without one of the doses.
+        The film was recorded with other frames, another time between them, or without one of the doses, or shows a
+        structure that the network was trained on.
     """
     where = torch_device(device)
     check_whole(model, ("train-model", "export-model"))
@@ -110,6 +113,15 @@ def measure_film(
     ):
         truth = stored.load()
         check_recorded(film, truth, recorded)
+        made = read_manifest(recorded)
+        check_unseen(
+            card,
+            [made["parameters"]["structure"]],
+            made["seeds"]["specimen"],
+            made["seeds"]["root_seed"],
+            network=repr(name_of(model)),
+            name=f"film {name!r}",
+        )
         partial.mkdir()
         scores, dwell, detectability = [], [], []
         for dose in tqdm(film.dose_lambda, desc=f"events of {name}", unit="dose"):
@@ -204,7 +216,8 @@ def _measured(
             methods[LISTED] = _of_columns(every[every["listed"]], tracks, rows)
             into = folder / predicted.path.stem
             into.mkdir()
-            write_tracks(_with_truth(tracks, truth, rows).assign_attrs(shown), model, into, parameters)
+            counts = {f"{CHANGING}{element}": (changing == element).sum().item() for element in dict.fromkeys(elements)}
+            write_tracks(_with_truth(tracks, truth, rows).assign_attrs(shown | counts), model, into, parameters)
         for method, table in methods.items():
             key = {"dose_lambda": dose, "method": method}
             given = table, happened, elements, TOLERANCE_FRAMES * frame_s

@@ -41,7 +41,13 @@ def plot_film(kind: str, measured: Path, out: Path, *, code: str) -> None:
 
 
 def _scores(folder: Path) -> Figure:
-    return film_scores.draw(pd.read_csv(folder / SCORES))
+    return film_scores.draw(read_scores(folder / SCORES))
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """A table of scores; names of film and network stay what they are, be they ``NA`` or ``007``."""
+    names = {"film": str, "network": str}
+    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
 
 
 def _fig12(folder: Path) -> Figure:

@@ -104,12 +104,15 @@ def _check_whole(key: str, folder: Path) -> None:
 
 
 def _measured(config: Config, model: str) -> Iterator[tuple[str, str]]:
-    """Key and data set of each evaluation and each prediction of a test structure that the configuration asks for."""
+    """Key and data set of each evaluation, and of each prediction of a test structure, that the configuration asks
+    for."""
     for dataset in config.evaluations.get(model, ()):
         yield f"evaluations.{model}", dataset
     for name, prediction in config.predictions.items():
         if prediction.model == model and prediction.micrograph is not None:
             yield f"predictions.{name}", config.micrographs[prediction.micrograph].dataset
+    if config.paper is not None and config.paper.film is not None and config.paper.film_model == model:
+        yield "paper.film", config.films[config.paper.film].dataset
     for name, table in config.tables.items():
         for row in table.rows:
             if row.dataset is not None and model in row.models:
