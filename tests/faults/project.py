@@ -55,7 +55,8 @@ models:
   denoised: {<<: *other, denoiser: results/models/denoiser}
   joint: {<<: *other, task: denoise_and_depth}
 paper:
-  {dataset: small_lambda1, widths: [other], segmentation: other, denoised: denoised, joint: joint,
+  {dataset: small, confusion_dataset: small_lambda1, shown: net, widths: [other], segmentation: other,
+   denoised: denoised, joint: joint,
    dose_datasets: [small_lambda1], dose_widths: [other], dose_trained: [other], gradient_lambda: [1]}
 films:
   surface: {dataset: wide, frames: 3, dose_lambda: [20], pixel_pm: 6.76375, changing_columns: 2, dwell_s: [0.1, 0.3]}

@@ -91,6 +91,49 @@ def test_a_tiny_defocus_step_is_refused_at_once(data, step):
     assert "at most 1000" in refused(data)
 
 
+def with_paper(data: dict, **changes) -> dict:
+    """The default configuration with a paper block, changed."""
+    data["models"]["both"] = data["models"]["unet16"] | {"task": "denoise_and_depth"}
+    names = {"widths": ["unet16"], "dose_widths": ["unet16"], "dose_trained": ["unet16"], "dose_datasets": ["quick"]}
+    names |= {"segmentation": "unet16", "denoised": "both", "joint": "both"}
+    data["paper"] = {"dataset": "quick", "confusion_dataset": "quick_lambda1"} | names | changes
+    return data
+
+
+def test_other_data_sets_of_the_paper_are_of_its_networks_and_have_test_structures(data):
+    data["datasets"]["untested"] = data["datasets"]["quick"] | {"splits": {"test": 0, "validation": 0.1, "train": 0.7}}
+    validate(Config, with_paper(data, other_datasets={"both": "quick_lambda1"}))
+    for given, said in (
+        (
+            {"small": "quick"},
+            "paper.other_datasets.small: is no network of Tables I and II or of Figs. 7 and 8; allowed",
+        ),
+        ({"both": "large"}, "paper.other_datasets.both: no block is called 'large'"),
+        ({"both": "untested"}, "none of the 144 structures; paper.other_datasets.both needs at least one"),
+    ):
+        assert said in refused(with_paper(data, other_datasets=given))
+
+
+def test_figures_6_and_7_show_what_their_tables_in_the_paper_hold(data):
+    data["evaluations"]["both"] = ["quick", "quick_lambda1"]
+    data = with_paper(data)
+    validate(Config, data)
+    for key, other in (("model", "both"), ("dataset", "quick_lambda1"), ("confusion_dataset", "quick")):
+        asked = data | {"figures": data["figures"] | {key: other}}
+        assert f"figures.{key}: got {other!r}; allowed: {data['figures'][key]!r}" in refused(asked)
+
+
+@pytest.mark.parametrize("kind", ["scores", "dwell", "detectability"])
+def test_no_table_takes_the_name_of_one_of_a_film(data, kind):
+    data["films"]["f"] = {"dataset": "quick"}
+    rows = {"rows": [{"label": "a", "models": ["unet16"], "dataset": "quick"}]}
+    for model in ("unet16", "bundled"):
+        name = f"film_{kind}_{model}_f"
+        told = refused(data | {"tables": {name: rows}})
+        assert f"tables.{name}: results/tables/{name}.csv is another table" in told
+    validate(Config, data | {"tables": {f"film_{kind}_unet16_g": rows}})
+
+
 def test_a_data_set_is_measured_once(data):
     data["evaluations"]["unet16"] = ["quick", "quick"]
     assert "twice" in refused(data)

@@ -53,7 +53,7 @@ def test_figure_12_is_among_the_figures_of_the_paper(new_project):
     models |= {"both": models["net"] | {"task": "denoise_and_depth"}, "every": models["net"]}
     names = ("widths", "dose_widths", "dose_trained")
     paper = {"dataset": "small", "segmentation": "net", "denoised": "both", "joint": "both", "film": "surface"}
-    paper |= {"dose_datasets": ["small"], **{name: ["net"] for name in names}}
+    paper |= {"confusion_dataset": "small_lambda1", "dose_datasets": ["small"], **{name: ["net"] for name in names}}
     for block, model in ((paper, "net"), (paper | {"every_dose": "every"}, "every")):
         project = new_project(f"paper-{model}", models=models, films=BLOCKS["films"], paper=block)
         jobs = project.jobs("paper")

@@ -78,6 +78,12 @@ class Paper(Block):
         return self.other_datasets.get(model, self.dataset)
 
     @property
+    def compared(self) -> tuple[str, ...]:
+        """Networks of Tables I and II and of Figs. 7 and 8, each once."""
+        tables = (*self.widths, self.segmentation, self.denoised, self.joint)
+        return tuple(dict.fromkeys((*tables, *self.gradient_models)))
+
+    @property
     def film_model(self) -> str:
         """Network of Fig. 12."""
         return self.every_dose or self.segmentation

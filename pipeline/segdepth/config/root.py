@@ -33,6 +33,9 @@ from segdepth.config.yardsticks import Yardstick
 TAKEN_TABLES = ("table1", "study_convergence", "paper", *PAPER_ITEMS)
 """Names in ``results/tables/`` that other rules write."""
 
+FILM_TABLES = ("scores", "dwell", "detectability")
+"""Kinds of the tables ``results/tables/film_<kind>_<model>_<film>.csv``."""
+
 
 def need(key: str, name: str, among: Collection[str]) -> None:
     """Raise if there is no block of this name."""
@@ -160,7 +163,7 @@ class Config(Block):
             need("export.model", self.export.model, self.models)
             self._check_evaluations("export.card_datasets", self.export.model, self.export.card_datasets)
         for name, table in self.tables.items():
-            if name in TAKEN_TABLES or name in map("generalization_{}".format, self.generalization):
+            if name in TAKEN_TABLES or name in self._tables_of_blocks():
                 raise ValueError(f"tables.{name}: results/tables/{name}.csv is another table; give it another name")
             self._check_table(f"tables.{name}", table)
         if self.figures is not None:
@@ -175,6 +178,12 @@ class Config(Block):
                         f"figures.{field}: evaluations.{self.figures.model} must list {name!r} for a figure to show it"
                     )
         return self
+
+    def _tables_of_blocks(self) -> set[str]:
+        """Names in ``results/tables/`` of the tables of films and of ``generalization``."""
+        models = (*self.models, *RESERVED)
+        films = {f"film_{kind}_{model}_{film}" for kind in FILM_TABLES for model in models for film in self.films}
+        return films | {f"generalization_{name}" for name in self.generalization}
 
     def _check_films_and_limits(self) -> None:
         for name, film in self.films.items():
@@ -200,6 +209,14 @@ class Config(Block):
                 check_untuned(key, cell, matrix.networks[cell.network].trained_on, block.datasets)
 
     def _check_paper(self, paper: Paper) -> None:
+        for model, dataset in paper.other_datasets.items():
+            key = f"paper.other_datasets.{model}"
+            if model not in paper.compared:
+                raise ValueError(
+                    f"{key}: is no network of Tables I and II or of Figs. 7 and 8; allowed: {', '.join(paper.compared)}"
+                )
+            need(key, dataset, self.datasets)
+            self._check_test_part(key, dataset)
         for item in PAPER_ITEMS:
             for model, dataset in paper.measured(item):
                 self._need_model(f"paper ({item})", model)
@@ -210,6 +227,14 @@ class Config(Block):
         if paper.film is not None:
             need("paper.film", paper.film, self.films)
             self._check_unseen("paper.film", paper.film_model, self.films[paper.film].dataset)
+        if self.figures is not None:
+            ((model, confusion),), ((_, dataset),) = paper.measured("fig6"), paper.measured("fig7")
+            for key, needed in (("model", model), ("dataset", dataset), ("confusion_dataset", confusion)):
+                if (got := getattr(self.figures, key)) != needed:
+                    raise ValueError(
+                        f"figures.{key}: got {got!r}; allowed: {needed!r}, of which the block paper makes the "
+                        "tables of Figs. 6 and 7"
+                    )
 
     def _check_prediction(self, here: str, prediction: Prediction) -> None:
         self._need_model(f"{here}.model", prediction.model)
