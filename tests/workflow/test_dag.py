@@ -109,32 +109,33 @@ def test_networks_are_measured_under_each_others_conditions_and_tuned_to_them(fi
     shutil.copytree(finished.folder, folder, symlinks=True)
     project = Project(folder, copy.deepcopy(finished.config))
     first = project.config["models"]["net"]
+    project.config["models"]["hard"] = first | {"datasets": ["small"]}
     project.config["models"]["soft"] = first | {"datasets": ["small_soft"]}
-    project.config["models"]["tuned"] = first | {"datasets": ["small_soft"], "init_weights": "results/models/net"}
-    networks = {"net": {"trained_on": "small", "tuned": {"small_soft": "tuned"}}, "soft": {"trained_on": "small_soft"}}
+    project.config["models"]["tuned"] = first | {"datasets": ["small_soft"], "init_weights": "results/models/hard"}
+    networks = {"hard": {"trained_on": "small", "tuned": {"small_soft": "tuned"}}, "soft": {"trained_on": "small_soft"}}
     project.config["generalization"] = {"beam": {"networks": networks}}
     project.write()
     assert not {"tabulate_generalization", "plot_generalization"} & set(project.jobs())
     figure = "results/figures/generalization_beam.png"
     once = {"tabulate_generalization": 1, "plot_generalization": 1}
-    assert project.jobs(figure) == {"form_images": 3, "train_model": 2, "evaluate_model": 4, **once, "total": 11}
+    assert project.jobs(figure) == {"form_images": 3, "train_model": 3, "evaluate_model": 5, **once, "total": 13}
     done = project.snakemake(figure)
     assert done.returncode == 0, done.stdout + done.stderr
     table = pd.read_csv(folder / "results/tables/generalization_beam.csv")
     exact = table[(table["metric"] == "columns_exact") & (table["element"] == "all")]
     pairs = [
-        ("net", "small"),
-        ("net", "small_soft"),
+        ("hard", "small"),
+        ("hard", "small_soft"),
         ("soft", "small"),
         ("soft", "small_soft"),
         ("tuned", "small_soft"),
     ]
     assert list(zip(exact["network"], exact["dataset"])) == pairs and exact["value"].between(0, 1).all()
     change = table[(table["metric"] == "columns_exact_change") & (table["element"] == "all")]
-    assert change["against"].tolist() == ["soft", "net", "net"] and change["low"].notna().all()
+    assert change["against"].tolist() == ["soft", "hard", "hard"] and change["low"].notna().all()
     command = [sys.executable, "-m", "segdepth", "trace", figure]
     told = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert told.returncode == 0 and "─ results/models/net" in told.stdout and "shard-000.extxyz" in told.stdout
+    assert told.returncode == 0 and "─ results/models/hard" in told.stdout and "shard-000.extxyz" in told.stdout
 
 
 def test_a_table_of_networks_is_made_when_it_is_asked_for(new_project):
