@@ -303,8 +303,8 @@ def _projected(
     kept = []
     for x0, y0, fx, fy in zip(x, y, file_x, file_y):
         j, i = math.floor(fx / pixel) + right, math.floor(fy / pixel) + down
-        inside = (i >= 0) & (i < rows) & (j >= 0) & (j < columns)
-        i, j = i[inside], j[inside]
+        if i.min() < 0 or i.max() >= rows or j.min() < 0 or j.max() >= columns:
+            continue
         at_x, at_y = transform.forward((j + 0.5) * pixel, (i + 0.5) * pixel)
         off = np.stack([at_y - y0, at_x - x0])
         near = np.hypot(*off) <= NEAR_PM
@@ -317,7 +317,7 @@ def _projected(
             continue
         i, j, response = i[fitted], j[fitted], image[fitted] * cells.vacuum[i[fitted], j[fitted]]
         size = (response**2).sum()
-        if size > 0 and inside.all():
+        if size > 0:
             value = (response * cells.residual[i, j]).sum() / size
             kept.append((value, (response**2 * cells.expected[i, j]).sum() / size**2, found.gain[end, kind]))
     return np.array(kept).reshape(-1, 3).T
