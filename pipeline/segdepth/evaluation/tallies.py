@@ -95,7 +95,7 @@ class Tallies:
         """The sums of ``calibration.POPULATIONS``; ``true`` and ``pooled`` are of the columns that count."""
         atomic, curves = truth.depth > 0, {}
         for when in ("", "_before"):
-            if when:
+            if when and self.temperature != 1:  # else nothing differs
                 probabilities = calibration.before_scaling(probabilities, self.temperature)
                 pooled = _pooled(probabilities, truth)[1]
             estimate, confidence = self._most_probable(probabilities)
