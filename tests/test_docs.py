@@ -73,6 +73,13 @@ def test_relative_links_lead_to_files(page, hooks):
             assert anchor in slugs, f"{link}: no such heading; there are {', '.join(slugs)}"
 
 
+def test_every_page_is_in_the_menu():
+    """MkDocs refuses a page that is not, with ``--strict``."""
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
+    named = set(re.findall(r"[\w./-]+\.md", text))
+    assert {str(path.relative_to(ROOT / "docs")) for path in ROOT.glob("docs/**/*.md")} <= named
+
+
 @each_page
 def test_commands_and_their_options_exist(page, hooks):
     if page.name == "CHANGELOG.md":
