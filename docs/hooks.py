@@ -224,11 +224,11 @@ def commands_page() -> str:
     parts = [
         "# Command line",
         "Made from the commands of `pipeline/segdepth/cli/`. Each rule of the workflow calls the command of its name "
-        "(`simulate_waves` calls `segdepth simulate-waves`), so every step can be typed by hand. One name differs: "
-        "`predict_micrograph` calls `segdepth predict`. `trace`, `verify`, `export-crate`, `clean-shards`, "
-        "`check-config`, `check-cluster` and `schema` have no rule. A block option takes `FILE:NAME` "
-        "(`config.yaml:beam300`) or JSON. A "
-        "mistake is reported in one line, with exit status 2; `--debug` shows the traceback as well.",
+        "(`simulate_waves` calls `segdepth simulate-waves`), so every step can be typed by hand. Three names differ: "
+        "`predict_micrograph`, `explain_prediction` and `adapt_network` call `segdepth predict`, `segdepth explain` and "
+        "`segdepth adapt`. `trace`, `verify`, `export-crate`, `clean-shards`, `check-config`, `check-cluster` and "
+        "`schema` have no rule. An option that takes a block accepts `FILE:NAME` (`config.yaml:beam300`) or JSON. An "
+        "error is reported in one line, with exit status 2; `--debug` also shows the traceback.",
     ]
     for name, command in commands().items():
         parts += [f"## segdepth {name}", _prose(command.help or "")]
