@@ -225,13 +225,13 @@ def commands_page() -> str:
         "# Command line",
         "Made from the commands of `pipeline/segdepth/cli/`. Each rule of the workflow calls the command of its name "
         "(`simulate_waves` calls `segdepth simulate-waves`), so every step can be typed by hand. Three names differ: "
-        "`predict_micrograph`, `explain_prediction` and `adapt_network` call `segdepth predict`, `segdepth explain` and "
-        "`segdepth adapt`. `trace`, `verify`, `export-crate`, `clean-shards`, `check-config`, `check-cluster` and "
+        "`predict_micrograph`, `explain_prediction` and `adapt_network` call `segdepth predict`, `segdepth explain` "
+        "and `segdepth adapt`. `trace`, `verify`, `export-crate`, `clean-shards`, `check-config`, `check-cluster` and "
         "`schema` have no rule. An option that takes a block accepts `FILE:NAME` (`config.yaml:beam300`) or JSON. An "
         "error is reported in one line, with exit status 2; `--debug` also shows the traceback.",
     ]
     for name, command in commands().items():
-        parts += [f"## segdepth {name}", _prose(command.help or "")]
+        parts += [f"## segdepth {name}", *map(_paragraph, (command.help or "").split("\n\n"))]
         rows = ["| argument or option | default | meaning |", "| :-- | :-- | :-- |"]
         for parameter in command.params:
             rows.append(_parameter(parameter))
@@ -240,13 +240,21 @@ def commands_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _paragraph(text: str) -> str:
+    """A paragraph of a command's help; lists keep their lines."""
+    return f"```text\n{text}\n```" if "\n" in text else _prose(text)
+
+
 def commands() -> dict[str, Any]:
-    """The commands of ``segdepth`` by name, in the order of their help."""
+    """The commands of ``segdepth`` by name, in the order of the headings of its help."""
     import typer
 
     from segdepth.cli import app
+    from segdepth.cli.app import GROUPS
 
-    return dict(typer.main.get_command(app).commands)
+    found = dict(typer.main.get_command(app).commands)
+    first = [name for names in GROUPS.values() for name in names]
+    return {name: found[name] for name in [*first, *(name for name in found if name not in first)]}
 
 
 def _parameter(parameter: Any) -> str:

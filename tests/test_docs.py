@@ -142,6 +142,7 @@ def test_reference_has_every_command(hooks):
         for parameter in command.params:
             if parameter.param_type_name == "option":
                 assert parameter.opts[0] in section
+    assert re.search(r"^OUT/prediction.html  .*\nOUT/prediction.png  ", page, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("folder", [TABLES, ROOT / "docs" / "images"], ids=["tables", "images"])
