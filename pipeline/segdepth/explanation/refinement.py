@@ -7,7 +7,7 @@ on. At last a Gibbs sample tells how sure each count is when its neighbours are 
 Known before are the thickness that the columns around tell, with the roughness of this very frame (``roughness``), and
 the network's probabilities. The network has seen the same electrons, so that likelihood and network enter with half
 their power each; it has seen the columns around too, so that the roughness enters with a quarter. (These are about the
-powers under which the true counts of simulated frames are most probable: docs/how-to/explain.md.) Where the network
+powers under which the true counts of simulated frames are most probable: docs/results/explanation.md.) Where the network
 sees no column, its probabilities are the only prior, and whole.
 """
 
