@@ -45,11 +45,13 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         shown = ROOT / "docs" / path  # read as they are: some are of earlier layouts, without a record of the run
         beside = (shown.with_name(shown.name + suffix) for suffix in (".run.json", ".manifest.json"))
         manifest = json.loads(next(each for each in beside if each.exists()).read_text(encoding="utf-8"))
-        title, _, rest = markdown.partition("\n")
+        title, _, rest = markdown.strip().partition("\n")
+        if not title.startswith("# "):
+            title, rest = f"# {page.title}", markdown
         commit, _, changed = manifest["commit"].partition("+")
         made = f"Made with commit `{commit[:7]}`" + (", with changes that were not committed." if changed else ".")
         older = "Older names are [listed here](../ablation.md#names-in-the-tables)."
-        return f"{title}\n\n{made} {older}\n{rest}"
+        return f"{title}\n\n{made} {older}\n\n{rest.lstrip()}"
     return markdown
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -154,6 +155,13 @@ def test_shown_results_are_those_of_their_manifests(folder):
         assert content_hash(path) == manifest["content"], path.name
         known = manifest if "commit" in manifest else json.loads(run_path(path).read_text(encoding="utf-8"))
         assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?", known["commit"])
+
+
+@pytest.mark.parametrize("shown", sorted(TABLES.glob("*.md")), ids=lambda path: path.stem)
+def test_pages_of_tables_have_a_heading_and_their_table(shown, hooks):
+    page = SimpleNamespace(file=SimpleNamespace(src_uri=f"results/tables/{shown.name}"), meta={}, title="Table")
+    text = hooks.on_page_markdown(shown.read_text(encoding="utf-8"), page)
+    assert re.match(r"# .+\n\nMade with commit `[0-9a-f]{7}`.*\n\n\|.*\|\n\|[-:| ]+\|\n\|", text)
 
 
 def test_numbers_of_a_prediction_are_those_of_the_code():
