@@ -97,7 +97,7 @@ limits: install  ## what can be counted at all, sets with a promised coverage, w
 	  results/sets/bundled/few_electrons.csv results/figures/limit_map_thin.png \
 	  $(foreach set,smooth rough,results/figures/limits_bundled_benchmark_$(set).png)
 
-generalization: install  ## networks under other conditions than those that they have learnt, five matrices: three hours on two cores
+generalization: install  ## networks under other conditions than those that they have learnt, five matrices: two hours on two cores
 	$(SNAKEMAKE) --configfile $(PRESETS)/generalization.yaml -- \
 	  $(foreach matrix,surface defocus tilt vibration physics,results/figures/generalization_$(matrix).png)
 
