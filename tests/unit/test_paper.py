@@ -144,17 +144,30 @@ def test_the_boundary_is_the_group_of_atoms_nearest_to_the_vacuum():
     depth = np.zeros((40, 60), np.uint8)
     depth[2:5, 10:13] = 4
     depth[10:13, 28:31] = 1
-    boundary, vacuum = places_of_estimate(depth)
+    boundary, vacuum = places_of_estimate(depth, PIXEL)
     assert boundary == Place(11, 29) and depth[vacuum.row, vacuum.column] == 0 and vacuum.row > 20
     ring = np.zeros((40, 60), np.uint8)
     ring[8:13, 26:31], ring[10, 28] = 2, 0  # whose middle is no atom
-    place, _ = places_of_estimate(ring)
+    place, _ = places_of_estimate(ring, PIXEL)
     assert ring[place.row, place.column] == 2
     strip = np.ones((40, 60), np.uint8)
     strip[30:] = 0  # any of its places is as far from atoms
-    assert places_of_estimate(strip)[1].column in (29, 30)
-    nothing = places_of_estimate(np.zeros((40, 60), np.uint8))
+    assert places_of_estimate(strip, PIXEL)[1].column in (29, 30)
+    nothing = places_of_estimate(np.zeros((40, 60), np.uint8), PIXEL)
     assert nothing[0] == nothing[1]
+
+
+def test_the_boundary_of_a_micrograph_is_its_outermost_column_even_where_columns_touch():
+    """As in Fig. 11 of the paper; a crystal whose columns touch is one group of pixels, and a speck is no column."""
+    depth = np.zeros((60, 90), np.uint8)
+    y, x = np.indices(depth.shape)
+    for row in range(30, 60, 8):
+        for column in range(5, 90, 8):
+            depth[np.hypot(y - row, x - column) < 4.5] = row // 8  # neighbours share pixels
+    depth[24, 44] = 1
+    boundary, vacuum = places_of_estimate(depth, PIXEL)
+    assert depth[vacuum.row, vacuum.column] == 0 and vacuum.row < 15
+    assert boundary.row == 30 and boundary.column in (45, 53)
 
 
 def test_a_frame_of_any_size_has_its_gradients_drawn():
