@@ -24,11 +24,12 @@ from evaluation_data import (
 
 from segdepth.config import ALL, ALL_ONLY, METRIC_NAMES
 from segdepth.errors import ConfigError, StoreError
-from segdepth.evaluation import evaluate
+from segdepth.evaluation import evaluate, tallies
 from segdepth.evaluation.calibration import POPULATIONS
 from segdepth.evaluation.examples import chosen_defoci, evenly_spaced
 from segdepth.evaluation.noisy_images import NoisyImages
 from segdepth.evaluation.results import chosen
+from segdepth.labels.column_depths import confidence_of
 from segdepth.labels.depth import read_columns
 from segdepth.simulation.detector import electrons_per_pixel
 from segdepth.steps.stored_evaluation import read_evaluation
@@ -257,6 +258,16 @@ def test_calibration_before_temperature_scaling(data, tmp_path, monkeypatch):
         assert curve.mean_confidence == pytest.approx(confidence, abs=1e-6) and curve.accuracy == 1
     columns = chosen(found.calibration, {"population": "pooled"})["pixels"].sum()
     assert columns == found.facts["columns"] < chosen(found.calibration, {"population": "columns"})["pixels"].sum()
+
+
+@pytest.mark.parametrize(("temperature", "times"), [(1.0, 1), (2.0, 2)])
+def test_the_most_probable_depth_is_sought_once(data, tmp_path, monkeypatch, temperature, times):
+    """And once more before temperature scaling."""
+    sought = []
+    monkeypatch.setattr(evaluate, "_probabilities", oracle)
+    monkeypatch.setattr(tallies, "confidence_of", lambda *given: sought.append(given[0].ndim) or confidence_of(*given))
+    run(data, build_model(tmp_path / "m", temperature=temperature), tmp_path / "evaluation")
+    assert sought.count(2) == sought.count(1) == 12 * times  # maps, and columns, of each image
 
 
 def test_columns_beyond_the_counts_are_right_in_the_class_of_more(tmp_path, monkeypatch):
