@@ -23,7 +23,7 @@ from segdepth.config.labels import Labels
 from segdepth.config.lens_fit import LensFitBlock
 from segdepth.config.limits import LimitMap, PredictionSets
 from segdepth.config.micrograph import Comparison, Micrograph, Prediction
-from segdepth.config.model import Export, Model
+from segdepth.config.model import Export, Model, beginnings
 from segdepth.config.paper import PAPER_ITEMS, Paper
 from segdepth.config.specimen import Specimen
 from segdepth.config.tables import Table, check_ideal_observer, check_row
@@ -206,7 +206,9 @@ class Config(Block):
             if cell.began_with is not None:
                 check_tuned(key, cell, block.init_weights, block.datasets)
             else:
-                check_untuned(key, cell, matrix.networks[cell.network].trained_on, block.datasets)
+                before = beginnings(block, self.models)
+                learnt = {cell.network: block.datasets} | {path.name: b.datasets for path, b in before if b is not None}
+                check_untuned(key, cell, matrix.networks[cell.network].trained_on, learnt)
 
     def _check_paper(self, paper: Paper) -> None:
         for model, dataset in paper.other_datasets.items():
