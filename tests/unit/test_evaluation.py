@@ -27,6 +27,7 @@ from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation import evaluate, tallies
 from segdepth.evaluation.calibration import POPULATIONS
 from segdepth.evaluation.examples import chosen_defoci, evenly_spaced
+from segdepth.evaluation.metrics import ratio
 from segdepth.evaluation.noisy_images import NoisyImages
 from segdepth.evaluation.results import chosen
 from segdepth.labels.column_depths import confidence_of
@@ -125,11 +126,14 @@ def test_sums_of_each_structure(evaluation):
         sums = chosen(evaluation.by_structure, {"metric": "columns_exact", "element": element})
         assert sums["structure"].tolist() == sorted(columns["structure"].unique()) == TESTED
         assert sums["right"].tolist() == exact.sum().tolist()
-        assert sums["total"].tolist() == exact.count().tolist()
-        for name in ("columns_exact", "centre_accuracy"):
+        assert sums["total"].tolist() == exact.count().tolist() and sums["total"].nunique() > 1
+        for name in METRIC_NAMES:
             sums = chosen(evaluation.by_structure, {"metric": name, "element": element})
-            share = sums["right"].sum() / sums["total"].sum()
-            assert share == pytest.approx(evaluation.value(name, element)) and sums["total"].nunique() > 1
+            assert sums["structure"].tolist() == TESTED
+            share = ratio(sums["right"].sum(), sums["total"].sum())
+            assert share == pytest.approx(evaluation.value(name, element))
+    sums = chosen(evaluation.by_structure, {"metric": "false_columns_per_100_nm2"})
+    assert sums["right"].sum() / sums["total"].sum() == pytest.approx(evaluation.value("false_columns_per_100_nm2"))
 
 
 def test_what_becomes_of_each_count(evaluation):

@@ -43,8 +43,9 @@ class Evaluation:
       ``metric``, ``value``, ``low``, ``high``: ``columns_exact`` (with its interval), ``columns_within_one``,
       ``columns_mean_error``, ``columns_mean_absolute_error``, ``columns_covered`` and ``centre_accuracy`` (of the
       pixels within the centre radius of such columns). With ``more`` the last count stands for itself and all above.
-    - ``by_structure``: ``structure`` (index in the plan), ``metric`` (``columns_exact``, ``centre_accuracy``),
-      ``element``, ``right``, ``total``: how much was right, and of how much. Changes are paired by it.
+    - ``by_structure``: ``structure`` (index in the plan), ``metric`` (all but calibration errors), ``element``,
+      ``right``, ``total``: how much was right (or hallucinated, or the sum of errors), and of how much. Their ratio is
+      the metric, and differences are paired by them.
     - ``confusion``: ``element``, ``true``, ``estimate``, ``pixels``, every pair of depths; ``all`` also has the pixels
       of images without columns.
     - ``calibration``: ``population`` (see ``segdepth.evaluation.calibration``), ``confidence_low``,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segdepth.config import ALL, CALIBRATION_NAMES, CHANGES
+from segdepth.config import ALL, CALIBRATION_NAMES
 from segdepth.evaluation import calibration, metrics
 from segdepth.evaluation.false_columns import count_false_columns
 from segdepth.evaluation.ground_truth import GroundTruth
@@ -16,9 +16,6 @@ from segdepth.labels.column_depths import confidence_of, credible_depths
 
 WITH_INTERVALS = ("columns_exact", "centre_accuracy")
 """Metrics whose interval ``by_defocus`` gives as well."""
-
-BY_STRUCTURE = tuple(CHANGES.values())
-"""Metrics whose sums ``by_structure`` gives."""
 
 
 class Tallies:
@@ -180,7 +177,6 @@ class Tallies:
         tables = [
             pd.DataFrame({"structure": structures, "metric": m, "element": e, "right": right, "total": total})
             for (m, e), (right, total) in self._fractions(1).items()
-            if m in BY_STRUCTURE
         ]
         return pd.concat(tables, ignore_index=True)
 
