@@ -76,7 +76,9 @@ def test_everything_is_written_once_and_whole(evaluation, folder):
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
     pixels = 12 * 64 * 64
     assert chosen(evaluation.confusion, {"element": ALL})["pixels"].sum() == pixels
-    assert chosen(evaluation.calibration, {"population": "all"})["pixels"].sum() == pixels
+    assert chosen(evaluation.calibration, {"population": "pixels"})["number"].sum() == pixels
+    atomic = chosen(evaluation.confusion, {"element": ALL}).query("true > 0")["pixels"].sum()
+    assert chosen(evaluation.calibration, {"population": "pixels_of_columns"})["number"].sum() == atomic
     by_defocus = chosen(evaluation.by_defocus, {"metric": "pixelwise_accuracy", "element": ALL})
     assert by_defocus["defocus_nm"].tolist() == list(DEFOCI) and (by_defocus["images"] == 3).all()
     assert by_defocus["value"].mean() == pytest.approx(evaluation.value("pixelwise_accuracy"))
@@ -258,10 +260,10 @@ def test_calibration_before_temperature_scaling(data, tmp_path, monkeypatch):
     for population, metric in POPULATIONS.items():
         confidence = 0.81 / 0.82 if population.endswith("_before") else 0.9
         assert found.value(metric) == pytest.approx(1 - confidence, abs=1e-6)
-        (curve,) = chosen(found.calibration, {"population": population}).query("pixels > 0").itertuples()
+        (curve,) = chosen(found.calibration, {"population": population}).query("number > 0").itertuples()
         assert curve.mean_confidence == pytest.approx(confidence, abs=1e-6) and curve.accuracy == 1
-    columns = chosen(found.calibration, {"population": "pooled"})["pixels"].sum()
-    assert columns == found.facts["columns"] < chosen(found.calibration, {"population": "columns"})["pixels"].sum()
+    for population in ("columns", "columns_before"):
+        assert chosen(found.calibration, {"population": population})["number"].sum() == found.facts["columns"]
 
 
 @pytest.mark.parametrize(("temperature", "times"), [(1.0, 1), (2.0, 2)])

@@ -103,7 +103,7 @@ def cells(line):
 
 def test_values_of_one_network(tmp_path):
     evaluation(
-        tmp_path, "net", "smooth", columns_exact_O=None, expected_calibration_error_pooled=0.5
+        tmp_path, "net", "smooth", columns_exact_O=None, expected_calibration_error_columns=0.5
     )  # for Fig. 7 alone
     network(tmp_path, "net", 356.0)
     table, lines = written(tmp_path, {"label": "a", "models": ["net"], "dataset": "smooth"}, title="All of them")
@@ -118,7 +118,7 @@ def test_values_of_one_network(tmp_path):
         ]
         assert row["training_seconds"] == 356 and pd.isna(row["shows"])
     value = table["value"]["a"]
-    assert value["expected_calibration_error_columns", "all"] == 0.02
+    assert value["expected_calibration_error_pixels_of_columns", "all"] == 0.02
     for name in METRIC_NAMES:
         assert value[name, "all"] == pytest.approx(BASE[name]) and value[name, "Ce"] == pytest.approx(BASE[name] + 0.01)
     assert table.loc[("a", "centre_accuracy", "all"), ENDS].tolist() == pytest.approx([0.948, 0.953])
@@ -163,7 +163,7 @@ def test_aims_met_and_missed(tmp_path):
     assert shown["missed"]["centre Ce / O"] == "0.960 (aim 0.9) / 0.940"
     assert shown["narrowly"]["centre Ce / O"] == "0.960 / 0.9399 (aim 0.94, missed)"
     assert shown["not told"]["detection_rate Ce"] == "– (aim 0.5, missed)"
-    assert shown["calibrated"]["ECE all / columns"] == "0.010 (aim 0.005, missed) / 0.020"
+    assert shown["calibrated"]["ECE all / pixels of columns"] == "0.010 (aim 0.005, missed) / 0.020"
 
 
 def test_several_seeds_and_changes(tmp_path):

@@ -176,17 +176,17 @@ def _seconds(evaluation: Evaluation) -> dict[str, Any]:
 
 BEFORE = "before temperature scaling"
 CALIBRATION_ROWS = {
-    "all_before": f"pixels, {BEFORE}",
-    "all": "pixels",
-    "pooled_before": f"columns, {BEFORE}",
-    "pooled": "columns",
+    "pixels_before": f"pixels, {BEFORE}",
+    "pixels": "pixels",
+    "columns_before": f"columns, {BEFORE}",
+    "columns": "columns",
 }
 
 
 def _calibration_rows(facts: dict[str, Any], evaluation: Evaluation, temperature: float) -> Iterator[dict[str, Any]]:
     """Accuracy of the pixels whose confidence lies in the bin that holds ``CONFIDENCE``; calibration errors."""
     sure = f"confidence {CONFIDENCE:g}"
-    for population, row in (("all_before", f"{sure}, {BEFORE}"), ("all", sure)):
+    for population, row in (("pixels_before", f"{sure}, {BEFORE}"), ("pixels", sure)):
         table = evaluation.reliability(population)
         inside = (table["confidence_low"] <= CONFIDENCE) & (table["confidence_high"] > CONFIDENCE)
         (value,) = table.loc[inside, "accuracy"]

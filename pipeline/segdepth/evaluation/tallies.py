@@ -105,9 +105,9 @@ class Tallies:
                 of_columns = self._most_probable(_pooled(probabilities, truth)[1].T)
             (estimate, confidence), (depth, sure) = of_pixels, of_columns
             right = estimate == truth.depth
-            curves[f"all{when}"] = confidence, right
-            curves[f"columns{when}"] = confidence[atomic], right[atomic]
-            curves[f"pooled{when}"] = sure, depth == true
+            curves[f"pixels{when}"] = confidence, right
+            curves[f"pixels_of_columns{when}"] = confidence[atomic], right[atomic]
+            curves[f"columns{when}"] = sure, depth == true
         self.reliability[here] = [calibration.reliability_sums(*curves[name]) for name in calibration.POPULATIONS]
 
     def _fractions(self, *axes: int) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
