@@ -45,11 +45,13 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         shown = ROOT / "docs" / path  # read as they are: some are of earlier layouts, without a record of the run
         beside = (shown.with_name(shown.name + suffix) for suffix in (".run.json", ".manifest.json"))
         manifest = json.loads(next(each for each in beside if each.exists()).read_text(encoding="utf-8"))
-        title, _, rest = markdown.partition("\n")
+        title, _, rest = markdown.strip().partition("\n")
+        if not title.startswith("# "):
+            title, rest = f"# {page.title}", markdown
         commit, _, changed = manifest["commit"].partition("+")
         made = f"Made with commit `{commit[:7]}`" + (", with changes that were not committed." if changed else ".")
         older = "Older names are [listed here](../ablation.md#names-in-the-tables)."
-        return f"{title}\n\n{made} {older}\n{rest}"
+        return f"{title}\n\n{made} {older}\n\n{rest.lstrip()}"
     return markdown
 
 
@@ -224,14 +226,14 @@ def commands_page() -> str:
     parts = [
         "# Command line",
         "Made from the commands of `pipeline/segdepth/cli/`. Each rule of the workflow calls the command of its name "
-        "(`simulate_waves` calls `segdepth simulate-waves`), so every step can be typed by hand. One name differs: "
-        "`predict_micrograph` calls `segdepth predict`. `trace`, `verify`, `export-crate`, `clean-shards`, "
-        "`check-config`, `check-cluster` and `schema` have no rule. A block option takes `FILE:NAME` "
-        "(`config.yaml:beam300`) or JSON. A "
-        "mistake is reported in one line, with exit status 2; `--debug` shows the traceback as well.",
+        "(`simulate_waves` calls `segdepth simulate-waves`), so every step can be typed by hand. Three names differ: "
+        "`predict_micrograph`, `explain_prediction` and `adapt_network` call `segdepth predict`, `segdepth explain` "
+        "and `segdepth adapt`. `trace`, `verify`, `export-crate`, `clean-shards`, `check-config`, `check-cluster` and "
+        "`schema` have no rule. An option that takes a block accepts `FILE:NAME` (`config.yaml:beam300`) or JSON. An "
+        "error is reported in one line, with exit status 2; `--debug` also shows the traceback.",
     ]
     for name, command in commands().items():
-        parts += [f"## segdepth {name}", _prose(command.help or "")]
+        parts += [f"## segdepth {name}", *map(_paragraph, (command.help or "").split("\n\n"))]
         rows = ["| argument or option | default | meaning |", "| :-- | :-- | :-- |"]
         for parameter in command.params:
             rows.append(_parameter(parameter))
@@ -240,13 +242,21 @@ def commands_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _paragraph(text: str) -> str:
+    """A paragraph of a command's help; lists keep their lines."""
+    return f"```text\n{text}\n```" if "\n" in text else _prose(text)
+
+
 def commands() -> dict[str, Any]:
-    """The commands of ``segdepth`` by name, in the order of their help."""
+    """The commands of ``segdepth`` by name, in the order of the headings of its help."""
     import typer
 
     from segdepth.cli import app
+    from segdepth.cli.app import GROUPS
 
-    return dict(typer.main.get_command(app).commands)
+    found = dict(typer.main.get_command(app).commands)
+    first = [name for names in GROUPS.values() for name in names]
+    return {name: found[name] for name in [*first, *(name for name in found if name not in first)]}
 
 
 def _parameter(parameter: Any) -> str:

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -73,6 +74,13 @@ def test_relative_links_lead_to_files(page, hooks):
             assert anchor in slugs, f"{link}: no such heading; there are {', '.join(slugs)}"
 
 
+def test_every_page_is_in_the_menu():
+    """MkDocs refuses a page that is not, with ``--strict``."""
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
+    named = set(re.findall(r"[\w./-]+\.md", text))
+    assert {str(path.relative_to(ROOT / "docs")) for path in ROOT.glob("docs/**/*.md")} <= named
+
+
 @each_page
 def test_commands_and_their_options_exist(page, hooks):
     if page.name == "CHANGELOG.md":
@@ -135,6 +143,7 @@ def test_reference_has_every_command(hooks):
         for parameter in command.params:
             if parameter.param_type_name == "option":
                 assert parameter.opts[0] in section
+    assert re.search(r"^OUT/prediction.html  .*\nOUT/prediction.png  ", page, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("folder", [TABLES, ROOT / "docs" / "images"], ids=["tables", "images"])
@@ -146,6 +155,13 @@ def test_shown_results_are_those_of_their_manifests(folder):
         assert content_hash(path) == manifest["content"], path.name
         known = manifest if "commit" in manifest else json.loads(run_path(path).read_text(encoding="utf-8"))
         assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?", known["commit"])
+
+
+@pytest.mark.parametrize("shown", sorted(TABLES.glob("*.md")), ids=lambda path: path.stem)
+def test_pages_of_tables_have_a_heading_and_their_table(shown, hooks):
+    page = SimpleNamespace(file=SimpleNamespace(src_uri=f"results/tables/{shown.name}"), meta={}, title="Table")
+    text = hooks.on_page_markdown(shown.read_text(encoding="utf-8"), page)
+    assert re.match(r"# .+\n\nMade with commit `[0-9a-f]{7}`.*\n\n\|.*\|\n\|[-:| ]+\|\n\|", text)
 
 
 def test_numbers_of_a_prediction_are_those_of_the_code():

@@ -1,5 +1,5 @@
 """The functions of ``import segdepth``: read, calibrate, predict, fit_lens, explain, load_network, simulate,
-crystal. On arrays; nothing is written.
+crystal. They take arrays and write no files.
 
 Heavy packages are imported by the function that needs them.
 """
@@ -48,8 +48,8 @@ class Predicted(NamedTuple):
     maps : on the network's grid, over (frame, row, column): ``probabilities``, ``depth``, ``confidence``, ``counts``,
         ``valid``, with units, coordinates in pm and the affine map to the micrograph's pixels; see
         ``segdepth.micrograph.results.maps``. Attribute ``warnings``: lines for the user.
-    columns : one row a column: ``frame``, ``column``, ``x_pm``, ``y_pm``, ``x_px``, ``y_px``, ``element``, ``depth``,
-        ``confidence``, ``depth_low``, ``depth_high``, ``at_least``, ``llr``, ``q_value``, ``reliable``; see
+    columns : one row per column and frame: ``frame``, ``column``, ``x_pm``, ``y_pm``, ``x_px``, ``y_px``, ``element``,
+        ``depth``, ``confidence``, ``depth_low``, ``depth_high``, ``at_least``, ``llr``, ``q_value``, ``reliable``; see
         ``segdepth.micrograph.results.tables``.
     """
 
@@ -62,7 +62,8 @@ class Explained(NamedTuple):
 
     maps : counts, expected electrons and standardized residuals, before and after refining, over (frame, row, column);
         attribute ``warnings``: lines for the user, χ² among them.
-    columns : one row a column: predicted ``depth``, refined ``count``, … (``segdepth.explanation.explain.COLUMNS``).
+    columns : one row per column and frame: predicted ``depth``, refined ``count``, …
+        (``segdepth.explanation.explain.COLUMNS``).
     """
 
     maps: xr.Dataset
@@ -70,12 +71,13 @@ class Explained(NamedTuple):
 
 
 def explain(predicted: Predicted, lens: LensFit | str | Path, *, force: bool = False, device: str = "cpu") -> Explained:
-    """Hold predicted columns against their picture through the fitted lens, and refine their counts by it.
+    """Compare predicted columns with the recorded electrons through the fitted lens, and refine their counts.
 
     Parameters
     ----------
-    predicted : of ``predict``. lens : of ``fit_lens``, or its JSON file.
-    force : also where the fit does not explain its film.
+    predicted : result of ``predict``.
+    lens : result of ``fit_lens``, or the JSON file of ``segdepth fit-lens``.
+    force : accept a fit that does not explain its film.
 
     Raises
     ------
@@ -107,12 +109,12 @@ def explain(predicted: Predicted, lens: LensFit | str | Path, *, force: bool = F
 
 
 def read(path: str | Path, *, image: str | None = None) -> Recording:
-    """A micrograph or a film, as a camera or another program wrote it.
+    """Open a micrograph or a film, as a camera or another program wrote it.
 
     Parameters
     ----------
     path : dm3, dm4, mrc, ser, emi, emd, tif, hspy, zspy, mib, tvips, npy or npz.
-    image : name or number of one of several images in the file; without it the largest film.
+    image : name or number (from 0) of one of several images in the file; by default the largest.
 
     Returns
     -------
@@ -140,10 +142,10 @@ def calibrate(
 
     Parameters
     ----------
-    counts : (y, x) or (frame, y, x), in any linear unit, or what ``read`` gave.
-    crystal : of ``segdepth.crystal``.
-    pixel_pm : about the side of a pixel, if known (right to 30 %); without it a recording's own.
-    invalid : value of masked pixels.
+    counts : (y, x) or (frame, y, x), in any linear unit, or the result of ``read``.
+    crystal : result of ``segdepth.crystal``.
+    pixel_pm : approximate side of a pixel (within 30 %); by default from the file.
+    invalid : value of pixels to mask.
 
     Returns
     -------
@@ -153,7 +155,7 @@ def calibrate(
     Raises
     ------
     MicrographError
-        The lattice is not there: what was found instead.
+        The lattice was not found; the message says what was found instead.
     """
     from segdepth.micrograph.calibration.calibrate import calibrate as find
     from segdepth.micrograph.film import sample_frames
@@ -179,11 +181,11 @@ def _recording(counts: np.ndarray | Recording) -> Recording:
 
 
 def load_network(path: str | Path | None = None, *, device: str = "auto") -> tuple[nn.Module, NetworkCard]:
-    """A trained network, ready to predict, and its card.
+    """Load a trained network for many predictions, and its card.
 
     Parameters
     ----------
-    path : its folder, or the name of one that comes with the package, ``bundled`` (which it is without ``path``) or
+    path : its folder, or the name of one that comes with the package: ``bundled`` (the default) or
         ``bundled_particles``.
 
     Raises
@@ -206,31 +208,32 @@ def predict(
     device: str = "auto",
     **options: Any,
 ) -> Predicted:
-    """The number of atoms behind every pixel, and the atomic columns, of a micrograph or of each frame of a film.
+    """Count the atoms behind every pixel and in every column of a micrograph, or of each frame of a film.
 
     Parameters
     ----------
-    counts : (y, x) or (frame, y, x), or what ``read`` gave.
-    network : folder of a trained network, ``bundled`` or ``bundled_particles``, or what ``load_network`` gave; without
-        it the one of these two that knows such frames best.
-    familiarity : what the network has learnt, of ``measure-familiarity``; that of the two is known. Given without a
-        network it is that of ``bundled``.
-    lens : of ``fit_lens`` on the same counts, or its JSON file: its thickness is joined with the network's counts.
-    device : ``auto``, ``cpu`` or ``cuda``; a network that is given stays on its own.
-    options : what is known better than the file and the lattice tell it: ``pixel_pm``, ``rotation_deg``, ``flip``,
-        ``calibrate`` (False: pixel and rotation are taken as given), ``invalid`` (value of masked pixels), ``gain``,
+    counts : (y, x) or (frame, y, x), or the result of ``read``.
+    network : folder of a trained network, ``bundled`` or ``bundled_particles``, or the result of ``load_network``; by
+        default the one of these two whose training images are more like the film.
+    familiarity : JSON file of ``measure-familiarity``; not needed for the two bundled networks. Given without a
+        network it is used for ``bundled``.
+    lens : result of ``fit_lens`` on the same counts, or its JSON file: its thickness is joined with the network's
+        counts.
+    device : ``auto``, ``cpu`` or ``cuda``; a loaded network stays on its device.
+    options : values that replace those of the file and the lattice: ``pixel_pm``, ``rotation_deg``, ``flip``,
+        ``calibrate`` (False: take pixel and rotation as given), ``invalid`` (value of pixels to mask), ``gain``,
         ``offset``, ``dose_e_per_a2``, ``false_discovery``, ``precision``, ``flip_average``: the keys of a block
         ``predictions`` of the configuration.
 
     Returns
     -------
-    ``maps, columns``, all frames in memory. What was found is told in ``maps.attrs["warnings"]``; that a frame is not
-    like those learnt, or that this is not known, is issued as a ``UserWarning`` too.
+    ``maps, columns``, with all frames in memory. ``maps.attrs["warnings"]`` says what was found. If a frame is unlike
+    the training images, or if that is not known, there is a ``UserWarning`` too.
 
     Raises
     ------
     SegDepthError
-        One line on what is wrong with the counts, an option or the network.
+        One line that says what is wrong with the counts, an option or the network.
     """
     from segdepth.config import PredictionOptions, validate
     from segdepth.devices import shared_cores, torch_device
@@ -265,13 +268,13 @@ def predict(
 
 
 def fit_lens(counts: np.ndarray | Recording, crystal: Crystal, **options: Any) -> LensFit:
-    """Lens, tilt and thickness of a micrograph or film, fitted to its average unit cells; all frames together.
+    """Fit lens, tilt and thickness to the average unit cells of a micrograph or film, all frames together.
 
     Parameters
     ----------
-    counts : (y, x) or (frame, y, x), or what ``read`` gave. A part of the field must be vacuum.
-    crystal : of ``segdepth.crystal``, with ``debye_waller_pm``.
-    options : ``energy_kev`` (needed unless a recording has it), values that are held instead of fitted (``c3_um``,
+    counts : (y, x) or (frame, y, x), or the result of ``read``. A part of the field must be vacuum.
+    crystal : result of ``segdepth.crystal``, with ``debye_waller_pm``.
+    options : ``energy_kev`` (needed unless the file has it), values that are held instead of fitted (``c3_um``,
         ``c5_mm``, ``focal_spread_nm``, ``convergence_mrad``, ``image_spread_pm``, ``contrast_factor``, ``background``),
         and how the micrograph is read (``pixel_pm``, ``rotation_deg``, ``invalid``, …): the keys of a block
         ``lens_fits`` of the configuration.
@@ -279,7 +282,7 @@ def fit_lens(counts: np.ndarray | Recording, crystal: Crystal, **options: Any) -
     Returns
     -------
     LensFit with ``values`` and ``errors`` by name, ``bins`` (thickness by distance from the edge), ``chi2``, ``dof``,
-    ``explained``, ``rivals`` and ``lines``. Where ``explained`` is False no value is a fact, and a ``UserWarning``
+    ``explained``, ``rivals`` and ``lines``. If ``explained`` is False, no value can be relied on, and a ``UserWarning``
     says so.
 
     Raises
@@ -320,11 +323,11 @@ def simulate(
         package do.
     beam, imaging : blocks of the configuration, or their fields; defaults as in ``config.yaml``'s schema. The rms
         vibration of each element comes from ``beam``'s ``debye_waller_pm`` or from the crystal.
-    defocus_nm : C1, positive is overfocus; without it the imaging block's.
-    pixel_pm : of the image, any; without it the imaging block's.
-    electrons_per_pixel : vacuum level; the image is then counts, Poisson distributed.
+    defocus_nm : C1, positive is overfocus; by default from the imaging block.
+    pixel_pm : pixel of the image, any size; by default from the imaging block.
+    electrons_per_pixel : electrons in vacuum; the image is then in Poisson-distributed counts.
     seed : of all random draws: ranges of the blocks, frozen phonons, noise.
-    device : of the multislice: ``auto``, ``cpu`` or ``cuda``.
+    device : for the multislice: ``auto``, ``cpu`` or ``cuda``.
 
     Returns
     -------

@@ -17,7 +17,7 @@ import xarray as xr
 
 from segdepth import cli
 from segdepth.cli import project
-from segdepth.cli.app import app
+from segdepth.cli.app import GROUPS, STEPS, app
 from segdepth.errors import ConfigError, MicrographError, SegDepthError, StoreError, TrainingError
 from segdepth.store.manifest import manifest_path, write_artefact
 from segdepth.store.run_record import run_path
@@ -127,6 +127,13 @@ def test_help_imports_nothing_heavy(arguments, tmp_path):
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path)
     imported = set(json.loads(done.stderr.splitlines()[-1]))
     assert "typer" in imported and not imported & set(HEAVY)
+
+
+def test_headings_of_the_help_are_of_commands_that_exist():
+    named = [name for names in GROUPS.values() for name in names]
+    assert len(set(named)) == len(named) and set(named) <= {command.name for command in app.registered_commands}
+    headings = {command.name: command.rich_help_panel for command in app.registered_commands}
+    assert headings["predict"] == "Your own micrograph" and headings["simulate-waves"] == STEPS
 
 
 @pytest.mark.parametrize("command", [command.name for command in app.registered_commands])

@@ -13,7 +13,7 @@ from segdepth.cli.options import Device, Out, read_block, read_options, show_lin
 from segdepth.config import RESERVED, CrystalBlock, PredictionOptions
 from segdepth.store.code_hash import code_hash
 
-Lens = Annotated[Path, typer.Option(help="the film's lens fit, of fit-lens")]
+Lens = Annotated[Path, typer.Option(help="JSON file that segdepth fit-lens wrote for this film")]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -22,18 +22,22 @@ Model = Annotated[
     ),
 ]
 Minutes = Annotated[
-    float, typer.Option(min=0.1, max=1440, help="for structures, waves and training together; rates are measured")
+    float,
+    typer.Option(min=0.1, max=1440, help="time for structures, waves and training together, without the prediction"),
 ]
-Cores = Annotated[int | None, typer.Option(min=1, help="processes and threads; by default all")]
+Cores = Annotated[int | None, typer.Option(min=1, help="number of processes and threads; by default all cores")]
 Force = Annotated[
-    bool, typer.Option("--force", help="adapt to a fit that does not explain the film; every result then says so")
+    bool, typer.Option("--force", help="accept a fit that does not explain the film; every result then says so")
 ]
 PredictionText = Annotated[
-    str | None, typer.Option(help="how the film is read and predicted, a block: FILE:NAME (config.yaml:NAME) or JSON")
+    str | None,
+    typer.Option(help="options of segdepth predict for the film, as a block: FILE:NAME (config.yaml:NAME) or JSON"),
 ]
 CrystalText = Annotated[
     str | None,
-    typer.Option(help="block, FILE:NAME or JSON, where the crystal's structure does not come with the package"),
+    typer.Option(
+        help="the crystal as a block: FILE:NAME or JSON; only if its structure does not come with the package"
+    ),
 ]
 
 
@@ -49,9 +53,9 @@ def plan_adaptation(
     prediction: PredictionText = None,
     crystal: CrystalText = None,
 ) -> None:
-    """Plan the adaptation of a network to a film: OUT/config.yaml, for segdepth adapt or for Snakemake.
+    """Write the plan of an adaptation, OUT/config.yaml, and stop; segdepth adapt or Snakemake carries it out.
 
-    The lens fit's values and errors become narrow ranges; comments say where each comes from.
+    Values and errors of the lens fit become narrow ranges; comments say where each comes from.
     """
     typer.echo(_planned(input, lens, out, model, minutes, cores, force, prediction, crystal))
 
@@ -69,12 +73,12 @@ def adapt(
     crystal: CrystalText = None,
     device: Device = "auto",
 ) -> None:
-    """Adapt a network to a film: simulate crystals and lenses like the film's, tune the network on them, predict.
+    """Tune a network to a film: simulate crystals in its fitted lens, train the network on them, predict the film.
 
-    What is there already is kept, so that a stopped adaptation goes on with the same command.
+    If it is stopped, the same command resumes it.
 
     \b
-    OUT/config.yaml                  what is made, and where each value comes from
+    OUT/config.yaml                  the plan: what is simulated, and why
     OUT/data                         atoms, waves, depth maps
     OUT/results/models/adapted       the network
     OUT/results/predictions/film     the film, as segdepth predict writes it

@@ -10,6 +10,31 @@ import typer
 
 from segdepth.cli.device_line import saying_its_device
 
+GROUPS = {
+    "Your own micrograph": (
+        "predict",
+        "fit-lens",
+        "explain",
+        "track-columns",
+        "adapt",
+        "plan-adaptation",
+        "compare-micrograph",
+        "measure-familiarity",
+    ),
+    "The project": (
+        "check-config",
+        "schema",
+        "trace",
+        "verify",
+        "clean-shards",
+        "export-crate",
+        "check-cluster",
+    ),
+}
+"""Headings of the help, with the commands below them. The others are called by the workflow."""
+
+STEPS = "Steps of the workflow, which Snakemake calls"
+
 
 class _App(typer.Typer):
     """Typer, with the lines of each paragraph of a help text joined: it would break them where the code does, too. A
@@ -19,7 +44,9 @@ class _App(typer.Typer):
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             text = help or inspect.getdoc(function) or ""
             lines = "\n\n".join(map(_joined, text.split("\n\n")))
-            return super(_App, self).command(name, help=lines)(saying_its_device(name, function))
+            group = next((heading for heading, names in GROUPS.items() if name in names), STEPS)
+            command = super(_App, self).command(name, help=lines, rich_help_panel=group)
+            return command(saying_its_device(name, function))
 
         return register
 
@@ -34,8 +61,9 @@ app = _App(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Atom counts behind every pixel of a noisy electron micrograph. "
-    "The whole chain runs with `snakemake --cores N`; each command below is one of its steps.",
+    help="Count the atoms behind every pixel of a noisy electron micrograph.\n\n"
+    "Begin with: segdepth predict movie.dm4 --out depth/\n\n"
+    "The whole workflow runs with: snakemake --cores N",
 )
 
 

@@ -17,10 +17,10 @@ SLURM = Path("workflow/profiles/slurm")
 def check_cluster(
     profiles: Annotated[
         list[Path] | None,
-        typer.Argument(help="the profile, or several in the order in which Snakemake is given them"),
+        typer.Argument(help="folder of the profile, or several in the order in which Snakemake gets them"),
     ] = None,
     configfile: Annotated[
-        list[Path] | None, typer.Option(help="a file that is laid over config.yaml; may be given several times")
+        list[Path] | None, typer.Option(help="file that is merged over config.yaml; may be repeated")
     ] = None,
 ) -> None:
     """Ask SLURM whether a profile's account, partitions and limits are right for a configuration; submit nothing.

@@ -13,7 +13,7 @@ from segdepth.store.code_hash import code_hash
 
 @app.command("export-crate")
 def export_crate(
-    targets: Annotated[list[Path], typer.Argument(help="figures, tables, networks or stores, or files inside of them")],
+    targets: Annotated[list[Path], typer.Argument(help="figures, tables, networks or stores, or files inside them")],
     out: Annotated[Path, typer.Option("--out", help="a folder, or a ZIP file if it ends in .zip")],
     config: Annotated[
         list[Path] | None,
@@ -21,14 +21,17 @@ def export_crate(
     ] = None,
     largest_mb: Annotated[
         float,
-        typer.Option(min=0, help="largest file or folder behind the targets that is copied, in MB; others are named"),
+        typer.Option(
+            min=0,
+            help="largest file or folder behind the targets that is copied, in MB; larger ones are only listed",
+        ),
     ] = 10.0,
     license: Annotated[str | None, typer.Option(help="licence of the data: an address or a name")] = None,
 ) -> None:
-    """Write results with the chain behind them as an RO-Crate (profile Process Run Crate).
+    """Pack results with everything they were made from as an RO-Crate (profile Process Run Crate).
 
-    It holds the targets, what they were made from, manifests, configuration and versions. What is larger than
-    `--largest-mb` is named with its content hash instead. A chain that is broken is refused.
+    It holds the targets, what they were made from, manifests, configuration and versions. Files larger than
+    `--largest-mb` are only listed, with their content hash. A chain that is broken is refused.
     """
     from segdepth.steps.export_crate import export_crate as step
 

@@ -59,9 +59,9 @@ def estimate_ideal_observer(
     columns: Annotated[int, typer.Option(min=1, help="columns of each element in each test structure")] = 2,
     device: Device = "auto",
 ) -> None:
-    """Estimate how well single columns of a data set can be counted at all.
+    """Estimate how well single columns of a data set can be counted at best.
 
-    On the test structures: with the image, with the prior (the planned smooth wedge), and with both.
+    For the test structures: from the image, from the prior (the planned smooth wedge), and from both.
     """
     from segdepth.devices import one_thread
     from segdepth.steps.estimate_ideal_observer import estimate_ideal_observer as step
@@ -85,15 +85,15 @@ def measure_yardstick(
     depth: Paths,
     out: Out,
     familiarity: Annotated[
-        Path | None, typer.Option(help="what the network has learnt; that of the bundled ones is known")
+        Path | None, typer.Option(help="JSON file of measure-familiarity; not needed for the bundled networks")
     ] = None,
     tables: Annotated[
         Path | None,
-        typer.Option(help="folder for tables of waves, where lenses are fitted; by default the user's cache"),
+        typer.Option(help="folder for tables of waves, used if lenses are fitted; by default the user's cache"),
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Measure a network on recordings of known truth, read, calibrated and predicted like a user's file."""
+    """Measure a network on simulated recordings, which are read, calibrated and predicted like a user's file."""
     from segdepth.steps.measure_yardstick import measure_yardstick as step
 
     texts = ((Yardstick, yardstick), (Dataset, dataset), (Specimen, specimen), (Imaging, imaging))
@@ -116,7 +116,7 @@ def estimate_yardstick_observer(
     out: Out,
     device: Device = "auto",
 ) -> None:
-    """Estimate how well single columns can be counted in each recording of a yardstick, its lens and all else known."""
+    """Estimate how well single columns can be counted at best in each recording of a yardstick."""
     from segdepth.devices import one_thread
     from segdepth.steps.estimate_yardstick_observer import estimate_yardstick_observer as step
 
@@ -130,13 +130,13 @@ def estimate_yardstick_observer(
 
 @app.command("tabulate-yardsticks")
 def tabulate_yardsticks(
-    yardstick: Annotated[list[Path], typer.Option(help="folder of a measured yardstick; repeat for more")],
+    yardstick: Annotated[list[Path], typer.Option(help="folder of measure-yardstick; repeat for more")],
     out: Out,
     observer: Annotated[
-        list[Path] | None, typer.Option(help="folder of a yardstick's ideal observer; repeat for more")
+        list[Path] | None, typer.Option(help="folder of estimate-yardstick-observer; repeat for more")
     ] = None,
 ) -> None:
-    """Tabulate a network's yardsticks with their aims, and ideal observers beside them. Writes CSV and Markdown."""
+    """Tabulate the results of measure-yardstick with their aims. Writes CSV and Markdown."""
     from segdepth.steps.tabulate_yardsticks import tabulate_yardsticks as step
 
     step(yardstick, observer or (), out, code=code_hash("tabulate-yardsticks"))
@@ -148,7 +148,7 @@ def export_model(
     evaluation: Annotated[list[Path], typer.Option(help="folder of an evaluation for its card; repeat for more")],
     out: Out,
 ) -> None:
-    """Export a network for the package: float16 weights, its card, and MODEL_CARD.md."""
+    """Export a network in the form in which the package holds it: float16 weights, card, MODEL_CARD.md."""
     from segdepth.steps.export_model import export_model as step
 
     step(model, evaluation, out, code=code_hash("export-model"))
@@ -162,7 +162,7 @@ def tabulate_networks(
     models_root: ModelsRoot = MODELS,
     ideal_observer_root: Annotated[Path, typer.Option(help="holds <dataset>")] = Path("results/ideal_observer"),
 ) -> None:
-    """Tabulate networks side by side with their aims. Writes CSV and Markdown."""
+    """Tabulate networks side by side, with their aims. Writes CSV and Markdown."""
     from segdepth.steps.tabulate_networks import Folders
     from segdepth.steps.tabulate_networks import tabulate_networks as step
 

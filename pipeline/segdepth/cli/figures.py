@@ -18,7 +18,7 @@ LIST = "\n".join(f"{name}: {FIGURES[name].title}" for name in EVALUATED)
 WRITES = "Writes the PNG and a PDF beside it."
 
 
-@app.command("plot-figure", help=f"A figure that is drawn from an evaluation. {WRITES}\n\nNAME is one of\n\n\b\n{LIST}")
+@app.command("plot-figure", help=f"Plot a figure of an evaluation. {WRITES}\n\nNAME is one of\n\n\b\n{LIST}")
 def plot_figure(
     name: Annotated[str, typer.Argument(help="which figure", show_default=False)],
     evaluation: Annotated[Path, typer.Option(help="folder of an evaluation")],
@@ -40,7 +40,7 @@ def plot_montage(
     images: Annotated[Path, typer.Option(help="shard-NNN.zarr of images of the same atoms")],
     out: Out,
 ) -> None:
-    """Atomic models, depth maps and images of a shard's structures side by side. Writes the PNG and a PDF beside it."""
+    """Plot atomic models, depth maps and images of a shard side by side. Writes the PNG and a PDF beside it."""
     from segdepth.steps.plot_montage import plot_montage as step
 
     step(atoms, plan, depth, images, out, code=code_hash("plot-montage"))
@@ -48,7 +48,7 @@ def plot_montage(
 
 @app.command("plot-training")
 def plot_training(model: TrainedNetwork, out: Out) -> None:
-    """The training curve: losses, centre accuracy, learning rate. Writes the PNG and a PDF beside it."""
+    """Plot a training: losses, centre accuracy, learning rate. Writes the PNG and a PDF beside it."""
     from segdepth.steps.plot_training import plot_training as step
 
     step(model, out, code=code_hash("plot-training"))
@@ -60,7 +60,7 @@ def plot_benchmark(
     out: Out,
     ideal_observer: Annotated[Path | None, typer.Option(help="folder of estimate-ideal-observer")] = None,
 ) -> None:
-    """Columns counted exactly, by true count and by defocus, beside the ideal observer.
+    """Plot the columns counted exactly, by true count and by defocus, beside the ideal observer.
 
     Writes the PNG and a PDF beside it.
     """
@@ -70,8 +70,10 @@ def plot_benchmark(
 
 
 @app.command("plot-prediction")
-def plot_prediction(prediction: Annotated[Path, typer.Option(help="folder of a prediction")], out: Out) -> None:
-    """A micrograph, its depth, confidence and columns. Writes the PNG and a PDF beside it."""
+def plot_prediction(
+    prediction: Annotated[Path, typer.Option(help="folder that segdepth predict wrote")], out: Out
+) -> None:
+    """Plot a micrograph, its depth, confidence and columns. Writes the PNG and a PDF beside it."""
     from segdepth.steps.plot_prediction import plot_prediction as step
 
     step(prediction, out, code=code_hash("plot-prediction"))
@@ -81,7 +83,7 @@ def plot_prediction(prediction: Annotated[Path, typer.Option(help="folder of a p
 def plot_comparison(
     comparison: Annotated[Path, typer.Option(help="folder that compare-micrograph wrote")], out: Out
 ) -> None:
-    """A micrograph beside the simulation, and what was measured on both. Writes the PNG and a PDF beside it."""
+    """Plot a micrograph beside the simulation, and what was measured on both. Writes the PNG and a PDF beside it."""
     from segdepth.steps.plot_comparison import plot_comparison as step
 
     step(comparison, out, code=code_hash("plot-comparison"))
@@ -89,7 +91,7 @@ def plot_comparison(
 
 @app.command("plot-convergence")
 def plot_convergence(table: Annotated[Path, typer.Option(help="the CSV of study-convergence")], out: Out) -> None:
-    """The convergence study as a picture. Writes the PNG and a PDF beside it."""
+    """Plot the convergence study. Writes the PNG and a PDF beside it."""
     from segdepth.steps.plot_convergence import plot_convergence as step
 
     step(table, out, code=code_hash("plot-convergence"))

@@ -25,7 +25,7 @@ def record_film(
     out: Out,
     device: Device = "auto",
 ) -> None:
-    """Record a simulated film whose surface columns gain and lose atoms: a TIFF a dose, and the truth (Zarr)."""
+    """Simulate a film whose surface columns gain and lose atoms: a TIFF for each dose, and the truth (Zarr)."""
     from segdepth.devices import one_thread
     from segdepth.steps.record_film import record_film as step
 
@@ -37,16 +37,19 @@ def record_film(
 
 @app.command("track-columns")
 def track_columns(
-    prediction: Annotated[Path, typer.Option(help="folder of a prediction")],
+    prediction: Annotated[Path, typer.Option(help="folder that segdepth predict wrote")],
     out: Out,
     frame_s: Annotated[
-        float | None, typer.Option(min=1e-9, help="time from frame to frame in s; without it the file's own")
+        float | None, typer.Option(min=1e-9, help="time from frame to frame in s; by default from the file")
     ] = None,
     false_discovery: Annotated[
-        float, typer.Option(min=0, max=1, help="share of false events that is aimed at among those listed")
+        float, typer.Option(min=0, max=1, help="expected share of false events among those marked as listed")
     ] = 0.05,
 ) -> None:
-    """Follow every column of a predicted film, and say when its atoms change: a hidden Markov model."""
+    """Find when columns of a predicted film gain or lose atoms, with a hidden Markov model.
+
+    Writes OUT/events.csv (one row per change), OUT/tracks.zarr and OUT/rates.csv.
+    """
     from segdepth.devices import one_thread
     from segdepth.steps.track_columns import track_columns as step
 
@@ -64,11 +67,11 @@ def measure_film(
     recorded: Annotated[Path, typer.Option(help="folder of record-film")],
     out: Out,
     familiarity: Annotated[
-        Path | None, typer.Option(help="what the network has learnt; that of the bundled ones is known")
+        Path | None, typer.Option(help="JSON file of measure-familiarity; not needed for the bundled networks")
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Measure how well a film's events are found: precision, recall and timing, by dose and method."""
+    """Measure how well the events of a simulated film are found: precision, recall, timing by dose and method."""
     from segdepth.steps.measure_film import measure_film as step
 
     block, code = read_block(Film, film), code_hash("measure-film")
@@ -81,7 +84,7 @@ def tabulate_film(
     measured: Annotated[Path, typer.Option(help="folder of measure-film")],
     out: Out,
 ) -> None:
-    """A table of a measured film as a CSV with a manifest of its own."""
+    """Copy a table of measure-film to a CSV file with its own manifest."""
     from segdepth.steps.tabulate_film import tabulate_film as step
 
     step(table, measured, out, code=code_hash("tabulate-film"))
@@ -95,7 +98,7 @@ def plot_film(
     measured: Annotated[Path, typer.Option(help="folder of measure-film")],
     out: Out,
 ) -> None:
-    """A measured film: probabilities over time, or scores by dose. Writes the PNG and a PDF beside it."""
+    """Plot a measured film: probabilities over time, or scores by dose. Writes the PNG and a PDF beside it."""
     from segdepth.steps.plot_film import plot_film as step
 
     step(kind, measured, out, code=code_hash("plot-film"))

@@ -48,10 +48,10 @@ def fit_lens(
     tables: Annotated[Path | None, typer.Option(help="folder for tables of waves; by default the user's cache")] = None,
     picture: Picture = True,
 ) -> None:
-    """Lens, tilt and thickness of a micrograph or film, with errors, or that the model does not explain it.
+    """Fit lens, tilt and thickness of a micrograph or film, with errors, or say that the model does not explain it.
 
-    Average unit cells by distance from the crystal's edge are fitted; all frames of a film together. The voltage must
-    be known, and a part of the field must be vacuum. OUT is a JSON file; the picture is written beside it.
+    The fit uses average unit cells by distance from the crystal's edge; all frames of a film are fitted together. The
+    voltage must be known, and a part of the field must be vacuum. OUT is a JSON file; a picture is written beside it.
     """
     given = {name: value for name, value in locals().items() if name in LensFitOptions.model_fields}
     given |= {"dose_e_per_a2": dose}
@@ -81,8 +81,8 @@ def fit_lens(
 
 
 @app.command("plot-lens-fit")
-def plot_lens_fit(fit: Annotated[Path, typer.Option(help="JSON file of fit-lens")], out: Out) -> None:
-    """Average unit cells, the fitted model's, and their difference. Writes the PNG and a PDF beside it."""
+def plot_lens_fit(fit: Annotated[Path, typer.Option(help="JSON file that segdepth fit-lens wrote")], out: Out) -> None:
+    """Plot average unit cells, the fitted model's, and their difference. Writes the PNG and a PDF beside it."""
     from segdepth.steps.plot_lens_fit import plot_lens_fit as step
 
     step(fit, out, code=code_hash("plot-lens-fit"))

@@ -20,7 +20,7 @@ def tabulate_generalization(
     evaluations_root: EvaluationsRoot = EVALUATIONS,
     models_root: ModelsRoot = MODELS,
 ) -> None:
-    """Tabulate every network on every network's data set, and what a short training there regains (CSV)."""
+    """Tabulate each network on the data sets of the others, before and after a short training there (CSV)."""
     from segdepth.steps.tabulate_generalization import tabulate_generalization as step
     from segdepth.steps.tabulate_networks import Folders
 
@@ -33,7 +33,7 @@ def plot_generalization(
     table: Annotated[Path, typer.Option(help="the CSV of tabulate-generalization")],
     out: Out,
 ) -> None:
-    """Networks on each other's data sets, before and after a short training there. Writes the PNG and a PDF."""
+    """Plot networks on each other's data sets, before and after a short training. Writes the PNG and a PDF."""
     from segdepth.steps.plot_generalization import plot_generalization as step
 
     step(table, out, code=code_hash("plot-generalization"))

@@ -26,9 +26,10 @@ def measure_sets(
     out: Out,
     device: Device = "auto",
 ) -> None:
-    """Sets of counts with a promised coverage: calibrated on held-out structures, measured on others and under shifts.
+    """Measure sets of counts that hold the truth with a given probability (conformal prediction).
 
-    Data sets are given in the block's order, the calibration's first; shards of all, one data set after another.
+    Give the data sets in the order of the block, that of the calibration first, and the shards of one data set after
+    the other.
     """
     from segdepth.steps.measure_sets import measure_sets as step
 
@@ -48,7 +49,7 @@ def tabulate_limits(
     atoms: Paths,
     out: Out,
 ) -> None:
-    """Tabulate the ideal observer against dose, defocus, count and place, and a network beside it (CSV)."""
+    """Tabulate what an ideal observer and a network count, by dose, defocus, count and place (CSV)."""
     from segdepth.steps.tabulate_limits import tabulate_limits as step
 
     step(observer, evaluation, atoms, out, code=code_hash("tabulate-limits"))
@@ -67,7 +68,7 @@ def map_limits(
     out: Out,
     device: Device = "auto",
 ) -> None:
-    """Where to record: the ideal observer of single columns over defocus, C3, dose and vibration."""
+    """Map what an ideal observer counts over defocus, C3, dose and vibration: where to record."""
     from segdepth.devices import one_thread
     from segdepth.steps.map_limits import map_limits as step
 
@@ -81,7 +82,7 @@ def map_limits(
 def plot_limits(
     table: Annotated[Path, typer.Option(help="the CSV of tabulate-limits, or the folder of map-limits")], out: Out
 ) -> None:
-    """The limits of what can be counted, or a map of where to record. Writes the PNG and a PDF beside it."""
+    """Plot the limits of what can be counted, or a map of where to record. Writes the PNG and a PDF beside it."""
     from segdepth.steps.plot_limits import plot_limits as step
 
     step(table, out, code=code_hash("plot-limits"))

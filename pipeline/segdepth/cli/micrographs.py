@@ -56,18 +56,18 @@ def predict(
         str | None,
         typer.Option(
             help=f"folder of a trained network, or {' or '.join(RESERVED)}, which come with the package; by default "
-            "the one of these that knows such frames best"
+            "the one of these whose training images are more like the film"
         ),
     ] = None,
     familiarity: Annotated[
         Path | None,
-        typer.Option(help="what the network has learnt, of measure-familiarity; that of the bundled ones is known"),
+        typer.Option(help="JSON file of measure-familiarity; not needed for the bundled networks"),
     ] = None,
     lens: Annotated[
         Path | None,
         typer.Option(
             help="JSON file that segdepth fit-lens wrote for this film: its thickness is joined with the network's "
-            "counts, which makes them right more often on thick or tilted crystals"
+            "counts, which makes them more accurate on thick or tilted crystals"
         ),
     ] = None,
     prediction: Annotated[
@@ -90,15 +90,15 @@ def predict(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Atoms behind every pixel of a micrograph, and its columns, or why they cannot be told.
+    """Count the atoms behind every pixel and in every column of a micrograph or film, or say why that is impossible.
 
-    Pixel, dose and rotation are taken from the file and measured in the frame; options are for what is known better.
-    Start with no options at all.
+    Pixel size, dose and rotation are taken from the file or measured in the frame. Start without options; give those
+    that you know better.
 
     \b
     OUT/prediction.html      a page to look at, with every frame
     OUT/prediction.png       the first frame as a picture
-    OUT/columns.csv          one row a column and frame (.parquet: the same)
+    OUT/columns.csv          one row per column and frame (.parquet: the same)
     OUT/depth.ome.tif        depth, confidence, counts (.hspy: for HyperSpy)
     OUT/crystal.extxyz       the counted crystal
     OUT/prediction.zarr      probabilities on the network's pixels
@@ -133,12 +133,12 @@ def predict(
 @app.command("compare-micrograph")
 def compare_micrograph(
     input: Input,
-    waves: Annotated[Path, typer.Option(help="shard-NNN.zarr of exit waves; ranges are over all its structures")],
+    waves: Annotated[Path, typer.Option(help="shard-NNN.zarr of exit waves; ranges cover all its structures")],
     imaging: BlockText,
     structure: Annotated[
         int,
         typer.Option(
-            min=0, help="index in the plan of the structure that is shown (not its number among the test structures)"
+            min=0, help="index in plan.csv of the structure that is shown (not its number among the test structures)"
         ),
     ],
     out: Out,
@@ -157,7 +157,7 @@ def compare_micrograph(
     defocus_nm: Annotated[
         float | None,
         typer.Option(
-            help="which of the imaging block's values is shown; by default the one whose average unit cells are "
+            help="defocus that is shown, one of the imaging block's; by default the one whose average unit cells are "
             "most similar"
         ),
     ] = None,

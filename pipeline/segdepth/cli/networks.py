@@ -58,7 +58,7 @@ def measure_familiarity(
     out: Out,
     device: Device = "auto",
 ) -> None:
-    """Measure what frames a network has learnt, so that `segdepth predict` can tell whether a micrograph is like them.
+    """Measure what the training images of a network look like, so that `segdepth predict` can flag unfamiliar frames.
 
     The images are simulated over the ranges that the network was trained on, of structures that it has not seen.
     """

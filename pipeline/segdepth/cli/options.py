@@ -21,15 +21,15 @@ BLOCK_HELP = "block: FILE:NAME (config.yaml:NAME) or JSON"
 WARNINGS = ("NOT RELIABLE", "NOT EXPLAINED")
 """How lines begin that say that a result is not to be used."""
 
-Out = Annotated[Path, typer.Option("--out", help="path to write to; a manifest is written beside it")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
-Seed = Annotated[int, typer.Option("--root-seed", min=0, help="the config's root_seed")]
-Name = Annotated[str, typer.Option("--name", help="name of the block; part of every structure's seed")]
+Out = Annotated[Path, typer.Option("--out", help="file or folder to write; a manifest is written beside it")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda; auto: a GPU if there is one")]
+Seed = Annotated[int, typer.Option("--root-seed", min=0, help="root_seed of the configuration")]
+Name = Annotated[str, typer.Option("--name", help="name of the specimens block; it is part of every structure's seed")]
 DatasetName = Annotated[str, typer.Option("--name", help="name of the dataset block")]
 TrainedNetwork = Annotated[Path, typer.Option(help="folder of the trained network")]
 BlockText = Annotated[str, typer.Option(help=BLOCK_HELP)]
 BlockTexts = Annotated[list[str], typer.Option(help=f"{BLOCK_HELP}; once for each data set")]
-Paths = Annotated[list[Path], typer.Option(help="one for each shard, in order; repeat the option")]
+Paths = Annotated[list[Path], typer.Option(help="file of a shard; repeat the option for each shard, in order")]
 EvaluationsRoot = Annotated[Path, typer.Option("--evaluations-root", help="holds <model>/<dataset>")]
 ModelsRoot = Annotated[Path, typer.Option("--models-root", help="holds <model>")]
 EVALUATIONS, MODELS = Path("results/evaluation"), Path("results/models")

@@ -43,12 +43,14 @@ def measure_gradients(
     images: Annotated[Path, typer.Option(help="the shard of images that holds the structure")],
     depth: Annotated[Path, typer.Option(help="the shard of depth maps that holds it")],
     structure: Annotated[int, typer.Option(min=0, help="index of a test structure in the plan")],
-    dose: Annotated[list[float], typer.Option(min=0.001, help="λ of the noise; repeat for more")],
+    dose: Annotated[
+        list[float], typer.Option(min=0.001, help="λ, electrons per 5.28 pm pixel in vacuum; repeat for more")
+    ],
     out: Out,
-    atoms: Annotated[int, typer.Option(min=1, help="count of the column that is mapped, or the nearest")] = 6,
+    atoms: Annotated[int, typer.Option(min=1, help="number of atoms of the column that is shown, or the nearest")] = 6,
     device: Device = "auto",
 ) -> None:
-    """Gradients of the class probabilities with respect to the image, at a column and in the vacuum, by dose."""
+    """Compute gradients of the class probabilities with respect to the image, at a column and in the vacuum."""
     from segdepth.steps.measure_gradients import measure_gradients as step
 
     blocks = read_block(Dataset, dataset), read_block(Specimen, specimen)
@@ -61,9 +63,11 @@ def tabulate_paper(
     item: Annotated[str, typer.Argument(help=f"paper (all items) or one of {', '.join(PAPER_ITEMS)}")],
     paper: PaperText,
     out: Out,
-    results: Annotated[Path, typer.Option(help="holds evaluation, models, denoising and gradients")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="folder that holds evaluation, models, denoising and gradients")] = Path(
+        "results"
+    ),
 ) -> None:
-    """Our numbers beside the paper's, of one of its tables and figures or of all. Writes a CSV."""
+    """Tabulate our numbers beside the paper's, for one of its tables and figures or for all. Writes a CSV."""
     from segdepth.steps.tabulate_paper import tabulate_paper as step
 
     if item not in ("paper", *PAPER_ITEMS):
@@ -80,7 +84,7 @@ def plot_gradients(
     gradients: Annotated[list[Path], typer.Option(help="folder of measure-gradients; repeat for further networks")],
     out: Out,
 ) -> None:
-    """Gradients of the class probabilities (SegDepth, Fig. 8). Writes the PNG and a PDF beside it."""
+    """Plot gradients of the class probabilities (the paper's Fig. 8). Writes the PNG and a PDF beside it."""
     from segdepth.steps.plot_paper import plot_gradients as step
 
     step(gradients, out, code=code_hash("plot-gradients"))
@@ -88,11 +92,11 @@ def plot_gradients(
 
 @app.command("plot-doses")
 def plot_doses(
-    widths: Annotated[Path, typer.Option(help="the table fig9a")],
-    trained: Annotated[Path, typer.Option(help="the table fig9b")],
+    widths: Annotated[Path, typer.Option(help="CSV of the table fig9a")],
+    trained: Annotated[Path, typer.Option(help="CSV of the table fig9b")],
     out: Out,
 ) -> None:
-    """Metrics against the dose of the test images (SegDepth, Fig. 9). Writes the PNG and a PDF beside it."""
+    """Plot metrics against the dose of the test images (the paper's Fig. 9). Writes the PNG and a PDF beside it."""
     from segdepth.steps.plot_paper import plot_doses as step
 
     step(widths, trained, out, code=code_hash("plot-doses"))
@@ -100,13 +104,13 @@ def plot_doses(
 
 @app.command("measure-boundary")
 def measure_boundary(
-    prediction: Annotated[Path, typer.Option(help="folder of a prediction")],
+    prediction: Annotated[Path, typer.Option(help="folder that segdepth predict wrote")],
     model: Annotated[Path, typer.Option(help="folder of the network that predicted it")],
     out: Out,
-    frame: Annotated[int, typer.Option(min=0, help="place among the frames of the prediction")] = 0,
+    frame: Annotated[int, typer.Option(min=0, help="which of the predicted frames, counted from 0")] = 0,
     device: Device = "auto",
 ) -> None:
-    """Gradients of the class probabilities by a micrograph, at the crystal's boundary and in the vacuum."""
+    """Compute gradients of the class probabilities for a micrograph, at the crystal's boundary and in the vacuum."""
     from segdepth.steps.measure_boundary import measure_boundary as step
 
     step(prediction, model, out, frame=frame, code=code_hash("measure-boundary"), device=device)
@@ -117,7 +121,7 @@ def plot_boundary(
     gradients: Annotated[Path, typer.Option(help="folder of measure-boundary")],
     out: Out,
 ) -> None:
-    """Gradients at the boundary and in the vacuum (SegDepth, Fig. 11). Writes the PNG and a PDF beside it."""
+    """Plot gradients at the boundary and in the vacuum (the paper's Fig. 11). Writes the PNG and a PDF beside it."""
     from segdepth.steps.plot_paper import plot_boundary as step
 
     step(gradients, out, code=code_hash("plot-boundary"))

@@ -26,7 +26,7 @@ def trace(
         ),
     ] = False,
 ) -> None:
-    """Print the chain behind a file back to plan, seeds, parameters, versions and commit; exit 1 if it is broken."""
+    """Print what a file was made from, back to plan, seeds, parameters, versions and commit; exit 1 if it is broken."""
     from segdepth.store.chain_record import chain_record
     from segdepth.store.trace import describe
     from segdepth.store.trace import trace as follow
@@ -40,10 +40,10 @@ def trace(
 @app.command("verify")
 def verify(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="files, stores or folders of them; without any: data and results")
+        list[Path] | None, typer.Argument(help="files, stores or folders; by default data and results")
     ] = None,
 ) -> None:
-    """Check every byte of every store against its manifest; list what is damaged or stale and how to remake it.
+    """Check every file against its manifest; list what is damaged or out of date and how to remake it.
 
     Exit 1 if there is any.
     """
@@ -61,10 +61,10 @@ def verify(
 @app.command("clean-shards")
 def clean_shards(
     config: ConfigFile = Path("config.yaml"),
-    data: Annotated[Path, typer.Option(help="the folder of plans, waves, images and depth maps")] = Path("data"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="list them only")] = False,
+    data: Annotated[Path, typer.Option(help="folder of plans, waves, images and depth maps")] = Path("data"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only list them")] = False,
 ) -> None:
-    """Remove shards that the configuration no longer has, after a change of their number or size."""
+    """Remove shards that the configuration no longer has, after their number or size was changed."""
     from segdepth.store.manifest import remove
     from segdepth.store.shards import stale_shards
 

@@ -15,12 +15,12 @@ from segdepth.store.code_hash import code_hash
 
 @app.command("simulate-waves")
 def simulate_waves(
-    atoms: Annotated[Path, typer.Option(help="shard-NNN.extxyz, or any extxyz of boxes with the beam along z")],
+    atoms: Annotated[Path, typer.Option(help="shard-NNN.extxyz, or any extxyz with a rectangular cell, beam along z")],
     beam: BlockText,
     out: Out,
     device: Device = "auto",
 ) -> None:
-    """Multislice: the exit waves of a shard of atoms, as Fourier coefficients (Zarr)."""
+    """Simulate the exit waves of a shard of atoms by multislice, as Fourier coefficients (Zarr)."""
     from segdepth.steps.simulate_waves import simulate_waves as step
 
     step(read_block(Beam, beam), atoms, out, code=code_hash("simulate-waves"), device=device)
@@ -33,7 +33,7 @@ def form_images(
     out: Out,
     device: Device = "auto",
 ) -> None:
-    """Images of a shard of exit waves at every defocus of an imaging block, without noise (Zarr)."""
+    """Form noise-free images of a shard of exit waves at every defocus of an imaging block (Zarr)."""
     from segdepth.steps.form_images import form_images as step
 
     step(read_block(Imaging, imaging), waves, out, code=code_hash("form-images"), device=device)
@@ -50,7 +50,7 @@ def record_micrograph(
     ],
     out: Out,
 ) -> None:
-    """Record a simulated micrograph in electron counts with a camera pixel of its own (npz)."""
+    """Simulate a micrograph in electron counts with a camera's pixel (npz)."""
     from segdepth.steps.record_micrograph import record_micrograph as step
 
     blocks = read_block(Micrograph, micrograph), read_block(Imaging, imaging), read_block(Dataset, dataset)

@@ -15,7 +15,7 @@ from segdepth.store.code_hash import code_hash
 
 @app.command("plan-specimens")
 def plan_specimens(specimen: BlockText, crystal: BlockText, name: Name, out: Out, root_seed: Seed = 0) -> None:
-    """Draw the parameters of each structure: plan.csv, one row a structure."""
+    """Draw the parameters of each structure: plan.csv, one row per structure."""
     from segdepth.steps.plan_specimens import plan_specimens as step
 
     blocks = read_block(Specimen, specimen), read_block(CrystalBlock, crystal)
@@ -48,7 +48,7 @@ def build_specimens(
 def project_depth(
     atoms: Annotated[Path, typer.Option(help="shard-NNN.extxyz, or any extxyz")], labels: BlockText, out: Out
 ) -> None:
-    """Depth maps, loss weights and the column table of a shard of atoms (Zarr)."""
+    """Make depth maps, loss weights and the table of columns of a shard of atoms (Zarr)."""
     from segdepth.steps.project_depth import project_depth as step
 
     step(read_block(Labels, labels), atoms, out, code=code_hash("project-depth"))

@@ -54,8 +54,8 @@ class Beam(Block):
     )
     diffuse_snapshots: Annotated[Count, Field(ge=0, le=8)] = Field(
         0,
-        description="where the diffusely scattered electrons arrive, at little cost: so many snapshots, whose "
-        "differences from the coherent wave are imaged beside it; 0: they are lost",
+        description="number of snapshots whose differences from the coherent wave add diffusely scattered electrons "
+        "to the image, at little cost; 0: these electrons are lost",
     )
     tilt_mrad: tuple[Annotated[Number, Field(ge=-70, le=70)], Annotated[Number, Field(ge=-70, le=70)]] = Field(
         (0.0, 0.0),

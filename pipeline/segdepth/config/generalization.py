@@ -18,7 +18,7 @@ class MatrixNetwork(Block):
     tuned: dict[Name, Name] = Field(
         {},
         description="by dataset of another network: name of the network that was trained on it for a short time, "
-        "beginning with this network's weights (init_weights: results/models/NAME)",
+        "starting from this network's weights (init_weights: results/models/NAME)",
     )
 
 

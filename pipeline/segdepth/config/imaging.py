@@ -78,8 +78,8 @@ class Imaging(Block):
     )
     focal_steps: Annotated[Count, Field(ge=1, le=201)] | None = Field(
         None,
-        description="average over this number of equal focal steps over ±2 half-widths (odd; as in Dr. Probe); "
-        "without it, over as many eigenmodes of the focal kernel as are needed",
+        description="number of equal focal steps over ±2 half-widths to average over (odd, as in Dr. Probe); default: "
+        "as many eigenmodes of the focal kernel as are needed",
     )
     convergence_mrad: value_or_range(smallest=0.001, ge=0, le=5) = Field(
         0.2, description="semi-convergence angle, 1/e half-width; an envelope on the wave"

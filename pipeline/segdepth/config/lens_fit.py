@@ -11,31 +11,32 @@ from segdepth.config.micrograph import Reading, Source
 
 
 class LensFitOptions(Reading):
-    """How a micrograph is read, and what is held while its lens is fitted."""
+    """How a micrograph is read, and which lens values are held fixed while the others are fitted."""
 
     energy_kev: Annotated[Number, Field(ge=60, le=300)] | None = Field(
-        None, description="energy of the electrons; without it the file's"
+        None, description="energy of the electrons in keV; by default from the file"
     )
     c3_um: Annotated[Number, Field(ge=-5000, le=5000)] | None = Field(
-        None, description="spherical aberration C3, held; without it fitted"
+        None, description="spherical aberration C3 in µm, held fixed; by default fitted"
     )
     c5_mm: Annotated[Number, Field(ge=-100, le=100)] = Field(
-        5.0, description="fifth-order spherical aberration C5, held: it cannot be told from C3"
+        5.0,
+        description="fifth-order spherical aberration C5 in mm, held fixed, since it cannot be distinguished from C3",
     )
     focal_spread_nm: Annotated[Number, Field(ge=0.5, le=15)] | None = Field(
-        None, description="focal spread, 1/e half-width, held; without it fitted, hardly apart from the image spread"
+        None, description="focal spread in nm, 1/e half-width, held fixed; by default fitted"
     )
     convergence_mrad: Annotated[Number, Field(ge=0, le=0.5)] = Field(
-        0.2, description="semi-convergence angle, 1/e half-width, held"
+        0.2, description="semi-convergence angle in mrad, 1/e half-width, held fixed"
     )
     image_spread_pm: Annotated[Number, Field(ge=2, le=60)] | None = Field(
-        None, description="rms image spread, held; without it fitted"
+        None, description="rms image spread in pm, held fixed; by default fitted"
     )
     contrast_factor: Annotated[Number, Field(ge=0.3, le=1)] | None = Field(
-        None, description="share of the intensity that keeps its detail, held; without it fitted"
+        None, description="share of electrons that keep their detail, held fixed; by default fitted"
     )
     background: Annotated[Number, Field(ge=0, le=0.6)] | None = Field(
-        None, description="uniform intensity beside the image, vacuum = 1, held; without it fitted"
+        None, description="uniform intensity without an image, vacuum = 1, held fixed; by default fitted"
     )
 
     @property

@@ -19,7 +19,9 @@ class PredictionSets(Block):
     tests: tuple[Name, ...] = Field(
         (), description="names of datasets that they are measured on besides the other half of the calibration's"
     )
-    coverage: Annotated[Number, Field(ge=0.5, lt=1)] = Field(0.9, description="share of columns that is promised")
+    coverage: Annotated[Number, Field(ge=0.5, lt=1)] = Field(
+        0.9, description="share of columns whose set shall hold the true count"
+    )
     images: Annotated[Count, Field(ge=1, le=100)] = Field(
         2, description="images of each structure, at defocus values spread over the dataset's"
     )
@@ -47,7 +49,7 @@ class LimitMap(Block):
     )
     c3_um: _grid(-5000, 5000) = Field((-15, -12, -9, -6, -3, 0, 3), description="values of C3")
     dose_lambda: _grid(1e-6, 1e6) = Field((0.6, 1.8, 6, 20), description="doses")
-    image_spread_pm: _grid(0, 100) = Field((10, 20, 35, 50), description="rms vibration, stage drift")
+    image_spread_pm: _grid(0, 100) = Field((10, 20, 35, 50), description="rms image spread: vibration, stage drift")
 
     @field_validator("defocus_nm", "c3_um", "dose_lambda", "image_spread_pm")
     @classmethod

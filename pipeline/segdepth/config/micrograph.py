@@ -36,28 +36,29 @@ class Reading(Block):
     """How a micrograph is read. What is left out is taken from the file or measured."""
 
     image: str | None = Field(
-        None, description="name or number of one of several images in the file; without it the largest film"
+        None, description="name or number (from 0) of one of several images in the file; by default the largest"
     )
     pixel_pm: Annotated[Number, Field(ge=1, le=1000)] | None = Field(
-        None, description="side of a pixel on the specimen, instead of the file's own; the lattice corrects it"
+        None, description="side of a pixel on the specimen in pm; by default from the file; the lattice corrects it"
     )
     rotation_deg: Annotated[Number, Field(ge=-360, le=360)] | None = Field(
         None,
-        description="counter-clockwise turn (row 0 at the bottom) that brings the crystal's x axis to x and the "
-        "vacuum to +y; without it the lattice's",
+        description="counter-clockwise rotation in degrees (row 0 at the bottom) that brings the crystal's x axis to x "
+        "and the vacuum to +y; by default from the lattice",
     )
-    flip: bool = Field(False, description="mirror the frame along x before it is turned")
+    flip: bool = Field(False, description="mirror the frame along x before it is rotated")
     invalid: Annotated[float, BeforeValidator(no_bool)] | None = Field(
-        None, description="value of masked pixels (a label box); pixels that are not finite are always masked"
+        None,
+        description="value of pixels to mask, such as a label box; values that are not finite are always masked",
     )
     gain: Annotated[Number, Field(ge=1e-9, le=1e9)] | None = Field(
-        None, description="grey values of one electron; without it the vacuum's noise tells"
+        None, description="grey values per electron; by default found from the noise"
     )
     offset: Annotated[Number, Field(ge=-1e9, le=1e9)] | None = Field(
-        None, description="grey value of no electron; without it the vacuum's noise tells"
+        None, description="grey value of no electron; by default found from the noise"
     )
     dose_e_per_a2: Annotated[Number, Field(ge=1e-3, le=1e7)] | None = Field(
-        None, description="electrons per square angstrom and frame in vacuum; without it the vacuum's mean"
+        None, description="electrons per square angstrom and frame in vacuum; by default from the vacuum in the frame"
     )
 
     @property
@@ -71,19 +72,19 @@ class PredictionOptions(Reading):
     """How a micrograph is read and predicted."""
 
     calibrate: bool = Field(
-        True, description="find the lattice and take pixel and rotation from it; false: they are taken as given"
+        True, description="find the lattice and take pixel size and rotation from it; false: take them as given"
     )
     false_discovery: Annotated[Number, Field(gt=0, le=1)] = Field(
-        0.01, description="share of false columns that is accepted among those listed; 1 lists all"
+        0.01, description="expected share of false columns among those listed; 1 lists all"
     )
     file_grid: bool = Field(False, description="also store depth and confidence on the file's own pixels")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto: bfloat16 where the hardware supports it"
+        "auto", description="auto, float32 or bfloat16; auto: bfloat16 if the hardware supports it"
     )
     flip_average: bool = Field(
         True,
         description="average over the frame and its mirror image, if the network was trained for it; false: half "
-        "the time",
+        "the time, slightly less accurate",
     )
 
     @model_validator(mode="after")
@@ -98,7 +99,7 @@ class ComparisonOptions(Reading):
 
     defocus_nm: Annotated[Number, Field(ge=-100, le=100)] | None = Field(
         None,
-        description="which of the imaging block's values is shown; by default the one whose average unit cells "
+        description="defocus that is shown, one of the imaging block's; by default the one whose average unit cells "
         "are most similar",
     )
     frame: Annotated[Count, Field(ge=0)] = Field(0, description="frame of a film, counted from 0")

@@ -105,8 +105,8 @@ class Model(Block):
     )
     denoiser: Annotated[str, Field(min_length=1)] | None = Field(
         None,
-        description="folder of a network of the task denoise, through which every image passes before this one counts: "
-        "results/models/NAME; it stays as it is",
+        description="folder of a network of the task denoise that denoises every image before this network gets it: "
+        "results/models/NAME; the denoiser is not trained further",
     )
     architecture: Architecture = Field(Architecture(), description="the network")
     init_weights: Annotated[str, Field(min_length=1)] | None = Field(

@@ -58,8 +58,8 @@ class Config(Block):
     evaluations: dict[Name, tuple[Name, ...]] = Field({}, description="by model, the datasets it is measured on")
     familiarity: dict[Name, tuple[Name, ...]] = Field(
         {},
-        description="by model, datasets over the ranges that it has learnt, which micrographs are compared with; made "
-        "on request only",
+        description="by model, datasets over the ranges it was trained on, to compare micrographs with; made on "
+        "request only",
     )
     figures: Figures | None = Field(None, description="data of the paper's figures")
     micrographs: dict[Name, Micrograph] = Field({}, description="simulated recordings, for predictions and comparisons")
@@ -76,14 +76,14 @@ class Config(Block):
     )
     yardsticks: dict[Name, Yardstick] = Field(
         {},
-        description="recordings of known truth that networks are measured on, by the way that a user's file takes; "
+        description="simulated recordings that networks are measured on, read and calibrated like a user's file; "
         "made on request only",
     )
     films: dict[Name, Film] = Field(
         {}, description="simulated films whose surface columns gain and lose atoms; made on request only"
     )
     prediction_sets: dict[Name, PredictionSets] = Field(
-        {}, description="sets of counts with a promised coverage; made on request only"
+        {}, description="sets of counts with a guaranteed coverage; made on request only"
     )
     limit_maps: dict[Name, LimitMap] = Field(
         {}, description="where to record: the ideal observer over lens, dose and vibration; made on request only"

@@ -101,7 +101,7 @@ class Specimen(Block):
     tilt_deg: range_of(ge=0, le=4) = Field((0.0, 0.0), description="tilt off the zone axis; adds to the beam's")
     tilt_azimuth_deg: range_of(ge=-360, le=360) = Field(
         (0.0, 360.0),
-        description="direction towards which the zone axis leans on its way down the beam, counter-clockwise from x; "
+        description="direction towards which the zone axis is tilted along the beam, counter-clockwise from x; "
         "[30, 30] is fixed",
     )
     tilt_by: Literal["atoms", "propagation"] = Field(

@@ -4,11 +4,11 @@ Sweeps go over all columns, each to its best state with its neighbours as they a
 several columns are added up, which is right for columns far from each other; then the crystal is simulated anew, and so
 on. At last a Gibbs sample tells how sure each count is when its neighbours are not sure either.
 
-Known before are the thickness that the columns around tell, with the roughness of this very frame (``roughness``), and
-the network's probabilities. The network has seen the same electrons, so that likelihood and network enter with half
-their power each; it has seen the columns around too, so that the roughness enters with a quarter. (These are about the
-powers under which the true counts of simulated frames are most probable: docs/how-to/explain.md.) Where the network
-sees no column, its probabilities are the only prior, and whole.
+The prior is the thickness that the surrounding columns give, with the roughness of this frame (``roughness``), and the
+network's probabilities. The network has used the same electrons, so likelihood and network enter with exponents of one
+half each; it has used the surrounding columns too, so the roughness enters with one quarter. (The true counts of
+simulated frames are most probable with about these exponents: docs/results/explanation.md.) Where the network sees no
+column, its probabilities are the only prior, with an exponent of one.
 """
 
 from __future__ import annotations
