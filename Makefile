@@ -97,7 +97,7 @@ limits: install  ## compute what can be counted at best, prediction sets, and wh
 	  results/sets/bundled/few_electrons.csv results/figures/limit_map_thin.png \
 	  $(foreach set,smooth rough,results/figures/limits_bundled_benchmark_$(set).png)
 
-generalization: install  ## measure networks under other conditions than those of their training, five matrices: three hours on two cores
+generalization: install  ## measure networks under other conditions than those of their training, five matrices: two hours on two cores
 	$(SNAKEMAKE) --configfile $(PRESETS)/generalization.yaml -- \
 	  $(foreach matrix,surface defocus tilt vibration physics,results/figures/generalization_$(matrix).png)
 

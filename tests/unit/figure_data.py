@@ -104,11 +104,13 @@ def make_evaluation(crystal: Crystal = CERIA, classes: int = 11, **facts) -> Eva
         ignore_index=True,
     )
     edges = np.linspace(0, 1, 21)
-    curve = {"confidence_low": edges[:-1], "confidence_high": edges[1:], "pixels": np.arange(20) * 10}
+    curve = {"confidence_low": edges[:-1], "confidence_high": edges[1:], "number": np.arange(20) * 10}
     curve |= {"mean_confidence": edges[:-1] + 0.025, "accuracy": edges[:-1]}
     calibration = pd.concat([pd.DataFrame(curve).assign(population=p) for p in POPULATIONS], ignore_index=True)
+    sums = pd.DataFrame({"structure": [1, 2, 4], "right": [16, 24, 40], "total": [20, 30, 50]})
+    by_structure = pd.concat([sums.assign(metric=m, element=e) for m, e in keys if m in METRIC_NAMES])
     return Evaluation(
-        facts, metrics, by_defocus, by_atoms, pd.DataFrame({"structure": [1, 2, 4]}), confusion, calibration,
+        facts, metrics, by_defocus, by_atoms, by_structure, confusion, calibration,
         pd.DataFrame({"structure": [1]}), _examples(crystal, classes, rng),
     )  # fmt: skip
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from segdepth.crystals import make_crystal
 from segdepth.errors import MicrographError
-from segdepth.micrograph.calibration.calibrate import calibrate
+from segdepth.micrograph.calibration import calibrate as calibration
+from segdepth.micrograph.calibration.calibrate import calibrate, find_grains
 
 CERIA = make_crystal("CeO2", (1, 1, 0), (0, 0, 1))
 CIF = Path(__file__).parents[1] / "data" / "SrTiO3.cif"
@@ -77,7 +80,8 @@ def test_the_pixel_need_not_be_known():
 def test_a_pixel_that_is_wrong_is_corrected_and_said(factor):
     found = calibrate(counted(lattice((500, 620), 6.3, -40), 2), CERIA, pixel_pm=6.3 * factor)
     assert found.pixel_pm == pytest.approx(6.3, rel=0.005)
-    assert any("the lattice's is used" in line for line in found.lines)
+    (line,) = (line for line in found.lines if "the lattice's is used" in line)
+    assert line.endswith("If the given one is right, this is no CeO2 [110]")
 
 
 def test_a_lattice_of_another_size_is_another_crystal():
@@ -95,6 +99,23 @@ def test_noise_is_no_lattice():
         rng = np.random.default_rng(seed)
         frame = rng.poisson(rng.uniform(0.3, 50), (300, 380)).astype(np.float32)
         assert "no lattice at all" in refusal([(frame, np.ones(frame.shape, bool))])
+
+
+@pytest.mark.parametrize("width", [1.0, 2.0, 4.0])
+def test_a_smoothed_frame_still_shows_its_lattice(width):
+    ((counts, usable),) = counted(lattice((500, 620), 6.3, -40), 3)
+    found = calibrate([(ndimage.gaussian_filter(counts, width), usable)], CERIA, pixel_pm=6.3)
+    assert found.pixel_pm == pytest.approx(6.3, rel=0.01)
+
+
+def test_a_grain_that_covers_nothing_is_not_told(monkeypatch):
+    def twice(*given):
+        (one,) = find_grains(*given)
+        return [one, replace(one, a=one.a * np.exp(0.07j))]
+
+    monkeypatch.setattr(calibration, "find_grains", twice)
+    found = calibrate(counted(lattice((500, 620), 6.3, -40), 3), CERIA, pixel_pm=6.3)
+    assert not found.lines and not found.others.any()
 
 
 @pytest.mark.parametrize("angle", [60, 90])

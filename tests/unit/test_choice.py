@@ -158,6 +158,18 @@ def test_a_network_that_is_asked_for_by_name_is_taken_and_no_other_is_loaded(two
     assert not [line for line in maps.attrs["warnings"] if line.startswith("network: ")]
 
 
+@pytest.mark.parametrize("energy", [None, 300.0])
+def test_a_voltage_that_the_file_has_not_is_asked_for(two, energy):
+    recording = replace(recording_of(FILM), energy_kev=energy)
+    told = []
+    film, _ = inspect_and_choose(
+        recording, load_candidates(bundled.network_folders(FIRST), OPTIONS), OPTIONS, tell=told.append
+    )
+    asked = "no voltage is in the file; counts are wrong unless it is 300 kV"
+    assert [line for line in told if "voltage" in line] == [asked] * (energy is None)
+    assert [line for line in film.lines if "voltage" in line] == [asked] * (energy is None)
+
+
 def test_names_lead_to_folders(two, shipped, tmp_path, monkeypatch):
     assert bundled.network_folders(None) == (shipped, shipped.parent / "particles" / "network")
     assert bundled.network_folders(SECOND) == (bundled.folder_of(SECOND),)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from segdepth.config import Config, check_files, json_schema, load_config, validate
+from segdepth.config import PAPER_ITEMS, Config, check_files, json_schema, load_config, validate
 from segdepth.errors import ConfigError
 from segdepth.simulation.checks import check_beams
 from segdepth.simulation.grid import check_grids
@@ -123,15 +125,32 @@ def test_figures_6_and_7_show_what_their_tables_in_the_paper_hold(data):
         assert f"figures.{key}: got {other!r}; allowed: {data['figures'][key]!r}" in refused(asked)
 
 
-@pytest.mark.parametrize("kind", ["scores", "dwell", "detectability"])
-def test_no_table_takes_the_name_of_one_of_a_film(data, kind):
+def tables_of_rules() -> list[str]:
+    """Names, with wildcards, of the tables in the workflow's rules, but for those that blocks ``tables`` name."""
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow/rules").glob("*.smk"))
+    return sorted(set(re.findall(r"results/tables/([\w{}]+)\.csv", text)) - {"{table}"})
+
+
+@pytest.mark.parametrize("name", tables_of_rules())
+def test_no_table_takes_the_name_of_one_that_a_rule_makes(data, name):
     data["films"]["f"] = {"dataset": "quick"}
+    data["imaging"]["hazy"] = data["imaging"]["overfocus"] | {"image_spread_pm": 50}
+    data["datasets"]["hazy"] = data["datasets"]["quick"] | {"imaging": "hazy"}
+    data["models"]["blurred"] = data["models"]["unet16"] | {"datasets": ["hazy"]}
+    data["generalization"]["g"] = {"networks": {"unet16": {"trained_on": "quick"}, "blurred": {"trained_on": "hazy"}}}
+    wildcards = {
+        "item": ["paper", *PAPER_ITEMS], "kind": ["scores", "dwell", "detectability"], "model": ["unet16", "bundled"],
+        "film": ["f"], "dataset": ["quick"], "generalization": ["g"],
+    }  # fmt: skip
     rows = {"rows": [{"label": "a", "models": ["unet16"], "dataset": "quick"}]}
-    for model in ("unet16", "bundled"):
-        name = f"film_{kind}_{model}_f"
-        told = refused(data | {"tables": {name: rows}})
-        assert f"tables.{name}: results/tables/{name}.csv is another table" in told
-    validate(Config, data | {"tables": {f"film_{kind}_unet16_g": rows}})
+    names = re.findall(r"{(\w+)}", name)
+    for values in itertools.product(*(wildcards[each] for each in names)):
+        taken = name.format(**dict(zip(names, values)))
+        told = refused(data | {"tables": {taken: rows}})
+        assert f"tables.{taken}: results/tables/{taken}.csv is another table; give it another name" in told
+    if names and names != ["item"]:
+        free = name.format(**dict.fromkeys(names, "other"))
+        validate(Config, data | {"tables": {free: rows}})
 
 
 def test_a_data_set_is_measured_once(data):

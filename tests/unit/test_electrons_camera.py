@@ -1,12 +1,13 @@
 """Gain, offset and correlation of a camera: the dose must come out whatever the file holds."""
 
 import os
+import warnings
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from electrons_data import PIXEL_PM, SHAPE, counts
+from electrons_data import PIXEL_PM, SHAPE, counts, lattice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -130,6 +131,27 @@ def test_steps_of_a_converter_are_not_taken_for_electrons():
     raw = np.rint(2.3 * counts(50.0, 3) + noise(0.5))
     camera, _, measured = seen([raw])
     assert not camera.whole and abs(camera.gain / 2.3 - 1) < 0.05
+
+
+def test_steps_of_a_converter_are_not_taken_for_electrons_where_the_offset_is_given():
+    raw = np.rint(37 * counts(2.0, 3) + noise(40) + 400)
+    camera, _, measured = seen([raw], offset=400)
+    assert not camera.whole and abs(measured / 2.0 - 1) < 0.15
+    assert not any("an offset of 0 is assumed" in line for line in camera.lines)
+
+
+def test_a_vacuum_without_noise_tells_no_gain():
+    vacuum = lattice() == 1
+    camera = find_camera([mask_frame(np.rint(100 * lattice()))], [vacuum])
+    assert camera.gain == 1 and not camera.sure
+    assert any("--gain" in line for line in camera.lines)
+
+
+def test_values_that_no_camera_makes_end_in_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        camera, _, _ = seen([np.log1p(counts(4.0, 3))])
+    assert not camera.sure
 
 
 def averaged(frame):

@@ -24,11 +24,13 @@ from evaluation_data import (
 
 from segdepth.config import ALL, ALL_ONLY, METRIC_NAMES
 from segdepth.errors import ConfigError, StoreError
-from segdepth.evaluation import evaluate
+from segdepth.evaluation import evaluate, tallies
 from segdepth.evaluation.calibration import POPULATIONS
 from segdepth.evaluation.examples import chosen_defoci, evenly_spaced
+from segdepth.evaluation.metrics import ratio
 from segdepth.evaluation.noisy_images import NoisyImages
 from segdepth.evaluation.results import chosen
+from segdepth.labels.column_depths import confidence_of
 from segdepth.labels.depth import read_columns
 from segdepth.simulation.detector import electrons_per_pixel
 from segdepth.steps.stored_evaluation import read_evaluation
@@ -74,7 +76,9 @@ def test_everything_is_written_once_and_whole(evaluation, folder):
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
     pixels = 12 * 64 * 64
     assert chosen(evaluation.confusion, {"element": ALL})["pixels"].sum() == pixels
-    assert chosen(evaluation.calibration, {"population": "all"})["pixels"].sum() == pixels
+    assert chosen(evaluation.calibration, {"population": "pixels"})["number"].sum() == pixels
+    atomic = chosen(evaluation.confusion, {"element": ALL}).query("true > 0")["pixels"].sum()
+    assert chosen(evaluation.calibration, {"population": "pixels_of_columns"})["number"].sum() == atomic
     by_defocus = chosen(evaluation.by_defocus, {"metric": "pixelwise_accuracy", "element": ALL})
     assert by_defocus["defocus_nm"].tolist() == list(DEFOCI) and (by_defocus["images"] == 3).all()
     assert by_defocus["value"].mean() == pytest.approx(evaluation.value("pixelwise_accuracy"))
@@ -124,11 +128,14 @@ def test_sums_of_each_structure(evaluation):
         sums = chosen(evaluation.by_structure, {"metric": "columns_exact", "element": element})
         assert sums["structure"].tolist() == sorted(columns["structure"].unique()) == TESTED
         assert sums["right"].tolist() == exact.sum().tolist()
-        assert sums["total"].tolist() == exact.count().tolist()
-        for name in ("columns_exact", "centre_accuracy"):
+        assert sums["total"].tolist() == exact.count().tolist() and sums["total"].nunique() > 1
+        for name in METRIC_NAMES:
             sums = chosen(evaluation.by_structure, {"metric": name, "element": element})
-            share = sums["right"].sum() / sums["total"].sum()
-            assert share == pytest.approx(evaluation.value(name, element)) and sums["total"].nunique() > 1
+            assert sums["structure"].tolist() == TESTED
+            share = ratio(sums["right"].sum(), sums["total"].sum())
+            assert share == pytest.approx(evaluation.value(name, element))
+    sums = chosen(evaluation.by_structure, {"metric": "false_columns_per_100_nm2"})
+    assert sums["right"].sum() / sums["total"].sum() == pytest.approx(evaluation.value("false_columns_per_100_nm2"))
 
 
 def test_what_becomes_of_each_count(evaluation):
@@ -253,10 +260,20 @@ def test_calibration_before_temperature_scaling(data, tmp_path, monkeypatch):
     for population, metric in POPULATIONS.items():
         confidence = 0.81 / 0.82 if population.endswith("_before") else 0.9
         assert found.value(metric) == pytest.approx(1 - confidence, abs=1e-6)
-        (curve,) = chosen(found.calibration, {"population": population}).query("pixels > 0").itertuples()
+        (curve,) = chosen(found.calibration, {"population": population}).query("number > 0").itertuples()
         assert curve.mean_confidence == pytest.approx(confidence, abs=1e-6) and curve.accuracy == 1
-    columns = chosen(found.calibration, {"population": "pooled"})["pixels"].sum()
-    assert columns == found.facts["columns"] < chosen(found.calibration, {"population": "columns"})["pixels"].sum()
+    for population in ("columns", "columns_before"):
+        assert chosen(found.calibration, {"population": population})["number"].sum() == found.facts["columns"]
+
+
+@pytest.mark.parametrize(("temperature", "times"), [(1.0, 1), (2.0, 2)])
+def test_the_most_probable_depth_is_sought_once(data, tmp_path, monkeypatch, temperature, times):
+    """And once more before temperature scaling."""
+    sought = []
+    monkeypatch.setattr(evaluate, "_probabilities", oracle)
+    monkeypatch.setattr(tallies, "confidence_of", lambda *given: sought.append(given[0].ndim) or confidence_of(*given))
+    run(data, build_model(tmp_path / "m", temperature=temperature), tmp_path / "evaluation")
+    assert sought.count(2) == sought.count(1) == 12 * times  # maps, and columns, of each image
 
 
 def test_columns_beyond_the_counts_are_right_in_the_class_of_more(tmp_path, monkeypatch):

@@ -111,7 +111,7 @@ def build_evaluation(root: Path, model: Path, dataset: str = "d") -> Path:
     facts = {"model": "net", "dataset": dataset, "structures": 28, "images": 252, "dose_lambda": 2.5}
     rows = [(name, element, 0.75, 0.7, 0.8) for element in ("all", "Ce", "O") for name in METRIC_NAMES]
     rows += [("expected_calibration_error", "all", 0.012, None, None)]
-    rows += [("expected_calibration_error_columns", "all", None, None, None)]
+    rows += [("expected_calibration_error_pixels_of_columns", "all", None, None, None)]
     out = root / "results/evaluation/net" / dataset
     with write_artefact(out, command="evaluate-model", code="c", parameters={}, inputs=[model]) as partial:
         partial.mkdir()

@@ -72,6 +72,13 @@ def test_reasons_name_the_farthest_features_first(known):
     assert inside.level == "in" and inside.reasons == () and inside.distance < 1
 
 
+def test_a_feature_at_the_end_of_its_range_is_no_reason(known):
+    low = float(np.percentile(known.frames[:, known.names.index("contrast")], 0.5))
+    strange = {"dose": 0.1, "brightness": 0.95, "contrast": low - 1e-3, "evidence": 6, "turn": math.radians(5)}
+    found = replace(known, frames=known.frames).judge(strange)
+    assert len(found.reasons) == 1 and found.reasons[0].startswith("the lattice is turned")
+
+
 @pytest.mark.parametrize(
     ("dose_lambda", "pixel_pm", "level"),
     [(20, 6, "in"), (30, 6, "edge"), (60, 6, "outside"), (0.04, 6, "outside"), (2, 23, "edge"), (2, 33, "outside")],
@@ -154,6 +161,11 @@ def test_too_few_frames_are_refused():
 )
 def test_reasons_are_in_words(name, value, text):
     assert reason_of(name, value, 0.8, 1.5).startswith(text)
+
+
+def test_a_reason_shows_that_the_value_lies_beyond_the_range():
+    assert reason_of("contrast", 0.1649, 0.01, 0.1551).endswith("is 16 %, the network has learnt 1 to 16 %") is False
+    assert reason_of("contrast", 0.1649, 0.01, 0.1551).endswith("is 16.5 %, the network has learnt 1 to 15.5 %")
 
 
 # the step

@@ -212,9 +212,17 @@ def test_calibration_tells_the_errors_of_pixels_and_columns_before_and_after(eva
 
 
 def test_an_evaluation_without_the_calibration_of_columns_is_refused_with_what_makes_it_again(evaluation):
-    earlier = evaluation.calibration[evaluation.calibration["population"].isin(["all", "columns"])]
-    with pytest.raises(StoreError, match="a_model/d: .* another version .* --force -- results/evaluation/a_model/d$"):
-        draw_figure("fig7_calibration", replace(evaluation, calibration=earlier))
+    names = {"pixels": "all", "pixels_of_columns": "columns", "columns": "pooled"}
+    names |= {"pixels_before": "all_before", "columns_before": "pooled_before"}
+    earlier = evaluation.calibration.replace({"population": names})
+    for had in (["all", "columns"], [*names.values()]):  # whose ``columns`` are the pixels of columns
+        told = replace(evaluation, calibration=earlier[earlier["population"].isin(had)])
+        with pytest.raises(
+            StoreError, match="a_model/d: .* another version .* --force -- results/evaluation/a_model/d$"
+        ):
+            draw_figure("fig7_calibration", told)
+        with pytest.raises(StoreError, match="another version"):
+            told.reliability("columns")
 
 
 def test_scale_bar_is_as_long_as_it_says():

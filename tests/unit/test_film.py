@@ -139,6 +139,26 @@ def test_gain_and_offset_are_found_or_given():
     np.testing.assert_allclose(electrons, counts[1], atol=1e-3)
 
 
+@pytest.mark.parametrize("offset", [None, 400.0])
+def test_a_dose_that_is_given_tells_the_gain_where_the_values_do_not(offset):
+    counts = vacuum_film(3, shape=(220, 260), level=0.8)
+    grey = np.rint(37 * counts + np.random.default_rng(1).normal(0, 150, counts.shape) + (offset or 0)).astype("i4")
+    assert not known(grey).camera.sure
+    film = known(grey, dose_e_per_a2=0.8 / 0.063**2, offset=offset)
+    electrons, _ = film.electrons_of(grey[0])
+    assert film.camera.sure and film.camera.gain == pytest.approx(37, rel=0.05)
+    assert electrons.mean() / film.level == pytest.approx(1, abs=0.05)
+    assert any("are those of the dose that was given" in line for line in film.lines)
+    assert not any("--dose" in line for line in film.lines)
+
+
+def test_a_dose_that_the_vacuum_does_not_have_is_said():
+    line = "the vacuum has 756 electrons per Å² and frame, 1.51e+03 are given"
+    film = known(vacuum_film(3), dose_e_per_a2=2 * 3 / 0.063**2)
+    assert any(one.startswith(line) for one in film.lines) and film.dose_from == "what was given"
+    assert not any("the vacuum has" in one for one in known(vacuum_film(3), dose_e_per_a2=3 / 0.063**2).lines)
+
+
 def test_hot_pixels_are_masked_and_said():
     counts = vacuum_film(4)
     counts[:, 20, 30] = counts[:, 90, 7] = 900

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from segdepth.errors import StoreError
 from segdepth.figures import fig12_film, film_scores
 from segdepth.micrograph.tracks.events import column_events
 from segdepth.steps.plot_film import read_scores
-from segdepth.steps.track_columns import write_tracks
+from segdepth.steps.track_columns import _read, write_tracks
 from segdepth.store.manifest import write_artefact
 from segdepth.store.zarr_store import open_zarr
 
@@ -46,6 +48,13 @@ def tracks(frames=40) -> xr.Dataset:
         {"frame_s": 0.13, "title": "made up", "film": "surface", "network": "net", "dose_lambda": 1.8}
         | {"changing_Ce": 3, "changing_O": 2},
     )
+
+
+def test_what_does_not_hold_of_a_prediction_is_told_of_its_tracks(tmp_path):
+    told = ["NOT RELIABLE: outside of what the network has learnt", "12 electrons per Å² and frame, from the vacuum"]
+    (tmp_path / "summary.json").write_text(json.dumps({"warnings": told, "frame_step_s": 0.13}))
+    pd.DataFrame({"frame": [0]}).to_parquet(tmp_path / "columns.parquet")
+    assert _read(tmp_path)[1:] == (0.13, (told[0],))
 
 
 def test_tracks_are_stored_with_units_and_read_again(tmp_path):

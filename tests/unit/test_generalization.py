@@ -93,6 +93,28 @@ def test_a_matrix_that_cannot_be_made_is_refused_in_one_line(data, says):
     assert says in str(told.value) and len(str(told.value).splitlines()) == 1
 
 
+def test_a_network_that_began_with_one_of_another_condition_is_refused():
+    data = config(small={"init_weights": "results/models/second"})
+    data["models"] |= {
+        "second": {"datasets": ["quick"], "init_weights": "results/models/first"},
+        "first": {"datasets": ["quick"], "init_weights": "workflow/networks/first/network"},
+    }
+    validate(Config, data)
+    data["models"]["first"]["datasets"] = ["quick", "hazy"]
+    with pytest.raises(ConfigError) as told:
+        validate(Config, data)
+    said = "(small on hazy): 'small' begins with 'first', which is trained on 'hazy', that of 'blurred'"
+    assert said in str(told.value) and len(str(told.value).splitlines()) == 1
+
+
+def test_trainings_that_begin_with_each_other_end():
+    """Which is refused where they are checked."""
+    data = config(small={"init_weights": "results/models/first"})
+    data["models"]["first"] = {"datasets": ["quick"], "init_weights": "results/models/small"}
+    with pytest.raises(ConfigError, match="leads back to itself: small <- first <- small"):
+        check_pretrained(validate(Config, data))
+
+
 def test_a_chain_of_trainings_that_has_seen_the_test_structures_is_refused():
     data = config(small={"init_weights": "results/models/first"})
     data["datasets"]["whole"] = data["datasets"]["quick"] | {"splits": {"test": 0, "validation": 0.2, "train": 0.8}}

@@ -208,7 +208,7 @@ def test_known_calibration():
     right = np.r_[np.arange(100) < 83, np.arange(50) < 11, True].astype(bool)
     sums = calibration.reliability_sums(confidence, right)
     curve = calibration.reliability_curve(sums)
-    assert curve["pixels"][16] == 100 and curve["pixels"][8] == 50 and curve["pixels"][19] == 1
+    assert curve["number"][16] == 100 and curve["number"][8] == 50 and curve["number"][19] == 1
     assert curve["accuracy"][16] == pytest.approx(0.83) and curve["mean_confidence"][8] == pytest.approx(0.42)
     assert np.isnan(curve["accuracy"][0])
     assert calibration.expected_calibration_error(sums) == pytest.approx(50 * (0.42 - 0.22) / 151)

@@ -109,6 +109,14 @@ def test_columns_that_the_network_cannot_count_are_told_as_its_card_names_them(m
     assert (found.table["confidence"][found.table["depth"] == 10].max() <= 0.999) == more
 
 
+def test_a_frame_of_which_gain_and_offset_are_not_known_is_not_reliable(model):
+    counts = crystal_film(1)
+    for frame, level in ((counts, "unknown"), (counts.max() - counts, "outside")):
+        film, (found,) = items(load_network(model, "cpu"), frame)
+        assert found.familiarity == level and film.camera.sure == found.reliable
+        assert any("gain and offset of the camera are not known" in line for line in found.lines) != found.reliable
+
+
 def test_labels_are_valid_where_half_of_their_input_is():
     valid = np.zeros((9, 13), bool)
     valid[:, :6] = True

@@ -33,9 +33,10 @@ def by_structure(right: float, structures=12) -> pd.DataFrame:
     return pd.concat([pd.DataFrame({"metric": m, "element": e, **sums}) for m, e in keys])
 
 
-def evaluation(root, model, dataset, sums=None, **changes):
+def evaluation(root, model, dataset, sums=None, specimen="w", **changes):
     """An evaluation's directory; ``changes`` are values by metric, or by ``metric_element``."""
     facts = {"model": model, "dataset": dataset, "dose_lambda": 2.5, "electrons_per_square_angstrom": 895.0}
+    facts |= {"specimen": specimen}
     facts |= {"parameters": 1234, "variant": "binned", "base_channels": 16, "elements": ["Ce", "O"], "classes": 11}
     facts |= {"structures": 12, "images": 108}
     values = {(m, e): BASE[m] + shift for e, shift in SHIFTS.items() for m in METRIC_NAMES}
@@ -102,7 +103,7 @@ def cells(line):
 
 def test_values_of_one_network(tmp_path):
     evaluation(
-        tmp_path, "net", "smooth", columns_exact_O=None, expected_calibration_error_pooled=0.5
+        tmp_path, "net", "smooth", columns_exact_O=None, expected_calibration_error_columns=0.5
     )  # for Fig. 7 alone
     network(tmp_path, "net", 356.0)
     table, lines = written(tmp_path, {"label": "a", "models": ["net"], "dataset": "smooth"}, title="All of them")
@@ -117,7 +118,7 @@ def test_values_of_one_network(tmp_path):
         ]
         assert row["training_seconds"] == 356 and pd.isna(row["shows"])
     value = table["value"]["a"]
-    assert value["expected_calibration_error_columns", "all"] == 0.02
+    assert value["expected_calibration_error_pixels_of_columns", "all"] == 0.02
     for name in METRIC_NAMES:
         assert value[name, "all"] == pytest.approx(BASE[name]) and value[name, "Ce"] == pytest.approx(BASE[name] + 0.01)
     assert table.loc[("a", "centre_accuracy", "all"), ENDS].tolist() == pytest.approx([0.948, 0.953])
@@ -162,7 +163,7 @@ def test_aims_met_and_missed(tmp_path):
     assert shown["missed"]["centre Ce / O"] == "0.960 (aim 0.9) / 0.940"
     assert shown["narrowly"]["centre Ce / O"] == "0.960 / 0.9399 (aim 0.94, missed)"
     assert shown["not told"]["detection_rate Ce"] == "– (aim 0.5, missed)"
-    assert shown["calibrated"]["ECE all / columns"] == "0.010 (aim 0.005, missed) / 0.020"
+    assert shown["calibrated"]["ECE all / pixels of columns"] == "0.010 (aim 0.005, missed) / 0.020"
 
 
 def test_several_seeds_and_changes(tmp_path):
@@ -194,6 +195,7 @@ def test_a_change_is_paired_by_structures(tmp_path):
         evaluation(tmp_path, model, "smooth", sums=by_structure(right))
         network(tmp_path, model, 1)
     evaluation(tmp_path, "b", "few", sums=by_structure(0.7, 11))
+    evaluation(tmp_path, "b", "others", sums=by_structure(0.7), specimen="v")
     base = {"dataset": "smooth"}
     table, lines = written(
         tmp_path,
@@ -201,12 +203,14 @@ def test_a_change_is_paired_by_structures(tmp_path):
         base | {"label": "b", "models": ["b"], "against": "a"},
         base | {"label": "cd", "models": ["c", "d"], "against": "a"},
         {"label": "few", "models": ["b"], "dataset": "few", "against": "a"},
+        {"label": "others", "models": ["b"], "dataset": "others", "against": "a"},
     )
     for element in SHIFTS:
         key = "columns_exact_change", element
         assert table.loc[("b", *key), ENDS].tolist() == pytest.approx([-0.1, -0.1])
         assert table.loc[("cd", *key), ENDS].tolist() == pytest.approx([-0.08, -0.08])
-        assert table.loc[("few", *key), ENDS].isna().all() and ("a", *key) not in table.index
+        for label in ("few", "others"):  # the same numbers are other structures in another specimen
+            assert table.loc[(label, *key), ENDS].isna().all() and ("a", *key) not in table.index
     shown = dict(zip(cells(lines[0]), cells(lines[3])))
     assert shown["change of exact"].endswith(" [−0.100 … −0.100]") and "[" not in lines[5]
 

@@ -12,6 +12,7 @@ import torch
 from figure_data import make_evaluation
 from hypothesis import given
 from hypothesis import strategies as st
+from test_network_table import by_structure
 from torch import nn
 
 from segdepth.config import ALL, PAPER_ITEMS, Paper, validate
@@ -144,17 +145,30 @@ def test_the_boundary_is_the_group_of_atoms_nearest_to_the_vacuum():
     depth = np.zeros((40, 60), np.uint8)
     depth[2:5, 10:13] = 4
     depth[10:13, 28:31] = 1
-    boundary, vacuum = places_of_estimate(depth)
+    boundary, vacuum = places_of_estimate(depth, PIXEL)
     assert boundary == Place(11, 29) and depth[vacuum.row, vacuum.column] == 0 and vacuum.row > 20
     ring = np.zeros((40, 60), np.uint8)
     ring[8:13, 26:31], ring[10, 28] = 2, 0  # whose middle is no atom
-    place, _ = places_of_estimate(ring)
+    place, _ = places_of_estimate(ring, PIXEL)
     assert ring[place.row, place.column] == 2
     strip = np.ones((40, 60), np.uint8)
     strip[30:] = 0  # any of its places is as far from atoms
-    assert places_of_estimate(strip)[1].column in (29, 30)
-    nothing = places_of_estimate(np.zeros((40, 60), np.uint8))
+    assert places_of_estimate(strip, PIXEL)[1].column in (29, 30)
+    nothing = places_of_estimate(np.zeros((40, 60), np.uint8), PIXEL)
     assert nothing[0] == nothing[1]
+
+
+def test_the_boundary_of_a_micrograph_is_its_outermost_column_even_where_columns_touch():
+    """As in Fig. 11 of the paper; a crystal whose columns touch is one group of pixels, and a speck is no column."""
+    depth = np.zeros((60, 90), np.uint8)
+    y, x = np.indices(depth.shape)
+    for row in range(30, 60, 8):
+        for column in range(5, 90, 8):
+            depth[np.hypot(y - row, x - column) < 4.5] = row // 8  # neighbours share pixels
+    depth[24, 44] = 1
+    boundary, vacuum = places_of_estimate(depth, PIXEL)
+    assert depth[vacuum.row, vacuum.column] == 0 and vacuum.row < 15
+    assert boundary.row == 30 and boundary.column in (45, 53)
 
 
 def test_a_frame_of_any_size_has_its_gradients_drawn():
@@ -258,6 +272,54 @@ def test_rows_stand_beside_the_papers():
     assert set(table.loc[table["item"] == "fig8", "element"]) == {"Ce", "O"}
     fig = fig9_doses.draw(curves, table[table["item"] == "fig9b"])
     assert "12 images of 3 structures" in fig.get_suptitle()
+
+
+ROWS = ("segmentation", "denoising then segmentation", "denoising and segmentation")
+PAIRS = {(1, 0): -0.1, (2, 0): -0.06, (2, 1): 0.04}
+"""Which row of Table II is less which, and the difference of the made-up shares."""
+
+
+def table_two(specimen: str = "w") -> pd.DataFrame:
+    """Its differences, by row, against, metric and element. Structures scatter by 0.1, alike for all three networks;
+    both at once has 1 dB more, and the specimen."""
+    made = results()
+    evaluations, denoising = dict(made.evaluations), dict(made.denoising)
+    for model, share in (("a", 0.8), ("b", 0.7), ("c", 0.74)):
+        one = evaluations[model, "d"]
+        facts = one.facts | {"specimen": specimen if model == "c" else "w"}
+        changed = {"facts": facts, "metrics": one.metrics.assign(value=share), "by_structure": by_structure(share)}
+        evaluations[model, "d"] = replace(one, **changed)
+    denoising["c", "d"] = denoising["b", "d"].assign(psnr_db=lambda table: table["psnr_db"] + 1)
+    table = paper_table(["table2"], BLOCK, replace(made, evaluations=evaluations, denoising=denoising))
+    assert table.loc[table["against"].isna(), "metric"].str.endswith("_change").sum() == 0
+    found = table[table["against"].notna()].set_index(["row", "against", "metric", "element"]).sort_index()
+    assert found.index.is_unique and len(found) == 3 * 6 * 3 + 2
+    return found
+
+
+def test_rows_of_table_two_are_compared_structure_by_structure():
+    found, ends = table_two(), ["low", "high"]
+    for (row, against), change in PAIRS.items():
+        for element in (ALL, "Ce", "O"):
+            for metric in ("centre_accuracy", "columns_exact"):
+                one = found.loc[ROWS[row], ROWS[against], f"{metric}_change", element]
+                assert [one["value"], *one[ends]] == pytest.approx([change] * 3)
+                assert one["model"] == "abc"[row] and one["lambda"] == 2.5 and one["structures"] == 3
+            one = found.loc[ROWS[row], ROWS[against], "detection_rate_change", element]
+            assert one["value"] == pytest.approx(change) and one[ends].isna().all()  # an earlier evaluation's
+    one = found.loc[ROWS[2], ROWS[1], "hallucinated_rate_change", ALL]
+    assert one["paper"] == pytest.approx(0.1738 - 0.1235) and one["reference"] == "Table II"
+    assert np.isnan(found.loc[ROWS[2], ROWS[1], "hallucinated_rate_change", "O"]["paper"])
+    denoised = found.xs(ALL, level="element").loc[ROWS[2], ROWS[1]]
+    assert denoised.loc["psnr_db_change", ["value", *ends]].tolist() == [1, 1, 1]
+    assert denoised.loc["ssim_change", ["value", *ends]].tolist() == [0, 0, 0]
+
+
+def test_rows_of_table_two_on_other_structures_have_a_difference_without_an_interval():
+    found = table_two(specimen="v").xs(ALL, level="element")
+    one = found.loc[ROWS[2], ROWS[0], "columns_exact_change"]
+    assert one["value"] == pytest.approx(-0.06) and one[["low", "high"]].isna().all()
+    assert found.loc[ROWS[1], ROWS[0], "columns_exact_change"][["low", "high"]].notna().all()
 
 
 def test_an_item_names_its_networks_and_data_sets():

@@ -30,7 +30,7 @@ def laid_over(*names: str) -> Config:
 def test_every_preset_is_known_here():
     known = {"benchmarks", "workstation", "gpu", "paper", "paper_quick", "ablation", "particles", "yardsticks"}
     known |= {"paper_workstation", "familiarity", "familiarity_particles", "benchmarks_particles", "film", "limits"}
-    known |= {"limits_small", "generalization"}
+    known |= {"limits_small", "generalization", "paper_narrow"}
     assert {path.stem for path in PRESETS.glob("*.yaml")} == known
 
 

@@ -109,3 +109,20 @@ def test_other_code_makes_all_that_is_behind_it_again(project, tmp_path):
     assert "STEP_REACH = 2.0" in text
     module.write_text(text.replace("STEP_REACH = 2.0", "STEP_REACH = 2.5"))
     assert project.jobs(*same, TARGET) == BEHIND | {"form_images": 3, "total": 5}
+
+
+def test_what_is_behind_a_step_that_failed_is_made_in_the_next_run(project):
+    """Snakemake removes what a failed step had made before, and does not ask for it again where all behind it exists."""
+    waves = (project.folder / "data" / "waves").rglob("*")
+    whole = {path: path.read_bytes() for path in waves if path.is_file() and "c" in path.parts}  # chunks
+    assert len(whole) >= 3
+    for path in whole:
+        path.write_bytes(b"broken")
+    project.config["imaging"]["lens"]["focal_steps"] = 7
+    project.write()
+    assert project.snakemake(TARGET).returncode != 0
+    for path, content in whole.items():
+        path.write_bytes(content)
+    assert project.jobs(TARGET) == BEHIND | {"form_images": 3, "total": 5}
+    assert project.snakemake(TARGET).returncode == 0
+    assert project.jobs(TARGET) == {}

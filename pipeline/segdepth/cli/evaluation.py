@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from segdepth.cli.app import app
-from segdepth.cli.options import BlockText, DatasetName, Device, Out, Paths, TrainedNetwork, read_block
+from segdepth.cli.options import (
+    EVALUATIONS,
+    MODELS,
+    BlockText,
+    DatasetName,
+    Device,
+    EvaluationsRoot,
+    ModelsRoot,
+    Out,
+    Paths,
+    TrainedNetwork,
+    read_block,
+)
 from segdepth.config import Beam, Dataset, Imaging, Labels, Specimen, Table, Yardstick
 from segdepth.store.code_hash import code_hash
 
@@ -146,8 +158,8 @@ def export_model(
 def tabulate_networks(
     table: BlockText,
     out: Out,
-    evaluations_root: Annotated[Path, typer.Option(help="holds <model>/<dataset>")] = Path("results/evaluation"),
-    models_root: Annotated[Path, typer.Option(help="holds <model>")] = Path("results/models"),
+    evaluations_root: EvaluationsRoot = EVALUATIONS,
+    models_root: ModelsRoot = MODELS,
     ideal_observer_root: Annotated[Path, typer.Option(help="holds <dataset>")] = Path("results/ideal_observer"),
 ) -> None:
     """Tabulate networks side by side, with their aims. Writes CSV and Markdown."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segdepth.cli.app import app
-from segdepth.cli.options import BlockText, Device, Out, TrainedNetwork, read_block
+from segdepth.cli.options import BlockText, Device, Out, TrainedNetwork, read_block, show_lines
 from segdepth.config import Beam, Film, Imaging, Specimen
 from segdepth.store.code_hash import code_hash
 
@@ -55,7 +55,8 @@ def track_columns(
 
     code = code_hash("track-columns")
     with one_thread():
-        events = step(prediction, out, frame_s=frame_s, false_discovery=false_discovery, code=code)
+        events, lines = step(prediction, out, frame_s=frame_s, false_discovery=false_discovery, code=code)
+    show_lines(lines)
     typer.echo(f"{len(events)} events, of which {int(events['listed'].sum())} are listed: {out / 'events.csv'}")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segdepth.cli.app import app
-from segdepth.cli.options import BlockText, Out, read_block
+from segdepth.cli.options import EVALUATIONS, MODELS, BlockText, EvaluationsRoot, ModelsRoot, Out, read_block
 from segdepth.config import Generalization
 from segdepth.store.code_hash import code_hash
 
@@ -17,8 +17,8 @@ from segdepth.store.code_hash import code_hash
 def tabulate_generalization(
     generalization: BlockText,
     out: Out,
-    evaluations_root: Annotated[Path, typer.Option(help="holds <model>/<dataset>")] = Path("results/evaluation"),
-    models_root: Annotated[Path, typer.Option(help="holds <model>")] = Path("results/models"),
+    evaluations_root: EvaluationsRoot = EVALUATIONS,
+    models_root: ModelsRoot = MODELS,
 ) -> None:
     """Tabulate each network on the data sets of the others, before and after a short training there (CSV)."""
     from segdepth.steps.tabulate_generalization import tabulate_generalization as step

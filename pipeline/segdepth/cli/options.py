@@ -30,6 +30,10 @@ TrainedNetwork = Annotated[Path, typer.Option(help="folder of the trained networ
 BlockText = Annotated[str, typer.Option(help=BLOCK_HELP)]
 BlockTexts = Annotated[list[str], typer.Option(help=f"{BLOCK_HELP}; once for each data set")]
 Paths = Annotated[list[Path], typer.Option(help="file of a shard; repeat the option for each shard, in order")]
+EvaluationsRoot = Annotated[Path, typer.Option("--evaluations-root", help="holds <model>/<dataset>")]
+ModelsRoot = Annotated[Path, typer.Option("--models-root", help="holds <model>")]
+EVALUATIONS, MODELS = Path("results/evaluation"), Path("results/models")
+"""Where the workflow puts them."""
 
 
 def read_block(kind: type[Block], text: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, NamedTuple
 
 from pydantic import Field, model_validator
@@ -96,25 +97,30 @@ def check_tuned(here: str, cell: Cell, init_weights: str | None, datasets: tuple
     _check_trained_on(here, cell.network, cell.dataset, datasets)
 
 
-def check_untuned(here: str, cell: Cell, trained_on: str, datasets: tuple[str, ...]) -> None:
-    """A network must be trained on the data set that the matrix says, and on no other network's.
+def check_untuned(here: str, cell: Cell, trained_on: str, datasets: Mapping[str, tuple[str, ...]]) -> None:
+    """A network must be trained on the data set that the matrix says, and have learnt no other network's, neither
+    itself nor before, as one that its training begins with.
 
     Parameters
     ----------
     trained_on : what the matrix says.
-    datasets : of the network's block.
+    datasets : by network: of the cell's block, and of each that its training begins with.
 
     Raises
     ------
     ValueError
         One line that begins with ``here``.
     """
-    _check_trained_on(here, cell.network, trained_on, datasets)
-    if cell.dataset != trained_on and cell.dataset in datasets:
-        raise ValueError(
-            f"{here}: {cell.network!r} is trained on {cell.dataset!r}, too, which is that of {cell.against!r}; "
-            "a matrix needs networks that are trained on no data set of another one"
-        )
+    _check_trained_on(here, cell.network, trained_on, datasets[cell.network])
+    for network, learnt in datasets.items():
+        if cell.dataset != trained_on and cell.dataset in learnt:
+            how = f"is trained on {cell.dataset!r}, too, which is"
+            if network != cell.network:
+                how = f"begins with {network!r}, which is trained on {cell.dataset!r},"
+            raise ValueError(
+                f"{here}: {cell.network!r} {how} that of {cell.against!r}; "
+                "a matrix needs networks that have learnt no data set of another one"
+            )
 
 
 def _check_trained_on(here: str, network: str, dataset: str, datasets: tuple[str, ...]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -12,6 +14,9 @@ from segdepth.config.fields import NETWORK_STRIDE, Count, Name, Number, range_of
 
 TASKS = ("depth", "denoise", "denoise_and_depth")
 """What a network is trained for."""
+
+TRAINED = Path("results/models")
+"""Where the workflow puts the networks that it trains, each under its name."""
 
 
 class Architecture(Block):
@@ -146,6 +151,30 @@ class Model(Block):
     def starts_from(self) -> tuple[str, ...]:
         """Folders of trained networks that its training reads."""
         return tuple(folder for folder in (self.init_weights, self.denoiser) if folder is not None)
+
+
+def planned(folder: Path, models: Mapping[str, Model]) -> Model | None:
+    """The block of the network that the workflow trains into this folder."""
+    return models.get(folder.name) if folder.parent == TRAINED else None
+
+
+def beginnings(model: Model, models: Mapping[str, Model]) -> Iterator[tuple[Path, Model | None]]:
+    """Folder and block of the network that a training begins with, or that denoises its images, of the one that this
+    one began with, and so on, each once; a network that the workflow does not train has no block and ends it.
+
+    Parameters
+    ----------
+    models : the configuration's.
+    """
+    met: set[Path] = set()
+    before: Model | None = model
+    while before is not None and before.starts_from:
+        folder = Path(before.starts_from[0])
+        if folder in met:
+            return
+        met.add(folder)
+        before = planned(folder, models)
+        yield folder, before
 
 
 class Export(Block):

@@ -23,7 +23,7 @@ from segdepth.config.labels import Labels
 from segdepth.config.lens_fit import LensFitBlock
 from segdepth.config.limits import LimitMap, PredictionSets
 from segdepth.config.micrograph import Comparison, Micrograph, Prediction
-from segdepth.config.model import Export, Model
+from segdepth.config.model import Export, Model, beginnings
 from segdepth.config.paper import PAPER_ITEMS, Paper
 from segdepth.config.specimen import Specimen
 from segdepth.config.tables import Table, check_ideal_observer, check_row
@@ -31,7 +31,7 @@ from segdepth.config.trainable import DatasetBlocks, check_trainable
 from segdepth.config.yardsticks import Yardstick
 
 TAKEN_TABLES = ("table1", "study_convergence", "paper", *PAPER_ITEMS)
-"""Names in ``results/tables/`` that other rules write."""
+"""Names in ``results/tables/`` that other rules write whatever the configuration holds."""
 
 FILM_TABLES = ("scores", "dwell", "detectability")
 """Kinds of the tables ``results/tables/film_<kind>_<model>_<film>.csv``."""
@@ -162,10 +162,7 @@ class Config(Block):
         if self.export is not None:
             need("export.model", self.export.model, self.models)
             self._check_evaluations("export.card_datasets", self.export.model, self.export.card_datasets)
-        for name, table in self.tables.items():
-            if name in TAKEN_TABLES or name in self._tables_of_blocks():
-                raise ValueError(f"tables.{name}: results/tables/{name}.csv is another table; give it another name")
-            self._check_table(f"tables.{name}", table)
+        self._check_tables()
         if self.figures is not None:
             self._need_model("figures.model", self.figures.model)
             if self.figures.montage_dataset is not None:
@@ -179,11 +176,16 @@ class Config(Block):
                     )
         return self
 
-    def _tables_of_blocks(self) -> set[str]:
-        """Names in ``results/tables/`` of the tables of films and of ``generalization``."""
+    def _taken_tables(self) -> set[str]:
+        """Names in ``results/tables/`` that other rules write, whether they are asked to or not."""
         models = (*self.models, *RESERVED)
-        films = {f"film_{kind}_{model}_{film}" for kind in FILM_TABLES for model in models for film in self.films}
-        return films | {f"generalization_{name}" for name in self.generalization}
+        return {
+            *TAKEN_TABLES,
+            *(f"film_{kind}_{model}_{film}" for kind in FILM_TABLES for model in models for film in self.films),
+            *(f"generalization_{name}" for name in self.generalization),
+            *(f"limits_{model}_{dataset}" for model in models for dataset in self.datasets),
+            *(f"yardsticks_{model}" for model in models),
+        }
 
     def _check_films_and_limits(self) -> None:
         for name, film in self.films.items():
@@ -206,7 +208,9 @@ class Config(Block):
             if cell.began_with is not None:
                 check_tuned(key, cell, block.init_weights, block.datasets)
             else:
-                check_untuned(key, cell, matrix.networks[cell.network].trained_on, block.datasets)
+                before = beginnings(block, self.models)
+                learnt = {cell.network: block.datasets} | {path.name: b.datasets for path, b in before if b is not None}
+                check_untuned(key, cell, matrix.networks[cell.network].trained_on, learnt)
 
     def _check_paper(self, paper: Paper) -> None:
         for model, dataset in paper.other_datasets.items():
@@ -263,6 +267,13 @@ class Config(Block):
         for name in datasets:
             need(here, name, self.datasets)
             self._check_evaluation(here, model, name)
+
+    def _check_tables(self) -> None:
+        taken = self._taken_tables()
+        for name, table in self.tables.items():
+            if name in taken:
+                raise ValueError(f"tables.{name}: results/tables/{name}.csv is another table; give it another name")
+            self._check_table(f"tables.{name}", table)
 
     def _check_table(self, table_key: str, table: Table) -> None:
         for row in table.rows:

@@ -33,7 +33,7 @@ METRIC_NAMES = (
 )
 """Metrics that are given for all elements together and for each."""
 
-CALIBRATION_NAMES = ("expected_calibration_error", "expected_calibration_error_columns")
+CALIBRATION_NAMES = ("expected_calibration_error", "expected_calibration_error_pixels_of_columns")
 VACUUM_NAMES = ("false_columns_per_100_nm2",)
 ALL_ONLY = (*VACUUM_NAMES, *CALIBRATION_NAMES)
 """Metrics that are given for all elements together only."""

@@ -9,11 +9,11 @@ from segdepth.evaluation.metrics import bootstrap_weights, percentile_interval
 
 BINS = 20
 POPULATIONS = {
-    "all": "expected_calibration_error",
+    "pixels": "expected_calibration_error",
+    "pixels_of_columns": "expected_calibration_error_pixels_of_columns",
     "columns": "expected_calibration_error_columns",
-    "pooled": "expected_calibration_error_pooled",
-    "all_before": "expected_calibration_error_before",
-    "pooled_before": "expected_calibration_error_pooled_before",
+    "pixels_before": "expected_calibration_error_before",
+    "columns_before": "expected_calibration_error_columns_before",
 }
 """What is binned, and the metric of its calibration error: every pixel, the pixels whose true depth is above 0, and the
 columns by their mean probability over the core; two of them also before temperature scaling."""
@@ -29,7 +29,7 @@ def before_scaling(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def reliability_sums(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Pixels, sum of confidence and right pixels of each bin, float64 (bin, 3); sums of images add.
+    """Pixels or columns, their sum of confidence, and right ones of each bin, float64 (bin, 3); sums of images add.
 
     Bin b holds b/bins ≤ confidence < (b + 1)/bins, the last one also 1.
     """
@@ -40,26 +40,26 @@ def reliability_sums(confidence: np.ndarray, right: np.ndarray, bins: int = BINS
 
 
 def reliability_curve(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """``confidence_low``, ``confidence_high``, ``pixels``, ``mean_confidence``, ``accuracy``; NaN in empty bins."""
+    """``confidence_low``, ``confidence_high``, ``number``, ``mean_confidence``, ``accuracy``; NaN in empty bins."""
     edges = np.linspace(0, 1, len(sums) + 1)
-    pixels = np.where(sums[:, 0], sums[:, 0], np.nan)
+    number = np.where(sums[:, 0], sums[:, 0], np.nan)
     return {
         "confidence_low": edges[:-1],
         "confidence_high": edges[1:],
-        "pixels": sums[:, 0].astype(np.int64),
-        "mean_confidence": sums[:, 1] / pixels,
-        "accuracy": sums[:, 2] / pixels,
+        "number": sums[:, 0].astype(np.int64),
+        "mean_confidence": sums[:, 1] / number,
+        "accuracy": sums[:, 2] / number,
     }
 
 
 def _errors(sums: np.ndarray) -> np.ndarray:
-    """Expected calibration errors of (…, bin, 3); NaN without pixels."""
-    pixels = sums[..., 0].sum(-1)
-    return np.abs(sums[..., 2] - sums[..., 1]).sum(-1) / np.where(pixels, pixels, np.nan)
+    """Expected calibration errors of (…, bin, 3); NaN where nothing was counted."""
+    number = sums[..., 0].sum(-1)
+    return np.abs(sums[..., 2] - sums[..., 1]).sum(-1) / np.where(number, number, np.nan)
 
 
 def expected_calibration_error(sums: np.ndarray) -> float | None:
-    """Σ share of bin · |accuracy − mean confidence|; None without pixels."""
+    """Σ share of bin · |accuracy − mean confidence|; None where nothing was counted."""
     error = float(_errors(sums))
     return None if np.isnan(error) else error
 
@@ -67,7 +67,7 @@ def expected_calibration_error(sums: np.ndarray) -> float | None:
 def calibration_interval(sums: np.ndarray, rng: np.random.Generator, draws: int = 2000) -> list[float] | None:
     """95 % percentile interval of the expected calibration error, structures drawn with replacement.
 
-    ``sums`` (structure, bin, 3); None with fewer than two structures or where a draw has no pixels.
+    ``sums`` (structure, bin, 3); None with fewer than two structures or where a draw has nothing to count.
     """
     structures = len(sums)
     if structures < 2:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from scipy.ndimage import distance_transform_edt, label
+from scipy.ndimage import distance_transform_edt
 from torch import nn
 
 from segdepth.config import NETWORK_STRIDE
@@ -24,6 +24,9 @@ PLACES = ("column", "vacuum")
 MICROGRAPH_PLACES = ("boundary", "vacuum")
 WINDOW_PIXELS = 448
 """Side of the part of a micrograph that the network is shown for its gradients, in label pixels."""
+SPECK_PM = 30.0
+COLUMN_REACH_PM = 100.0
+"""Less and about as much as the radius of a column in a depth map."""
 RADII = ("lambda", "element", "atoms", "x_pm", "y_pm", "half_energy_radius_pm")
 
 
@@ -104,16 +107,23 @@ def _middle_of(free: np.ndarray) -> Place:
     return Place(int(rows[nearest]), int(columns[nearest]))
 
 
-def places_of_estimate(depth: np.ndarray) -> list[Place]:
-    """In an estimated depth map [y, x]: the pixel farthest inside the group of pixels above 0 that is nearest to the
-    middle of the vacuum, and that middle; ``MICROGRAPH_PLACES``. Without any atoms or any vacuum both are one pixel."""
+def places_of_estimate(depth: np.ndarray, label_pixel_pm: float) -> list[Place]:
+    """In an estimated depth map [y, x]: a column at the boundary of the crystal and the middle of the vacuum;
+    ``MICROGRAPH_PLACES``.
+
+    The first is the inside of the column nearest to the second: of the pixels within ``COLUMN_REACH_PM`` of the nearest
+    pixel above 0, the one farthest from every 0. Groups of pixels narrower than twice ``SPECK_PM`` are passed over where
+    there are wider ones. Without any atoms or any vacuum both are one pixel.
+    """
     vacuum = _middle_of(depth == 0)
-    groups, count = label(depth > 0)
-    if not count:
+    inside_pm = distance_transform_edt(depth > 0) * label_pixel_pm
+    if not (depth > 0).any() or (depth > 0).all():
         return [vacuum, vacuum]
-    rows, columns = np.nonzero(groups)
+    rows, columns = np.nonzero(inside_pm >= min(SPECK_PM, inside_pm.max()))
     nearest = np.hypot(rows - vacuum.row, columns - vacuum.column).argmin()
-    return [_middle_of(groups == groups[rows[nearest], columns[nearest]]), vacuum]
+    y, x = np.indices(depth.shape)
+    near = np.hypot(y - rows[nearest], x - columns[nearest]) * label_pixel_pm <= COLUMN_REACH_PM
+    return [Place(*map(int, np.unravel_index(np.where(near, inside_pm, -1).argmax(), depth.shape))), vacuum]
 
 
 def gradients_of_frame(
@@ -133,7 +143,7 @@ def gradients_of_frame(
     shown = np.ascontiguousarray(image[first[0] : first[0] + sides[0], first[1] : first[1] + sides[1]], np.float32)
     seen = _Seen(network, shown)
     depth = seen.depth
-    places = places_of_estimate(depth)
+    places = places_of_estimate(depth, label_pixel_pm)
     found = np.stack([seen.gradients(place, range(seen.classes)) for place in places])
     maps = _Maps(found[:, None], shown[None], depth, depth[None], places)
     dataset = _as_dataset(maps, [dose_lambda], pixel_pm, label_pixel_pm)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segdepth.config import ALL, CHANGES, Table
+from segdepth.config import ALL, CALIBRATION_NAMES, CHANGES, Table
 from segdepth.evaluation.network_tables import Key, Row
 
+ECE = "ECE all / pixels of columns"
 SHOWN = {
     "centre": ("centre_accuracy",),
     "centre {elements}": ("centre_accuracy",),
@@ -17,7 +18,7 @@ SHOWN = {
     "columns exact": ("columns_exact",),
     "exact {elements}": ("columns_exact",),
     "within one": ("columns_within_one",),
-    "ECE all / columns": ("expected_calibration_error", "expected_calibration_error_columns"),
+    ECE: CALIBRATION_NAMES,
     "change of exact": ("columns_exact_change",),
     "change of centre": ("centre_accuracy_change",),
 }
@@ -112,7 +113,7 @@ def _duration(seconds: float | None) -> str:
 def _notes(headings: Mapping[str, Any]) -> str:
     """Notes below the table."""
     notes = {
-        "ECE all / columns": "ECE: expected calibration error over all pixels, and over those of columns.",
+        ECE: "ECE: expected calibration error over all pixels, and over those of columns.",
         "against": "Changes: the row less the one that it is against [95 % interval, structures drawn for both alike].",
         "seeds": "Several seeds: the mean of networks that differ in their seed alone; the .csv has their range.",
         "training": "Training: on the machine and the threads that it had.",

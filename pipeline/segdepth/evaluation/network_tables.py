@@ -23,13 +23,11 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from segdepth.config import ALL, ALL_ONLY, CHANGES, METRIC_NAMES, OBSERVER_METRICS, Table, TableRow
-from segdepth.evaluation.metrics import paired_interval
-from segdepth.evaluation.results import Evaluation, IdealObserver, chosen
-from segdepth.seeds import hash64
+from segdepth.evaluation.paired import difference_interval, structure_sums
+from segdepth.evaluation.results import Evaluation, IdealObserver
 
 COLUMNS = (
     *("label", "models", "dataset", "shows", "dose_lambda", "seeds", "parameters", "training_seconds"),
@@ -114,18 +112,10 @@ def _changes(mine: Row, other: Row, results: Results) -> dict[Key, Value]:
             value, its = mine.value(metric, element).value, other.value(metric, element).value
             if value is None or its is None:
                 continue
-            sums = [[_sums(one, metric, element) for one in networks] for networks in both]
-            ends = None
-            if sums and len({tuple(one["structure"]) for networks in sums for one in networks}) == 1:
-                parts = [[tuple(one[n].to_numpy(float) for n in ("right", "total")) for one in nets] for nets in sums]
-                rng = np.random.default_rng((hash64("bootstrap"), hash64(str(mine.block.dataset))))
-                ends = paired_interval(*parts, rng)
+            sums = [[structure_sums(one, metric, element) for one in networks] for networks in both]
+            ends = difference_interval(*sums, str(mine.block.dataset)) if sums else None
             found[change, element] = Value(value - its, *(ends or ()))
     return found
-
-
-def _sums(evaluation: Evaluation, metric: str, element: str) -> pd.DataFrame:
-    return chosen(evaluation.by_structure, {"metric": metric, "element": element})
 
 
 def _observer_row(row: TableRow, results: Results) -> Row:

@@ -3,9 +3,12 @@
 | column | what it is |
 |---|---|
 | ``item``, ``row`` | the paper's table or figure (``table1_widths``, ``table2``, ``fig7``, ...) and its row or curve |
-| ``metric``, ``element``, ``lambda`` | what was measured, of which element's pixels or columns, and the images' λ |
+| ``against`` | of a difference, the row that is taken off, measured on the same structures |
+| ``metric``, ``element``, ``lambda`` | what was measured, of which element's pixels or columns, and the images' λ; a
+  difference has the metric's name with ``_change`` |
 | ``paper``, ``reference``, ``note`` | the paper's number, where it stands, and what to know of it; or empty |
-| ``value``, ``low``, ``high`` | ours, with its 95 % bootstrap interval over structures |
+| ``value``, ``low``, ``high`` | ours, with its 95 % bootstrap interval over structures; of a difference, structures
+  drawn for both alike, or none where an earlier version made an evaluation that does not hold the metric by structure |
 | ``dataset``, ``model``, ``base_channels``, ``variant`` | data set and network |
 | ``trained_lambda`` | lowest and highest λ of the network's training |
 | ``training_seconds`` | of the network, that of its denoiser included |
@@ -18,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -27,21 +31,23 @@ from segdepth.config import ALL
 from segdepth.config.paper import Paper
 from segdepth.evaluation.calibration import POPULATIONS
 from segdepth.evaluation.metrics import bootstrap_intervals, share_within_one
+from segdepth.evaluation.paired import difference_interval, structure_sums
 from segdepth.evaluation.results import Evaluation
 from segdepth.networks.card import NetworkCard
 from segdepth.seeds import hash64
 
 PAPER_METRICS = ("pixelwise_accuracy", "centre_accuracy", "detection_rate", "hallucinated_rate")
 METRICS = (*PAPER_METRICS, "columns_exact", "columns_within_one")
-DENOISING = ("psnr_db", "ssim", "noisy_psnr_db", "noisy_ssim")
+DENOISED = ("psnr_db", "ssim")
+DENOISING = (*DENOISED, "noisy_psnr_db", "noisy_ssim")
 WITHIN_ONE = "pixels_within_one"
 RADIUS = "half_energy_radius_pm"
 CONFIDENCE = 0.8
 """Whose accuracy the paper gives in words (IV-C)."""
 
 COLUMNS = (
-    *("item", "row", "metric", "element", "lambda", "paper", "reference", "value", "low", "high", "dataset", "model"),
-    *("base_channels", "variant", "trained_lambda", "training_seconds", "structures", "images", "note"),
+    *("item", "row", "against", "metric", "element", "lambda", "paper", "reference", "value", "low", "high", "dataset"),
+    *("model", "base_channels", "variant", "trained_lambda", "training_seconds", "structures", "images", "note"),
 )
 
 
@@ -107,6 +113,8 @@ def _rows_of(item: str, paper: Paper, results: PaperResults) -> Iterator[dict[st
                 yield _with_paper(facts | {"metric": metric, "element": element} | number)
         if item == "table2" and (model, dataset) in results.denoising:
             yield from _denoising_rows(facts, results.denoising[model, dataset])
+    if item == "table2":
+        yield from _difference_rows(paper, results)
 
 
 TABLE2_ROWS = ("segmentation", "denoising then segmentation", "denoising and segmentation")
@@ -168,17 +176,17 @@ def _seconds(evaluation: Evaluation) -> dict[str, Any]:
 
 BEFORE = "before temperature scaling"
 CALIBRATION_ROWS = {
-    "all_before": f"pixels, {BEFORE}",
-    "all": "pixels",
-    "pooled_before": f"columns, {BEFORE}",
-    "pooled": "columns",
+    "pixels_before": f"pixels, {BEFORE}",
+    "pixels": "pixels",
+    "columns_before": f"columns, {BEFORE}",
+    "columns": "columns",
 }
 
 
 def _calibration_rows(facts: dict[str, Any], evaluation: Evaluation, temperature: float) -> Iterator[dict[str, Any]]:
     """Accuracy of the pixels whose confidence lies in the bin that holds ``CONFIDENCE``; calibration errors."""
     sure = f"confidence {CONFIDENCE:g}"
-    for population, row in (("all_before", f"{sure}, {BEFORE}"), ("all", sure)):
+    for population, row in (("pixels_before", f"{sure}, {BEFORE}"), ("pixels", sure)):
         table = evaluation.reliability(population)
         inside = (table["confidence_low"] <= CONFIDENCE) & (table["confidence_high"] > CONFIDENCE)
         (value,) = table.loc[inside, "accuracy"]
@@ -206,6 +214,46 @@ def _denoising_rows(facts: dict[str, Any], table: pd.DataFrame) -> Iterator[dict
     for name in DENOISING:
         low, high = intervals[name] or (None, None)
         yield facts | {"metric": name, "element": ALL, "value": float(table[name].mean()), "low": low, "high": high}
+
+
+def _difference_rows(paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]]:
+    """Each row of Table II less each one above it, paired by structure."""
+    models = dict(zip(TABLE2_ROWS, (paper.segmentation, paper.denoised, paper.joint)))
+    pairs = {row: (model, paper.dataset_of(model)) for row, model in models.items()}
+    found = {row: _by_structure(results, pair) for row, pair in pairs.items()}
+    for against, row in combinations(TABLE2_ROWS, 2):
+        pair = pairs[row]
+        facts = _facts("table2", results.networks[pair[0]], results.evaluations[pair], *pair)
+        for (metric, element), (value, sums) in found[row].items():
+            other, its_sums = found[against].get((metric, element), (None, None))
+            if value is None or other is None:
+                continue
+            low, high = difference_interval([sums], [its_sums], pair[1]) or (None, None)
+            number = {"value": value - other, "low": low, "high": high}
+            yield _less(facts | {"row": row, "metric": metric, "element": element}, against) | number
+
+
+def _by_structure(results: PaperResults, pair: tuple[str, str]) -> dict[tuple[str, str], tuple[float | None, Any]]:
+    """Value and ``structure_sums`` by metric and element, for a model and its data set."""
+    evaluation = results.evaluations[pair]
+    keys = [(metric, element) for metric in METRICS for element in (ALL, *evaluation.elements)]
+    found = {key: (evaluation.value(*key), structure_sums(evaluation, *key)) for key in keys}
+    if pair in results.denoising:
+        images = results.denoising[pair]
+        for name in DENOISED:
+            sums = images.groupby("structure")[name].agg(right="sum", total="size").reset_index()
+            sums["specimen"] = evaluation.facts.get("specimen")
+            found[name, ALL] = float(images[name].mean()), sums
+    return found
+
+
+def _less(row: dict[str, Any], against: str) -> dict[str, Any]:
+    """The row's facts as those of a difference from another row, with that of the paper's numbers where it has both."""
+    mine, other = (_with_paper(row | {"row": name}) for name in (row["row"], against))
+    found = row | {"against": against, "metric": f"{row['metric']}_change"}
+    if "paper" in mine and "paper" in other:
+        found |= {"paper": round(mine["paper"] - other["paper"], 6), "reference": mine["reference"]}
+    return found
 
 
 def _radius_rows(paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]]:

@@ -17,6 +17,7 @@ import xarray as xr
 
 from segdepth.config import ALL
 from segdepth.errors import StoreError
+from segdepth.evaluation.calibration import POPULATIONS
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,13 @@ class Evaluation:
       ``metric``, ``value``, ``low``, ``high``: ``columns_exact`` (with its interval), ``columns_within_one``,
       ``columns_mean_error``, ``columns_mean_absolute_error``, ``columns_covered`` and ``centre_accuracy`` (of the
       pixels within the centre radius of such columns). With ``more`` the last count stands for itself and all above.
-    - ``by_structure``: ``structure`` (index in the plan), ``metric`` (``columns_exact``, ``centre_accuracy``),
-      ``element``, ``right``, ``total``: how much was right, and of how much. Changes are paired by it.
+    - ``by_structure``: ``structure`` (index in the plan), ``metric`` (all but calibration errors), ``element``,
+      ``right``, ``total``: how much was right (or hallucinated, or the sum of errors), and of how much. Their ratio is
+      the metric, and differences are paired by them.
     - ``confusion``: ``element``, ``true``, ``estimate``, ``pixels``, every pair of depths; ``all`` also has the pixels
       of images without columns.
-    - ``calibration``: ``population`` (see ``segdepth.evaluation.calibration``), ``confidence_low``,
-      ``confidence_high``, ``pixels`` (or how many columns), ``mean_confidence``, ``accuracy``.
+    - ``calibration``: ``population`` (see ``segdepth.evaluation.calibration.POPULATIONS``), ``confidence_low``,
+      ``confidence_high``, ``number`` (of pixels or of columns), ``mean_confidence``, ``accuracy``.
     - ``columns``: one row a column and image: ``structure``, ``defocus_nm``, ``x_pm``, ``y_pm``, ``element``, ``atoms``
       (true), ``depth`` and ``confidence`` (of the mean probability over its core), ``depth_low`` and ``depth_high`` (of
       its 90 % set, see ``segdepth.labels.column_depths``). Columns whose core leaves the field do not count. None where
@@ -88,16 +90,15 @@ class Evaluation:
         Raises
         ------
         StoreError
-            It has none.
+            It has not all of them: earlier versions gave the same names to others.
         """
-        table = chosen(self.calibration, {"population": population})
-        if table.empty:
+        if missing := [each for each in POPULATIONS if each not in set(self.calibration["population"])]:
             name = f"{self.facts['model']}/{self.facts['dataset']}"
             raise StoreError(
-                f"results/evaluation/{name}: its calibration.csv has no {population}: it was made by another version "
+                f"results/evaluation/{name}: its calibration.csv has no {missing[0]}: it was made by another version "
                 f"of SegDepth; make it again: snakemake --cores 1 --force -- results/evaluation/{name}"
             )
-        return table
+        return chosen(self.calibration, {"population": population})
 
     def confusion_matrix(self, element: str = ALL) -> np.ndarray:
         """Pixels by true and estimated depth, int64 (C true, C estimated)."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segdepth.config import ALL, CALIBRATION_NAMES, CHANGES
+from segdepth.config import ALL, CALIBRATION_NAMES
 from segdepth.evaluation import calibration, metrics
 from segdepth.evaluation.false_columns import count_false_columns
 from segdepth.evaluation.ground_truth import GroundTruth
@@ -16,9 +16,6 @@ from segdepth.labels.column_depths import confidence_of, credible_depths
 
 WITH_INTERVALS = ("columns_exact", "centre_accuracy")
 """Metrics whose interval ``by_defocus`` gives as well."""
-
-BY_STRUCTURE = tuple(CHANGES.values())
-"""Metrics whose sums ``by_structure`` gives."""
 
 
 class Tallies:
@@ -62,7 +59,7 @@ class Tallies:
     def add(self, place: int, defocus: int, truth: GroundTruth, probabilities: np.ndarray) -> pd.DataFrame:
         """Count one image, ``probabilities`` (class, y, x); returns its columns with ``depth``, ``confidence``,
         ``depth_low`` and ``depth_high``."""
-        estimate = probabilities.argmax(0)
+        estimate, confidence = self._most_probable(probabilities)
         here = (place, defocus)
         self.confusion[here] = metrics.confusion_matrix(truth.depth, estimate, truth.group, self.shape)
         maps = (truth.depth, estimate, truth.group, truth.centre)
@@ -72,8 +69,8 @@ class Tallies:
         self.centre_by_atoms[place] += metrics.centre_tally_by_atoms(*maps, owners, self.shape)
         seen, pooled = _pooled(probabilities, truth)
         true = true_class[seen]
-        self._add_reliability(here, truth, true, probabilities, pooled)
         (depth, sure), (low, high) = self._most_probable(pooled.T), credible_depths(pooled)
+        self._add_reliability(here, truth, true, probabilities, (estimate, confidence), (depth, sure))
         found = truth.columns[seen].assign(depth=depth, confidence=sure, depth_low=low, depth_high=high)
         covered = (low <= true) & (true <= high)
         tally = metrics.column_tally(true, depth, covered, found["element"].to_numpy(), self.shape)
@@ -90,20 +87,27 @@ class Tallies:
         return depth, confidence_of(depth, largest, self.classes, self.more)
 
     def _add_reliability(
-        self, here: tuple[int, int], truth: GroundTruth, true: np.ndarray, probabilities: np.ndarray, pooled: np.ndarray
+        self,
+        here: tuple[int, int],
+        truth: GroundTruth,
+        true: np.ndarray,
+        probabilities: np.ndarray,
+        of_pixels: tuple[np.ndarray, np.ndarray],
+        of_columns: tuple[np.ndarray, np.ndarray],
     ) -> None:
-        """The sums of ``calibration.POPULATIONS``; ``true`` and ``pooled`` are of the columns that count."""
+        """The sums of ``calibration.POPULATIONS``; ``true`` is of the columns that count, ``of_pixels`` and
+        ``of_columns`` are depth and confidence after temperature scaling."""
         atomic, curves = truth.depth > 0, {}
         for when in ("", "_before"):
             if when and self.temperature != 1:  # else nothing differs
                 probabilities = calibration.before_scaling(probabilities, self.temperature)
-                pooled = _pooled(probabilities, truth)[1]
-            estimate, confidence = self._most_probable(probabilities)
-            depth, sure = self._most_probable(pooled.T)
+                of_pixels = self._most_probable(probabilities)
+                of_columns = self._most_probable(_pooled(probabilities, truth)[1].T)
+            (estimate, confidence), (depth, sure) = of_pixels, of_columns
             right = estimate == truth.depth
-            curves[f"all{when}"] = confidence, right
-            curves[f"columns{when}"] = confidence[atomic], right[atomic]
-            curves[f"pooled{when}"] = sure, depth == true
+            curves[f"pixels{when}"] = confidence, right
+            curves[f"pixels_of_columns{when}"] = confidence[atomic], right[atomic]
+            curves[f"columns{when}"] = sure, depth == true
         self.reliability[here] = [calibration.reliability_sums(*curves[name]) for name in calibration.POPULATIONS]
 
     def _fractions(self, *axes: int) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
@@ -173,7 +177,6 @@ class Tallies:
         tables = [
             pd.DataFrame({"structure": structures, "metric": m, "element": e, "right": right, "total": total})
             for (m, e), (right, total) in self._fractions(1).items()
-            if m in BY_STRUCTURE
         ]
         return pd.concat(tables, ignore_index=True)
 

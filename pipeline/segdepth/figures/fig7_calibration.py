@@ -12,13 +12,13 @@ from segdepth.figures import style
 
 AFTER, BEFORE = {"linestyle": "-"}, {"linestyle": ":", "markerfacecolor": "white"}
 PIXELS = (
-    ("all_before", "all pixels, before temperature scaling", style.NEUTRAL, "o", BEFORE),
-    ("all", "all pixels, after", style.NEUTRAL, "o", AFTER),
-    ("columns", "pixels of columns, after", style.ELEMENT_COLOURS[0], "s", AFTER),
+    ("pixels_before", "all pixels, before temperature scaling", style.NEUTRAL, "o", BEFORE),
+    ("pixels", "all pixels, after", style.NEUTRAL, "o", AFTER),
+    ("pixels_of_columns", "pixels of columns, after", style.ELEMENT_COLOURS[0], "s", AFTER),
 )
 COLUMNS = (
-    ("pooled_before", "columns, before temperature scaling", style.ELEMENT_COLOURS[1], "D", BEFORE),
-    ("pooled", "columns, after", style.ELEMENT_COLOURS[1], "D", AFTER),
+    ("columns_before", "columns, before temperature scaling", style.ELEMENT_COLOURS[1], "D", BEFORE),
+    ("columns", "columns, after", style.ELEMENT_COLOURS[1], "D", AFTER),
 )
 """Population, its label, colour, marker and line."""
 
@@ -51,11 +51,11 @@ def _curves(evaluation: Evaluation, series: tuple, upper: Axes, lower: Axes) -> 
     upper.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="perfect calibration")
     for population, label, colour, marker, line in series:
         curve = evaluation.reliability(population)
-        seen = curve[curve["pixels"] > 0]
+        seen = curve[curve["number"] > 0]
         error = evaluation.value(POPULATIONS[population])
         note = "" if error is None else f" (expected calibration error {error:.3f})"
         shown = {"color": colour, "linewidth": 1.4}
         points = {"marker": marker, "markersize": 4, "label": label + note} | line
         upper.plot(seen["mean_confidence"], seen["accuracy"], **shown, **points)
         edges = [*curve["confidence_low"], curve["confidence_high"].iloc[-1]]
-        lower.stairs(curve["pixels"], edges, linestyle=line["linestyle"], **shown)
+        lower.stairs(curve["number"], edges, linestyle=line["linestyle"], **shown)

@@ -96,7 +96,7 @@ def inspect_and_choose(
     *,
     tell: Callable[[str], None] = lambda line: None,
 ) -> tuple[Film, Candidate]:
-    """What a film is, and the network for it, which the film's last line names if there was a choice.
+    """What a film is, and the network for it, which a line of the film names if there was a choice.
 
     Parameters
     ----------
@@ -115,11 +115,16 @@ def inspect_and_choose(
     crystal, pixel = crystal_of(first.card), first.card.input_pixel_pm
     film = inspect_film(recording, crystal, pixel, options, lattice=options.calibrate, tell=tell)
     frames = _some_frames(film) if others else []
-    if not frames:
-        return film, first
-    chosen, line = choose(candidates, {c.name: _judgements(frames, film, c) for c in candidates})
-    tell(line)
-    return replace(film, lines=(*film.lines, line)), chosen
+    chosen, told = first, []
+    if frames:
+        chosen, line = choose(candidates, {c.name: _judgements(frames, film, c) for c in candidates})
+        told.append(line)
+    if recording.energy_kev is None and chosen.familiarity is not None:
+        learnt = " or ".join(f"{energy:g}" for energy in sorted(chosen.familiarity.energies_kev))
+        told.append(f"no voltage is in the file; counts are wrong unless it is {learnt} kV")
+    for line in told:
+        tell(line)
+    return replace(film, lines=(*film.lines, *told)), chosen
 
 
 def predict_chosen(

@@ -34,6 +34,10 @@ CRYSTAL_BRIGHTNESS = 0.985
 of 3 to 10 atoms at C1 = 1 … 9 nm; what an energy filter or an objective aperture takes is not in it."""
 
 
+DOSE_AGREES = 1.1
+"""Factor between the vacuum's dose and one that is given from which on it is said."""
+
+
 @dataclass(frozen=True)
 class Film:
     """What is known of a film.
@@ -189,7 +193,7 @@ def inspect_film(
     area = None if found is None else found.area
     searches = [search_vacuum(frame.values, frame.usable, transform.pixel_pm, crystal=area) for frame in frames]
     areas = [np.zeros(f.usable.shape, bool) if s.area is None else s.area for s, f in zip(searches, frames)]
-    camera = find_camera(frames, areas, options.gain, options.offset)
+    camera = _camera(frames, areas, area, transform.pixel_pm, options)
     say(*camera.lines)
     vacuum = _common(areas)
     light = find_light([to_electrons(frame, camera) for frame in frames], [frame.usable for frame in frames], areas)
@@ -250,6 +254,30 @@ def _transform(
     return transform
 
 
+def _camera(
+    frames: list[Masked], areas: list[np.ndarray], crystal: np.ndarray | None, pixel_pm: float, options: Reading
+) -> Camera:
+    """Gain and offset; where the values do not tell them, the gain that a given dose asks for.
+
+    Parameters
+    ----------
+    areas : of each frame, (y, x) bool, its vacuum. crystal : (y, x) bool, or None.
+    """
+    camera = find_camera(frames, areas, options.gain, options.offset)
+    if camera.sure or options.dose_e_per_a2 is None:
+        return camera
+    offset = options.offset or 0.0
+    inside = [f.values[area & f.usable] for f, area in zip(frames, areas) if area.any()]
+    brightness = 1.0 if inside else CRYSTAL_BRIGHTNESS
+    if not inside:
+        inside = [f.values[f.usable if crystal is None else crystal & f.usable] for f in frames]
+    above = (float(np.mean(np.concatenate(inside))) - offset) / brightness
+    if not above > 0:
+        return camera
+    gain = above / (options.dose_e_per_a2 * (pixel_pm / 100) ** 2)
+    return find_camera(frames, areas, gain, offset, known_from="those of the dose that was given")
+
+
 def _common(areas: list[np.ndarray]) -> np.ndarray | None:
     """Pixels that are vacuum in most of the frames in which there is any."""
     found = [area for area in areas if area.any()]
@@ -263,13 +291,23 @@ def _level(
     film: Film, frames: list[Masked], options: Reading, say: Callable[..., None]
 ) -> tuple[float, str, float | None]:
     """Electrons a pixel in vacuum, in words where they come from, and the level if it is given."""
+    given = None
     if options.dose_e_per_a2 is not None:
-        level = options.dose_e_per_a2 * (film.transform.pixel_pm / 100) ** 2
-        return level, "what was given", level
+        given = options.dose_e_per_a2 * (film.transform.pixel_pm / 100) ** 2
+    if given is not None and film.vacuum is None:
+        return given, "what was given", given
     levels = []
     for frame in frames:
         with suppress(FrameLost):  # such a frame is lost when its turn comes
             levels.append(film.level_of(to_electrons(frame, film.camera, film.light), frame.usable))
+    if given is not None:
+        found = film.dose_of(float(np.mean(levels))) if levels else np.nan
+        if not 1 / DOSE_AGREES <= found / options.dose_e_per_a2 <= DOSE_AGREES:
+            say(
+                f"the vacuum has {found:.3g} electrons per Å² and frame, {options.dose_e_per_a2:.3g} are given: depths "
+                "are wrong if that is not so"
+            )
+        return given, "what was given", given
     if not levels:
         raise MicrographError(
             f"{film.recording.source}: no frame has electrons where the vacuum is, with a gain of "

@@ -44,6 +44,8 @@ TOLD_SATURATED = 0.1
 """Share of columns that may be beyond the last count from which on it is said."""
 
 
+AT_EDGE = "at the edge of what the network has learnt; compare with a frame that is not"
+CAMERA_NOT_SURE = "gain and offset of the camera are not known, so neither are dose and contrast"
 NOT_KNOWN = "what this network has learnt is not known (--familiarity): frames unlike it cannot be recognised"
 
 
@@ -326,6 +328,10 @@ def _result(
     if familiarity is not None:
         judged, found = judge_frame(prepared, answer, film, card, familiarity)
         level, numbers, reasons = judged.level, {**found, "distance": judged.distance}, judged.reasons
+    if not film.camera.sure:
+        level, reasons = "outside", (CAMERA_NOT_SURE, *reasons)
+    elif level == "edge":
+        reasons = (AT_EDGE, *reasons)
     if table.empty:
         level = level if familiarity is None else "outside"
         reasons = (*reasons, f"no column of {crystal.title} was found")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segdepth.config import Architecture, Config, DatasetBlocks, Model
 from segdepth.config.data_format import PIXEL_TOLERANCE
+from segdepth.config.model import TRAINED, beginnings, planned
 from segdepth.errors import ConfigError, StoreError
 from segdepth.networks.bundled import bundled_folder
 from segdepth.networks.card import read_card
@@ -17,10 +18,6 @@ from segdepth.store.manifest import check_whole
 
 MADE_BY = ("train-model", "export-model")
 """The commands that write a network's folder."""
-
-TRAINED = Path("results/models")
-"""Where the workflow puts the networks that it trains, each under its name."""
-
 
 NOT_PLAIN = "which denoises; a network whose task is depth, without a denoiser, is needed"
 
@@ -36,7 +33,7 @@ def check_pretrained(config: Config) -> None:
     """
     for name, model in config.models.items():
         key, behind = f"models.{name}.init_weights", [name]
-        for folder, before in _chain(config, model) if model.init_weights else ():
+        for folder, before in beginnings(model, config.models) if model.init_weights else ():
             if before is None:
                 _check_place(key, folder)
                 check_pretrained_network(key, folder, model.architecture)
@@ -55,32 +52,16 @@ def check_pretrained(config: Config) -> None:
 
 
 def _check_planned_denoiser(key: str, config: Config, model: Model) -> None:
-    folder, planned = Path(model.denoiser), _planned(config, Path(model.denoiser))
+    folder = Path(model.denoiser)
+    block = planned(folder, config.models)
     dataset = config.datasets[model.datasets[0]]
     blocks = [config.specimens[dataset.specimen], config.imaging[dataset.imaging], config.labels[dataset.labels]]
-    if planned is None:
+    if block is None:
         _check_place(key, folder)
         check_denoiser(key, folder, DatasetBlocks(dataset, *blocks))
         _check_whole(key, folder)
-    elif planned.task != "denoise":
-        raise ConfigError(f"{key}: got {folder}, whose task is {planned.task}; a network with task denoise is needed")
-
-
-def _planned(config: Config, folder: Path) -> Model | None:
-    """The block of a network that the workflow trains into this folder."""
-    return config.models.get(folder.name) if folder.parent == TRAINED else None
-
-
-def _chain(config: Config, model: Model) -> Iterator[tuple[Path, Model | None]]:
-    """Folder and block of the network that a training begins with, or that denoises its images, of the one that this
-    one began with, and so on; a network that the workflow does not train has no block and ends it."""
-    while model.starts_from:
-        folder = Path(model.starts_from[0])
-        before = _planned(config, folder)
-        yield folder, before
-        if before is None:
-            return
-        model = before
+    elif block.task != "denoise":
+        raise ConfigError(f"{key}: got {folder}, whose task is {block.task}; a network with task denoise is needed")
 
 
 def _check_place(key: str, folder: Path) -> None:
@@ -131,7 +112,7 @@ def _check_unseen(here: str, config: Config, model: Model, name: str) -> None:
     measured = config.datasets[name]
     specimen = config.specimens[measured.specimen]
     tested = set(measured.structures_of("test", specimen))
-    for folder, before in _chain(config, model):
+    for folder, before in beginnings(model, config.models):
         if before is None:
             seen = structures_seen(read_training_record(folder), measured.specimen, config.root_seed)
         else:

@@ -33,7 +33,7 @@ TRACKS, EVENT_TABLE, RATES_TABLE = "tracks.zarr", "events.csv", "rates.csv"
 
 def track_columns(
     prediction: Path, out: Path, *, frame_s: float | None, false_discovery: float, code: str
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Follow the columns of a prediction.
 
     Parameters
@@ -43,7 +43,7 @@ def track_columns(
 
     Returns
     -------
-    The table of events.
+    The table of events, and lines for the user: what does not hold of the prediction.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def track_columns(
         The prediction cannot be read, says nothing of time and none is given, or shows no lattice.
     """
     with open_zarr(prediction, "predict-micrograph", part=STORE) as maps:
-        table, step = _read(prediction)
+        table, step, lines = _read(prediction)
         time = frame_s or step
         if not time:
             raise ConfigError(
@@ -63,14 +63,15 @@ def track_columns(
     with write_artefact(out, command=COMMAND, code=code, inputs=[prediction], parameters=parameters) as partial:
         partial.mkdir()
         write_tracks(tracks, found, partial, parameters)
-    return found.events
+    return found.events, lines
 
 
-def _read(prediction: Path) -> tuple[pd.DataFrame, float | None]:
-    """The table of columns, and the time from frame to frame that the file states."""
+def _read(prediction: Path) -> tuple[pd.DataFrame, float | None, tuple[str, ...]]:
+    """The table of columns, the time from frame to frame that the file states, and what does not hold (``NOT …``)."""
     try:
         summary = json.loads((prediction / SUMMARY).read_text(encoding="utf-8"))
-        return pd.read_parquet(prediction / PARQUET), summary["frame_step_s"]
+        lines = tuple(line for line in summary["warnings"] if line.startswith("NOT "))
+        return pd.read_parquet(prediction / PARQUET), summary["frame_step_s"], lines
     except (OSError, ValueError, KeyError) as failure:
         raise StoreError(f"{prediction}: is not a prediction of this version ({failure})") from None
 

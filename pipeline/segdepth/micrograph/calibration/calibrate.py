@@ -29,6 +29,9 @@ TAG_FACTOR = 1.3
 TOLD_SHARE = 0.02
 """Difference between the lattice's pixel and the one that was given from which on it is said."""
 
+TOLD_GRAIN = 0.005
+"""Share of the frame from which on another grain is told."""
+
 WORKING_SIDE = 768
 """Frames are binned to sides of at most so many pixels."""
 
@@ -143,17 +146,17 @@ def calibrate(
         found.elongation_error,
         _spread(area, factor, shape),
         _spread(others, factor, shape),
-        (*lines, *_told(found, pixel, pixel_pm)),
+        (*lines, *_told(found, pixel, pixel_pm, crystal)),
     )
 
 
-def _told(found: Similarity, pixel: float, given: float | None) -> list[str]:
+def _told(found: Similarity, pixel: float, given: float | None, crystal: Crystal) -> list[str]:
     """Lines on the pixel and the distortion."""
     lines = []
     if given is not None and abs(pixel / given - 1) > max(TOLD_SHARE, 3 * found.error):
         lines.append(
             f"the lattice gives {pixel:.4g} pm a pixel, {100 * (pixel / given - 1):+.1f} % from the {given:.4g} pm "
-            "that was given; the lattice's is used"
+            f"that was given; the lattice's is used. If the given one is right, this is no {crystal.title}"
         )
     if found.elongation is not None and found.elongation > max(TOLD_SHARE, 3 * found.elongation_error):
         lines.append(
@@ -248,6 +251,8 @@ def _areas(
         here = largest_area(np.where(amplitude > amplitudes[0], amplitude, 0), usable, noise)
         others |= here
         turn = (grain.turn_deg - grains[0].turn_deg + 90) % 180 - 90
+        if here.mean() < TOLD_GRAIN:
+            continue
         lines.append(
             f"another grain, turned by {turn:.0f}°, covers {100 * here.mean():.0f} % of the frame; it is masked"
         )

@@ -35,6 +35,9 @@ RING = 3
 SMOOTH_SHARE = 16
 """The shorter side over the width of the Gaussian that takes the local mean."""
 
+LEAST_NOISE = 1e-6
+"""Noise of a ring over the strongest ring's, at least: what a filter has left less of is rounding and borders."""
+
 MOST_NOISE = 12.0
 """Power over noise beyond which it is a spot's."""
 
@@ -92,6 +95,7 @@ def find_spots(frames: Sequence[tuple[np.ndarray, np.ndarray]]) -> Spots:
     radius = np.hypot(fx, fy)
     number = _independent(power[radius > 0.35] / noise[radius > 0.35], len(frames))
     noise *= np.log(2) / _tail(number, 0.5)  # the median of a mean of spectra is nearer to their mean
+    noise = np.maximum(noise, LEAST_NOISE * noise.max())
     ratio = power / noise
     allowed = (radius > LEAST_WAVES / min(shape)) & (radius < 0.48)
     highest = ratio == ndimage.maximum_filter(ratio, (LOBE, LOBE), mode="wrap")

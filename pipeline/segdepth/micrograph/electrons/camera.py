@@ -26,11 +26,17 @@ SINGLE_ELECTRONS = (0.8, 1.25)
 """Variance over mean that is taken for single electrons: a camera that misses every tenth electron since two came at
 once has 0.9, uneven light or a rare double count 1.1."""
 
+MOST_RATIO = 2.0
+"""Variance over mean, with a given offset, from which on steps are not electrons'."""
+
 SURE = 0.1
 """Error of the dose above which the user is asked for gain and offset."""
 
 LEAST_SURE = 0.25
 """Error of the gain, from the third moment, up to which integers with an offset can be electrons."""
+
+NOISE_FREE = 1e-9
+"""Variance over the squared mean below which values have no shot noise: a billion electrons a pixel."""
 
 LOW_DOSE = 7.0
 """Electrons a pixel below which pixels without an electron are there: e⁻⁷ is 1 in 1100."""
@@ -54,9 +60,19 @@ class Camera:
     dose_error: float = 0.0
     lines: tuple[str, ...] = ()
 
+    @property
+    def sure(self) -> bool:
+        """Whether gain and offset are known well enough to be relied on."""
+        return bool(self.dose_error <= SURE)  # false with a NaN
+
 
 def find_camera(
-    frames: Sequence[Masked], areas: Sequence[np.ndarray], gain: float | None = None, offset: float | None = None
+    frames: Sequence[Masked],
+    areas: Sequence[np.ndarray],
+    gain: float | None = None,
+    offset: float | None = None,
+    *,
+    known_from: str = "given",
 ) -> Camera:
     """Gain and offset from a few frames of one film.
 
@@ -65,6 +81,7 @@ def find_camera(
     frames : the same shape, bad pixels masked.
     areas : of each frame, (y, x) bool, its vacuum; no areas, or all false, where there is none.
     gain, offset : as known by the user; both are found if None. A given gain alone means offset 0.
+    known_from : where a given gain comes from, in words after "are".
     """
     seen = [_cut_out(f, a & f.usable) for f, a in zip(frames, areas) if (a & f.usable).sum() >= 100]
     inside = [f.values[a] for f, a in seen] or [f.values[f.usable] for f in frames]
@@ -74,7 +91,7 @@ def find_camera(
     steps = find_steps(values)
     if gain is not None:
         offset = 0.0 if offset is None else offset
-        found = _given(values, gain, offset, "given")
+        found = _given(values, gain, offset, known_from)
     else:
         found = _found(values, steps, moments, correlated, offset, bool(seen))
     gain, offset, whole, error, line = found
@@ -152,7 +169,7 @@ def _found(
     line = f"gain {model.gain:.4g} and offset {model.offset:.4g} of the camera from the noise of the vacuum"
     if "o" in model.free:
         return model.gain, model.offset, False, model.offset_error, line
-    if model.offset_error > SURE:
+    if offset is None and model.offset_error > SURE:
         line += " (an offset of 0 is assumed: the noise does not tell it; --offset sets it)"
     return model.gain, model.offset, False, model.error, line
 
@@ -165,6 +182,8 @@ def _from_steps(
     unit = gain == 1.0 and start == 0.0
     if offset is not None:
         start = offset
+        if moments is not None and _ratio(moments, gain, offset) > MOST_RATIO:
+            return None  # the steps are a converter's
     elif moments is None:
         if values.min() < start - 0.5 * gain:
             return None
@@ -221,7 +240,7 @@ def _from_ratio(moments: Moments, offset: float | None) -> tuple[float, float, b
     offset = 0.0 if offset is None else offset
     mean = moments.mean - offset
     gain = moments.shared_variance / mean if mean > 0 else 0.0
-    if not gain > 0:
+    if not gain > NOISE_FREE * max(mean, 0.0):
         return 1.0, offset, False, np.nan, ""
     line = f"gain {gain:.4g} of the camera from variance/mean in the vacuum, with an offset of {offset:.4g} assumed"
     return gain, offset, False, moments.shared_error, line

@@ -125,7 +125,8 @@ def _fit(task: _Task, free: str) -> tuple[float, np.ndarray, float] | None:
         start = {"r": 0.3, "a": -1.5, "o": middle - electrons * gain}
         x0 = np.array([np.log(electrons), np.log(gain), *(start[name] for name in free)])
         try:
-            fit = least_squares(task.misfit, x0, method="lm", max_nfev=150, args=(free,))
+            with np.errstate(over="ignore", invalid="ignore"):
+                fit = least_squares(task.misfit, x0, method="lm", max_nfev=150, args=(free,))
         except ValueError:  # not finite
             continue
         if np.isfinite(fit.cost) and (best is None or fit.cost < best.cost):

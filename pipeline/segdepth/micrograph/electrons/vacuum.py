@@ -178,7 +178,9 @@ def _quiet(cells: _Cells, per_block: int, aim: float | None) -> tuple[np.ndarray
     noisy = usual & ~constant
     if aim is None:
         aim = float(np.quantile(ratio[noisy], 0.1)) if noisy.any() else 1.0
-    quiet = constant | (noisy & (np.abs(ratio / aim - 1) < DEVIATIONS * np.sqrt(2.0 / np.maximum(m - 3, 1))))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        away = np.abs(ratio / aim - 1)
+    quiet = constant | (noisy & (away < DEVIATIONS * np.sqrt(2.0 / np.maximum(m - 3, 1))))
     inner = ndimage.binary_erosion(quiet, iterations=max(1, per_block // 4), border_value=1)
     labels, count = ndimage.label(quiet)
     keeps = np.bincount(labels[inner], minlength=count + 1) > 0

@@ -48,6 +48,9 @@ PIXEL_SLACK, PIXEL_FACTOR = 1.05, 1.5
 ENERGY_SLACK = 0.01
 """Energies that differ by less are the same."""
 
+LEAST_BEYOND = 0.02
+"""How far a feature must lie beyond its trained range to be a reason, over the range."""
+
 FARTHEST = 3
 """Reasons that are given at most."""
 
@@ -159,7 +162,7 @@ class Familiarity:
         width = np.maximum(high - low, 1e-9)
         beyond = np.maximum(low - values, values - high) / width
         beyond[dose] = 0
-        order = [i for i in np.argsort(-beyond) if beyond[i] > 0]
+        order = [i for i in np.argsort(-beyond) if beyond[i] > LEAST_BEYOND]
         lines = [reason_of(self.names[i], values[i], low[i], high[i]) for i in order[:FARTHEST]]
         return lines or ["each single number is within its trained range, but not all of them together"]
 

@@ -41,4 +41,6 @@ def reason_of(name: str, value: float, low: float, high: float) -> str:
     else:
         text, shown, unit = f"the amplitude of {which} is", _percent, " % of the mean"
     given, least, most = (f"{shown(number):.2g}" for number in (value, low, high))
+    if given in (least, most):
+        given, least, most = (f"{shown(number):.3g}" for number in (value, low, high))
     return f"{text} {given}{unit}, the network has learnt {least} to {most}{unit}"
