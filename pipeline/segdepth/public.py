@@ -62,7 +62,7 @@ class Explained(NamedTuple):
 
     maps : counts, expected electrons and standardized residuals, before and after refining, over (frame, row, column);
         attribute ``warnings``: lines for the user, χ² among them.
-    columns : one row per column and frame: ``depth``, refined ``count``, … (``segdepth.explanation.explain.COLUMNS``).
+    columns : a row per column and frame: ``depth``, refined ``count``, … (``segdepth.explanation.explain.COLUMNS``).
     """
 
     maps: xr.Dataset
@@ -74,7 +74,7 @@ def explain(predicted: Predicted, lens: LensFit | str | Path, *, force: bool = F
 
     Parameters
     ----------
-    predicted : result of ``predict``. lens : result of ``fit_lens``, or its JSON file.
+    predicted : result of ``predict``. lens : of ``fit_lens``, or the JSON file of ``segdepth fit-lens``.
     force : accept a fit that does not explain its film.
 
     Raises
@@ -215,7 +215,7 @@ def predict(
         default the one of these two whose training images are more like the film.
     familiarity : JSON file of ``measure-familiarity``; not needed for the two bundled networks. Given without a
         network it is used for ``bundled``.
-    lens : result of ``fit_lens`` on these counts, or its JSON file: its thickness is joined with the network's counts.
+    lens : result of ``fit_lens`` on the same counts, or its JSON file; its thickness is joined with the counts.
     device : ``auto``, ``cpu`` or ``cuda``; a loaded network stays on its device.
     options : values that replace those of the file and the lattice: ``pixel_pm``, ``rotation_deg``, ``flip``,
         ``calibrate`` (False: take pixel and rotation as given), ``invalid`` (value of pixels to mask), ``gain``,

@@ -112,7 +112,7 @@ def test_other_code_makes_all_that_is_behind_it_again(project, tmp_path):
 
 
 def test_what_is_behind_a_step_that_failed_is_made_in_the_next_run(project):
-    """Snakemake removes what a failed step had made before, and does not ask for it again where all behind it exists."""
+    """Snakemake removes the earlier output of a failed step, and would not ask for it where all behind it exists."""
     waves = (project.folder / "data" / "waves").rglob("*")
     whole = {path: path.read_bytes() for path in waves if path.is_file() and "c" in path.parts}  # chunks
     assert len(whole) >= 3

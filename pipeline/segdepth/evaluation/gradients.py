@@ -112,8 +112,8 @@ def places_of_estimate(depth: np.ndarray, label_pixel_pm: float) -> list[Place]:
     ``MICROGRAPH_PLACES``.
 
     The first is the inside of the column nearest to the second: of the pixels within ``COLUMN_REACH_PM`` of the nearest
-    pixel above 0, the one farthest from every 0. Groups of pixels narrower than twice ``SPECK_PM`` are passed over where
-    there are wider ones. Without any atoms or any vacuum both are one pixel.
+    pixel above 0, the one farthest from every 0. Groups narrower than twice ``SPECK_PM`` do not count if there are
+    wider ones. Without any atoms or any vacuum both are one pixel.
     """
     vacuum = _middle_of(depth == 0)
     inside_pm = distance_transform_edt(depth > 0) * label_pixel_pm
