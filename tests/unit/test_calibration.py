@@ -86,7 +86,21 @@ def test_a_pixel_that_is_wrong_is_corrected_and_said(factor):
 
 def test_a_lattice_of_another_size_is_another_crystal():
     metal = lattice((500, 620), 6.3 * 541.1 / 392.4, 20)  # Pt [110]: the same figure, 1.38 times smaller
-    assert "strongest spacings" in refusal(counted(metal, 2), pixel_pm=6.3)
+    said = refusal(counted(metal, 2), pixel_pm=6.3)
+    assert "strongest spacings" in said and "a pixel of 8.68 pm would make it one" in said
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_a_pixel_that_is_off_by_binning_is_named(factor):
+    said = refusal(counted(lattice((500, 620), 6.3, -40), 3), pixel_pm=6.3 * factor)
+    assert re.search(r"a pixel of 6\.[23]\d? pm would make it one: if that is right, give it \(--pixel-pm\)", said)
+
+
+def test_noise_and_other_figures_are_offered_no_pixel():
+    frame = np.random.default_rng(1).poisson(4, (300, 380)).astype(np.float32)
+    assert "would make it" not in refusal([(frame, np.ones(frame.shape, bool))], pixel_pm=6.3)
+    square = 1 + 0.3 * np.multiply.outer(np.cos(np.arange(400) / 4), np.cos(np.arange(400) / 4))
+    assert "would make it" not in refusal(counted(square, 5), pixel_pm=6.3)
 
 
 def test_a_turn_that_is_given_is_kept():

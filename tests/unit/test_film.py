@@ -15,6 +15,7 @@ from film_data import FILM_PM, KNOWN, PIXEL, TURN, crystal_film, vacuum_film, wi
 
 from segdepth.config import Reading
 from segdepth.errors import MicrographError
+from segdepth.micrograph.electrons.flat_patches import find_flat_patches
 from segdepth.micrograph.files.recording import FrameLost, recording_of
 from segdepth.micrograph.film import SAMPLE, inspect_film, sample_frames
 
@@ -157,6 +158,26 @@ def test_a_dose_that_the_vacuum_does_not_have_is_said():
     film = known(vacuum_film(3), dose_e_per_a2=2 * 3 / 0.063**2)
     assert any(one.startswith(line) for one in film.lines) and film.dose_from == "what was given"
     assert not any("the vacuum has" in one for one in known(vacuum_film(3), dose_e_per_a2=3 / 0.063**2).lines)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_scale_bar_in_the_picture_and_dead_lines_are_masked_and_said(count):
+    counts = vacuum_film(count, shape=(220, 260), level=4.0)
+    most = counts.max()
+    counts[:, 150:190, 100:220] = most
+    counts[:, 160:180, 110:210] = 0
+    counts[:, :, 40] = 0
+    film = known(counts)
+    assert film.bad[150:190, 100:220].all() and film.bad[:, 40].all()
+    assert film.bad.sum() < 42 * 122 + 3 * 220 + 20 and film.level == pytest.approx(4, rel=0.02)
+    assert any("are in patches or lines of one value; they are masked" in line for line in film.lines)
+
+
+@pytest.mark.parametrize("level", [0.05, 0.3, 1.0, 4.0, 40.0])
+def test_shot_noise_has_no_patch_of_one_value(level):
+    for film in (vacuum_film(1, shape=(500, 600), level=level), level / 4 * crystal_film(1)):
+        frames = sample_frames(recording_of(np.random.default_rng(2).poisson(film)), None)
+        assert not find_flat_patches(frames).any()
 
 
 def test_hot_pixels_are_masked_and_said():

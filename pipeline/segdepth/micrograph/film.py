@@ -17,6 +17,7 @@ from segdepth.errors import MicrographError
 from segdepth.micrograph.calibration.calibrate import TAG_FACTOR, Calibration, calibrate
 from segdepth.micrograph.electrons.bad_pixels import find_bad_pixels
 from segdepth.micrograph.electrons.camera import Camera, dose_e_per_a2, find_camera, to_electrons
+from segdepth.micrograph.electrons.flat_patches import find_flat_patches
 from segdepth.micrograph.electrons.light import describe_light, find_light
 from segdepth.micrograph.electrons.masks import Masked, mask_frame
 from segdepth.micrograph.electrons.vacuum import search_vacuum, vacuum_level
@@ -169,10 +170,7 @@ def inspect_film(
     if pixel is not None:
         _check_pixel(recording, pixel / (TAG_FACTOR if lattice else 1), grid_pixel_pm, pixel)
     frames = sample_frames(recording, options.invalid)
-    bad = find_bad_pixels(frames)
-    if bad.any():
-        say(f"{int(bad.sum())} pixels ({100 * bad.mean():.2g} %) are hot or dead; they are masked")
-        frames = [_without(frame, bad) for frame in frames]
+    frames, bad = _without_bad(frames, say)
     say(*frames[0].lines)
     found = None
     if lattice:
@@ -208,6 +206,18 @@ def inspect_film(
     film = replace(film, level=level, dose_from=source, given_level=given)
     say(f"{film.dose:.3g} electrons per Å² and frame, from {source}")
     return replace(film, lines=tuple(lines))
+
+
+def _without_bad(frames: list[Masked], say: Callable[..., None]) -> tuple[list[Masked], np.ndarray]:
+    """The frames with labels and bad pixels masked, and these (y, x) bool."""
+    bad = np.zeros(frames[0].usable.shape, dtype=bool)
+    for find, what in ((find_flat_patches, "in patches or lines of one value"), (find_bad_pixels, "hot or dead")):
+        more = find(frames)
+        if more.any():
+            say(f"{int(more.sum())} pixels ({100 * more.mean():.2g} %) are {what}; they are masked")
+            frames = [_without(frame, more) for frame in frames]
+            bad |= more
+    return frames, bad
 
 
 def _without(frame: Masked, area: np.ndarray) -> Masked:

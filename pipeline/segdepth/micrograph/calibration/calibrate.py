@@ -120,7 +120,10 @@ def calibrate(
         )
     spots = find_spots(binned)
     grains = find_grains(spots, crystal, limits)
-    check_grains(spots, grains, crystal, given)
+    try:
+        check_grains(spots, grains, crystal, given)
+    except MicrographError as failure:
+        raise MicrographError(f"{failure}{_other_pixel(spots, crystal, given, factor, coarsest_pm)}") from None
     more = max(1, int(COARSEST_PM / grains[0].pixel_pm))
     values, usable = _mean([_bin(*frame, more) for frame in binned])
     spots, factor = replace(spots.coarser(more), variance=spots.variance / more**2 / len(frames)), factor * more
@@ -223,6 +226,20 @@ def check_grains(spots: Spots, grains: Sequence[Match], crystal: Crystal, pixel_
     evidence = np.where(sure, evidence_of(spots), 0)
     if not explained[0] or evidence[explained].sum() < LEAST_SHARE * evidence.sum():
         raise MicrographError(f"no {crystal.title} lattice found: {_described(spots, pixel_pm)}")
+
+
+def _other_pixel(spots: Spots, crystal: Crystal, given: float | None, factor: int, coarsest_pm: float) -> str:
+    """What to say where a pixel far from the given one would make the spots the crystal's; else nothing."""
+    if given is None:
+        return ""
+    grains = find_grains(spots, crystal, (FINEST_PM * factor, coarsest_pm * factor))
+    try:
+        check_grains(spots, grains, crystal, None)
+    except MicrographError:
+        return ""
+    return (
+        f"; a pixel of {grains[0].pixel_pm / factor:.3g} pm would make it one: if that is right, give it (--pixel-pm)"
+    )
 
 
 def _described(spots: Spots, pixel_pm: float | None) -> str:
