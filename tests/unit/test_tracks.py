@@ -18,6 +18,7 @@ from segdepth.errors import MicrographError
 from segdepth.evaluation.film_events import (
     chance_scores,
     event_scores,
+    fewest_frames_seen,
     frames_needed,
     match_events,
     matched_rows,
@@ -206,3 +207,27 @@ def test_the_python_function_says_what_the_modules_say(film):
     for wrong in ({"frame_s": 0.0}, {"frame_s": 0.2, "false_discovery": 2.0}):
         with pytest.raises(ConfigError):
             segdepth.track(maps, columns, **wrong)
+
+
+def test_changes_are_seen_where_events_are_true_and_found_beyond_chance():
+    scores = [
+        {"method": "many", "precision": 0.1},
+        {"method": "model", "precision": 0.6},
+        {"method": "mean", "precision": 0.5},
+    ]
+    scores.append({"method": "none", "precision": np.nan})
+    found = {
+        "many": {1: (0.99, 0.5), 3: (1, 0.9)},
+        "model": {1: (0.7, 0.5), 3: (0.6, 0.2), 6: (0.9, 0.1)},
+        "mean": {1: (0.4, 0), 3: (0.75, 0.4), 6: (1, 1)},
+        "none": {1: (0, 0)},
+    }
+    dwell = [
+        {"method": method, "frames_from": first, "true": 9, "recall": recall, "recall_by_chance": chance}
+        for method, classes in found.items()
+        for first, (recall, chance) in classes.items()
+    ]
+    assert fewest_frames_seen(scores, dwell) == (3, "mean")  # 0.58 beyond chance; the model 0.5
+    assert fewest_frames_seen(scores, [row for row in dwell if row["frames_from"] != 3]) == (6, "model")
+    assert fewest_frames_seen(scores, [row | {"true": 0} for row in dwell]) == (None, None)
+    assert fewest_frames_seen(scores[:1], dwell) == (None, None)

@@ -8,7 +8,7 @@ pairs as can be, of those the nearest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,9 @@ SHIFTS = (0.25, 0.41, 0.59)
 
 DWELLS = (1, 3, 6, 11, 21)
 """First number of frames of each class of how long a column keeps its atoms before and after an event."""
+
+SEEN_SHARE = 0.5
+"""Share of a method's events that are true, and of changes found beyond chance, from which on changes are seen."""
 
 BOOTSTRAPS = 1000
 
@@ -219,3 +222,29 @@ def frames_needed(d_prime: np.ndarray, dose_lambda: float) -> np.ndarray:
     """Frames whose average tells an atom more or less with 5 % error, all else known: (2 · 1.645 / d')², where
     ``d_prime`` is that of one frame at λ = 1 and grows with the root of the dose. A bound for any method."""
     return (2 * ERROR_Z / np.asarray(d_prime)) ** 2 / dose_lambda
+
+
+def fewest_frames_seen(scores: Sequence[Mapping], dwell: Sequence[Mapping]) -> tuple[int, str] | tuple[None, None]:
+    """How long a column must keep its atoms for its change to be seen, and the method that sees it best.
+
+    A change is seen by a method if at least half of the method's events are true (``precision``), and if it finds at
+    least half of the changes of that duration that chance would not have found: (recall - chance) / (1 - chance).
+
+    Parameters
+    ----------
+    scores, dwell : rows of ``event_scores`` and ``recall_by_dwell`` of one element at one dose, each with ``method``.
+
+    Returns
+    -------
+    ``frames_from`` of the shortest durations that are seen, and of the methods that see them the one that finds most;
+    None, None if none are.
+    """
+    precise = {row["method"] for row in scores if row["precision"] >= SEEN_SHARE}
+    found = []
+    for row in dwell:
+        chance = row["recall_by_chance"]
+        if row["method"] in precise and row["true"] and chance < 1:
+            beyond = (row["recall"] - chance) / (1 - chance)
+            if beyond >= SEEN_SHARE:
+                found.append((row["frames_from"], -beyond, row["method"]))
+    return (min(found)[0], min(found)[2]) if found else (None, None)

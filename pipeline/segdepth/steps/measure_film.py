@@ -11,8 +11,9 @@ The folder it writes; a row of each table begins with ``film``, ``network``, ``f
   of ``segdepth.evaluation.film_events``.
 - ``dwell.csv``: ``method``, then ``recall_by_dwell``.
 - ``detectability.csv``: ``element``, ``columns``, ``d_prime`` (median over the changing columns, of
-  one atom less or more in one frame), ``frames_needed`` (median: a bound), ``frames_seen`` (the fewest frames that a
-  column keeps its atoms, of ``dwell.csv``, of which the model finds at least half of the events; empty where never).
+  one atom less or more in one frame), ``frames_needed`` (median: a bound), ``frames_seen`` and ``seen_by`` (the fewest
+  frames that a column keeps its atoms, of ``dwell.csv``, whose changes are seen, and by what method: see
+  ``segdepth.evaluation.film_events.fewest_frames_seen``; empty if none are).
 - ``lambda-<dose>/``: ``tracks.zarr``, ``events.csv`` and ``rates.csv`` of ``track-columns``; the tracks have
   ``true_atoms`` (column, frame), -1 where there is no true column, and the attributes ``film``, ``network``,
   ``dose_lambda`` and ``changing_<element>``: how many columns of the element truly change, followed or not.
@@ -40,6 +41,7 @@ from segdepth.evaluation.film_events import (
     TOLERANCE_FRAMES,
     chance_scores,
     event_scores,
+    fewest_frames_seen,
     frames_needed,
     matched_rows,
     recall_by_dwell,
@@ -65,7 +67,6 @@ COMMAND = "measure-film"
 SCORES, DWELL, DETECTABILITY = "scores.csv", "dwell.csv", "detectability.csv"
 AVERAGES = (3, 5, 9)
 HMM, LISTED, FRAME = "hmm", "hmm_listed", "frame"
-HALF = 0.5
 
 
 def measure_film(
@@ -226,7 +227,7 @@ def _measured(
                 count = len(changing) if row["element"] == ALL else np.count_nonzero(changing == row["element"])
                 scores.append(key | {"columns": count} | row | by)
             dwell += [key | row for row in recall_by_dwell(*given, predicted.film.duration_s)]
-    return scores, dwell, _detectability(truth, elements, dose, dwell)
+    return scores, dwell, _detectability(truth, elements, dose, scores, dwell)
 
 
 def _true_rows(tracks: xr.Dataset, truth: xr.Dataset, elements: np.ndarray, block: int) -> np.ndarray:
@@ -254,15 +255,17 @@ def _with_truth(tracks: xr.Dataset, truth: xr.Dataset, rows: np.ndarray) -> xr.D
     )
 
 
-def _detectability(truth: xr.Dataset, elements: np.ndarray, dose: float, dwell: list[dict]) -> list[dict]:
+def _detectability(
+    truth: xr.Dataset, elements: np.ndarray, dose: float, scores: list[dict], dwell: list[dict]
+) -> list[dict]:
     both = np.stack([truth["d_prime_minus"].values, truth["d_prime_plus"].values])
     rows = []
     for element in dict.fromkeys(elements):
         values = both[:, (elements == element) & truth["changes"].values]
         if not values.size:
             continue
-        classes = [row for row in dwell if (row["element"], row["method"]) == (element, HMM) and row["true"]]
-        seen = [row["frames_from"] for row in classes if row["recall"] >= HALF]
+        mine = ([row for row in table if row["element"] == element] for table in (scores, dwell))
+        frames, method = fewest_frames_seen(*mine)
         rows.append(
             {
                 "dose_lambda": dose,
@@ -270,7 +273,8 @@ def _detectability(truth: xr.Dataset, elements: np.ndarray, dose: float, dwell: 
                 "columns": values.shape[1],
                 "d_prime": float(np.median(values) * np.sqrt(dose)),
                 "frames_needed": float(np.median(frames_needed(values, dose))),
-                "frames_seen": min(seen, default=None),
+                "frames_seen": frames,
+                "seen_by": method,
             }
         )
     return rows
