@@ -221,8 +221,6 @@ def test_an_evaluation_without_the_calibration_of_columns_is_refused_with_what_m
             StoreError, match="a_model/d: .* another version .* --force -- results/evaluation/a_model/d$"
         ):
             draw_figure("fig7_calibration", told)
-        with pytest.raises(StoreError, match="another version"):
-            told.reliability("columns")
 
 
 def test_scale_bar_is_as_long_as_it_says():

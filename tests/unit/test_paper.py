@@ -16,7 +16,7 @@ from test_network_table import by_structure
 from torch import nn
 
 from segdepth.config import ALL, PAPER_ITEMS, Paper, validate
-from segdepth.errors import ConfigError
+from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.denoising import measure_denoising
 from segdepth.evaluation.gradients import (
     Place,
@@ -272,6 +272,17 @@ def test_rows_stand_beside_the_papers():
     assert set(table.loc[table["item"] == "fig8", "element"]) == {"Ce", "O"}
     fig = fig9_doses.draw(curves, table[table["item"] == "fig9b"])
     assert "12 images of 3 structures" in fig.get_suptitle()
+
+
+def test_figure_7_of_an_earlier_evaluation_is_refused():
+    """Whose ``columns`` were pixels of columns."""
+    made = results()
+    names = {"pixels": "all", "pixels_of_columns": "columns", "columns": "pooled"}
+    names |= {"pixels_before": "all_before", "columns_before": "pooled_before"}
+    calibration = made.evaluations["a", "d"].calibration.replace({"population": names})
+    earlier = replace(made.evaluations["a", "d"], calibration=calibration)
+    with pytest.raises(StoreError, match="calibration.csv has no pixels_before: it was made by another version"):
+        paper_table(["fig7"], BLOCK, replace(made, evaluations={("a", "d"): earlier}))
 
 
 ROWS = ("segmentation", "denoising then segmentation", "denoising and segmentation")

@@ -54,8 +54,8 @@ def reliability_curve(sums: np.ndarray) -> dict[str, np.ndarray]:
 
 def _errors(sums: np.ndarray) -> np.ndarray:
     """Expected calibration errors of (…, bin, 3); NaN where nothing was counted."""
-    number = sums[..., 0].sum(-1)
-    return np.abs(sums[..., 2] - sums[..., 1]).sum(-1) / np.where(number, number, np.nan)
+    pixels = sums[..., 0].sum(-1)
+    return np.abs(sums[..., 2] - sums[..., 1]).sum(-1) / np.where(pixels, pixels, np.nan)
 
 
 def expected_calibration_error(sums: np.ndarray) -> float | None:

@@ -17,7 +17,6 @@ import xarray as xr
 
 from segdepth.config import ALL
 from segdepth.errors import StoreError
-from segdepth.evaluation.calibration import POPULATIONS
 
 
 @dataclass(frozen=True)
@@ -90,15 +89,16 @@ class Evaluation:
         Raises
         ------
         StoreError
-            It has not all of them: earlier versions gave the same names to others.
+            It has none.
         """
-        if missing := [each for each in POPULATIONS if each not in set(self.calibration["population"])]:
+        table = chosen(self.calibration, {"population": population})
+        if table.empty:
             name = f"{self.facts['model']}/{self.facts['dataset']}"
             raise StoreError(
-                f"results/evaluation/{name}: its calibration.csv has no {missing[0]}: it was made by another version "
+                f"results/evaluation/{name}: its calibration.csv has no {population}: it was made by another version "
                 f"of SegDepth; make it again: snakemake --cores 1 --force -- results/evaluation/{name}"
             )
-        return chosen(self.calibration, {"population": population})
+        return table
 
     def confusion_matrix(self, element: str = ALL) -> np.ndarray:
         """Pixels by true and estimated depth, int64 (C true, C estimated)."""
