@@ -135,7 +135,7 @@ def gradients_of_frame(
         for gradient, depth_there, x, y in zip(found, *there)
     ]
     for name, share in SHARES.items():
-        text = f"radius that holds {share:.0%} of the energy of the estimated depth's gradient"
+        text = f"radius that holds {100 * share:.0f} % of the energy of the estimated depth's gradient"
         dataset[name] = ("place", [of_place[name] for of_place in reach], {"units": "pm", "long_name": text})
     return dataset.assign_attrs(places=list(MICROGRAPH_PLACES))
 

@@ -136,7 +136,8 @@ def _draw_radii(ax: Axes, means: pd.DataFrame, axis: str, label: str) -> None:
         colour = colours.get(place, colours.get(element))
         for metric, one in group.groupby("metric") if colour else ():
             ends = [(one["value"] - one["low"]).fillna(0) / 1000, (one["high"] - one["value"]).fillna(0) / 1000]
-            ax.errorbar(one[axis], one["value"] / 1000, ends, fmt="." + LINES[metric], lw=1.2, color=colour)
+            fmt, inside = f"o{LINES[metric]}", colour if metric == MOST else "white"
+            ax.errorbar(one[axis], one["value"] / 1000, ends, fmt=fmt, ms=3.5, mfc=inside, lw=1.2, color=colour)
     ax.set(xlabel=label)
 
 
@@ -153,7 +154,7 @@ def _legend(found: Sequence[tuple[xr.Dataset, pd.DataFrame]]) -> list[Line2D]:
         Line2D([], [], color=c, label=name if name == PLACES[1] else f"{name} columns") for name, c in colours.items()
     ]
     handles += [
-        Line2D([], [], color=style.NEUTRAL, ls=line, label=f"holds {SHARES[metric]:.0%} of its energy")
+        Line2D([], [], color=style.NEUTRAL, ls=line, label=f"holds {100 * SHARES[metric]:.0f} % of its energy")
         for metric, line in LINES.items()
     ]
     return handles
