@@ -18,16 +18,17 @@ from torch import nn
 from segdepth.config import ALL, PAPER_ITEMS, Paper, validate
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.denoising import measure_denoising
+from segdepth.evaluation.gradient_reach import HALF, MOST, RADII, energy_radii, mean_radii
 from segdepth.evaluation.gradients import (
     Place,
     gradients_at_doses,
     gradients_of_frame,
-    half_energy_radius,
     input_gradients,
     measured_columns,
     place_in_vacuum,
     place_of_column,
     places_of_estimate,
+    radii_of_image,
 )
 from segdepth.evaluation.ground_truth import GroundTruth
 from segdepth.evaluation.paper import COLUMNS, Network, PaperResults, paper_numbers, paper_table
@@ -94,15 +95,48 @@ def test_the_gradient_is_that_of_a_softmax():
 def test_half_the_energy_of_a_disc_lies_within_its_radius_over_the_root_of_two(radius, height):
     y, x = np.indices((64, 80)) + 0.5
     disc = np.where(np.hypot(x - 40, y - 30) <= radius, height, 0.0)
-    found = half_energy_radius(disc, PIXEL, 40 * PIXEL, 30 * PIXEL) / PIXEL
-    assert found == pytest.approx(radius / np.sqrt(2), abs=1.0)
+    found = energy_radii(disc, PIXEL, 40 * PIXEL, 30 * PIXEL)
+    assert found[HALF] / PIXEL == pytest.approx(radius / np.sqrt(2), abs=1.0)
+    assert found[MOST] / PIXEL == pytest.approx(radius * np.sqrt(0.9), abs=1.0)
+
+
+@given(st.floats(3, 12), st.floats(0.01, 100))
+def test_the_energy_of_a_gaussian_lies_within_the_radii_of_the_closed_form(sigma, height):
+    """Squared it has a width of σ/√2: the share 1 - exp(-r²/σ²) lies within r."""
+    y, x = np.indices((120, 130)) + 0.5
+    gaussian = -height * np.exp(-((x - 64) ** 2 + (y - 58) ** 2) / (2 * sigma**2))
+    found = energy_radii(gaussian, PIXEL, 64 * PIXEL, 58 * PIXEL)
+    assert found[HALF] / PIXEL == pytest.approx(sigma * np.sqrt(np.log(2)), abs=0.6)
+    assert found[MOST] / PIXEL == pytest.approx(sigma * np.sqrt(np.log(10)), abs=0.6)
 
 
 def test_nothing_has_no_radius_and_one_pixel_its_own_distance():
-    assert np.isnan(half_energy_radius(np.zeros((4, 6)), PIXEL, 0, 0))
+    assert all(np.isnan(radius) for radius in energy_radii(np.zeros((4, 6)), PIXEL, 0, 0).values())
     spot = np.zeros((8, 12))
     spot[2, 9] = -3
-    assert half_energy_radius(spot, PIXEL, 6.5 * PIXEL, 2.5 * PIXEL) == pytest.approx(3 * PIXEL)
+    found = energy_radii(spot, PIXEL, 6.5 * PIXEL, 2.5 * PIXEL)
+    assert list(found.values()) == pytest.approx([3 * PIXEL, 3 * PIXEL])
+
+
+def test_radii_are_averaged_over_columns_with_an_interval_over_five_structures():
+    places = [("column", "Ce", 3, 10.0), ("column", "O", 6, 40.0), ("vacuum", ALL, 0, 5.0)]
+    rows = [
+        (structure, place, dose, element, atoms, 0.0, 0.0, dose * reach + structure, 2 * dose * reach + structure)
+        for structure in range(5)
+        for dose in (1.0, 2.0)
+        for place, element, atoms, reach in places
+    ]
+    radii = pd.DataFrame(rows, columns=list(RADII))
+    found = mean_radii(radii).set_index(["place", "element", "lambda", "metric"])
+    assert len(found) == 4 * 2 * 2 and (found["structures"] == 5).all()
+    one = found.loc["column", "O", 2.0, MOST]
+    assert one["value"] == 162 and 160 < one["low"] < 162 < one["high"] < 164
+    assert found.loc["column", ALL, 1.0, HALF]["value"] == 27 and found.loc["vacuum", ALL, 2.0, MOST]["value"] == 22
+    radii.loc[(radii["structure"] == 4) & (radii["element"] == "O"), [HALF, MOST]] = np.nan  # a gradient of 0
+    found = mean_radii(radii, by_count=True).set_index(["element", "atoms", "lambda", "metric"])
+    one = found.loc["O", 6, 1.0, HALF]
+    assert one["value"] == 41.5 and one["structures"] == 4 and np.isnan(one["low"]) and np.isnan(one["high"])
+    assert found.loc["Ce", 3, 1.0, HALF]["low"] < 12
 
 
 def test_places_are_a_column_and_the_middle_of_the_vacuum():
@@ -116,29 +150,27 @@ def test_places_are_a_column_and_the_middle_of_the_vacuum():
 
 
 def measured_gradients():
-    given = {"pixel_pm": PIXEL, "label_pixel_pm": PIXEL, "elements": ("Ce", "O"), "atoms": 3}
-    store, radii = gradients_at_doses(small_network(), [sample_of(0), sample_of(1)], [1, 25], **given)
+    pixels, doses = {"pixel_pm": PIXEL, "label_pixel_pm": PIXEL}, [1, 25]
+    store = gradients_at_doses(small_network(), [sample_of(0), sample_of(1)], doses, atoms=3, **pixels)
+    images = [(sample_of(seed), dose) for seed in range(6) for dose in doses]
+    radii = [radii_of_image(small_network(), *image, elements=("Ce", "O"), **pixels) for image in images]
     facts = {"model": "a", "dataset": "d", "structure": 3, "defocus_nm": 5.0, "classes": 11, "base_channels": 4}
-    return store.assign_attrs(facts | {"variant": "binned", "trained_lambda": [2.5, 2.5]}), radii
+    return store.assign_attrs(facts | {"variant": "binned", "trained_lambda": [2.5, 2.5]}), pd.concat(radii)
 
 
 def test_gradients_of_several_doses_have_units_and_can_be_drawn():
     store, radii = measured_gradients()
-    assert store["gradient"].dims == ("place", "dose", "class", "y", "x") and store["gradient"].shape == (
-        2,
-        2,
-        11,
-        32,
-        48,
-    )
+    assert store["gradient"].dims == ("place", "dose", "class", "y", "x")
+    assert store["gradient"].shape == (2, 2, 11, 32, 48)
     assert all({"units", "long_name"} <= set(v.attrs) for v in store.variables.values())
     assert float(np.abs(store["gradient"].sum("class")).max()) < 1e-6  # probabilities sum to one
-    assert set(zip(radii["lambda"], radii["element"], radii["atoms"])) == {
-        (1, "Ce", 3), (1, "O", 6), (25, "Ce", 3), (25, "O", 6),
+    assert list(radii.columns) == list(RADII) and len(radii) == 6 * 2 * 3
+    assert set(zip(radii["place"], radii["element"], radii["atoms"])) == {
+        ("column", "Ce", 3), ("column", "O", 6), ("vacuum", ALL, 0),
     }  # fmt: skip
-    assert radii["half_energy_radius_pm"].between(0, 2 * PIXEL).all()
+    assert (radii[HALF] <= radii[MOST]).all() and radii[MOST].between(0, 2 * PIXEL).all()
     fig = fig8_gradients.draw([(store, radii), (store.assign_attrs(model="e"), radii)])
-    assert "1 image" in fig.get_suptitle()
+    assert "1 image" in fig.get_suptitle() and "6 images" in fig.get_suptitle()
 
 
 def test_the_boundary_is_the_group_of_atoms_nearest_to_the_vacuum():
@@ -176,7 +208,8 @@ def test_a_frame_of_any_size_has_its_gradients_drawn():
     image = 1 + 0.3 * rng.normal(size=(130, 200))
     store = gradients_of_frame(small_network(), image, 1.5, pixel_pm=PIXEL, label_pixel_pm=PIXEL)
     assert dict(store["gradient"].sizes) == {"place": 2, "dose": 1, "class": 11, "y": 128, "x": 192}
-    assert store["half_energy_radius_pm"].attrs["units"] == "pm" and (store["half_energy_radius_pm"] < 2 * PIXEL).all()
+    assert store[HALF].attrs["units"] == store[MOST].attrs["units"] == "pm"
+    assert (store[HALF] <= store[MOST]).all() and (store[MOST] < 2 * PIXEL).all()
     facts = {"model": "a", "classes": 11, "base_channels": 4, "variant": "binned"}
     assert "1 image" in fig11_boundary.draw(store.assign_attrs(facts)).get_suptitle()
 
@@ -238,8 +271,9 @@ def test_rows_stand_beside_the_papers():
     table = paper_table(PAPER_ITEMS, BLOCK, results())
     assert list(table.columns) == list(COLUMNS)
 
-    def row_of(item: str, name: str, metric: str, element: str = ALL) -> pd.Series:
+    def row_of(item: str, name: str, metric: str, element: str = ALL, dose: float | None = None) -> pd.Series:
         same = (table["item"] == item) & (table["row"] == name) & (table["metric"] == metric)
+        same &= True if dose is None else table["lambda"] == dose
         (found,) = [row for _, row in table[same & (table["element"] == element)].iterrows()]
         return found
 
@@ -269,7 +303,11 @@ def test_rows_stand_beside_the_papers():
     curves = table[table["item"] == "fig9a"]
     assert set(curves["row"]) == {"c = 64, trained at λ = 2.5", "c = 64, trained at λ = 0.1 … 25"}
     assert set(curves["lambda"]) == {0.1, 2.5} and curves["paper"].isna().all()
-    assert set(table.loc[table["item"] == "fig8", "element"]) == {"Ce", "O"}
+    name = "c = 64, trained at λ = 2.5"
+    row = row_of("fig8", f"{name}, columns of 6", MOST, "O", 25)
+    assert row["low"] <= row["value"] <= row["high"] and row["structures"] == row["images"] == 6
+    assert row_of("fig8", f"{name}, column", MOST, "O", 25)["value"] == row["value"]
+    assert row_of("fig8", f"{name}, vacuum", HALF, ALL, 1)["value"] <= 2 * PIXEL
     fig = fig9_doses.draw(curves, table[table["item"] == "fig9b"])
     assert "12 images of 3 structures" in fig.get_suptitle()
 

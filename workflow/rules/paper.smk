@@ -44,11 +44,12 @@ rule measure_denoiser:
 rule measure_gradients:
     input:
         network=lambda w: ancient(evaluated_network(w.model, w.dataset)),
-        images=lambda w: ancient(paper_files.shard(w.dataset, image_shards(w.dataset))),
-        depth=lambda w: ancient(paper_files.shard(w.dataset, depth_shards(w.dataset))),
+        images=lambda w: ancient(paper_files.shards(w.dataset, image_shards(w.dataset))),
+        depth=lambda w: ancient(paper_files.shards(w.dataset, depth_shards(w.dataset))),
         manifests=lambda w: manifests(
             [network_of(w.model)]
-            + [paper_files.shard(w.dataset, of(w.dataset)) for of in (image_shards, depth_shards)]
+            + paper_files.shards(w.dataset, image_shards(w.dataset))
+            + paper_files.shards(w.dataset, depth_shards(w.dataset))
         ),
     output:
         folder=directory("results/gradients/{model}/{dataset}"),
@@ -56,7 +57,9 @@ rule measure_gradients:
     params:
         dataset=lambda w: as_json(cfg.datasets[w.dataset]),
         specimen=lambda w: as_json(blocks_of(w.dataset)["specimen"]),
-        structure=lambda w: paper_files.structure(w.dataset),
+        images=lambda w, input: repeated("--images", input.images),
+        depth=lambda w, input: repeated("--depth", input.depth),
+        structures=lambda w: repeated("--structure", paper_files.structures(w.dataset)),
         doses=lambda w: repeated("--dose", cfg.paper.gradient_lambda) if cfg.paper else "",
         atoms=lambda w: cfg.paper.gradient_atoms if cfg.paper else 1,
         code=code_hash("measure-gradients"),
@@ -73,8 +76,8 @@ rule measure_gradients:
         device=LIGHT_DEVICE,
     shell:
         "OMP_NUM_THREADS={threads} segdepth measure-gradients --model {input.network:q} --dataset {params.dataset:q}"
-        " --specimen {params.specimen:q} --name {wildcards.dataset} --images {input.images} --depth {input.depth}"
-        " --structure {params.structure} {params.doses} --atoms {params.atoms}"
+        " --specimen {params.specimen:q} --name {wildcards.dataset} {params.images} {params.depth}"
+        " {params.structures} {params.doses} --atoms {params.atoms}"
         " --device {resources.device} --out {output.folder} > {log} 2>&1"
 
 

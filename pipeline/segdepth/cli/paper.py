@@ -40,9 +40,12 @@ def measure_gradients(
     dataset: BlockText,
     specimen: BlockText,
     name: DatasetName,
-    images: Annotated[Path, typer.Option(help="the shard of images that holds the structure")],
-    depth: Annotated[Path, typer.Option(help="the shard of depth maps that holds it")],
-    structure: Annotated[int, typer.Option(min=0, help="index of a test structure in the plan")],
+    images: Paths,
+    depth: Paths,
+    structure: Annotated[
+        list[int],
+        typer.Option(min=0, help="index of a test structure in the plan; maps are of the first; repeat for more radii"),
+    ],
     dose: Annotated[
         list[float], typer.Option(min=0.001, help="λ, electrons per 5.28 pm pixel in vacuum; repeat for more")
     ],
@@ -54,7 +57,7 @@ def measure_gradients(
     from segdepth.steps.measure_gradients import measure_gradients as step
 
     blocks = read_block(Dataset, dataset), read_block(Specimen, specimen)
-    given = {"name": name, "structure": structure, "doses": dose, "atoms": atoms, "device": device}
+    given = {"name": name, "structures": structure, "doses": dose, "atoms": atoms, "device": device}
     step(*blocks, model, images, depth, out, code=code_hash("measure-gradients"), **given)
 
 

@@ -1,4 +1,4 @@
-"""The gradient of the class probabilities with respect to the input image (SegDepth, eq. 7), and how far it reaches."""
+"""The gradient of the class probabilities with respect to the input image (SegDepth, eq. 7)."""
 
 from __future__ import annotations
 
@@ -12,22 +12,18 @@ import xarray as xr
 from scipy.ndimage import distance_transform_edt
 from torch import nn
 
-from segdepth.config import NETWORK_STRIDE
+from segdepth.config import ALL, NETWORK_STRIDE
+from segdepth.evaluation.gradient_reach import PLACES, RADII, SHARES, energy_radii
 from segdepth.evaluation.ground_truth import GroundTruth
 from segdepth.evaluation.noisy_images import Sample
 from segdepth.labels.ownership import pixel_centres_pm
 
-COLUMNS_EACH = 2
-"""Columns of each count whose gradient is measured, those nearest the middle of the field."""
-
-PLACES = ("column", "vacuum")
 MICROGRAPH_PLACES = ("boundary", "vacuum")
 WINDOW_PIXELS = 448
 """Side of the part of a micrograph that the network is shown for its gradients, in label pixels."""
 SPECK_PM = 30.0
 COLUMN_REACH_PM = 100.0
 """Less and about as much as the radius of a column in a depth map."""
-RADII = ("lambda", "element", "atoms", "x_pm", "y_pm", "half_energy_radius_pm")
 
 
 @dataclass(frozen=True)
@@ -68,20 +64,6 @@ class _Seen:
         at = self._logits[:, place.row, place.column].float().softmax(0)
         found = [torch.autograd.grad(at[number], self._given, retain_graph=True)[0][0, 0] for number in classes]
         return torch.stack(found).cpu().numpy()
-
-
-def half_energy_radius(gradient: np.ndarray, pixel_pm: float, x_pm: float, y_pm: float) -> float:
-    """Radius in pm of the disc about (x, y) that holds half of the sum of squares of a map [y, x]; NaN if it is 0.
-
-    Pixels count as a whole, by their centres.
-    """
-    y, x = (pixel_centres_pm(side, pixel_pm) for side in gradient.shape)
-    distance = np.hypot(x[None, :] - x_pm, y[:, None] - y_pm).ravel()
-    order = np.argsort(distance, kind="stable")
-    energy = np.cumsum(np.square(gradient.ravel()[order], dtype=float))
-    if not energy[-1] > 0:
-        return float("nan")
-    return float(distance[order][np.searchsorted(energy, energy[-1] / 2)])
 
 
 def place_of_column(truth: GroundTruth, atoms: int, label_pixel_pm: float) -> Place:
@@ -149,17 +131,18 @@ def gradients_of_frame(
     dataset = _as_dataset(maps, [dose_lambda], pixel_pm, label_pixel_pm)
     there = [dataset[f"place_{name}"].values for name in ("depth", "x_pm", "y_pm")]
     reach = [
-        half_energy_radius(gradient[int(depth_there)], pixel_pm, float(x), float(y))
+        energy_radii(gradient[int(depth_there)], pixel_pm, float(x), float(y))
         for gradient, depth_there, x, y in zip(found, *there)
     ]
-    text = {"units": "pm", "long_name": "radius that holds half of the energy of the estimated depth's gradient"}
-    dataset["half_energy_radius_pm"] = ("place", reach, text)
+    for name, share in SHARES.items():
+        text = f"radius that holds {100 * share:.0f} % of the energy of the estimated depth's gradient"
+        dataset[name] = ("place", [of_place[name] for of_place in reach], {"units": "pm", "long_name": text})
     return dataset.assign_attrs(places=list(MICROGRAPH_PLACES))
 
 
 def measured_columns(truth: GroundTruth, label_pixel_pm: float) -> pd.DataFrame:
-    """Up to ``COLUMNS_EACH`` whole columns of each element and count."""
-    return _from_the_middle(truth, label_pixel_pm).groupby(["element", "atoms"]).head(COLUMNS_EACH)
+    """Of each element and count the whole column that is nearest the middle of the field."""
+    return _from_the_middle(truth, label_pixel_pm).groupby(["element", "atoms"]).head(1)
 
 
 def _from_the_middle(truth: GroundTruth, label_pixel_pm: float) -> pd.DataFrame:
@@ -183,37 +166,55 @@ def gradients_at_doses(
     *,
     pixel_pm: float,
     label_pixel_pm: float,
-    elements: Sequence[str],
     atoms: int,
-) -> tuple[xr.Dataset, pd.DataFrame]:
-    """Gradients of one image at several doses: maps of all classes at a column and in the vacuum, and the radius that
-    holds half of the energy of the gradient of the true class, at columns of every count.
+) -> xr.Dataset:
+    """Gradients of one image at several doses: maps of all classes at a column and in the vacuum.
 
     Parameters
     ----------
     samples : the same image with the noise of each of ``doses``.
     atoms : count of the column that is mapped, or the nearest.
 
-    The data set has ``gradient`` (place, dose, class, y, x), ``noisy`` (dose, y, x), ``depth`` and ``estimate``; the
-    table has ``RADII``.
+    The data set has ``gradient`` (place, dose, class, y, x), ``noisy`` (dose, y, x), ``depth`` and ``estimate``.
     """
     truth = samples[0].truth
     places = [place_of_column(truth, atoms, label_pixel_pm), place_in_vacuum(truth)]
-    maps, estimates, radii = [], [], []
-    for sample, dose in zip(samples, doses):
+    maps, estimates = [], []
+    for sample in samples:
         seen = _Seen(network, sample.noisy)
         estimates.append(seen.depth)
         maps.append([seen.gradients(place, range(seen.classes)) for place in places])
-        for _, column in measured_columns(truth, label_pixel_pm).iterrows():
-            count = min(int(column["atoms"]), seen.classes - 1)
-            gradient = seen.gradients(_pixel(column, truth, label_pixel_pm), [count])[0]
-            reach = half_energy_radius(gradient, pixel_pm, column["x_pm"], column["y_pm"])
-            facts = (dose, elements[int(column["element"])], count, column["x_pm"], column["y_pm"], reach)
-            radii.append(dict(zip(RADII, facts)))
     found = np.moveaxis(np.array(maps, np.float32), 0, 1)
     depth = truth.depth.astype(np.uint8)
     given = _Maps(found, np.stack([s.noisy for s in samples]).astype(np.float32), depth, np.stack(estimates), places)
-    return _as_dataset(given, doses, pixel_pm, label_pixel_pm), pd.DataFrame(radii, columns=list(RADII))
+    return _as_dataset(given, doses, pixel_pm, label_pixel_pm)
+
+
+def radii_of_image(
+    network: nn.Module,
+    sample: Sample,
+    dose: float,
+    *,
+    pixel_pm: float,
+    label_pixel_pm: float,
+    elements: Sequence[str],
+) -> pd.DataFrame:
+    """``RADII`` of the gradient of the true class, at ``measured_columns`` and at ``place_in_vacuum`` of one image."""
+    truth, seen = sample.truth, _Seen(network, sample.noisy)
+    rows = []
+
+    def measure(place: Place, name: str, element: str, count: int, x_pm: float, y_pm: float) -> None:
+        reach = energy_radii(seen.gradients(place, [count])[0], pixel_pm, x_pm, y_pm)
+        rows.append((sample.structure, name, dose, element, count, x_pm, y_pm, *reach.values()))
+
+    for _, column in measured_columns(truth, label_pixel_pm).iterrows():
+        count = min(int(column["atoms"]), seen.classes - 1)
+        element = elements[int(column["element"])]
+        measure(_pixel(column, truth, label_pixel_pm), PLACES[0], element, count, column["x_pm"], column["y_pm"])
+    vacuum = place_in_vacuum(truth)
+    x_pm, y_pm = ((at + 0.5) * label_pixel_pm for at in (vacuum.column, vacuum.row))
+    measure(vacuum, PLACES[1], ALL, 0, x_pm, y_pm)
+    return pd.DataFrame(rows, columns=list(RADII))
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ import pandas as pd
 from segdepth.config import ALL
 from segdepth.config.paper import Paper
 from segdepth.evaluation.calibration import POPULATIONS
+from segdepth.evaluation.gradient_reach import mean_radii
 from segdepth.evaluation.metrics import bootstrap_intervals, share_within_one
 from segdepth.evaluation.paired import difference_interval, structure_sums
 from segdepth.evaluation.results import Evaluation
@@ -41,7 +42,6 @@ METRICS = (*PAPER_METRICS, "columns_exact", "columns_within_one")
 DENOISED = ("psnr_db", "ssim")
 DENOISING = (*DENOISED, "noisy_psnr_db", "noisy_ssim")
 WITHIN_ONE = "pixels_within_one"
-RADIUS = "half_energy_radius_pm"
 CONFIDENCE = 0.8
 """Whose accuracy the paper gives in words (IV-C)."""
 
@@ -62,7 +62,7 @@ class Network:
 @dataclass(frozen=True)
 class PaperResults:
     """``networks`` by model, ``evaluations`` and ``denoising`` (see ``segdepth.evaluation.denoising``) by model and
-    data set, ``radii`` (see ``segdepth.evaluation.gradients``) by model."""
+    data set, ``radii`` (see ``segdepth.evaluation.gradient_reach``) by model."""
 
     networks: Mapping[str, Network]
     evaluations: Mapping[tuple[str, str], Evaluation]
@@ -257,14 +257,13 @@ def _less(row: dict[str, Any], against: str) -> dict[str, Any]:
 
 
 def _radius_rows(paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]]:
-    """Median radius against λ, of every element, and against the true count."""
+    """Radii of the gradient against λ, at columns and in the vacuum, and of columns against the true count."""
     for model in paper.gradient_models:
-        network, table = results.networks[model], results.radii[model].dropna(subset=[RADIUS])
-        facts = {"item": "fig8", "dataset": paper.dataset_of(model), "metric": RADIUS, "structures": 1, "images": 1}
-        facts |= _facts_of_network(model, network)
+        network, radii = results.networks[model], results.radii[model]
+        facts = {"item": "fig8", "dataset": paper.dataset_of(model)} | _facts_of_network(model, network)
         name = curve_name(network.card)
-        for keys, group in table.groupby(["lambda", "element"], sort=False):
-            yield facts | {"row": name, "lambda": keys[0], "element": keys[1], "value": float(group[RADIUS].median())}
-        for keys, group in table.groupby(["lambda", "element", "atoms"], sort=False):
-            row = {"row": f"{name}, columns of {keys[2]}", "lambda": keys[0], "element": keys[1]}
-            yield facts | row | {"value": float(group[RADIUS].median())}
+        for row in mean_radii(radii).to_dict("records"):
+            yield facts | {"row": f"{name}, {row.pop('place')}", "images": row["structures"]} | row
+        by_count = mean_radii(radii[radii["place"] == "column"], by_count=True).drop(columns="place")
+        for row in by_count.to_dict("records"):
+            yield facts | {"row": f"{name}, columns of {row.pop('atoms')}", "images": row["structures"]} | row

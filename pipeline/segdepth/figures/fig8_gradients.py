@@ -14,14 +14,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from segdepth.evaluation.gradient_reach import HALF, MOST, PLACES, SHARES, mean_radii
 from segdepth.figures import style
 
 MARKERS = {"column": "#d55e00", "boundary": "#d55e00", "vacuum": "#009e73"}
 """Colours of both places, the paper's red and green."""
 
 SHOWN_CLASSES, SHOWN_DOSES = 4, 4
-LINES = ("-", "--", ":", "-.")
-"""One for each network."""
+LINES = {MOST: "-", HALF: "--"}
+"""Of the radii."""
 
 COLOURS = "magma"
 BRIGHTEST = 0.999
@@ -30,8 +31,9 @@ BRIGHTEST = 0.999
 
 @style.styled
 def draw(found: Sequence[tuple[xr.Dataset, pd.DataFrame]]) -> Figure:
-    """What ``measure-gradients`` stored for one or several networks (``segdepth.evaluation.gradients``); maps are the
-    first one's, by the square root. Maps of a row of (a) have one scale, those of (b) each their own."""
+    """What ``measure-gradients`` stored for one or several networks: maps (``segdepth.evaluation.gradients``) and radii
+    (``segdepth.evaluation.gradient_reach``). Maps are the first network's, by the square root; those of a row of (a)
+    have one scale, those of (b) each their own."""
     store = found[0][0]
     fig = style.new_figure(10.4, 10.6, maps=False)
     maps, curves = fig.subfigures(2, 1, height_ratios=(2.35, 1))
@@ -49,16 +51,25 @@ def draw(found: Sequence[tuple[xr.Dataset, pd.DataFrame]]) -> Figure:
     for row, place in enumerate(store.attrs["places"]):
         draw_classes(axes[row, 1:], store, row, dose, place, "true", "(a) ")
     _draw_doses(axes[2, 1:], store)
-    by_dose, by_atoms = curves.subplots(1, 2, sharey=True)
-    _draw_radii(by_dose, found, "lambda", "λ of the image", "(c) radius that holds half of the gradient's energy")
-    style.dose_axis(by_dose, store["lambda"].values)
-    by_dose.set_ylabel("radius (nm), median")
-    _draw_radii(by_atoms, found, "atoms", "true count (atoms)", "(d) the same against the count, all λ")
-    by_atoms.xaxis.set_major_locator(MaxNLocator(integer=True))
-    by_dose.set_ylim(bottom=0)
+    panels = np.atleast_1d(curves.subplots(1, 2 * len(found), sharey=True))
+    for number, (one, radii) in enumerate(found):
+        by_dose, by_atoms = panels[number], panels[len(found) + number]
+        _draw_radii(by_dose, mean_radii(radii), "lambda", "λ of the image")
+        style.dose_axis(by_dose, store["lambda"].values)
+        shown = float(store["lambda"][dose])
+        by_count = mean_radii(radii[radii["lambda"] == shown], by_count=True)
+        _draw_radii(by_atoms, by_count, "atoms", f"true count at λ = {shown:g} (atoms)")
+        by_atoms.xaxis.set_major_locator(MaxNLocator(integer=True))
+        trained = " … ".join(f"{trained:g}" for trained in dict.fromkeys(one.attrs["trained_lambda"]))
+        for letter, ax in (("c", by_dose), ("d", by_atoms)):
+            ax.set_title(f"({letter}) {one.attrs['model']},\ntrained at λ = {trained}")
+    panels[0].set_ylabel("radius of the gradient (nm), mean")
+    panels[0].set_ylim(bottom=0)
+    curves.legend(handles=_legend(found), loc="outside lower center", ncols=5, frameon=False)
     network = f"c = {store.attrs['base_channels']}, {store.attrs['variant']}"
     where = f"structure {store.attrs['structure']} of {store.attrs['dataset']}, C1 = {store.attrs['defocus_nm']:g} nm"
-    fig.suptitle(f"{store.attrs['model']} ({network}), {where}: 1 image")
+    images = found[0][1]["structure"].nunique()
+    fig.suptitle(f"(a, b) {store.attrs['model']} ({network}), {where}: 1 image\n(c, d) {images} images at each λ")
     return fig
 
 
@@ -118,18 +129,32 @@ def _draw_doses(axes: Sequence[Axes], store: xr.Dataset) -> None:
         _show(ax, store, magnitude, magnitude, 0, title)
 
 
-def _draw_radii(ax: Axes, found: Sequence[tuple[xr.Dataset, pd.DataFrame]], axis: str, label: str, title: str) -> None:
-    elements = style.heaviest_first(element for _, table in found for element in table["element"])
-    colours = style.element_colours(elements)
-    handles = [Line2D([], [], color=colours[e], label=e) for e in elements]
-    for (store, table), line in zip(found, LINES):
-        doses = " … ".join(f"{dose:g}" for dose in dict.fromkeys(store.attrs["trained_lambda"]))
-        name = f"{store.attrs['model']}, trained at λ = {doses}"
-        handles.append(Line2D([], [], color=style.NEUTRAL, ls=line, label=name))
-        for element in elements:
-            known = table[table["element"] == element].dropna()
-            median = known.groupby(axis)["half_energy_radius_pm"].median() / 1000
-            ax.plot(median.index, median, "." + line, color=colours[element], lw=1.2)
+def _draw_radii(ax: Axes, means: pd.DataFrame, axis: str, label: str) -> None:
+    """Both radii of each element's columns and of the vacuum, whose count is 0."""
+    colours = _curve_colours(means)
+    for (place, element), group in means.groupby(["place", "element"]):
+        colour = colours.get(place, colours.get(element))
+        for metric, one in group.groupby("metric") if colour else ():
+            ends = [(one["value"] - one["low"]).fillna(0) / 1000, (one["high"] - one["value"]).fillna(0) / 1000]
+            fmt, inside = f"o{LINES[metric]}", colour if metric == MOST else "white"
+            ax.errorbar(one[axis], one["value"] / 1000, ends, fmt=fmt, ms=3.5, mfc=inside, lw=1.2, color=colour)
     ax.set(xlabel=label)
-    ax.set_title(title)
-    ax.legend(handles=handles, frameon=False)
+
+
+def _curve_colours(table: pd.DataFrame) -> dict[str, str]:
+    """By element, and by place of the vacuum."""
+    elements = style.heaviest_first(table["element"])
+    colours = style.element_colours(elements)
+    return {e: colours[e] for e in elements} | {PLACES[1]: MARKERS[PLACES[1]]}
+
+
+def _legend(found: Sequence[tuple[xr.Dataset, pd.DataFrame]]) -> list[Line2D]:
+    colours = _curve_colours(pd.concat([radii for _, radii in found]))
+    handles = [
+        Line2D([], [], color=c, label=name if name == PLACES[1] else f"{name} columns") for name, c in colours.items()
+    ]
+    handles += [
+        Line2D([], [], color=style.NEUTRAL, ls=line, label=f"holds {100 * SHARES[metric]:.0f} % of its energy")
+        for metric, line in LINES.items()
+    ]
+    return handles

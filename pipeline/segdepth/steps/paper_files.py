@@ -6,6 +6,9 @@ from segdepth.config import PAPER_ITEMS, RESERVED, Paper
 from segdepth.errors import ConfigError
 from segdepth.steps.layout import Layout, distinct
 
+GRADIENT_STRUCTURES = 8
+"""Test structures whose gradients are measured: the one that Fig. 8 shows, and those that follow it."""
+
 PICTURES = ("fig8_gradients", "fig9_doses")
 
 
@@ -61,13 +64,18 @@ class PaperFiles:
         """Everything that a table reads."""
         return [*self.evaluations(table), *self.denoisings(table), *self.gradients(table), *self.models(table)]
 
-    def structure(self, dataset: str) -> int:
-        """Index in the plan of the structure of the gradients."""
-        return self.layout.test_structure(dataset, self.block.gradient_structure)
+    def structures(self, dataset: str) -> list[int]:
+        """Indices in the plan of the structures of the gradients, that of the maps first."""
+        return distinct(self.layout.test_structure(dataset, number) for number in self._numbers)
 
-    def shard(self, dataset: str, shards: list[str]) -> str:
-        """Of a data set's shards that which holds it."""
-        return self.layout.shard_of(shards, dataset, self.block.gradient_structure)
+    def shards(self, dataset: str, shards: list[str]) -> list[str]:
+        """Of a data set's shards those which hold them."""
+        return distinct(self.layout.shard_of(shards, dataset, number) for number in self._numbers)
+
+    @property
+    def _numbers(self) -> range:
+        first = self.block.gradient_structure
+        return range(first, first + GRADIENT_STRUCTURES)
 
     def targets(self) -> list[str]:
         """What ``snakemake paper`` makes beside the default targets."""
