@@ -174,7 +174,7 @@ def make_picture(crystal: Crystal = CERIA, frames: int = 1, classes: int = 11, m
     film = {
         "pixel_pm": 15.0, "pixel_error_pm": 0.02, "rotation_deg": -81.7, "rotation_error_deg": None, "flip": False,
         "classes": classes, "labels": {"most_atoms": classes - 1 - more, "more": more}, "crystal": crystal.to_dict(),
-        "frames": [frame] * frames, "lost_frames": [],
+        "frames": [frame] * frames, "lost_frames": [], "source": "data/film.dm4", "network": {"name": "net"},
     }  # fmt: skip
     maps = (np.where(valid, values, np.nan) for values in (depth, confidence, rng.poisson(40, shape) / 40))
     return Picture(*maps, columns, film, frame)

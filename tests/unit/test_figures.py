@@ -34,6 +34,7 @@ from segdepth.evaluation.examples import evenly_spaced
 from segdepth.figures import benchmark, comparison, convergence, montage, prediction, style, training
 from segdepth.figures.registry import ENTRIES, FIGURES, figures_from
 from segdepth.steps import plot_montage as montage_step
+from segdepth.steps.pictures import is_simulated
 from segdepth.steps.plot_benchmark import plot_benchmark
 from segdepth.steps.plot_comparison import plot_comparison
 from segdepth.steps.plot_convergence import plot_convergence
@@ -396,6 +397,7 @@ def test_prediction(frames, found):
     assert fits(fig)
     heading = fig.get_suptitle()
     assert "row 0 is at the top" in heading and ("frame 3 (one of 3)" in heading) == (frames == 3)
+    assert heading.startswith("net on film.dm4\n")
     assert "412 e⁻/Å², pixel 15.000 ± 0.020 pm, turned by -81.7°" in heading and "white is not valid" in heading
     assert ("dot: at least" in heading) == found
     assert "(d) columns: ○ Ce, △ O" in words_of(fig) and "≥ 10" in words_of(fig)
@@ -404,6 +406,14 @@ def test_prediction(frames, found):
     wanted = picture.columns[["x_pm", "y_pm"]].to_numpy() / 1000
     wanted[:, 1] = 0.9 - wanted[:, 1]  # 60 rows of 15 pm, the first one at the top
     np.testing.assert_allclose(sorted(map(tuple, points)), sorted(map(tuple, wanted)), atol=1e-9)
+
+
+def test_a_prediction_names_its_network_and_says_that_the_micrograph_is_simulated():
+    picture = make_picture()
+    assert prediction.draw(picture, simulated=True).get_suptitle().startswith("net on film.dm4 (simulated)\n")
+    long = picture.film | {"source": "a/" + "film-" * 40 + ".tif", "network": {"name": "network_" * 8}}
+    fig = prediction.draw(replace(picture, film=long), simulated=True)
+    assert fits(fig) and ".tif (simulated)\n" in fig.get_suptitle() and "network_" * 8 in fig.get_suptitle()
 
 
 def test_prediction_has_row_0_at_the_top():
@@ -441,6 +451,30 @@ def store_prediction(folder):
             writer.put(result)
         writer.close()
     return folder
+
+
+@pytest.mark.parametrize(
+    "command, wanted", (("record-micrograph", True), ("record-film", True), ("form-images", False))
+)
+def test_a_recording_is_known_by_the_manifest_beside_it(tmp_path, command, wanted):
+    (tmp_path / "data").mkdir()
+    recorded, alone = tmp_path / "data" / "camera.npz", tmp_path / "film.dm4"
+    with write_artefact(recorded, command=command, code="c", parameters={}) as partial:
+        partial.write_text("counts")
+    alone.write_text("counts")
+    for source, told in ((recorded, wanted), (alone, False)):
+        made = source
+        for step in ("predict-micrograph", "measure-boundary"):
+            folder = tmp_path / f"{source.stem}-{step}"
+            with write_artefact(folder, command=step, code="c", parameters={}, inputs=[made]) as partial:
+                partial.mkdir()
+            made = folder
+            assert is_simulated(made) == told
+        assert is_simulated(source) == told
+    with write_artefact(tmp_path / "films", command=command, code="c", parameters={}) as partial:
+        partial.mkdir()
+        (partial / "film.tif").write_text("frames")
+    assert is_simulated(tmp_path / "films" / "film.tif") == wanted
 
 
 def test_prediction_is_written_whole_or_not_at_all(tmp_path):

@@ -116,9 +116,10 @@ ENTRIES = (
         "fig11_boundary",
         "paper",
         "gradients at the boundary and in the vacuum of a micrograph (SegDepth, Fig. 11)",
-        "Size of the gradient of the probability of several depths at the boundary of the crystal (red) and in the "
+        "Size of the gradient of the probability of several depths at the boundary of the crystal (orange) and in the "
         "vacuum (green) with respect to a micrograph (SegDepth, Fig. 11). Maps of one row have one scale, which ends "
-        "where a thousandth of their pixels is brighter. λ, network and number of images are in the figure.",
+        "where a thousandth of their pixels is brighter. All panels show the same field, turned as the file "
+        "holds the micrograph, its row 0 at the top, as in Fig. 10. λ, micrograph and network are in the figure.",
     ),
     FigureEntry(
         "fig9_doses",
@@ -131,8 +132,10 @@ ENTRIES = (
     FigureEntry(
         "prediction",
         "prediction",
-        "a micrograph, the estimated depth, its confidence and the columns that were found",
-        "A micrograph, the estimated depth, its confidence, and the columns that were found.",
+        "a micrograph, the estimated depth, its confidence and the columns that were found (SegDepth, Fig. 10)",
+        "A micrograph, the estimated depth, its confidence, and the columns that were found (SegDepth, Fig. 10), as "
+        "the file holds it: row 0 is at the top. The network, the dose and whether the micrograph is simulated are in "
+        "the figure.",
     ),
     FigureEntry(
         "fig12_film",
