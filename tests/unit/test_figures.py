@@ -31,7 +31,7 @@ from results_data import make_facts, make_frames, open_folder
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.calibration import POPULATIONS
 from segdepth.evaluation.examples import evenly_spaced
-from segdepth.figures import benchmark, comparison, convergence, montage, prediction, style, training
+from segdepth.figures import benchmark, comparison, convergence, fig7_calibration, montage, prediction, style, training
 from segdepth.figures.registry import ENTRIES, FIGURES, figures_from
 from segdepth.steps import plot_montage as montage_step
 from segdepth.steps.pictures import is_simulated
@@ -210,6 +210,14 @@ def test_calibration_tells_the_errors_of_pixels_and_columns_before_and_after(eva
     unknown = evaluation.metrics.assign(value=np.nan)
     fig = draw_figure("fig7_calibration", replace(evaluation, metrics=unknown))
     assert "expected calibration error" not in words_of(fig)
+
+
+def test_a_bin_of_few_has_no_point_in_the_calibration(evaluation):
+    fig = draw_figure("fig7_calibration", evaluation)  # whose bins have 0, 10, 20, 30, ...
+    for ax in fig.axes[:2]:
+        for line in ax.get_lines()[1:]:
+            assert len(line.get_xdata()) == 17 and min(line.get_xdata()) == pytest.approx(0.175)
+    assert "fewer than 30" in FIGURES["fig7_calibration"].caption and fig7_calibration.FEWEST == 30
 
 
 def test_an_evaluation_without_the_calibration_of_columns_is_refused_with_what_makes_it_again(evaluation):

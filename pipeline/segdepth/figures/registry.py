@@ -71,7 +71,7 @@ ENTRIES = (
         "confidence against accuracy (SegDepth, Fig. 7)",
         "Accuracy of pixels, and of columns by their mean probability, that share a confidence, before and after the "
         "network's logits were divided by its temperature T (SegDepth, Fig. 7). The diagonal is perfect calibration. "
-        "Below: how many have which confidence.",
+        "Bins of fewer than 30 pixels or columns have no point. Below: how many have which confidence.",
         "dataset",
     ),
     FigureEntry(

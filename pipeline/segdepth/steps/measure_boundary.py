@@ -1,8 +1,8 @@
 """The step ``measure-boundary``: gradients of the class probabilities with respect to a micrograph, at the boundary of
 the crystal and in the vacuum.
 
-It writes ``gradients.zarr``: see ``segdepth.evaluation.gradients``. Its attributes ``affine_to_file_pm``, ``file_shape``
-and ``file_pixel_pm`` are those of the prediction (``segdepth.micrograph.results.maps``).
+It writes ``gradients.zarr``: see ``segdepth.evaluation.gradients``. Its attributes ``affine_to_file_pm``,
+``file_shape`` and ``file_pixel_pm`` are those of the prediction (``segdepth.micrograph.results.maps``).
 """
 
 from __future__ import annotations
