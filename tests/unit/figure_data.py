@@ -83,6 +83,7 @@ def make_evaluation(crystal: Crystal = CERIA, classes: int = 11, **facts) -> Eva
         "model": "a_model", "dataset": "d", "specimen": "w", "crystal": crystal.title, "elements": elements,
         "classes": classes, "images": 12, "structures": 3, "columns": 99, "dose_lambda": 2.5,
         "electrons_per_square_angstrom": 895.33, "parameters": 1000, "base_channels": 2, "variant": "binned",
+        "trained_lambda": [0.5, 2.5],
     } | facts  # fmt: skip
     keys = [(m, e) for m in METRIC_NAMES for e in of_element]
     keys += [(m, ALL) for m in dict.fromkeys((*ALL_ONLY, *POPULATIONS.values()))]

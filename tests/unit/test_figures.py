@@ -31,7 +31,17 @@ from results_data import make_facts, make_frames, open_folder
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.calibration import POPULATIONS
 from segdepth.evaluation.examples import evenly_spaced
-from segdepth.figures import benchmark, comparison, convergence, fig7_calibration, montage, prediction, style, training
+from segdepth.figures import (
+    benchmark,
+    comparison,
+    convergence,
+    fig6_confusion,
+    fig7_calibration,
+    montage,
+    prediction,
+    style,
+    training,
+)
 from segdepth.figures.registry import ENTRIES, FIGURES, figures_from
 from segdepth.steps import plot_montage as montage_step
 from segdepth.steps.pictures import is_simulated
@@ -183,6 +193,32 @@ def test_confusion_states_the_dose_and_has_no_row_without_pixels(evaluation):
     rows = evaluation.confusion[evaluation.confusion["element"] == "all"]
     three = rows[rows["true"] == 3].set_index("estimate")["pixels"]
     assert shares[3, 4] == pytest.approx(three[4] / three.sum())
+
+
+def test_confusion_tells_the_dose_of_the_training_and_the_pixels_of_each_true_depth(evaluation):
+    fig = draw_figure("fig6_confusion", evaluation)
+    assert "a_model (binned, c = 2, trained at λ = 0.5 … 2.5) on d" in fig.get_suptitle()
+    words = [label.get_text() for label in fig.axes[0].get_yticklabels()]
+    pixels = evaluation.confusion_matrix().sum(axis=1)
+    assert words[1] == "1 (0)" and words[3] == f"3 ({pixels[3]})"
+    for facts, told in (({"trained_lambda": [2.5, 2.5]}, "trained at λ = 2.5)"), ({"trained_lambda": [1, 1]}, "= 1)")):
+        assert told in draw_figure("fig6_confusion", make_evaluation(**facts)).get_suptitle()
+
+
+@pytest.mark.parametrize(
+    "count, text",
+    (
+        (0, "0"),
+        (812, "812"),
+        (999, "1.0 k"),
+        (3100, "3.1 k"),
+        (41_900, "42 k"),
+        (1_230_000, "1.2 M"),
+        (995_000, "1.0 M"),
+    ),
+)
+def test_short_numbers(count, text):
+    assert fig6_confusion.short_number(count) == text
 
 
 def test_confusion_is_that_of_each_element(evaluation, tmp_path):

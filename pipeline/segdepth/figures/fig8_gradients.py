@@ -123,8 +123,7 @@ def _draw_radii(ax: Axes, found: Sequence[tuple[xr.Dataset, pd.DataFrame]], axis
     colours = style.element_colours(elements)
     handles = [Line2D([], [], color=colours[e], label=e) for e in elements]
     for (store, table), line in zip(found, LINES):
-        doses = " … ".join(f"{dose:g}" for dose in dict.fromkeys(store.attrs["trained_lambda"]))
-        name = f"{store.attrs['model']}, trained at λ = {doses}"
+        name = f"{store.attrs['model']}, {style.trained_text(store.attrs['trained_lambda'])}"
         handles.append(Line2D([], [], color=style.NEUTRAL, ls=line, label=name))
         for element in elements:
             known = table[table["element"] == element].dropna()

@@ -62,7 +62,8 @@ ENTRIES = (
         "evaluation",
         "true against estimated depth (SegDepth, Fig. 6)",
         "True against estimated depth at the dose named in the figure (SegDepth, Fig. 6): over all pixels of the test "
-        "structures, and over those that are nearest to columns of each element. Rows sum to 1.",
+        "structures, and over those that are nearest to columns of each element. Rows sum to 1; in brackets the number "
+        "of pixels of each true depth.",
         "confusion_dataset",
     ),
     FigureEntry(
