@@ -144,10 +144,10 @@ ENTRIES = (
         "depth probabilities over time at a boundary column and in the vacuum (SegDepth, Fig. 12)",
         "The network's probability of each number of atoms over time at a column of the boundary and at a site in the "
         "vacuum (SegDepth, Fig. 12), and below them how many atoms there truly are and how many the hidden Markov "
-        "model counts. A simulated film; its λ and frames, the network and the number of changing columns are in the "
-        "figure. Of the columns of the heaviest element that "
-        "change it is the one with the median number of true changes (the lower one of two); the site is the vacuum's "
-        "nearest to it.",
+        "model counts. A number has a line where its probability reaches 0.05 or the site truly holds it at some time. "
+        "A simulated film; its λ and frames, the network and the number of changing columns are in the figure. Of the "
+        "columns of the heaviest element that change (where some are empty at some time, of these) it is the one with "
+        "the median number of true changes (the lower one of two); the site is the vacuum's nearest to it.",
     ),
     FigureEntry(
         "film_scores",
