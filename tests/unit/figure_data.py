@@ -83,6 +83,7 @@ def make_evaluation(crystal: Crystal = CERIA, classes: int = 11, **facts) -> Eva
         "model": "a_model", "dataset": "d", "specimen": "w", "crystal": crystal.title, "elements": elements,
         "classes": classes, "images": 12, "structures": 3, "columns": 99, "dose_lambda": 2.5,
         "electrons_per_square_angstrom": 895.33, "parameters": 1000, "base_channels": 2, "variant": "binned",
+        "trained_lambda": [0.5, 2.5],
     } | facts  # fmt: skip
     keys = [(m, e) for m in METRIC_NAMES for e in of_element]
     keys += [(m, ALL) for m in dict.fromkeys((*ALL_ONLY, *POPULATIONS.values()))]
@@ -174,7 +175,7 @@ def make_picture(crystal: Crystal = CERIA, frames: int = 1, classes: int = 11, m
     film = {
         "pixel_pm": 15.0, "pixel_error_pm": 0.02, "rotation_deg": -81.7, "rotation_error_deg": None, "flip": False,
         "classes": classes, "labels": {"most_atoms": classes - 1 - more, "more": more}, "crystal": crystal.to_dict(),
-        "frames": [frame] * frames, "lost_frames": [],
+        "frames": [frame] * frames, "lost_frames": [], "source": "data/film.dm4", "network": {"name": "net"},
     }  # fmt: skip
     maps = (np.where(valid, values, np.nan) for values in (depth, confidence, rng.poisson(40, shape) / 40))
     return Picture(*maps, columns, film, frame)

@@ -31,9 +31,20 @@ from results_data import make_facts, make_frames, open_folder
 from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.calibration import POPULATIONS
 from segdepth.evaluation.examples import evenly_spaced
-from segdepth.figures import benchmark, comparison, convergence, montage, prediction, style, training
+from segdepth.figures import (
+    benchmark,
+    comparison,
+    convergence,
+    fig6_confusion,
+    fig7_calibration,
+    montage,
+    prediction,
+    style,
+    training,
+)
 from segdepth.figures.registry import ENTRIES, FIGURES, figures_from
 from segdepth.steps import plot_montage as montage_step
+from segdepth.steps.pictures import is_simulated
 from segdepth.steps.plot_benchmark import plot_benchmark
 from segdepth.steps.plot_comparison import plot_comparison
 from segdepth.steps.plot_convergence import plot_convergence
@@ -184,6 +195,32 @@ def test_confusion_states_the_dose_and_has_no_row_without_pixels(evaluation):
     assert shares[3, 4] == pytest.approx(three[4] / three.sum())
 
 
+def test_confusion_tells_the_dose_of_the_training_and_the_pixels_of_each_true_depth(evaluation):
+    fig = draw_figure("fig6_confusion", evaluation)
+    assert "a_model (binned, c = 2, trained at λ = 0.5 … 2.5) on d" in fig.get_suptitle()
+    words = [label.get_text() for label in fig.axes[0].get_yticklabels()]
+    pixels = evaluation.confusion_matrix().sum(axis=1)
+    assert words[1] == "1 (0)" and words[3] == f"3 ({pixels[3]})"
+    for facts, told in (({"trained_lambda": [2.5, 2.5]}, "trained at λ = 2.5)"), ({"trained_lambda": [1, 1]}, "= 1)")):
+        assert told in draw_figure("fig6_confusion", make_evaluation(**facts)).get_suptitle()
+
+
+@pytest.mark.parametrize(
+    "count, text",
+    (
+        (0, "0"),
+        (812, "812"),
+        (999, "1.0 k"),
+        (3100, "3.1 k"),
+        (41_900, "42 k"),
+        (1_230_000, "1.2 M"),
+        (995_000, "1.0 M"),
+    ),
+)
+def test_short_numbers(count, text):
+    assert fig6_confusion.short_number(count) == text
+
+
 def test_confusion_is_that_of_each_element(evaluation, tmp_path):
     table = evaluation.confusion
     oxygen = table["pixels"].where(table["element"] != "O", (table["true"] == table["estimate"]) * 7)
@@ -209,6 +246,14 @@ def test_calibration_tells_the_errors_of_pixels_and_columns_before_and_after(eva
     unknown = evaluation.metrics.assign(value=np.nan)
     fig = draw_figure("fig7_calibration", replace(evaluation, metrics=unknown))
     assert "expected calibration error" not in words_of(fig)
+
+
+def test_a_bin_of_few_has_no_point_in_the_calibration(evaluation):
+    fig = draw_figure("fig7_calibration", evaluation)  # whose bins have 0, 10, 20, 30, ...
+    for ax in fig.axes[:2]:
+        for line in ax.get_lines()[1:]:
+            assert len(line.get_xdata()) == 17 and min(line.get_xdata()) == pytest.approx(0.175)
+    assert "fewer than 30" in FIGURES["fig7_calibration"].caption and fig7_calibration.FEWEST == 30
 
 
 def test_an_evaluation_without_the_calibration_of_columns_is_refused_with_what_makes_it_again(evaluation):
@@ -394,6 +439,7 @@ def test_prediction(frames, found):
     assert fits(fig)
     heading = fig.get_suptitle()
     assert "row 0 is at the top" in heading and ("frame 3 (one of 3)" in heading) == (frames == 3)
+    assert heading.startswith("net on film.dm4\n")
     assert "412 e⁻/Å², pixel 15.000 ± 0.020 pm, turned by -81.7°" in heading and "white is not valid" in heading
     assert ("dot: at least" in heading) == found
     assert "(d) columns: ○ Ce, △ O" in words_of(fig) and "≥ 10" in words_of(fig)
@@ -402,6 +448,14 @@ def test_prediction(frames, found):
     wanted = picture.columns[["x_pm", "y_pm"]].to_numpy() / 1000
     wanted[:, 1] = 0.9 - wanted[:, 1]  # 60 rows of 15 pm, the first one at the top
     np.testing.assert_allclose(sorted(map(tuple, points)), sorted(map(tuple, wanted)), atol=1e-9)
+
+
+def test_a_prediction_names_its_network_and_says_that_the_micrograph_is_simulated():
+    picture = make_picture()
+    assert prediction.draw(picture, simulated=True).get_suptitle().startswith("net on film.dm4 (simulated)\n")
+    long = picture.film | {"source": "a/" + "film-" * 40 + ".tif", "network": {"name": "network_" * 8}}
+    fig = prediction.draw(replace(picture, film=long), simulated=True)
+    assert fits(fig) and ".tif (simulated)\n" in fig.get_suptitle() and "network_" * 8 in fig.get_suptitle()
 
 
 def test_prediction_has_row_0_at_the_top():
@@ -439,6 +493,30 @@ def store_prediction(folder):
             writer.put(result)
         writer.close()
     return folder
+
+
+@pytest.mark.parametrize(
+    "command, wanted", (("record-micrograph", True), ("record-film", True), ("form-images", False))
+)
+def test_a_recording_is_known_by_the_manifest_beside_it(tmp_path, command, wanted):
+    (tmp_path / "data").mkdir()
+    recorded, alone = tmp_path / "data" / "camera.npz", tmp_path / "film.dm4"
+    with write_artefact(recorded, command=command, code="c", parameters={}) as partial:
+        partial.write_text("counts")
+    alone.write_text("counts")
+    for source, told in ((recorded, wanted), (alone, False)):
+        made = source
+        for step in ("predict-micrograph", "measure-boundary"):
+            folder = tmp_path / f"{source.stem}-{step}"
+            with write_artefact(folder, command=step, code="c", parameters={}, inputs=[made]) as partial:
+                partial.mkdir()
+            made = folder
+            assert is_simulated(made) == told
+        assert is_simulated(source) == told
+    with write_artefact(tmp_path / "films", command=command, code="c", parameters={}) as partial:
+        partial.mkdir()
+        (partial / "film.tif").write_text("frames")
+    assert is_simulated(tmp_path / "films" / "film.tif") == wanted
 
 
 def test_prediction_is_written_whole_or_not_at_all(tmp_path):

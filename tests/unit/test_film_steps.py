@@ -97,6 +97,14 @@ def test_figure_12_shows_the_column_that_changes_and_a_vacuum_site():
         fig12_film.draw(still)
 
 
+def test_figure_12_has_a_line_for_each_number_of_atoms_that_the_column_truly_holds():
+    shown = with_model()
+    low = shown["probability"].values.copy()
+    low[0] = (0.97, 0.01, 0.01, 0.01)  # the network never sees the atom that comes and goes
+    top = fig12_film.draw(shown.assign(probability=(("column", "frame", "class"), low))).axes[0]
+    assert {line.get_label() for line in top.get_lines()} == {"0 atoms", "1 atom"}
+
+
 def test_the_column_of_figure_12_is_chosen_without_a_look_at_what_was_found():
     """Of 8, 2, 4 and 5 changes of the heavy element that of 4 is shown, however wrong the model is there."""
     changes = {"Ce": (8, 2, 4, 5), "O": (9, 1, 1), "vacuum": (0,)}
@@ -123,6 +131,11 @@ def test_the_column_of_figure_12_is_chosen_without_a_look_at_what_was_found():
     wrong = shown["path"].values.copy()
     wrong[2] += 1
     assert fig12_film.chosen_sites(shown.assign(path=(("column", "frame"), wrong))) == (2, 7)
+    filled = shown["true_atoms"].values + 1
+    filled[[0, 1]] -= 1  # of the heavy ones that are empty at some time, those of 8 and 2 changes: the lower one
+    assert fig12_film.chosen_sites(shown.assign(true_atoms=(("column", "frame"), filled))) == (1, 7)
+    filled[[0, 1]] += 1
+    assert fig12_film.chosen_sites(shown.assign(true_atoms=(("column", "frame"), filled))) == (2, 7)
     light = shown.assign_coords(changes=("column", [False] * 4 + [True] * 3 + [False]))
     assert fig12_film.chosen_sites(light) == (5, 7)
 

@@ -34,6 +34,8 @@ from segdepth.evaluation.ground_truth import GroundTruth
 from segdepth.evaluation.paper import COLUMNS, Network, PaperResults, paper_numbers, paper_table
 from segdepth.evaluation.table1 import PAPER
 from segdepth.figures import fig8_gradients, fig9_doses, fig11_boundary
+from segdepth.micrograph.geometry import FrameTransform
+from segdepth.micrograph.results.file_grid import affine_matrices
 from segdepth.networks.card import NetworkCard
 from segdepth.steps.paper_files import denoisings_of
 
@@ -210,8 +212,31 @@ def test_a_frame_of_any_size_has_its_gradients_drawn():
     assert dict(store["gradient"].sizes) == {"place": 2, "dose": 1, "class": 11, "y": 128, "x": 192}
     assert store[HALF].attrs["units"] == store[MOST].attrs["units"] == "pm"
     assert (store[HALF] <= store[MOST]).all() and (store[MOST] < 2 * PIXEL).all()
-    facts = {"model": "a", "classes": 11, "base_channels": 4, "variant": "binned"}
-    assert "1 image" in fig11_boundary.draw(store.assign_attrs(facts)).get_suptitle()
+    store = store.assign_attrs({"model": "a", "classes": 11, "base_channels": 4, "variant": "binned"})
+    with pytest.raises(StoreError, match="no attribute 'affine_to_file_pm'; measure them again"):
+        fig11_boundary.draw(store.assign_attrs(source="a/film.dm4"))
+
+
+@pytest.mark.parametrize("turned, flip", ((0.0, False), (0.0, True), (90.0, False), (-20.0, True)))
+def test_figure_11_is_turned_as_the_file_with_row_0_at_the_top(turned, flip):
+    """Its marks lie where they do in the file."""
+    image = 1 + 0.3 * np.random.default_rng(0).normal(size=(128, 192))
+    store = gradients_of_frame(small_network(), image, 1.5, pixel_pm=PIXEL, label_pixel_pm=PIXEL)
+    transform = FrameTransform((60, 90), 30.0, PIXEL, rotation_deg=turned, flip=flip)
+    box_y, box_x = transform.box_pm  # the network is shown the middle of the grid
+    dx, dy = (box_x - 192 * PIXEL) / 2, (box_y - 128 * PIXEL) / 2
+    facts = {"model": "a", "classes": 11, "base_channels": 4, "variant": "binned", "source": "a/film.dm4"}
+    facts |= {"affine_to_file_pm": affine_matrices(transform)[0], "file_shape": [60, 90], "file_pixel_pm": 30.0}
+    fig = fig11_boundary.draw(store.assign_attrs(facts), simulated=True)
+    assert "a (c = 4, binned) on film.dm4 (simulated)\n" in fig.get_suptitle()
+    ax = fig.axes[0]
+    size = ax.get_xlim()[1], ax.get_ylim()[1]
+    for place in range(2):
+        x, y = transform.inverse(float(store["place_x_pm"][place]) + dx, float(store["place_y_pm"][place]) + dy)
+        line = ax.lines[2 * place]
+        shown = ax.transData.inverted().transform(line.get_transform().transform(line.get_xydata()))[0]
+        wanted = np.array(size) / 2 + (x / 1000 - 1.35, 0.9 - y / 1000)  # from the middle; y of the file goes down
+        assert shown == pytest.approx(wanted, abs=1e-6)
 
 
 def test_a_denoiser_is_measured_against_the_clean_image():

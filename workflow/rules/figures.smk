@@ -133,7 +133,7 @@ rule plot_prediction:
             "results/figures/prediction_{prediction}.png",
             caption="../report/figure.rst",
             category="Predictions",
-            labels={"micrograph": "{prediction}", "shows": "prediction"},
+            labels={"figure": "10", "shows": "{prediction}"},
         ),
         pdf="results/figures/prediction_{prediction}.pdf",
         manifests=manifests(["results/figures/prediction_{prediction}.png", "results/figures/prediction_{prediction}.pdf"]),

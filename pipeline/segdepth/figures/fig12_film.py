@@ -15,7 +15,7 @@ from segdepth.evaluation.film_events import CHANGING
 from segdepth.figures import style
 
 SHOWN = 0.05
-"""A depth whose probability never comes above this has no line."""
+"""A depth whose probability never comes above this has no line, unless the site truly holds it at some time."""
 
 
 @style.styled
@@ -58,8 +58,9 @@ def draw(tracks: xr.Dataset) -> Figure:
 def chosen_sites(tracks: xr.Dataset) -> tuple[int, int]:
     """Rows of the two sites that are shown; how well their counts are found plays no part.
 
-    Of the columns that change, those of the heaviest element, and of these the one whose number of true changes is the
-    median (the lower one of two, the first one of equal ones); the nearest site of the vacuum.
+    Of the columns that change, those of the heaviest element; of these those that are empty at some time, where there
+    are any; and of these the one whose number of true changes is the median (the lower one of two, the first one of
+    equal ones). The nearest site of the vacuum.
     """
     atoms = tracks["true_atoms"].values
     times = (np.diff(atoms) != 0).sum(axis=1) * tracks["changes"].values
@@ -69,6 +70,8 @@ def chosen_sites(tracks: xr.Dataset) -> tuple[int, int]:
         raise StoreError("no column of the film changes, or no site lies in its vacuum")
     weight = np.array([ATOMIC_NUMBER[element] for element in tracks["element"].values.tolist()])
     heaviest = np.flatnonzero((times > 0) & (weight == weight[times > 0].max()))
+    emptied = (atoms[heaviest] <= 0).any(axis=1)
+    heaviest = heaviest[emptied] if emptied.any() else heaviest
     median = np.sort(times[heaviest])[(len(heaviest) - 1) // 2]
     boundary = int(heaviest[times[heaviest] == median][0])
     x, y = (tracks[f"{axis}_pm"].mean("frame").values for axis in "xy")
@@ -78,7 +81,8 @@ def chosen_sites(tracks: xr.Dataset) -> tuple[int, int]:
 
 def _probabilities(ax: Axes, tracks: xr.Dataset, row: int) -> None:
     values, times = tracks["probability"].values[row], tracks["time_s"].values
-    for depth in np.flatnonzero(np.nanmax(values, axis=0) >= SHOWN).tolist():
+    held = np.isin(np.arange(values.shape[1]), np.clip(tracks["true_atoms"].values[row], 0, values.shape[1] - 1))
+    for depth in np.flatnonzero(held | (np.nanmax(values, axis=0) >= SHOWN)).tolist():
         label = "1 atom" if depth == 1 else f"{depth} atoms"
         ax.plot(times, values[:, depth], color=_colour(depth), linewidth=0.9, label=label)
     ax.set(ylim=(-0.02, 1.02), xlim=(times[0], times[-1]))

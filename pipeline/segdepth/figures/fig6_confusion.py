@@ -43,15 +43,24 @@ def draw(evaluation: Evaluation) -> Figure:
         whose = "all pixels" if element == ALL else f"pixels nearest to columns of {element}"
         within = share_within_one(matrix)
         ax.set_title(whose + ("" if within is None else f"\nwithin one atom: {within:.3f}"))
-        ax.set(xticks=ticks, yticks=ticks, xticklabels=words, yticklabels=words, xlabel="estimated depth (atoms)")
+        numbered = [f"{word} ({short_number(matrix[tick].sum())})" for tick, word in zip(ticks, words)]
+        ax.set(xticks=ticks, yticks=ticks, xticklabels=words, yticklabels=numbered, xlabel="estimated depth (atoms)")
         if place % columns == 0:
-            ax.set_ylabel("true depth (atoms)")
+            ax.set_ylabel("true depth (atoms), in brackets its pixels")
     for ax in axes.flat[len(shown) :]:
         ax.set_axis_off()
     fig.colorbar(image, ax=axes).set_label("share of the pixels of one true depth")
     sample = f"images: {facts['images']}, structures: {facts['structures']}"
     fig.suptitle(f"{style.evaluation_text(facts)}, {sample}")
     return fig
+
+
+def short_number(count: float) -> str:
+    """A number to two digits or to one: 812, 3.1 k, 42 k, 1.2 M."""
+    for unit, size in ((" M", 1e6), (" k", 1e3)):
+        if count >= 0.995 * size:
+            return f"{count / size:.1f}{unit}" if count < 9.95 * size else f"{count / size:.0f}{unit}"
+    return f"{count:.0f}"
 
 
 def _panel(ax: Axes, matrix: np.ndarray) -> AxesImage:

@@ -22,6 +22,9 @@ COLUMNS = (
 )
 """Population, its label, colour, marker and line."""
 
+FEWEST = 30
+"""A bin of fewer has no point: its accuracy is known to worse than 0.1."""
+
 
 @style.styled
 def draw(evaluation: Evaluation) -> Figure:
@@ -51,7 +54,7 @@ def _curves(evaluation: Evaluation, series: tuple, upper: Axes, lower: Axes) -> 
     upper.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="perfect calibration")
     for population, label, colour, marker, line in series:
         curve = evaluation.reliability(population)
-        seen = curve[curve["number"] > 0]
+        seen = curve[curve["number"] >= FEWEST]
         error = evaluation.value(POPULATIONS[population])
         note = "" if error is None else f" (expected calibration error {error:.3f})"
         shown = {"color": colour, "linewidth": 1.4}

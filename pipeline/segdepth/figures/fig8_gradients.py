@@ -40,6 +40,7 @@ def draw(found: Sequence[tuple[xr.Dataset, pd.DataFrame]]) -> Figure:
     axes = maps.subplots(3, 1 + max(SHOWN_CLASSES, SHOWN_DOSES))
     dose = _nearest(store["lambda"].values, 2.5)
     draw_estimate(axes[0, 0], store, dose)
+    style.scale_bar(axes[0, 0])
     style.show_image(
         axes[1, 0],
         store["noisy"][dose].values,
@@ -91,7 +92,6 @@ def draw_estimate(ax: Axes, store: xr.Dataset, dose: int) -> None:
     image = style.show_depth(ax, store["estimate"][dose].values, pixel, store.attrs["classes"])
     for place in range(store.sizes["place"]):
         mark(ax, store, place)
-    style.scale_bar(ax)
     ax.set_title("estimated depth")
     style.depth_bar(ax.figure, image, ax, shrink=0.8)
 

@@ -6,6 +6,7 @@ Drawn on the file's own pixels, its row 0 at the top, as other programs show the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from matplotlib.patheffects import withStroke
 from segdepth.figures import style
 from segdepth.figures.attributes import crystal_of
 from segdepth.labels.column_depths import name_of_last
-from segdepth.micrograph.results.facts import NOT_EXPLAINED_STAMP, NOT_RELIABLE
+from segdepth.micrograph.results.facts import NOT_EXPLAINED_STAMP, NOT_RELIABLE, printable
 from segdepth.micrograph.results.reading import Picture
 from segdepth.micrograph.results.rounding import with_error
 
@@ -28,11 +29,17 @@ MARK_SHARE = 0.81
 """Width of a mark over the distance of the nearest columns, so that neighbours do not touch."""
 
 STAMP_COLOUR = "#d00020"
+LONGEST_NAME = 60
+"""Letters of a file's name in a title, or of two names in a line."""
 
 
 @style.styled
-def draw(picture: Picture) -> Figure:
+def draw(picture: Picture, simulated: bool = False) -> Figure:
     """One frame of a prediction, of ``read_picture``.
+
+    Parameters
+    ----------
+    simulated : whether the micrograph is a simulated recording, which the title then says.
 
     Raises
     ------
@@ -63,12 +70,22 @@ def draw(picture: Picture) -> Figure:
         ax.set_title(title)
         ax.set_facecolor("white")
         style.scale_bar(ax)
-    fig.suptitle(_heading(film, frame) + "\n" + _legend(picture, last_class))
+    names = names_text(film["network"]["name"], film["source"], simulated)
+    fig.suptitle("\n".join((names, _heading(film, frame), _legend(picture, last_class))))
     if not frame["reliable"]:
         _stamp(fig, NOT_RELIABLE)
     elif any(line.startswith(NOT_EXPLAINED_STAMP) for line in film.get("warnings", ())):
         _stamp(fig, NOT_EXPLAINED_STAMP)
     return fig
+
+
+def names_text(network: str, source: str, simulated: bool) -> str:
+    """Network and micrograph in one line or two, for titles; the path of the file is left out."""
+    name = printable(Path(source).name)
+    if len(name) > LONGEST_NAME:
+        name = f"{name[: LONGEST_NAME // 2]}…{name[-LONGEST_NAME // 2 :]}"
+    gap = " " if len(network) + len(name) <= LONGEST_NAME else "\n"
+    return f"{network}{gap}on {name}{' (simulated)' if simulated else ''}"
 
 
 def _heading(film: Mapping[str, Any], frame: Mapping[str, Any]) -> str:

@@ -62,7 +62,8 @@ ENTRIES = (
         "evaluation",
         "true against estimated depth (SegDepth, Fig. 6)",
         "True against estimated depth at the dose named in the figure (SegDepth, Fig. 6): over all pixels of the test "
-        "structures, and over those that are nearest to columns of each element. Rows sum to 1.",
+        "structures, and over those that are nearest to columns of each element. Rows sum to 1; in brackets the number "
+        "of pixels of each true depth.",
         "confusion_dataset",
     ),
     FigureEntry(
@@ -71,7 +72,7 @@ ENTRIES = (
         "confidence against accuracy (SegDepth, Fig. 7)",
         "Accuracy of pixels, and of columns by their mean probability, that share a confidence, before and after the "
         "network's logits were divided by its temperature T (SegDepth, Fig. 7). The diagonal is perfect calibration. "
-        "Below: how many have which confidence.",
+        "Bins of fewer than 30 pixels or columns have no point. Below: how many have which confidence.",
         "dataset",
     ),
     FigureEntry(
@@ -118,9 +119,10 @@ ENTRIES = (
         "fig11_boundary",
         "paper",
         "gradients at the boundary and in the vacuum of a micrograph (SegDepth, Fig. 11)",
-        "Size of the gradient of the probability of several depths at the boundary of the crystal (red) and in the "
+        "Size of the gradient of the probability of several depths at the boundary of the crystal (orange) and in the "
         "vacuum (green) with respect to a micrograph (SegDepth, Fig. 11). Maps of one row have one scale, which ends "
-        "where a thousandth of their pixels is brighter. λ, network and number of images are in the figure.",
+        "where a thousandth of their pixels is brighter. All panels show the same field, turned as the file "
+        "holds the micrograph, its row 0 at the top, as in Fig. 10. λ, micrograph and network are in the figure.",
     ),
     FigureEntry(
         "fig9_doses",
@@ -133,8 +135,10 @@ ENTRIES = (
     FigureEntry(
         "prediction",
         "prediction",
-        "a micrograph, the estimated depth, its confidence and the columns that were found",
-        "A micrograph, the estimated depth, its confidence, and the columns that were found.",
+        "a micrograph, the estimated depth, its confidence and the columns that were found (SegDepth, Fig. 10)",
+        "A micrograph, the estimated depth, its confidence, and the columns that were found (SegDepth, Fig. 10), as "
+        "the file holds it: row 0 is at the top. The network, the dose and whether the micrograph is simulated are in "
+        "the figure.",
     ),
     FigureEntry(
         "fig12_film",
@@ -142,10 +146,10 @@ ENTRIES = (
         "depth probabilities over time at a boundary column and in the vacuum (SegDepth, Fig. 12)",
         "The network's probability of each number of atoms over time at a column of the boundary and at a site in the "
         "vacuum (SegDepth, Fig. 12), and below them how many atoms there truly are and how many the hidden Markov "
-        "model counts. A simulated film; its λ and frames, the network and the number of changing columns are in the "
-        "figure. Of the columns of the heaviest element that "
-        "change it is the one with the median number of true changes (the lower one of two); the site is the vacuum's "
-        "nearest to it.",
+        "model counts. A number has a line where its probability reaches 0.05 or the site truly holds it at some time. "
+        "A simulated film; its λ and frames, the network and the number of changing columns are in the figure. Of the "
+        "columns of the heaviest element that change (where some are empty at some time, of these) it is the one with "
+        "the median number of true changes (the lower one of two); the site is the vacuum's nearest to it.",
     ),
     FigureEntry(
         "film_scores",

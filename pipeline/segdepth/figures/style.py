@@ -219,9 +219,20 @@ def dose_text(facts: Mapping[str, Any]) -> str:
     return f"λ = {facts['dose_lambda']:g} ({facts['electrons_per_square_angstrom']:.0f} e⁻/Å²)"
 
 
+def trained_text(trained_lambda: Iterable[float]) -> str:
+    """The dose of a network's training, or its range, from the lowest and the highest λ."""
+    return "trained at λ = " + " … ".join(f"{dose:g}" for dose in dict.fromkeys(trained_lambda))
+
+
+def network_text(facts: Mapping[str, Any]) -> str:
+    """What the network of an evaluation is, without its name; its training's λ where the facts have it."""
+    trained = [trained_text(facts["trained_lambda"])] if "trained_lambda" in facts else []
+    return ", ".join([facts["variant"], f"c = {facts['base_channels']}", *trained])
+
+
 def evaluation_text(facts: Mapping[str, Any]) -> str:
     """Network, data set and dose of an evaluation in two or three lines, for titles; names may be 64 letters long."""
-    network = f"{facts['variant']}, c = {facts['base_channels']}"
+    network = network_text(facts)
     if len(facts["model"]) + len(facts["dataset"]) <= 32:
         return f"{facts['model']} ({network}) on {facts['dataset']}\n{dose_text(facts)}"
     return f"{facts['model']}\non {facts['dataset']}\n{network}, {dose_text(facts)}"

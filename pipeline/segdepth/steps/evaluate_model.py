@@ -2,12 +2,14 @@
 
 It writes ``evaluation.json``, ``metrics.csv``, ``by_defocus.csv``, ``by_atoms.csv``, ``by_structure.csv``,
 ``confusion.csv``, ``calibration.csv``, ``columns.csv`` and ``examples.zarr``: see ``segdepth.evaluation.results``.
+The facts also have ``trained_lambda``, the lowest and the highest λ of the network's training.
 Specimen, seed, crystal and labels are those of the stores' attributes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,4 +76,5 @@ def evaluate_model(
         )
         notes |= found.run
         partial.mkdir()
-        write_evaluation(found, partial, parameters)
+        facts = found.facts | {"trained_lambda": list(card.doses)}
+        write_evaluation(replace(found, facts=facts), partial, parameters)

@@ -1,7 +1,8 @@
 """The step ``measure-boundary``: gradients of the class probabilities with respect to a micrograph, at the boundary of
 the crystal and in the vacuum.
 
-It writes ``gradients.zarr``: see ``segdepth.evaluation.gradients``.
+It writes ``gradients.zarr``: see ``segdepth.evaluation.gradients``. Its attributes ``affine_to_file_pm``,
+``file_shape`` and ``file_pixel_pm`` are those of the prediction (``segdepth.micrograph.results.maps``).
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def measure_boundary(
             raise StoreError(f"{prediction}: frame {frame} could not be read; give another one")
         image = np.nan_to_num(store["counts"][frame].values, nan=1.0)
         dose = float(store["dose"][frame]) / electrons_per_square_angstrom(1.0)
-        facts = {"source": str(store.attrs["source"]), "frame": int(store["frame"][frame])}
+        facts = {name: store.attrs[name] for name in ("source", "affine_to_file_pm", "file_shape")}
+        facts |= {"file_pixel_pm": store.attrs["pixel_pm"], "frame": int(store["frame"][frame])}
     parameters = {"frame": frame}
     with write_artefact(out, command=COMMAND, code=code, inputs=[prediction, model], parameters=parameters) as partial:
         found = gradients_of_frame(network, image, dose, pixel_pm=pixels[0], label_pixel_pm=pixels[1])

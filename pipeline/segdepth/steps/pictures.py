@@ -10,7 +10,30 @@ from matplotlib.figure import Figure
 
 from segdepth.errors import ConfigError, StoreError
 from segdepth.figures.style import write_picture
-from segdepth.store.manifest import check_target, check_whole, write_artefact
+from segdepth.store.manifest import check_target, check_whole, manifest_path, read_manifest, write_artefact
+
+SIMULATED_BY = ("record-micrograph", "record-film")
+FROM_A_MICROGRAPH = ("predict-micrograph", "measure-boundary")
+"""Commands whose first input is a micrograph, or what one of them made."""
+
+
+def is_simulated(source: Path) -> bool:
+    """Whether a micrograph is a simulated recording, by the manifest beside it, or beside the folder that holds it.
+
+    Parameters
+    ----------
+    source : the file, or what a command of ``FROM_A_MICROGRAPH`` made from it, which is followed back to it.
+    """
+    source = Path(source)
+    try:
+        while beside := next((p for p in (source, source.parent) if manifest_path(p).exists()), None):
+            manifest = read_manifest(beside)
+            if manifest["command"] not in FROM_A_MICROGRAPH:
+                return manifest["command"] in SIMULATED_BY
+            source = beside.parent / manifest["inputs"][0]["path"]
+    except (StoreError, IndexError):  # cannot be told
+        return False
+    return False
 
 
 def save_figure(

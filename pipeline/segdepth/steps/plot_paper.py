@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segdepth.figures import fig8_gradients, fig9_doses, fig11_boundary
 from segdepth.steps.measure_gradients import GRADIENTS, RADII
-from segdepth.steps.pictures import save_figure
+from segdepth.steps.pictures import is_simulated, save_figure
 from segdepth.steps.written_tables import read_table
 from segdepth.store.manifest import check_whole
 from segdepth.store.zarr_store import open_zarr
@@ -40,7 +40,7 @@ def plot_boundary(gradients: Path, out: Path, *, code: str) -> None:
         The result is missing, unfinished or damaged, or something else is in the figure's place.
     """
     with open_zarr(gradients, "measure-boundary", part=GRADIENTS) as store:
-        fig = fig11_boundary.draw(store)
+        fig = fig11_boundary.draw(store, is_simulated(gradients))
     save_figure(fig, out, command="plot-boundary", code=code, inputs=[gradients])
 
 

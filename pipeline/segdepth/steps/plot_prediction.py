@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segdepth.figures.prediction import draw
 from segdepth.micrograph.results.reading import read_picture
-from segdepth.steps.pictures import plot_result
+from segdepth.steps.pictures import is_simulated, plot_result
 
 COMMAND = "plot-prediction"
 
@@ -20,6 +20,6 @@ def plot_prediction(prediction: Path, out: Path, *, code: str) -> None:
         The prediction is missing, unfinished, damaged or of another version; something else is in the figure's place.
     """
     plot_result(
-        lambda folder: draw(read_picture(folder)),
+        lambda folder: draw(read_picture(folder), is_simulated(folder)),
         prediction, out, kind="prediction", made_by="predict-micrograph", command=COMMAND, code=code,
     )  # fmt: skip

@@ -27,6 +27,7 @@ from segdepth.micrograph.results.maps import STORE, empty_maps
 from segdepth.micrograph.results.reading import read_picture
 from segdepth.micrograph.results.writing import ResultWriter
 from segdepth.networks.bundled import network_folders
+from segdepth.steps.pictures import is_simulated
 from segdepth.store.manifest import check_target, check_whole, manifest_path, write_artefact
 from segdepth.store.zarr_store import write_zarr
 
@@ -109,5 +110,5 @@ def predict_micrograph(
                         writer.put(item)
                     bar.update()
             lines = writer.close()
-            write_picture(draw(read_picture(partial)), partial / PICTURE)
+            write_picture(draw(read_picture(partial), is_simulated(source)), partial / PICTURE)
     return lines
