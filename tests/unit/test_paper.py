@@ -315,6 +315,21 @@ def test_rows_of_table_two_are_compared_structure_by_structure():
     assert denoised.loc["ssim_change", ["value", *ends]].tolist() == [0, 0, 0]
 
 
+def test_one_denoiser_in_two_rows_of_table_two_has_no_difference_from_itself():
+    """Each network of the one that learns both at once learns from its own loss: its denoiser is the one trained before."""
+    note = "the same denoiser: it learns from its own loss alone, as in the paper (IV-F)"
+    made = results()
+    table = paper_table(["table2"], BLOCK, made)
+    assert set(table.loc[table["metric"].isin(("psnr_db", "ssim")), "note"]) == {note} and note not in set(
+        table.loc[~table["metric"].isin(("psnr_db", "ssim")), "note"]
+    )
+    assert not table["metric"].isin(("psnr_db_change", "ssim_change")).any()
+    assert (table["metric"] == "columns_exact_change").any()
+    other = made.denoising["b", "d"].assign(psnr_db=[20.0, 22, 24.001])
+    table = paper_table(["table2"], BLOCK, replace(made, denoising=made.denoising | {("c", "d"): other}))
+    assert note not in set(table["note"]) and table["metric"].isin(("psnr_db_change", "ssim_change")).sum() == 2
+
+
 def test_rows_of_table_two_on_other_structures_have_a_difference_without_an_interval():
     found = table_two(specimen="v").xs(ALL, level="element")
     one = found.loc[ROWS[2], ROWS[0], "columns_exact_change"]
