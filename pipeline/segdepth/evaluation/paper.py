@@ -119,7 +119,7 @@ def _rows_of(item: str, paper: Paper, results: PaperResults) -> Iterator[dict[st
 
 
 SAME_DENOISER = "the same denoiser: it learns from its own loss alone, as in the paper (IV-F)"
-"""Note of PSNR and SSIM where the denoiser trained before and the one trained beside the network that counts are one."""
+"""Note of PSNR and SSIM of rows whose denoisers are one."""
 
 TABLE2_ROWS = ("segmentation", "denoising then segmentation", "denoising and segmentation")
 
@@ -167,7 +167,8 @@ def _with_paper(row: dict[str, Any]) -> dict[str, Any]:
     if found.empty:
         return row
     its = found.iloc[0]
-    return row | {"paper": float(its["value"]), "reference": its["reference"], "note": its["note"]}
+    note = "; ".join(filter(None, (row.get("note"), its["note"])))
+    return row | {"paper": float(its["value"]), "reference": its["reference"], "note": note}
 
 
 def _seconds(evaluation: Evaluation) -> dict[str, Any]:
@@ -193,8 +194,9 @@ def _calibration_rows(facts: dict[str, Any], evaluation: Evaluation, temperature
     for population, row in (("pixels_before", f"{sure}, {BEFORE}"), ("pixels", sure)):
         table = evaluation.reliability(population)
         inside = (table["confidence_low"] <= CONFIDENCE) & (table["confidence_high"] > CONFIDENCE)
-        (value,) = table.loc[inside, "accuracy"]
-        yield _with_paper(facts | {"row": row, "metric": "accuracy", "value": value})
+        (its,) = table[inside].to_dict("records")
+        note = f"of the pixels with a confidence of {its['confidence_low']:.2f} to {its['confidence_high']:.2f}"
+        yield _with_paper(facts | {"row": row, "metric": "accuracy", "value": its["accuracy"], "note": note})
     for population, row in CALIBRATION_ROWS.items():
         metric = POPULATIONS[population]
         low, high = evaluation.interval(metric) or (None, None)
