@@ -314,7 +314,9 @@ def test_rows_stand_beside_the_papers():
     assert row["paper"] == pytest.approx(0.1738) and row["model"] == "c"
     row = row_of("table2", "denoising then segmentation", "psnr_db")
     assert row["value"] == 22 and row["low"] == 21 and row["high"] == 24
-    assert row_of("fig7", "confidence 0.8", "accuracy")["paper"] == 0.7
+    row = row_of("fig7", "confidence 0.8", "accuracy")
+    assert row["paper"] == 0.7 and row["note"].startswith("of the pixels with a confidence of 0.80 to 0.85; the paper:")
+    assert "does not state λ" in row["note"]
     assert row_of("fig7", "confidence 0.8, before temperature scaling", "accuracy")["paper"] == 0.7
     for name in ("pixels", "columns", "pixels, before temperature scaling", "columns, before temperature scaling"):
         row = row_of("fig7", name, "expected_calibration_error")
@@ -387,6 +389,21 @@ def test_rows_of_table_two_are_compared_structure_by_structure():
     denoised = found.xs(ALL, level="element").loc[ROWS[2], ROWS[1]]
     assert denoised.loc["psnr_db_change", ["value", *ends]].tolist() == [1, 1, 1]
     assert denoised.loc["ssim_change", ["value", *ends]].tolist() == [0, 0, 0]
+
+
+def test_one_denoiser_in_two_rows_of_table_two_has_no_difference_from_itself():
+    """Where both are learnt at once, each network learns from its own loss: the denoiser is the one trained before."""
+    note = "the same denoiser: it learns from its own loss alone, as in the paper (IV-F)"
+    made = results()
+    table = paper_table(["table2"], BLOCK, made)
+    assert set(table.loc[table["metric"].isin(("psnr_db", "ssim")), "note"]) == {note} and note not in set(
+        table.loc[~table["metric"].isin(("psnr_db", "ssim")), "note"]
+    )
+    assert not table["metric"].isin(("psnr_db_change", "ssim_change")).any()
+    assert (table["metric"] == "columns_exact_change").any()
+    other = made.denoising["b", "d"].assign(psnr_db=[20.0, 22, 24.001])
+    table = paper_table(["table2"], BLOCK, replace(made, denoising=made.denoising | {("c", "d"): other}))
+    assert note not in set(table["note"]) and table["metric"].isin(("psnr_db_change", "ssim_change")).sum() == 2
 
 
 def test_rows_of_table_two_on_other_structures_have_a_difference_without_an_interval():

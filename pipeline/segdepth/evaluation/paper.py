@@ -112,10 +112,14 @@ def _rows_of(item: str, paper: Paper, results: PaperResults) -> Iterator[dict[st
                 number = {"value": evaluation.value(metric, element), "low": low, "high": high}
                 yield _with_paper(facts | {"metric": metric, "element": element} | number)
         if item == "table2" and (model, dataset) in results.denoising:
-            yield from _denoising_rows(facts, results.denoising[model, dataset])
+            note = SAME_DENOISER if _shares_denoiser((model, dataset), results) else ""
+            yield from _denoising_rows(facts, results.denoising[model, dataset], note)
     if item == "table2":
         yield from _difference_rows(paper, results)
 
+
+SAME_DENOISER = "the same denoiser: it learns from its own loss alone, as in the paper (IV-F)"
+"""Note of PSNR and SSIM of rows whose denoisers are one."""
 
 TABLE2_ROWS = ("segmentation", "denoising then segmentation", "denoising and segmentation")
 
@@ -163,7 +167,8 @@ def _with_paper(row: dict[str, Any]) -> dict[str, Any]:
     if found.empty:
         return row
     its = found.iloc[0]
-    return row | {"paper": float(its["value"]), "reference": its["reference"], "note": its["note"]}
+    note = "; ".join(filter(None, (row.get("note"), its["note"])))
+    return row | {"paper": float(its["value"]), "reference": its["reference"], "note": note}
 
 
 def _seconds(evaluation: Evaluation) -> dict[str, Any]:
@@ -189,8 +194,9 @@ def _calibration_rows(facts: dict[str, Any], evaluation: Evaluation, temperature
     for population, row in (("pixels_before", f"{sure}, {BEFORE}"), ("pixels", sure)):
         table = evaluation.reliability(population)
         inside = (table["confidence_low"] <= CONFIDENCE) & (table["confidence_high"] > CONFIDENCE)
-        (value,) = table.loc[inside, "accuracy"]
-        yield _with_paper(facts | {"row": row, "metric": "accuracy", "value": value})
+        (its,) = table[inside].to_dict("records")
+        note = f"of the pixels with a confidence of {its['confidence_low']:.2f} to {its['confidence_high']:.2f}"
+        yield _with_paper(facts | {"row": row, "metric": "accuracy", "value": its["accuracy"], "note": note})
     for population, row in CALIBRATION_ROWS.items():
         metric = POPULATIONS[population]
         low, high = evaluation.interval(metric) or (None, None)
@@ -207,26 +213,36 @@ def _within_one_rows(facts: dict[str, Any], evaluation: Evaluation) -> Iterator[
             yield facts | {"row": name, "metric": WITHIN_ONE, "element": element, "value": share_within_one(rows)}
 
 
-def _denoising_rows(facts: dict[str, Any], table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _shares_denoiser(pair: tuple[str, str], results: PaperResults) -> bool:
+    """Another network's denoiser has the same PSNR and SSIM in every image."""
+    mine = results.denoising[pair]
+    return any(mine.equals(table) for other, table in results.denoising.items() if other != pair)
+
+
+def _denoising_rows(facts: dict[str, Any], table: pd.DataFrame, note: str) -> Iterator[dict[str, Any]]:
     groups = table.groupby("structure")
     parts = {name: (groups[name].sum().to_numpy(), groups.size().to_numpy(float)) for name in DENOISING}
     intervals = bootstrap_intervals(parts, np.random.default_rng(hash64("bootstrap")))
     for name in DENOISING:
         low, high = intervals[name] or (None, None)
-        yield facts | {"metric": name, "element": ALL, "value": float(table[name].mean()), "low": low, "high": high}
+        number = {"value": float(table[name].mean()), "low": low, "high": high}
+        yield facts | {"metric": name, "element": ALL, "note": note if name in DENOISED else ""} | number
 
 
 def _difference_rows(paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]]:
-    """Each row of Table II less each one above it, paired by structure."""
+    """Each row of Table II less each one above it, paired by structure; those of one denoiser have no difference in
+    PSNR and SSIM."""
     models = dict(zip(TABLE2_ROWS, (paper.segmentation, paper.denoised, paper.joint)))
     pairs = {row: (model, paper.dataset_of(model)) for row, model in models.items()}
     found = {row: _by_structure(results, pair) for row, pair in pairs.items()}
     for against, row in combinations(TABLE2_ROWS, 2):
         pair = pairs[row]
+        images = [results.denoising.get(pairs[name]) for name in (row, against)]
+        one_denoiser = images[0] is not None and images[0].equals(images[1])
         facts = _facts("table2", results.networks[pair[0]], results.evaluations[pair], *pair)
         for (metric, element), (value, sums) in found[row].items():
             other, its_sums = found[against].get((metric, element), (None, None))
-            if value is None or other is None:
+            if value is None or other is None or (one_denoiser and metric in DENOISED):
                 continue
             low, high = difference_interval([sums], [its_sums], pair[1]) or (None, None)
             number = {"value": value - other, "low": low, "high": high}
