@@ -61,9 +61,9 @@ def draw(found: Sequence[tuple[xr.Dataset, pd.DataFrame]]) -> Figure:
         by_count = mean_radii(radii[radii["lambda"] == shown], by_count=True)
         _draw_radii(by_atoms, by_count, "atoms", f"true count at λ = {shown:g} (atoms)")
         by_atoms.xaxis.set_major_locator(MaxNLocator(integer=True))
-        trained = " … ".join(f"{trained:g}" for trained in dict.fromkeys(one.attrs["trained_lambda"]))
+        trained = style.trained_text(one.attrs["trained_lambda"])
         for letter, ax in (("c", by_dose), ("d", by_atoms)):
-            ax.set_title(f"({letter}) {one.attrs['model']},\ntrained at λ = {trained}")
+            ax.set_title(f"({letter}) {one.attrs['model']},\n{trained}")
     panels[0].set_ylabel("radius of the gradient (nm), mean")
     panels[0].set_ylim(bottom=0)
     curves.legend(handles=_legend(found), loc="outside lower center", ncols=5, frameon=False)
