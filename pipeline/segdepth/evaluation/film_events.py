@@ -239,7 +239,7 @@ def fewest_frames_seen(scores: Sequence[Mapping], dwell: Sequence[Mapping]) -> t
     ``frames_from`` of the shortest durations that are seen, and of the methods that see them the one that finds most;
     None, None if none are.
     """
-    precise = {row["method"] for row in scores if row["precision"] >= SEEN_SHARE}
+    precise = {row["method"] for row in scores if (row["precision"] or 0) >= SEEN_SHARE}  # None: no events
     found = []
     for row in dwell:
         chance = row["recall_by_chance"]
