@@ -54,6 +54,12 @@ class Camera:
     dose_error: float = 0.0
     lines: tuple[str, ...] = ()
 
+    @property
+    def poisson(self) -> bool:
+        """Whether the noise is that of single electrons, each in one pixel, as far as the vacuum tells."""
+        low, high = SINGLE_ELECTRONS
+        return not self.correlated and not (self.variance_over_mean < low or self.variance_over_mean > high)
+
 
 def find_camera(
     frames: Sequence[Masked], areas: Sequence[np.ndarray], gain: float | None = None, offset: float | None = None
