@@ -16,6 +16,7 @@ import numpy as np
 
 from segdepth.crystals import Crystal
 from segdepth.errors import MicrographError
+from segdepth.micrograph.drift import Drift, moved
 from segdepth.micrograph.edge_distance import edge_distance
 from segdepth.micrograph.files.recording import FrameLost
 from segdepth.micrograph.film import Film
@@ -151,40 +152,20 @@ def _frames(film: Film) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
 
 def _summed(film: Film) -> tuple[np.ndarray, np.ndarray, int]:
     """Electrons and expected electrons of vacuum (y, x), 0 where masked, and the number of frames."""
-    total, expected, first, count = None, None, None, 0
+    total, expected, count = None, None, 0
+    drift = Drift(film.transform.pixel_pm)
     for electrons, usable, level in _frames(film):
         if total is None:
             total, expected = np.zeros(electrons.shape), np.zeros(electrons.shape)
         shift = (0, 0)
         if film.recording.count > 1:
-            spectrum = np.fft.rfft2(np.where(usable, electrons - level, 0.0))
-            first = spectrum if first is None else first
-            shift = _drift(first, spectrum, electrons.shape)
+            shift = drift.onto_first(electrons, usable, level)
         count += 1
-        total += _moved(np.where(usable, electrons, 0.0), shift)
-        expected += _moved(usable * level, shift)
+        total += moved(np.where(usable, electrons, 0.0), shift)
+        expected += moved(usable * level, shift)
     if total is None:
         raise MicrographError(f"{film.recording.source}: no frame can be used")
     return total, expected, count
-
-
-def _drift(first: np.ndarray, spectrum: np.ndarray, shape: tuple[int, int]) -> tuple[int, int]:
-    """Whole pixels (y, x) by which a frame is moved onto the first one: the peak of their correlation."""
-    place = np.unravel_index(np.argmax(np.fft.irfft2(first * spectrum.conj(), s=shape)), shape)
-    return tuple(int((p + n // 2) % n - n // 2) for p, n in zip(place, shape))
-
-
-def _moved(values: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
-    """Shifted by whole pixels, 0 where nothing comes from."""
-    if shift == (0, 0):
-        return values
-    moved = np.roll(values, shift, (0, 1))
-    for axis, by in enumerate(shift):
-        lost = [slice(None), slice(None)]
-        lost[axis] = slice(0, by) if by > 0 else slice(values.shape[axis] + by, None)
-        if by:
-            moved[tuple(lost)] = 0
-    return moved
 
 
 def _fit_strip(

@@ -126,7 +126,7 @@ def fit_film(
     values = solution.values | {"c5_mm": options.c5_mm, "convergence_mrad": options.convergence_mrad}
     errors = solution.errors | {"c5_mm": None, "convergence_mrad": None}
     roughness = roughness_atoms(film, cells, solution.cell_model, solution.parameters)
-    told = describe(solution, options, energy, roughness)
+    told = describe(solution, options, energy, roughness, poisson=film.camera.poisson)
     for line in told:
         tell(line)
     fit = LensFit(
@@ -150,9 +150,19 @@ def fit_film(
 
 
 def describe(
-    solution: Solution, options: LensFitOptions, energy_kev: float, roughness: float | None = None
+    solution: Solution,
+    options: LensFitOptions,
+    energy_kev: float,
+    roughness: float | None = None,
+    *,
+    poisson: bool = True,
 ) -> list[str]:
-    """Lines for the user: what explains the data or does not, values, rivals, and what cannot be known."""
+    """Lines for the user: what explains the data or does not, values, rivals, and what cannot be known.
+
+    Parameters
+    ----------
+    poisson : whether the film's noise is that of single electrons (``Camera.poisson``).
+    """
     ratio = solution.chi2 / solution.dof
     thickness = [each.thickness_atoms for each in solution.bins]
     lines = []
@@ -183,6 +193,10 @@ def describe(
     if roughness is not None:
         seen = f"scatter by {roughness:.1f} periods" if roughness else "are not seen to scatter"
         lines.append(f"single columns {seen} about this thickness, as far as the electrons show")
+    elif not poisson:
+        lines.append(
+            "the scatter of single columns about this thickness is not known: the noise is not that of single electrons"
+        )
     for rival in solution.rivals:
         lean = "°, ".join(f"{rival.values[f'tilt_{axis}_deg']:.2f}" for axis in "xy")
         lines.append(

@@ -235,13 +235,14 @@ class Scatter:
 
 def roughness_atoms(film: Film, cells: Cells, model: CellModel, parameters: torch.Tensor) -> float | None:
     """Standard deviation, in periods, of single columns about a film's fitted thickness; 0 where the electrons do not
-    show any, None where too few columns are whole.
+    show any, None where too few columns are whole, or where the noise is not that of single electrons, each in one
+    pixel: it could not be told from scatter.
 
     Parameters
     ----------
     film, cells : what the fit was made of. parameters : (parameter,), of the fit.
     """
-    return seen_roughness(column_scatter(film, cells, model, parameters))
+    return seen_roughness(column_scatter(film, cells, model, parameters)) if film.camera.poisson else None
 
 
 def seen_roughness(scatter: Scatter) -> float | None:

@@ -1,4 +1,4 @@
-"""How far each pixel of a crystal is from the vacuum."""
+"""How far each pixel of a crystal is from the vacuum, where it is in the first frame of a film."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ BESIDE_PM = 2 * WINDOW_PM
 """So near to masked pixels a crystal may show no lattice, which is sought in a window of this standard deviation."""
 
 
-def edge_distance(film: Film) -> np.ndarray:
+def edge_distance(film: Film, rim: int = 0) -> np.ndarray:
     """Distance in pm from the vacuum, (y, x) of the file, NaN outside of the crystal and where pixels are masked.
+
+    Parameters
+    ----------
+    rim : pixels beside the frame, at each side, that are told of too: as deep as they lie if the crystal goes on there
+        and there is no other vacuum.
 
     Masked pixels, those of the first frame that can be read, are no vacuum. Nor are pixels beside them, where too
     little of the lattice is left to be seen, unless vacuum was found there.
@@ -42,8 +47,8 @@ def edge_distance(film: Film) -> np.ndarray:
         outside &= film.vacuum | ~beside
     if film.calibration is not None:
         outside &= ~film.calibration.others
-    distance = ndimage.distance_transform_edt(~outside) * film.transform.pixel_pm
-    return np.where(film.crystal_area & usable, distance, np.nan)
+    distance = ndimage.distance_transform_edt(~np.pad(outside, rim)) * film.transform.pixel_pm
+    return np.where(np.pad(film.crystal_area & usable, rim, mode="edge"), distance, np.nan)
 
 
 def _usable(film: Film) -> np.ndarray:

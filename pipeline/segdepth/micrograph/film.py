@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -15,6 +15,7 @@ from segdepth.config.micrograph import Reading
 from segdepth.crystals import Crystal
 from segdepth.errors import MicrographError
 from segdepth.micrograph.calibration.calibrate import TAG_FACTOR, Calibration, calibrate
+from segdepth.micrograph.drift import moved
 from segdepth.micrograph.electrons.bad_pixels import find_bad_pixels
 from segdepth.micrograph.electrons.camera import Camera, dose_e_per_a2, find_camera, to_electrons
 from segdepth.micrograph.electrons.flat_patches import find_flat_patches
@@ -44,8 +45,10 @@ class Film:
     """What is known of a film.
 
     bad : (y, x) bool, pixels that give no electrons. calibration : None if it was not wanted. transform : from the
-    film's pixels to the network's. vacuum : (y, x) bool, or None where there is none. level : electrons a pixel in the
-    vacuum of the sample. dose_from : where the dose comes from. lines : for the user.
+    film's pixels to the network's. vacuum, crystal_area : (y, x) bool, where they are in the first frame, or None where
+    there is none. vacuum_pixels : (y, x) bool, those that vacuum is on in most frames, wherever the crystal drifts, or
+    None. level : electrons a pixel in the vacuum of the sample. dose_from : where the dose comes from. lines : for the
+    user.
     """
 
     recording: Recording
@@ -57,6 +60,7 @@ class Film:
     transform: FrameTransform
     vacuum: np.ndarray | None
     crystal_area: np.ndarray | None
+    vacuum_pixels: np.ndarray | None
     level: float
     dose_from: str
     given_level: float | None
@@ -94,8 +98,8 @@ class Film:
         """
         if self.given_level is not None:
             return self.given_level
-        if self.vacuum is not None:
-            level = vacuum_level(electrons, usable, self.vacuum)
+        if self.vacuum_pixels is not None:
+            level = vacuum_level(electrons, usable, self.vacuum_pixels)
         else:
             area = usable if self.crystal_area is None else self.crystal_area & usable
             level = float(electrons[area].mean()) / CRYSTAL_BRIGHTNESS if area.any() else 0.0
@@ -105,34 +109,26 @@ class Film:
 
 
 def sample_frames(recording: Recording, invalid: float | None) -> list[Masked]:
-    """Some frames spread over a film, masked; frames that cannot be read are passed over.
+    """Some frames spread over a film, masked, from the first one that can be read; others that cannot are passed over.
 
     Raises
     ------
     MicrographError
         No frame can be read.
     """
-    spread = np.unique(np.linspace(0, recording.count - 1, min(recording.count, SAMPLE)).astype(int))
-    found, reason = _readable(recording, spread.tolist(), invalid)
-    if not found:  # all of these are lost: the first frame that is not will do
-        for number in range(recording.count):
-            found, _ = _readable(recording, [number], invalid)
-            if found:
-                break
-    if not found:
-        raise MicrographError(f"{recording.source}: no frame can be used; {reason}")
-    return found
-
-
-def _readable(recording: Recording, numbers: Sequence[int], invalid: float | None) -> tuple[list[Masked], str]:
-    """The frames of these numbers that can be used, and why the first of the others cannot."""
-    found, reason = [], ""
-    for number in numbers:
+    reason, last = "", recording.count - 1
+    for first in range(recording.count):
         try:
-            found.append(mask_frame(recording.read_frame(number), invalid))
+            found = [mask_frame(recording.read_frame(first), invalid)]
+            break
         except FrameLost as lost:
             reason = reason or str(lost)
-    return found, reason
+    else:
+        raise MicrographError(f"{recording.source}: no frame can be used; {reason}")
+    for number in np.unique(np.linspace(first, last, min(last - first + 1, SAMPLE)).astype(int))[1:].tolist():
+        with suppress(FrameLost):
+            found.append(mask_frame(recording.read_frame(number), invalid))
+    return found
 
 
 def inspect_film(
@@ -188,19 +184,24 @@ def inspect_film(
         pixel, pixel_from = found.pixel_pm, "the lattice"
     transform = _transform(recording, pixel, grid_pixel_pm, found, options)
     frames = frames if found is None else [_without(frame, found.others) for frame in frames]
+<<<<<<< HEAD
     area = None if found is None else found.area
     searches = [search_vacuum(frame.values, frame.usable, transform.pixel_pm, crystal=area) for frame in frames]
     areas = [np.zeros(f.usable.shape, bool) if s.area is None else s.area for s, f in zip(searches, frames)]
     camera = _camera(frames, areas, area, transform.pixel_pm, options)
+=======
+    areas, vacuum, vacuum_pixels = _vacuum_areas(frames, transform.pixel_pm, found)
+    camera = find_camera(frames, areas, options.gain, options.offset)
+>>>>>>> refs/heads/lens
     say(*camera.lines)
-    vacuum = _common(areas)
     light = find_light([to_electrons(frame, camera) for frame in frames], [frame.usable for frame in frames], areas)
     if light is not None:
         say(describe_light(light))
     if found is not None and found.others.any():
         bad = bad | found.others
+    places = vacuum, None if found is None else found.area, vacuum_pixels
     film = Film(
-        recording, options.invalid, bad, camera, light, found, transform, vacuum, area, 1.0, "", None, pixel_from, ()
+        recording, options.invalid, bad, camera, light, found, transform, *places, 1.0, "", None, pixel_from, ()
     )
     level, source, given = _level(film, frames, options, say)
     film = replace(film, level=level, dose_from=source, given_level=given)
@@ -264,6 +265,7 @@ def _transform(
     return transform
 
 
+<<<<<<< HEAD
 def _camera(
     frames: list[Masked], areas: list[np.ndarray], crystal: np.ndarray | None, pixel_pm: float, options: Reading
 ) -> Camera:
@@ -286,6 +288,19 @@ def _camera(
         return camera
     gain = above / (options.dose_e_per_a2 * (pixel_pm / 100) ** 2)
     return find_camera(frames, areas, gain, offset, known_from="those of the dose that was given")
+=======
+def _vacuum_areas(
+    frames: list[Masked], pixel_pm: float, found: Calibration | None
+) -> tuple[list[np.ndarray], np.ndarray | None, np.ndarray | None]:
+    """The vacuum (y, x) bool of each frame, and ``vacuum`` and ``vacuum_pixels`` of ``Film``."""
+    shifts = [(0, 0)] * len(frames) if found is None else found.shifts
+    areas = []
+    for frame, (y, x) in zip(frames, shifts):
+        crystal = None if found is None else moved(found.area, (-y, -x))
+        area = search_vacuum(frame.values, frame.usable, pixel_pm, crystal=crystal).area
+        areas.append(np.zeros(frame.usable.shape, bool) if area is None else area)
+    return areas, _common([moved(area, shift) for area, shift in zip(areas, shifts)]), _common(areas)
+>>>>>>> refs/heads/lens
 
 
 def _common(areas: list[np.ndarray]) -> np.ndarray | None:
@@ -324,7 +339,7 @@ def _level(
             f"{film.camera.gain:.4g} and an offset of {film.camera.offset:.4g}"
         )
     level = float(np.mean(levels))
-    if film.vacuum is not None:
+    if film.vacuum_pixels is not None:
         return level, "the vacuum", None
     say("no vacuum is in the field: the dose is taken from the crystal's mean, which may be wrong by some percent")
     return level, "the mean of the crystal", None

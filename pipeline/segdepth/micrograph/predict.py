@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import ndimage
 from torch import nn
 
 from segdepth.config import PredictionOptions
@@ -26,6 +25,7 @@ from segdepth.micrograph.familiarity.features import GEOMETRY, features
 from segdepth.micrograph.familiarity.judgement import Familiarity, Judgement
 from segdepth.micrograph.files.recording import FrameLost, Recording
 from segdepth.micrograph.film import Film, inspect_film
+from segdepth.micrograph.label_maps import on_labels, rim_of
 from segdepth.micrograph.network_maps import predict_images
 from segdepth.micrograph.overlap import ahead
 from segdepth.micrograph.preparation import Preparation, Prepared
@@ -193,8 +193,8 @@ def predict_film(
     predicted = ahead(_predicted(network, card, batches))
     sites: FilmSites | None = None
     vacuum: np.ndarray | None = None
-    edge = None if thickness is None else edge_distance(film)
-    distance: np.ndarray | None = None
+    edge = None if thickness is None else edge_distance(film, rim_of(film))
+    distance: Callable[[Sequence[int]], np.ndarray] | None = None
     crystal, unsure = crystal_of(card), []
     for batch, probabilities in predicted:
         if sites is None and len(probabilities):
@@ -209,7 +209,7 @@ def predict_film(
             )
             shape = probabilities.shape[2:]
             vacuum = None if film.vacuum is None else on_labels(film.vacuum, shape, film, card, outside=False)
-            distance = None if edge is None else on_labels(edge, shape, film, card, outside=np.nan)
+            distance = None if edge is None else partial(on_labels, edge, shape, film, card, np.nan)
         answers = iter(probabilities)
         for item in batch:
             if isinstance(item, LostFrame):
@@ -270,16 +270,6 @@ def labels_valid(valid: np.ndarray, shape: tuple[int, int], card: NetworkCard) -
     padded = np.zeros((shape[0] * shrink, shape[1] * shrink))
     padded[: valid.shape[0], : valid.shape[1]] = valid
     return padded.reshape(shape[0], shrink, shape[1], shrink).mean(axis=(1, 3)) >= 0.5
-
-
-def on_labels(values: np.ndarray, shape: tuple[int, int], film: Film, card: NetworkCard, outside: float) -> np.ndarray:
-    """What the file's pixels (y, x) are worth at the centres of label pixels, of a map of ``shape``."""
-    transform, (rows, columns) = film.transform, shape
-    v, u = (np.arange(rows)[:, None] + 0.5) * card.label_pixel_pm, (np.arange(columns) + 0.5) * card.label_pixel_pm
-    i, j, inside = transform.pixels_at(*transform.inverse(*np.broadcast_arrays(u, v)))
-    found = np.full(shape, outside, dtype=values.dtype)
-    found[inside] = values[i[inside], j[inside]]
-    return found
 
 
 def judge_frame(
@@ -358,11 +348,15 @@ def _result(
 
 
 def _joined(
-    answer: np.ndarray, *, distance: np.ndarray, thickness: Thickness, moved: Sequence[int], columns: Columns
+    answer: np.ndarray,
+    *,
+    distance: Callable[[Sequence[int]], np.ndarray],
+    thickness: Thickness,
+    moved: Sequence[int],
+    columns: Columns,
 ) -> np.ndarray:
     """An answer with the thickness known at distances (y, x) from the edge, which has ``moved`` by (y, x) pixels."""
-    here = distance if not any(moved) else ndimage.shift(distance, moved, order=0, cval=np.nan)
-    return joined(answer, here, thickness, columns)
+    return joined(answer, distance(moved), thickness, columns)
 
 
 def _columns(table: pd.DataFrame, shape: tuple[int, int], card: NetworkCard) -> Columns:

@@ -13,6 +13,7 @@ from segdepth.micrograph.calibration.grains import away_from, border_direction
 from segdepth.micrograph.calibration.matching import LEAST_SHARE, Match, evidence_of, match_lattice
 from segdepth.micrograph.calibration.refinement import Similarity, fit_similarity
 from segdepth.micrograph.calibration.spectrum import Spots, find_spots
+from segdepth.micrograph.drift import Drift, Shift, binned, moved
 from segdepth.micrograph.lattice_peaks import Peak, Windowed, border_window
 from segdepth.micrograph.phase_analysis import amplitude_map, largest_area
 
@@ -68,7 +69,8 @@ class Calibration:
     pixel_pm, pixel_error_pm : side of a pixel of the file, and its standard error.
     rotation_deg, rotation_error_deg : turn that brings the crystal upright (``FrameTransform.rotation_deg``).
     elongation, elongation_error : see ``refinement.Similarity``.
-    area : (y, x) bool, the crystal, on the file's pixels. others : (y, x) bool, other grains.
+    area : (y, x) bool, the crystal where it is in the first frame, on the file's pixels. others : (y, x) bool, other
+    grains there. shifts : by how many of the file's pixels (y, x) each frame is moved onto the first one.
     lines : for the user.
     """
 
@@ -80,6 +82,7 @@ class Calibration:
     elongation_error: float | None
     area: np.ndarray
     others: np.ndarray
+    shifts: tuple[Shift, ...]
     lines: tuple[str, ...]
 
 
@@ -107,7 +110,7 @@ def calibrate(
     """
     shape = frames[0][0].shape
     factor = -(-max(shape) // WORKING_SIDE)  # not by the given pixel: what it says must not change what is found
-    binned = [_bin(values, usable, factor) for values, usable in frames]
+    fine = [binned(values, usable, factor) for values, usable in frames]
     given = None if pixel_pm is None else pixel_pm * factor
     limits = (FINEST_PM * factor, coarsest_pm * factor)
     if given is not None:
@@ -118,14 +121,17 @@ def calibrate(
             f"the frame is too small for a lattice search: {shape[0]} x {shape[1]} pixels; its sides must be "
             f"{LEAST_SIDE_PM / 1000:g} nm at least"
         )
-    spots = find_spots(binned)
+    spots = find_spots(fine)
     grains = find_grains(spots, crystal, limits)
     try:
         check_grains(spots, grains, crystal, given)
     except MicrographError as failure:
         raise MicrographError(f"{failure}{_other_pixel(spots, crystal, given, factor, coarsest_pm)}") from None
     more = max(1, int(COARSEST_PM / grains[0].pixel_pm))
-    values, usable = _mean([_bin(*frame, more) for frame in binned])
+    coarse = [binned(*frame, more) for frame in fine]
+    drift = Drift(grains[0].pixel_pm * more)
+    shifts = [drift.onto_first(*frame, spots.variance / more**2) for frame in coarse] if len(coarse) > 1 else [(0, 0)]
+    values, usable = _mean([(moved(values, by), moved(usable, by)) for (values, usable), by in zip(coarse, shifts)])
     spots, factor = replace(spots.coarser(more), variance=spots.variance / more**2 / len(frames)), factor * more
     grains = [grain.coarser(more) for grain in grains]
     match = grains[0]
@@ -149,7 +155,12 @@ def calibrate(
         found.elongation_error,
         _spread(area, factor, shape),
         _spread(others, factor, shape),
+<<<<<<< HEAD
         (*lines, *_told(found, pixel, pixel_pm, crystal)),
+=======
+        tuple((y * factor, x * factor) for y, x in shifts),
+        (*lines, *_told(found, pixel, pixel_pm)),
+>>>>>>> refs/heads/lens
     )
 
 
@@ -167,18 +178,6 @@ def _told(found: Similarity, pixel: float, given: float | None, crystal: Crystal
             "direction; it is not undone"
         )
     return lines
-
-
-def _bin(values: np.ndarray, usable: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the usable pixels of blocks; a block is usable if half of its pixels are."""
-    if factor == 1:
-        return values, usable
-    rows, columns = (side // factor for side in values.shape)
-    blocks = (rows, factor, columns, factor)
-    part = np.s_[: rows * factor, : columns * factor]
-    number = usable[part].reshape(blocks).sum(axis=(1, 3))
-    total = np.where(usable[part], values[part], 0).reshape(blocks).sum(axis=(1, 3))
-    return total / np.maximum(number, 1), number >= factor**2 / 2
 
 
 def _spread(area: np.ndarray, factor: int, shape: tuple[int, int]) -> np.ndarray:

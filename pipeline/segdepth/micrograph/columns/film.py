@@ -101,6 +101,8 @@ class FilmSites:
         self._element_number = np.array([crystal.elements.index(c.element) for c in crystal.columns])
         self._phase: np.ndarray | None = None
         self._drift = np.zeros(2)
+        self._first: np.ndarray | None = None
+        """Drift of the first frame that shows a lattice, against the sample frames."""
 
     @classmethod
     def start(
@@ -179,13 +181,15 @@ class FilmSites:
         off = measured.phase - self._phase
         waves = np.exp(2j * np.pi * (off - self._drift[:, None, None])) * measured.amplitude
         self._drift = self._drift + np.angle(waves[:, strong].sum(axis=1)) / (2 * np.pi)
+        self._first = self._drift if self._first is None else self._first
         drift = self._drift[:, None, None]
         return self._phase + drift + fill(wrap(off - drift), strong)
 
     @property
     def moved_pm(self) -> tuple[float, float]:
-        """How far along x and y the crystal of the last frame is from where it was at the start."""
-        x, y = -np.linalg.solve(self.lattice.pair.vectors, self._drift)
+        """How far along x and y the crystal of the last frame is from where it was in the first one."""
+        since = np.zeros(2) if self._first is None else self._drift - self._first
+        x, y = -np.linalg.solve(self.lattice.pair.vectors, since)
         return float(x), float(y)
 
     def pool(self, probabilities: np.ndarray, valid: np.ndarray) -> Pooled | None:
@@ -237,8 +241,8 @@ class FilmSites:
         electrons_per_pixel : of ``counts`` in vacuum.
         valid : (y, x) bool; columns on invalid pixels are left out.
         false_discovery : share of false columns among those listed; see ``segdepth.micrograph.columns.detection``.
-        vacuum : (y, x) bool, where the frame itself shows no lattice: a column there must be proved by its own
-            electrons.
+        vacuum : (y, x) bool, where the first frame itself shows no lattice, which moves with the crystal: a column
+            there must be proved by its own electrons.
 
         Returns
         -------
@@ -252,7 +256,7 @@ class FilmSites:
         the electrons, column to vacuum. ``q_value`` : share of false columns expected among this and all surer ones.
         """
         valid = np.ones(probabilities.shape[1:], dtype=bool) if valid is None else valid
-        before = self.lattice, self._phase, self._drift
+        before = self.lattice, self._phase, self._drift, self._first
         pooled = self.pool(probabilities, valid)
         if pooled is None:
             return pd.DataFrame({name: [] for name in COLUMNS}).astype(COLUMN_KINDS)
@@ -262,7 +266,7 @@ class FilmSites:
             llr, q = self._tested(pooled, tested, *_on_labels(counts, electrons_per_pixel, valid.shape), vacuum)
             tested &= q <= false_discovery
         if not tested.any():  # a lattice seen in noise says nothing of the film's
-            self.lattice, self._phase, self._drift = before
+            self.lattice, self._phase, self._drift, self._first = before
         return self._table(pooled, np.flatnonzero(tested), llr, q)
 
     def _tested(
@@ -271,7 +275,7 @@ class FilmSites:
         """Log-likelihood ratio and q-value of each site, from electrons (y, x) and the vacuum level a label pixel."""
         kind = self._element_number[pooled.sites.column_type[pooled.rows]]
         sums = ring_sums(pooled.owned, electrons)
-        empty = np.zeros(len(tested), dtype=bool) if vacuum is None else self._lies_in(vacuum, pooled)
+        empty = np.zeros(len(tested), dtype=bool) if vacuum is None else self._lay_in(vacuum, pooled)
         llr = log_ratios(*sums, level, kind, pooled.probabilities, tested & ~empty)
         row = np.full(len(pooled.sites.x) + 1, -1)
         row[pooled.rows] = np.arange(len(pooled.rows))
@@ -279,9 +283,10 @@ class FilmSites:
         found = detect(llr, 1 - pooled.probabilities[:, 0], neighbours, pooled.number > 0, tested, empty)
         return llr, found.q_value
 
-    def _lies_in(self, area: np.ndarray, pooled: Pooled) -> np.ndarray:
-        """Whether each site's place lies in an area (y, x) bool."""
-        i, j = (np.floor(values / self.pixel_pm).astype(int) for values in (pooled.y, pooled.x))
+    def _lay_in(self, area: np.ndarray, pooled: Pooled) -> np.ndarray:
+        """Whether each site's place lay in an area (y, x) bool of the first frame."""
+        x, y = self.moved_pm
+        i, j = (np.floor(at / self.pixel_pm).astype(int) for at in (pooled.y - y, pooled.x - x))
         here = (i >= 0) & (i < area.shape[0]) & (j >= 0) & (j < area.shape[1])
         here[here] = area[i[here], j[here]]
         return here
