@@ -147,6 +147,14 @@ def test_the_confusion_matrix_names_the_class_of_more():
     assert fits(fig) and "> 30" in words_of(fig) and "> 30" not in words_of(draw_figure("fig6_confusion", made))
 
 
+def test_figures_name_the_network_and_the_data_set():
+    made = make_evaluation(dataset="smooth", model="some_net")
+    for name in EVALUATED:
+        assert "smooth" in draw_figure(name, made).get_suptitle()
+    for name in ("fig1_depth", "fig6_confusion", "fig7_calibration"):
+        assert "some_net (binned, c = 2" in draw_figure(name, made).get_suptitle()
+
+
 @pytest.mark.parametrize("name", ("fig1_depth", "fig6_confusion"))
 def test_the_same_evaluation_gives_the_same_bytes(stored, tmp_path, name):
     for copy in ("a.png", "b.png"):
@@ -165,7 +173,7 @@ def test_texts_that_overlap_are_noticed():
     assert overlapping_texts(fig) == [("leaves the page", "page"), ("one text", "another")]
 
 
-@pytest.mark.parametrize("name", ("fig6_confusion", "fig7_calibration"))
+@pytest.mark.parametrize("name", EVALUATED)
 def test_long_names_fit(name):
     long = make_evaluation(model="m" + "odel_1-2_" * 7, dataset="dose-set" * 8)
     assert fits(draw_figure(name, long))

@@ -8,6 +8,7 @@ import pytest
 from conftest import CERIA, SMALL_BEAM, small_slab
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from segdepth.config import Beam, Dataset, Imaging, LimitMap, PredictionSets
 from segdepth.errors import StoreError
@@ -67,10 +68,14 @@ def test_a_map_recommends_the_best_setting_and_what_is_as_good():
         & (best["image_spread_pm"] == 20)
     ].iloc[0]
     assert sharp["defocus_from"] <= 3 and sharp["defocus_to"] >= 5  # all columns are counted there
-    fig = limit_map.draw(found, best)
-    assert "C1 4 nm" in fig.axes[0].get_title()
+    told = ("smooth", {"A": 4, "B": 3})
+    fig = limit_map.draw(found, best, *told)
+    assert "C1 4 nm" in fig.axes[0].get_title() and "columns of smooth (4 A, 3 B) counted exactly" in fig.get_suptitle()
+    assert len({ax.get_ylim() for ax in fig.axes[3:6]}) == 1  # the best C1 of each
+    bars = [ax for ax in fig.axes if ax.get_ylabel() == "share counted exactly"]
+    assert len(bars) == 1 and len(fig.axes) == 7
     with pytest.raises(StoreError, match="empty"):
-        limit_map.draw(found.iloc[:0], best)
+        limit_map.draw(found.iloc[:0], best, *told)
 
 
 def test_ideal_observer_and_network_stand_side_by_side():
@@ -89,10 +94,14 @@ def test_ideal_observer_and_network_stand_side_by_side():
     assert sorted(set(dose["at"])) == [2.0, 8.0]
     place = rows[(rows["by"] == "place") & (rows["source"] == "net") & (rows["metric"] == "columns_exact")]
     assert place[place["element"] == "A"].set_index("at")["value"].to_dict() == {"edge": 1.0, "bulk": 0.0}
-    fig = limits.draw(rows)
+    told = ("smooth", 2.0, {"ideal observer": 2, "net": 1})
+    fig = limits.draw(rows, *told)
     assert len(fig.axes) == 8
+    assert fig.get_suptitle() == "smooth, λ = 2 but for the first column\nstructures: 2 (ideal observer), 1 (net)"
+    FigureCanvasAgg(fig).draw()
+    assert all(float(tick).is_integer() for ax in fig.axes[1:3] for tick in ax.get_xticks())
     with pytest.raises(StoreError, match="empty"):
-        limits.draw(rows[rows["element"] == "all"])
+        limits.draw(rows[rows["element"] == "all"], *told)
 
 
 def test_a_small_map_is_made_of_atoms(tmp_path, monkeypatch, abtem):

@@ -34,5 +34,5 @@ def draw(evaluation: Evaluation, example: int | None = None) -> Figure:
     for ax, title in zip(axes.flat, titles):
         ax.set_title(title)
         style.scale_bar(ax)
-    fig.suptitle(f"{style.example_text(store, place)}, {style.dose_text(evaluation.facts)}")
+    fig.suptitle(f"{style.evaluation_text(evaluation.facts)}, {style.example_text(store, place)}")
     return fig

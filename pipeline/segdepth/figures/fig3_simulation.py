@@ -38,5 +38,5 @@ def draw(evaluation: Evaluation) -> Figure:
     style.depth_bar(fig, depth, axes[:, 0], location="left", shrink=min(1.0, 2 / len(rows)))
     for ax, title in zip(axes[0], ("depth", "image", "image with noise")):
         ax.set_title(title)
-    fig.suptitle(style.dose_text(evaluation.facts))
+    fig.suptitle(f"{evaluation.facts['dataset']}: {style.dose_text(evaluation.facts)}")
     return fig

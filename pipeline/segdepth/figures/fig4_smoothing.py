@@ -28,5 +28,5 @@ def draw(evaluation: Evaluation, example: int | None = None) -> Figure:
         style.scale_bar(ax)
         ax.set_title(title)
     style.depth_bar(fig, image, axes)
-    fig.suptitle(f"structure {int(one['structure'])}, {pixel:.1f} pm a pixel")
+    fig.suptitle(f"structure {int(one['structure'])} of {evaluation.facts['dataset']}, {pixel:.1f} pm a pixel")
     return fig

@@ -30,5 +30,5 @@ def draw(evaluation: Evaluation, example: int | None = None) -> Figure:
         ax.set_title(title)
     style.depth_bar(fig, depth, axes[0])
     fig.colorbar(weight, ax=axes[1]).set_label("loss weight (1 at column centres)")
-    fig.suptitle(f"structure {int(one['structure'])}, {pixel:.1f} pm a pixel")
+    fig.suptitle(f"structure {int(one['structure'])} of {evaluation.facts['dataset']}, {pixel:.1f} pm a pixel")
     return fig

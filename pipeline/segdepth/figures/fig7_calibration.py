@@ -23,7 +23,7 @@ COLUMNS = (
 """Population, its label, colour, marker and line."""
 
 FEWEST = 30
-"""A bin of fewer has no point: its accuracy is known to worse than 0.1."""
+"""A bin of fewer has no point: the standard error of its accuracy reaches more than 0.09."""
 
 
 @style.styled

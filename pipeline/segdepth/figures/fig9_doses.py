@@ -47,6 +47,15 @@ def draw(widths: pd.DataFrame, trained: pd.DataFrame) -> Figure:
         axes[row, -1].set_axis_off()
     for ax in axes[1, :-1]:
         ax.set_xlabel("λ of the test images")
-    facts = widths.iloc[0]
-    fig.suptitle(f"{int(facts['images'])} images of {int(facts['structures'])} structures at each λ")
+    fig.suptitle(_facts_text(widths, trained))
     return fig
+
+
+def _facts_text(widths: pd.DataFrame, trained: pd.DataFrame) -> str:
+    """Networks, data sets and images, for the title."""
+    every = pd.concat([widths, trained]).sort_values("lambda", kind="stable")
+    variants, datasets = (list(dict.fromkeys(every[name])) for name in ("variant", "dataset"))
+    named = datasets[0] if len(datasets) == 1 else f"{datasets[0]} … {datasets[-1]}"
+    facts = widths.iloc[0]
+    sample = f"{int(facts['images'])} images of {int(facts['structures'])} structures at each λ"
+    return f"{', '.join(variants)} networks on {named}: {sample}"

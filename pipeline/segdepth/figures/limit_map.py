@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from segdepth.errors import StoreError
 from segdepth.figures import style
@@ -17,13 +20,14 @@ USUAL_DOSE, USUAL_SPREAD_PM = 2.5, 20.0
 
 
 @style.styled
-def draw(found: pd.DataFrame, settings: pd.DataFrame) -> Figure:
+def draw(found: pd.DataFrame, settings: pd.DataFrame, dataset: str, columns: Mapping[str, int]) -> Figure:
     """Above: maps at the dose and vibration next to the usual ones, the best setting marked. Below: the best C1 over
     the vibration, a line a dose, with what is as good.
 
     Parameters
     ----------
     found, settings : ``map.csv`` and ``settings.csv`` of ``map-limits``.
+    dataset : whose structures they are of. columns : how many of each element.
 
     Raises
     ------
@@ -37,16 +41,20 @@ def draw(found: pd.DataFrame, settings: pd.DataFrame) -> Figure:
     dose, spread = _next(found["dose_lambda"], USUAL_DOSE), _next(found["image_spread_pm"], USUAL_SPREAD_PM)
     here = found[(found["dose_lambda"] == dose) & (found["image_spread_pm"] == spread)]
     best = settings[(settings["dose_lambda"] == dose) & (settings["image_spread_pm"] == spread)].set_index("element")
-    fig = style.new_figure(2.6 * len(elements) + 0.6, 4.6, maps=False)
-    axes = fig.subplots(2, len(elements), squeeze=False)
+    fig = style.new_figure(2.6 * len(elements) + 0.6, 4.8, maps=False)
+    axes = fig.subplots(2, len(elements), squeeze=False, sharey="row")
     for number, element in enumerate(elements):
-        _map(fig, axes[0, number], here[here["element"] == element], best.loc[element], element)
+        shown = _map(axes[0, number], here[here["element"] == element], best.loc[element], element)
         _best(axes[1, number], settings[settings["element"] == element])
+    fig.colorbar(shown, ax=axes[0, :], pad=0.02).set_label("share counted exactly")
     axes[0, 0].set_ylabel(r"C3 ($\mu$m)")
     axes[1, 0].set_ylabel("best C1 (nm)")
     handles, names = axes[1, 0].get_legend_handles_labels()
     fig.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
-    fig.suptitle(rf"columns counted exactly; above: $\lambda$ = {dose:g}, vibration {spread:g} pm", fontsize=9)
+    drawn = ", ".join(f"{number} {element}" for element, number in columns.items())
+    fig.suptitle(
+        f"columns of {dataset} ({drawn}) counted exactly\nabove: λ = {dose:g}, vibration {spread:g} pm", fontsize=9
+    )
     return fig
 
 
@@ -55,7 +63,7 @@ def _next(values: pd.Series, usual: float) -> float:
     return float(every[np.abs(every - usual).argmin()])
 
 
-def _map(fig: Figure, ax: Axes, rows: pd.DataFrame, best: pd.Series, element: str) -> None:
+def _map(ax: Axes, rows: pd.DataFrame, best: pd.Series, element: str) -> AxesImage:
     grid = rows.pivot(index="c3_um", columns="defocus_nm", values="columns_exact")
     x, y = grid.columns.to_numpy(float), grid.index.to_numpy(float)
     shown = ax.imshow(
@@ -68,7 +76,7 @@ def _map(fig: Figure, ax: Axes, rows: pd.DataFrame, best: pd.Series, element: st
     text = f"{element}: C1 {best['defocus_nm']:g} nm, C3 {best['c3_um']:g} µm, {best['columns_exact']:.2f}"
     ax.set_title(text, fontsize=7)
     ax.set_xlabel("C1 (nm)")
-    fig.colorbar(shown, ax=ax, pad=0.02)
+    return shown
 
 
 def _best(ax: Axes, settings: pd.DataFrame) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from segdepth.errors import StoreError
 from segdepth.figures import style
@@ -16,12 +19,13 @@ COLOURS = ("black", "C0", "C1", "C2")
 
 
 @style.styled
-def draw(table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame, dataset: str, dose_lambda: float, structures: Mapping[str, int]) -> Figure:
     """A row an element, a column a quantity; colours are sources.
 
     Parameters
     ----------
     table : of ``tabulate-limits``.
+    dataset, dose_lambda : of all but the means by dose. structures : number of each source.
 
     Raises
     ------
@@ -32,7 +36,7 @@ def draw(table: pd.DataFrame) -> Figure:
     if not elements:
         raise StoreError("the table of limits is empty")
     sources = dict(zip(dict.fromkeys(table["source"]), COLOURS))
-    fig = style.new_figure(7.6, 0.8 + 2.0 * len(elements), maps=False)
+    fig = style.new_figure(7.6, 1.2 + 2.0 * len(elements), maps=False)
     axes = fig.subplots(len(elements), len(BY), sharey=True, sharex="col", squeeze=False)
     for line, element in zip(axes, elements):
         line[0].set_ylabel(f"{element}: share of columns")
@@ -46,10 +50,14 @@ def draw(table: pd.DataFrame) -> Figure:
             ax.set_ylim(-0.02, 1.02)
             if by == "dose_lambda":
                 ax.set_xscale("log")
+            elif by != "place":
+                ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     for ax, label in zip(axes[-1], BY.values()):
         ax.set_xlabel(label)
     handles, names = axes[0, 0].get_legend_handles_labels()
     fig.legend(handles, names, loc="outside lower center", ncols=min(len(names), 4), frameon=False)
+    numbers = ", ".join(f"{number} ({source})" for source, number in structures.items())
+    fig.suptitle(f"{dataset}, λ = {dose_lambda:g} but for the first column\nstructures: {numbers}")
     return fig
 
 

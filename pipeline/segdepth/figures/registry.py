@@ -31,7 +31,7 @@ ENTRIES = (
         "evaluation",
         "depth, noisy image, estimate and confidence of a test image (SegDepth, Fig. 1)",
         "The depth of a test structure, its noisy image, the network's estimate and its confidence at each pixel "
-        "(SegDepth, Fig. 1). Vacuum is up.",
+        "(SegDepth, Fig. 1). Vacuum is up. Network, data set, structure, defocus and λ are in the figure.",
         "dataset",
     ),
     FigureEntry(
@@ -39,7 +39,7 @@ ENTRIES = (
         "evaluation",
         "depth maps, and images without and with shot noise (SegDepth, Fig. 3)",
         "Depth maps (left) and the images formed from the same structures without and with shot noise "
-        "(SegDepth, Fig. 3).",
+        "(SegDepth, Fig. 3). Data set and λ are in the figure.",
         "dataset",
     ),
     FigureEntry(
@@ -54,7 +54,7 @@ ENTRIES = (
         "evaluation",
         "the weight of each pixel in the training loss (SegDepth, Fig. 5)",
         "Weight of each pixel in the training loss: 1 at column centres, falling to a floor in the background "
-        "(SegDepth, Fig. 5).",
+        "(SegDepth, Fig. 5). Structure and data set are in the figure.",
         "dataset",
     ),
     FigureEntry(
@@ -106,31 +106,33 @@ ENTRIES = (
         "fig8_gradients",
         "paper",
         "gradients of the class probabilities with respect to the image (SegDepth, Fig. 8)",
-        "(a) Size of the gradient of the probability of several depths at a column (red) and in the vacuum (green) "
+        "(a) Size of the gradient of the probability of several depths at a column (orange) and in the vacuum (green) "
         "with respect to the image; (b) that of the true depth at the column at several λ; (c, d) the radius about the "
         "pixel that holds 90 % (solid) and half (dashed) of the energy of the true depth's gradient, at columns and in "
         "the vacuum, (c) against λ and (d) against the true count (vacuum: 0), also for the network that serves every "
         "dose (SegDepth, Fig. 8, eq. 7): means over one column of each element and count in each image, with 95 % "
         "bootstrap intervals over structures where there are at least five. Colours of maps go with the square root "
-        "and end where a thousandth of the pixels is brighter; maps of a row of (a) have one scale, those of (b) each "
-        "their own. λ, data set, network and number of images are in the figure.",
+        "and end where a thousandth of the pixels is brighter (white); maps of a row of (a) have one scale, those of (b) each "
+        "their own. All maps show the field of the estimated depth. λ, data set, network and number of images are in "
+        "the figure.",
     ),
     FigureEntry(
         "fig11_boundary",
         "paper",
         "gradients at the boundary and in the vacuum of a micrograph (SegDepth, Fig. 11)",
-        "Size of the gradient of the probability of several depths at the boundary of the crystal (orange) and in the "
-        "vacuum (green) with respect to a micrograph (SegDepth, Fig. 11). Maps of one row have one scale, which ends "
-        "where a thousandth of their pixels is brighter. All panels show the same field, turned as the file "
-        "holds the micrograph, its row 0 at the top, as in Fig. 10. λ, micrograph and network are in the figure.",
+        "Size of the gradient of the probability of several depths at the boundary of the crystal (orange) and in "
+        "the vacuum (green) with respect to a micrograph (SegDepth, Fig. 11). Maps of one row have one scale, which "
+        "ends where a thousandth of their pixels is brighter (white: there or above). All panels show the same "
+        "field, turned as the file holds the micrograph, its row 0 at the top, as in Fig. 10. λ, micrograph and "
+        "network are in the figure.",
     ),
     FigureEntry(
         "fig9_doses",
         "paper",
         "metrics against the dose of the test images (SegDepth, Fig. 9)",
-        "Metrics against the images' λ: (a) several widths trained at one λ, (b) one width trained at several λ; "
-        "dashed in black the network that was trained for every dose (SegDepth, Fig. 9). Bars: 95 % bootstrap "
-        "intervals over structures.",
+        "Metrics against the images' λ; variant, data sets and number of images are in the figure: (a) several "
+        "widths trained at one λ, (b) one width trained at several λ; dashed in black the network that was trained "
+        "for every dose (SegDepth, Fig. 9). Bars: 95 % bootstrap intervals over structures.",
     ),
     FigureEntry(
         "prediction",
@@ -166,19 +168,21 @@ ENTRIES = (
         "limits",
         "how well single columns can be counted at all, and a network beside it",
         "Share of columns that the ideal observer of a single column counts exactly (solid) and within one atom "
-        "(dashed), against the dose, defocus C1, the true count and the place (edge: within 0.4 nm of the vacuum), and "
-        "what a network reaches. The observer knows everything but the one count and infers nothing from neighbours; a "
-        "network that does can be better. All but the first column are at the data set's dose.",
+        "(dashed), against the dose, defocus C1, the true count and the place (edge: within 0.4 nm of the vacuum), "
+        "and what a network reaches. The observer knows everything but the one count and infers nothing from "
+        "neighbours; a network that does can be better. Points are means over columns, without intervals. All but "
+        "the first column are at one λ, which the figure tells with the data set and the number of structures of "
+        "each.",
     ),
     FigureEntry(
         "limit_map",
         "limits",
         "where to record: the limit over C1, C3, dose and vibration",
-        "Above: share of columns that an ideal observer who does not know the neighbours' counts counts exactly, over "
-        "defocus C1 and spherical aberration C3, at the dose and vibration that the figure names; a star marks the "
-        "best setting. "
-        "Below: the best C1 against the vibration, a line a dose; bars reach to where 98 % of the best is still "
-        "reached. Other lens values are those of the data set.",
+        "Above: share of columns that an ideal observer who does not know the neighbours' counts counts exactly, "
+        "over defocus C1 and spherical aberration C3, at the dose and vibration that the figure names; a star marks "
+        "the best setting. Below: the best C1 against the vibration, a line a dose; bars reach to where 98 % of the "
+        "best is still reached, not to an interval of confidence. Points at one vibration lie side by side. Other "
+        "lens values are those of the data set, which the figure names with the number of columns.",
     ),
     FigureEntry(
         "generalization",

@@ -184,15 +184,8 @@ def inspect_film(
         pixel, pixel_from = found.pixel_pm, "the lattice"
     transform = _transform(recording, pixel, grid_pixel_pm, found, options)
     frames = frames if found is None else [_without(frame, found.others) for frame in frames]
-<<<<<<< HEAD
-    area = None if found is None else found.area
-    searches = [search_vacuum(frame.values, frame.usable, transform.pixel_pm, crystal=area) for frame in frames]
-    areas = [np.zeros(f.usable.shape, bool) if s.area is None else s.area for s, f in zip(searches, frames)]
-    camera = _camera(frames, areas, area, transform.pixel_pm, options)
-=======
     areas, vacuum, vacuum_pixels = _vacuum_areas(frames, transform.pixel_pm, found)
-    camera = find_camera(frames, areas, options.gain, options.offset)
->>>>>>> refs/heads/lens
+    camera = _camera(frames, areas, None if found is None else found.area, transform.pixel_pm, options)
     say(*camera.lines)
     light = find_light([to_electrons(frame, camera) for frame in frames], [frame.usable for frame in frames], areas)
     if light is not None:
@@ -265,7 +258,6 @@ def _transform(
     return transform
 
 
-<<<<<<< HEAD
 def _camera(
     frames: list[Masked], areas: list[np.ndarray], crystal: np.ndarray | None, pixel_pm: float, options: Reading
 ) -> Camera:
@@ -288,7 +280,8 @@ def _camera(
         return camera
     gain = above / (options.dose_e_per_a2 * (pixel_pm / 100) ** 2)
     return find_camera(frames, areas, gain, offset, known_from="those of the dose that was given")
-=======
+
+
 def _vacuum_areas(
     frames: list[Masked], pixel_pm: float, found: Calibration | None
 ) -> tuple[list[np.ndarray], np.ndarray | None, np.ndarray | None]:
@@ -300,7 +293,6 @@ def _vacuum_areas(
         area = search_vacuum(frame.values, frame.usable, pixel_pm, crystal=crystal).area
         areas.append(np.zeros(frame.usable.shape, bool) if area is None else area)
     return areas, _common([moved(area, shift) for area, shift in zip(areas, shifts)]), _common(areas)
->>>>>>> refs/heads/lens
 
 
 def _common(areas: list[np.ndarray]) -> np.ndarray | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from segdepth.figures import limit_map, limits
-from segdepth.steps.map_limits import MAP, SETTINGS
+from segdepth.steps.map_limits import COLUMNS, MAP, SETTINGS
 from segdepth.steps.pictures import plot_result
+from segdepth.store.manifest import read_manifest
 
 COMMAND = "plot-limits"
 
@@ -23,11 +25,24 @@ def plot_limits(result: Path, out: Path, *, code: str) -> None:
     """
     if Path(result).is_dir():
         plot_result(
-            lambda path: limit_map.draw(pd.read_csv(path / MAP), pd.read_csv(path / SETTINGS)),
+            _map,
             result, out, kind="map of limits", made_by="map-limits", command=COMMAND, code=code,
         )  # fmt: skip
     else:
         plot_result(
-            lambda path: limits.draw(pd.read_csv(path)),
+            _limits,
             result, out, kind="table of limits", made_by="tabulate-limits", command=COMMAND, code=code,
         )  # fmt: skip
+
+
+def _map(folder: Path) -> Figure:
+    dataset = read_manifest(folder)["parameters"]["limit_map"]["dataset"]
+    observed = pd.read_csv(folder / COLUMNS)
+    setting = observed[["defocus_nm", "c3_um", "image_spread_pm"]]
+    columns = observed.loc[(setting == setting.iloc[0]).all(axis=1), "element"].value_counts(sort=False).to_dict()
+    return limit_map.draw(pd.read_csv(folder / MAP), pd.read_csv(folder / SETTINGS), dataset, columns)
+
+
+def _limits(path: Path) -> Figure:
+    facts = read_manifest(path)["parameters"]
+    return limits.draw(pd.read_csv(path), facts["dataset"], facts["dose_lambda"], facts["structures"])

@@ -42,6 +42,7 @@ def tabulate_limits(
     """
     ideal = read_ideal_observer(observer, columns=True)
     dose = float(ideal.facts["dose_lambda"])
+    structures = {IDEAL: int(ideal.facts["structures"])}
     parts, networks = [(IDEAL, at_doses(ideal.columns, dose, sorted({*DOSES, dose})))], {}
     for folder in evaluations:
         found = read_evaluation(folder, columns=True)
@@ -51,6 +52,7 @@ def tabulate_limits(
                 f"{ideal.facts['specimen']!r}"
             )
         mine = network_columns(found.columns, found.facts["dose_lambda"])
+        structures[found.facts["model"]] = int(found.facts["structures"])
         networks.setdefault(found.facts["model"], []).append(mine)
     parts += [(model, pd.concat(tables, ignore_index=True)) for model, tables in networks.items()]
     wanted = set(np.concatenate([table["structure"].unique() for _, table in parts]).tolist())
@@ -58,6 +60,7 @@ def tabulate_limits(
     tables = [limit_rows(placed(table, distance), source, dose) for source, table in parts]
     inputs = [observer, *evaluations, *atoms]
     parameters = {"observer": str(observer), "evaluations": [str(path) for path in evaluations], "dose_lambda": dose}
+    parameters |= {"dataset": ideal.facts["dataset"], "structures": structures}
     with write_artefact(out, command=COMMAND, code=code, inputs=inputs, parameters=parameters) as partial:
         pd.concat(tables).to_csv(partial, **CSV)
 

@@ -155,12 +155,8 @@ def calibrate(
         found.elongation_error,
         _spread(area, factor, shape),
         _spread(others, factor, shape),
-<<<<<<< HEAD
-        (*lines, *_told(found, pixel, pixel_pm, crystal)),
-=======
         tuple((y * factor, x * factor) for y, x in shifts),
-        (*lines, *_told(found, pixel, pixel_pm)),
->>>>>>> refs/heads/lens
+        (*lines, *_told(found, pixel, pixel_pm, crystal)),
     )
 
 

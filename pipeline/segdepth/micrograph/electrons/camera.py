@@ -61,16 +61,15 @@ class Camera:
     lines: tuple[str, ...] = ()
 
     @property
-<<<<<<< HEAD
     def sure(self) -> bool:
         """Whether gain and offset are known well enough to be relied on."""
         return bool(self.dose_error <= SURE)  # false with a NaN
-=======
+
+    @property
     def poisson(self) -> bool:
         """Whether the noise is that of single electrons, each in one pixel, as far as the vacuum tells."""
         low, high = SINGLE_ELECTRONS
         return not self.correlated and not (self.variance_over_mean < low or self.variance_over_mean > high)
->>>>>>> refs/heads/lens
 
 
 def find_camera(
