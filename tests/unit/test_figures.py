@@ -35,6 +35,7 @@ from segdepth.figures import (
     benchmark,
     comparison,
     convergence,
+    fig4_smoothing,
     fig6_confusion,
     fig7_calibration,
     montage,
@@ -274,6 +275,16 @@ def test_an_evaluation_without_the_calibration_of_columns_is_refused_with_what_m
             StoreError, match="a_model/d: .* another version .* --force -- results/evaluation/a_model/d$"
         ):
             draw_figure("fig7_calibration", told)
+
+
+def test_smoothing_is_shown_where_the_crystal_is_thickest(evaluation):
+    depth = np.zeros((40, 60), np.uint8)
+    depth[:, 5:50], depth[11:21, 31:41] = 1, 9
+    assert fig4_smoothing.thickest_square(depth, 10) == ((31, 11), 10)
+    assert fig4_smoothing.thickest_square(depth[:8], 10)[1] == 8
+    fig = draw_figure("fig4_smoothing", evaluation)
+    for ax in fig.axes[:2]:  # of a wedge that is thickest at row 0
+        assert ax.get_ylim() == pytest.approx((0, 57 * PIXEL / 1000)) and ax.get_xlim()[0] >= 0
 
 
 def test_scale_bar_is_as_long_as_it_says():

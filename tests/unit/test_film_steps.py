@@ -135,6 +135,9 @@ def test_the_column_of_figure_12_is_chosen_without_a_look_at_what_was_found():
     filled[[0, 1]] -= 1  # of the heavy ones that are empty at some time, those of 8 and 2 changes: the lower one
     assert fig12_film.chosen_sites(shown.assign(true_atoms=(("column", "frame"), filled))) == (1, 7)
     filled[[0, 1]] += 1
+    filled[5] -= 1  # no heavy one is, but a light one
+    assert fig12_film.chosen_sites(shown.assign(true_atoms=(("column", "frame"), filled))) == (5, 7)
+    filled[5] += 1
     assert fig12_film.chosen_sites(shown.assign(true_atoms=(("column", "frame"), filled))) == (2, 7)
     light = shown.assign_coords(changes=("column", [False] * 4 + [True] * 3 + [False]))
     assert fig12_film.chosen_sites(light) == (5, 7)

@@ -58,8 +58,8 @@ def draw(tracks: xr.Dataset) -> Figure:
 def chosen_sites(tracks: xr.Dataset) -> tuple[int, int]:
     """Rows of the two sites that are shown; how well their counts are found plays no part.
 
-    Of the columns that change, those of the heaviest element; of these those that are empty at some time, where there
-    are any; and of these the one whose number of true changes is the median (the lower one of two, the first one of
+    Of the columns that change, those that are empty at some time, where there are any; of these those of the heaviest
+    element; and of these the one whose number of true changes is the median (the lower one of two, the first one of
     equal ones). The nearest site of the vacuum.
     """
     atoms = tracks["true_atoms"].values
@@ -68,10 +68,10 @@ def chosen_sites(tracks: xr.Dataset) -> tuple[int, int]:
     vacuum = np.flatnonzero((places == "vacuum") & (np.isfinite(tracks["probability"].values[..., 0]).all(axis=1)))
     if not times.any() or not len(vacuum):
         raise StoreError("no column of the film changes, or no site lies in its vacuum")
+    emptied = (times > 0) & (atoms <= 0).any(axis=1)
+    able = emptied if emptied.any() else times > 0
     weight = np.array([ATOMIC_NUMBER[element] for element in tracks["element"].values.tolist()])
-    heaviest = np.flatnonzero((times > 0) & (weight == weight[times > 0].max()))
-    emptied = (atoms[heaviest] <= 0).any(axis=1)
-    heaviest = heaviest[emptied] if emptied.any() else heaviest
+    heaviest = np.flatnonzero(able & (weight == weight[able].max()))
     median = np.sort(times[heaviest])[(len(heaviest) - 1) // 2]
     boundary = int(heaviest[times[heaviest] == median][0])
     x, y = (tracks[f"{axis}_pm"].mean("frame").values for axis in "xy")

@@ -46,7 +46,8 @@ ENTRIES = (
         "fig4_smoothing",
         "evaluation",
         "projected counts beside smoothed depth (SegDepth, Fig. 4)",
-        "Atoms counted in projection, and the smoothed depth whose rings the network learns (SegDepth, Fig. 4).",
+        "Atoms counted in projection, and the smoothed depth whose rings the network learns, where the crystal is "
+        "thickest (SegDepth, Fig. 4). Structure and data set are in the figure.",
         "dataset",
     ),
     FigureEntry(
@@ -150,8 +151,8 @@ ENTRIES = (
         "vacuum (SegDepth, Fig. 12), and below them how many atoms there truly are and how many the hidden Markov "
         "model counts. A number has a line where its probability reaches 0.05 or the site truly holds it at some time. "
         "A simulated film; its λ and frames, the network and the number of changing columns are in the figure. Of the "
-        "columns of the heaviest element that change (where some are empty at some time, of these) it is the one with "
-        "the median number of true changes (the lower one of two); the site is the vacuum's nearest to it.",
+        "columns that change (where some are empty at some time, of these) it is one of the heaviest element, with the "
+        "median number of true changes (the lower one of two); the site is the vacuum's nearest to it.",
     ),
     FigureEntry(
         "film_scores",
