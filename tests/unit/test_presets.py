@@ -12,8 +12,11 @@ from snakemake.utils import update_config
 from segdepth.cluster.costs import Costs
 from segdepth.config import PAPER_ITEMS, PAPER_PIXEL_PM, Config, validate
 from segdepth.crystals import load_crystal
+from segdepth.evaluation.gradient_reach import LEAST_STRUCTURES
 from segdepth.evaluation.table1 import PAPER
 from segdepth.specimen.plan import plan_row
+from segdepth.steps.layout import Layout
+from segdepth.steps.paper_files import PaperFiles
 from segdepth.steps.pretrained import check_pretrained
 
 ROOT = Path(__file__).parents[2]
@@ -175,6 +178,21 @@ def test_figures_8_and_12_of_the_paper_show_thin_and_thick_columns(names):
     for model in config.paper.gradient_models:
         shown = planned(config.paper.dataset_of(model), config.paper.gradient_structure)
         assert shown["surface"] == "sawtooth" and 1 <= shown["surface_atoms"] <= 1.5 and shown["bulk_atoms"] >= 7
+
+
+@pytest.mark.parametrize("names", PAPER_SCALES)
+def test_figure_8_of_the_paper_has_enough_test_structures_for_intervals(names):
+    config = laid_over(*names)
+    paper = PaperFiles(Layout(config))
+    for name in {config.paper.dataset_of(model) for model in config.paper.gradient_models}:
+        dataset = config.datasets[name]
+        test = dataset.structures_of("test", config.specimens[dataset.specimen])
+        found = paper.structures(name)
+        assert found[0] == test[config.paper.gradient_structure] and set(found) <= set(test)
+        assert len(found) == len(set(found)) >= LEAST_STRUCTURES
+        size = config.specimens[dataset.specimen].shard_size
+        shards = paper.shards(name, paper.layout.image_shards(name))
+        assert {int(Path(shard).stem.removeprefix("shard-")) for shard in shards} == {s // size for s in found}
 
 
 @pytest.mark.parametrize("names", PAPER_SCALES)

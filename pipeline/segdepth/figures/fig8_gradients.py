@@ -58,7 +58,7 @@ def draw(found: Sequence[tuple[xr.Dataset, pd.DataFrame]]) -> Figure:
         _draw_radii(by_dose, mean_radii(radii), "lambda", "λ of the image")
         style.dose_axis(by_dose, store["lambda"].values)
         shown = float(store["lambda"][dose])
-        by_count = mean_radii(radii[radii["lambda"] == shown], by_count=True)
+        by_count = mean_radii(radii[np.isclose(radii["lambda"], shown, rtol=1e-4)], by_count=True)
         _draw_radii(by_atoms, by_count, "atoms", f"true count at λ = {shown:g} (atoms)")
         by_atoms.xaxis.set_major_locator(MaxNLocator(integer=True))
         trained = style.trained_text(one.attrs["trained_lambda"])
