@@ -150,6 +150,8 @@ rule tabulate_paper:
         manifest="results/tables/{item}.csv.manifest.json",
     params:
         paper=lambda w: as_json(paper_files.block),
+        predictions=lambda w: repeated("--prediction", paper_files.predictions(w.item)),
+        depth=lambda w: repeated("--depth", paper_files.recorded(w.item)),
         code=code_hash("tabulate-paper"),
     log:
         "logs/tabulate_paper/{item}.log",
@@ -162,7 +164,8 @@ rule tabulate_paper:
     wildcard_constraints:
         item="|".join(["paper", *PAPER_ITEMS]),
     shell:
-        "segdepth tabulate-paper {wildcards.item} --paper {params.paper:q} --out {output.csv} > {log} 2>&1"
+        "segdepth tabulate-paper {wildcards.item} --paper {params.paper:q} {params.predictions} {params.depth}"
+        " --out {output.csv} > {log} 2>&1"
 
 
 rule plot_gradients:

@@ -63,9 +63,16 @@ def tabulate_paper(
     item: Annotated[str, typer.Argument(help=f"paper (all items) or one of {', '.join(PAPER_ITEMS)}")],
     paper: PaperText,
     out: Out,
-    results: Annotated[Path, typer.Option(help="folder that holds evaluation, models, denoising and gradients")] = Path(
-        "results"
-    ),
+    prediction: Annotated[
+        list[str] | None, typer.Option(help="name of a prediction of Figs. 10 and 11; repeat for more")
+    ] = None,
+    depth: Annotated[
+        list[Path] | None,
+        typer.Option(help="shard of depth maps that holds the truth of a simulated micrograph; repeat for more"),
+    ] = None,
+    results: Annotated[
+        Path, typer.Option(help="folder that holds evaluation, models, denoising, predictions and the others")
+    ] = Path("results"),
 ) -> None:
     """Tabulate our numbers beside the paper's, for one of its tables and figures or for all. Writes a CSV."""
     from segdepth.steps.tabulate_paper import tabulate_paper as step
@@ -76,7 +83,8 @@ def tabulate_paper(
         raise ConfigError(f"--paper: got {paper!r}; give the block as JSON")
     block = read_block(Paper, paper)
     items = PAPER_ITEMS if item == "paper" else (item,)
-    step(items, block, results, out, code=code_hash("tabulate-paper"))
+    shown = {"predictions": prediction or (), "depth": depth or ()}
+    step(items, block, results, out, code=code_hash("tabulate-paper"), **shown)
 
 
 @app.command("plot-gradients")

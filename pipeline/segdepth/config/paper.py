@@ -11,7 +11,7 @@ from segdepth.config.fields import Count, Name, Number
 
 Dose = Annotated[Number, Field(gt=0, le=10_000)]
 
-PAPER_ITEMS = ("table1_widths", "table2", "fig6", "fig7", "fig8", "fig9a", "fig9b")
+PAPER_ITEMS = ("table1_widths", "table2", "fig6", "fig7", "fig8", "fig9a", "fig9b", "fig10", "fig11", "fig12")
 """What ``results/tables/paper.csv`` sets beside the paper's numbers; each is a table of its own, too."""
 
 
