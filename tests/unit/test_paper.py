@@ -272,7 +272,7 @@ def test_rows_stand_beside_the_papers():
     assert set(curves["row"]) == {"c = 64, trained at λ = 2.5", "c = 64, trained at λ = 0.1 … 25"}
     assert set(curves["lambda"]) == {0.1, 2.5} and curves["paper"].isna().all()
     assert set(table.loc[table["item"] == "fig8", "element"]) == {"Ce", "O"}
-    fig = fig9_doses.draw(curves, table[table["item"] == "fig9b"])
+    fig = fig9_doses.draw(curves, table[table["item"] == "fig9b"], table[table["item"] == "bound"])
     assert "12 images of 3 structures" in fig.get_suptitle()
 
 

@@ -8,15 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy.stats import norm
 from test_paper import BLOCK, PIXEL, results, small_network
+from test_presets import laid_over
 from test_recorded_columns import listed, true
 
-from segdepth.config import ALL
+from segdepth.config import ALL, Config, validate
 from segdepth.crystals.elements import ATOMIC_NUMBER
-from segdepth.errors import StoreError
+from segdepth.errors import ConfigError, StoreError
 from segdepth.evaluation.gradients import gradients_of_frame
 from segdepth.evaluation.paper import COLUMNS, PaperResults, paper_table
 from segdepth.evaluation.paper_recordings import Boundary, RecordedColumns, places_table
+from segdepth.evaluation.results import IdealObserver
+from segdepth.figures import fig9_doses
 from segdepth.steps.paper_recordings import recorded_columns, recording_of
 from segdepth.store.manifest import write_artefact
 from segdepth.store.zarr_store import write_zarr
@@ -135,3 +139,46 @@ def test_depth_maps_of_another_seed_are_no_truth(tmp_path):
     recording = recording_of(tmp_path / "prediction")
     with pytest.raises(StoreError, match="structure 5 of 'w'.*--depth"):
         recorded_columns(tmp_path / "prediction", recording, [tmp_path / "depth.zarr"])
+
+
+def observer() -> IdealObserver:
+    columns = pd.DataFrame(
+        {"structure": [1, 1, 2, 2], "element": ["Ce", "O", "Ce", "O"], "x_pm": 0.0, "y_pm": 0.0, "atoms": 4,
+         "defocus_nm": 5.0, "d_prime_minus": [2.0, 0.5, 3.0, 1.0], "d_prime_plus": [2.0, 0.5, 3.0, 1.0]}
+    )  # fmt: skip
+    nothing = pd.DataFrame()
+    return IdealObserver({"dataset": "few", "dose_lambda": 2.5}, nothing, nothing, nothing, columns)
+
+
+def test_the_bound_stands_at_every_dose_of_figure_9():
+    """A share of exact counts of Φ(d'/2) + Φ(d'/2) - 1, where d' grows with the root of the dose."""
+    made, block = results(), BLOCK.model_copy(update={"bound": "few"})
+    found = PaperResults(made.networks, made.evaluations, bound=observer())
+    table = paper_table(["bound"], block, found)
+    assert set(table["lambda"]) == {0.1, 2.5} and set(table["element"]) == {"Ce", "O"} and len(table) == 8
+    one = table.set_index(["lambda", "metric", "element"]).loc[2.5, "columns_exact", "Ce"]
+    ends = [2 * norm.cdf(d / 2) - 1 for d in (2, 3)]
+    assert [one["low"], one["value"], one["high"]] == pytest.approx([ends[0], np.mean(ends), ends[1]])
+    low = table.set_index(["lambda", "metric", "element"]).loc[0.1, "columns_within_one", "O"]
+    assert low["value"] == pytest.approx(np.mean([2 * norm.cdf(1.5 * d * 0.2) - 1 for d in (0.5, 1)]))
+    assert one["dataset"] == "few" and one["structures"] == 2 and one["images"] == 2
+    curves = paper_table(["fig9a"], block, found)
+    fig = fig9_doses.draw(curves, curves, table)
+    labels = [text.get_text() for text in fig.axes[5].get_legend().get_texts()]
+    assert {"limit of a single column, Ce", "limit of a single column, O"} <= set(labels)
+    assert [len(ax.lines) for ax in fig.axes[3:5]] == [len(fig.axes[0].lines), len(fig.axes[0].lines) + 2]
+    assert paper_table(["bound"], BLOCK, results()).empty
+
+
+def test_the_bound_is_of_what_the_networks_are_measured_on():
+    data = laid_over("paper_quick").model_dump()
+    assert data["paper"]["bound"] == "paper_bound"
+    for change, said in (
+        ({"imaging": "overfocus"}, "paper.bound: got 'paper_bound', whose imaging is not that of 'paper_2p5'"),
+        ({"splits": {"test": 0.0, "validation": 0.1, "train": 0.9}}, "paper.bound needs at least one"),
+    ):
+        changed = data["datasets"] | {"paper_bound": data["datasets"]["paper_bound"] | change}
+        with pytest.raises(ConfigError, match=said):
+            validate(Config, data | {"datasets": changed})
+    with pytest.raises(ConfigError, match=r"paper\.bound"):
+        validate(Config, data | {"paper": data["paper"] | {"bound": "none"}})

@@ -199,8 +199,8 @@ rule plot_gradients:
 
 rule plot_doses:
     input:
-        tables=expand("results/tables/{item}.csv", item=["fig9a", "fig9b"]),
-        manifests=manifests(["results/tables/fig9a.csv", "results/tables/fig9b.csv"]),
+        tables=expand("results/tables/{item}.csv", item=["fig9a", "fig9b", "bound"]),
+        manifests=manifests([f"results/tables/{item}.csv" for item in ("fig9a", "fig9b", "bound")]),
     output:
         png=report(
             "results/figures/fig9_doses.png",
@@ -222,7 +222,8 @@ rule plot_doses:
         mem_mb=lambda w, attempt: 1500 * attempt,
         runtime=lambda w, attempt: 15 * attempt,
     shell:
-        "segdepth plot-doses --widths {input.tables[0]} --trained {input.tables[1]} --out {output.png} > {log} 2>&1"
+        "segdepth plot-doses --widths {input.tables[0]} --trained {input.tables[1]} --bound {input.tables[2]}"
+        " --out {output.png} > {log} 2>&1"
 
 
 rule paper:

@@ -102,12 +102,13 @@ def plot_gradients(
 def plot_doses(
     widths: Annotated[Path, typer.Option(help="CSV of the table fig9a")],
     trained: Annotated[Path, typer.Option(help="CSV of the table fig9b")],
+    bound: Annotated[Path, typer.Option(help="CSV of the table bound")],
     out: Out,
 ) -> None:
     """Plot metrics against the dose of the test images (the paper's Fig. 9). Writes the PNG and a PDF beside it."""
     from segdepth.steps.plot_paper import plot_doses as step
 
-    step(widths, trained, out, code=code_hash("plot-doses"))
+    step(widths, trained, bound, out, code=code_hash("plot-doses"))
 
 
 @app.command("measure-boundary")

@@ -33,8 +33,9 @@ from segdepth.config.paper import Paper
 from segdepth.evaluation.calibration import POPULATIONS
 from segdepth.evaluation.metrics import bootstrap_intervals, share_within_one
 from segdepth.evaluation.paired import difference_interval, structure_sums
+from segdepth.evaluation.paper_bound import bound_rows
 from segdepth.evaluation.paper_recordings import Boundary, RecordedColumns, boundary_rows, column_rows, event_rows
-from segdepth.evaluation.results import Evaluation
+from segdepth.evaluation.results import Evaluation, IdealObserver
 from segdepth.networks.card import NetworkCard
 from segdepth.seeds import hash64
 
@@ -65,7 +66,7 @@ class Network:
 class PaperResults:
     """``networks`` by model, ``evaluations`` and ``denoising`` (see ``segdepth.evaluation.denoising``) by model and
     data set, ``radii`` (see ``segdepth.evaluation.gradients``) by model; ``recorded`` and ``boundaries`` by prediction,
-    ``film``: the scores of ``measure-film``."""
+    ``film``: the scores of ``measure-film``; ``bound``: with its ``columns``."""
 
     networks: Mapping[str, Network]
     evaluations: Mapping[tuple[str, str], Evaluation]
@@ -74,6 +75,7 @@ class PaperResults:
     recorded: Mapping[str, RecordedColumns] = field(default_factory=dict)
     boundaries: Mapping[str, Boundary] = field(default_factory=dict)
     film: pd.DataFrame | None = None
+    bound: IdealObserver | None = None
 
 
 @cache
@@ -322,5 +324,21 @@ def _event_rows(paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]]
         yield {"item": "fig12", "dataset": paper.film, "structures": 1} | facts | row
 
 
-OTHER_ROWS = {"fig8": _radius_rows, "fig10": _recorded_rows, "fig11": _boundary_rows, "fig12": _event_rows}
+def _bound_rows(paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]]:
+    """At the doses of the data sets of Fig. 9."""
+    if results.bound is None:
+        return
+    measured = [results.evaluations[pair].facts for pair in paper.measured("bound")]
+    doses = sorted({float(facts["dose_lambda"]) for facts in measured})
+    for row in bound_rows(results.bound, doses):
+        yield {"item": "bound", "dataset": results.bound.facts["dataset"]} | row
+
+
+OTHER_ROWS = {
+    "fig8": _radius_rows,
+    "bound": _bound_rows,
+    "fig10": _recorded_rows,
+    "fig11": _boundary_rows,
+    "fig12": _event_rows,
+}
 """Items that are not made of evaluations."""

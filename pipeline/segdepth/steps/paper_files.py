@@ -23,6 +23,11 @@ def film_of(paper: Paper) -> str:
     return f"results/films/{paper.film_model}/{paper.film}"
 
 
+def bound_of(paper: Paper) -> str:
+    """The ideal observer beside Fig. 9."""
+    return f"results/ideal_observer/{paper.bound}"
+
+
 class PaperFiles:
     """The files of one configuration's ``paper`` block."""
 
@@ -53,6 +58,11 @@ class PaperFiles:
         if "fig8" not in self.items(table):
             return []
         return [gradients_of(model, self.block.dataset_of(model)) for model in self.block.gradient_models]
+
+    def bounds(self, table: str) -> list[str]:
+        """The ideal observer beside Fig. 9."""
+        there = "bound" in self.items(table) and self.block.bound is not None
+        return [bound_of(self.block)] if there else []
 
     def predictions(self, table: str = "fig11") -> list[str]:
         """Names of the predictions that a table shows."""
@@ -97,7 +107,7 @@ class PaperFiles:
     def tabulated(self, table: str) -> list[str]:
         """Everything that a table reads."""
         measured = [*self.evaluations(table), *self.denoisings(table), *self.gradients(table), *self.recordings(table)]
-        return [*measured, *self.models(table)]
+        return [*measured, *self.bounds(table), *self.models(table)]
 
     def structure(self, dataset: str) -> int:
         """Index in the plan of the structure of the gradients."""

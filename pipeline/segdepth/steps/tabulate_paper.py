@@ -15,9 +15,9 @@ from segdepth.networks.bundled import bundled_network
 from segdepth.networks.card import read_card
 from segdepth.steps.measure_film import SCORES
 from segdepth.steps.measure_gradients import RADII
-from segdepth.steps.paper_files import denoisings_of, film_of, gradients_of
+from segdepth.steps.paper_files import bound_of, denoisings_of, film_of, gradients_of
 from segdepth.steps.paper_recordings import boundary_of, recorded_columns, recording_of
-from segdepth.steps.stored_evaluation import read_evaluation
+from segdepth.steps.stored_evaluation import read_evaluation, read_ideal_observer
 from segdepth.steps.training_facts import training_facts
 from segdepth.steps.written_tables import CSV, read_table
 from segdepth.store.manifest import check_whole, write_artefact
@@ -39,8 +39,8 @@ def tabulate_paper(
 
     Parameters
     ----------
-    results : folder with ``evaluation``, ``models``, ``denoising``, ``gradients``, ``predictions``, ``boundaries`` and
-        ``films``.
+    results : folder with ``evaluation``, ``models``, ``denoising``, ``gradients``, ``predictions``, ``boundaries``,
+        ``films`` and ``ideal_observer``.
     predictions : names of those of Figs. 10 and 11. depth : shards that hold the truth of simulated micrographs.
 
     Raises
@@ -81,8 +81,8 @@ def tabulate_paper(
 def _recordings(
     items: Sequence[str], paper: Paper, results: Path, predictions: Sequence[str], depth: Sequence[Path]
 ) -> tuple[dict[str, Any], list[Path]]:
-    """Of Figs. 10 to 12 what ``PaperResults`` holds, and what it was read from."""
-    recorded, boundaries, film, inputs = {}, {}, None, []
+    """Of Figs. 10 to 12 and of the bound what ``PaperResults`` holds, and what it was read from."""
+    recorded, boundaries, film, bound, inputs = {}, {}, None, None, []
     for name in predictions:
         folder, measured = results / "predictions" / name, results / "boundaries" / name
         recording = recording_of(folder) if "fig10" in items else None
@@ -95,7 +95,11 @@ def _recordings(
     if "fig12" in items and paper.film is not None:
         film = _table(results.parent / film_of(paper), SCORES)
         inputs.append(results.parent / film_of(paper))
-    return {"recorded": recorded, "boundaries": boundaries, "film": film}, [*inputs, *(depth if recorded else ())]
+    if "bound" in items and paper.bound is not None:
+        inputs.append(results.parent / bound_of(paper))
+        bound = read_ideal_observer(inputs[-1], columns=True)
+    found = {"recorded": recorded, "boundaries": boundaries, "film": film, "bound": bound}
+    return found, [*inputs, *(depth if recorded else ())]
 
 
 def _folder(results: Path, model: str) -> Path:
