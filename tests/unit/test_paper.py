@@ -335,7 +335,7 @@ def test_rows_stand_beside_the_papers():
     assert row["low"] <= row["value"] <= row["high"] and row["structures"] == row["images"] == 6
     assert row_of("fig8", f"{name}, column", MOST, "O", 25)["value"] == row["value"]
     assert row_of("fig8", f"{name}, vacuum", HALF, ALL, 1)["value"] <= 2 * PIXEL
-    fig = fig9_doses.draw(curves, table[table["item"] == "fig9b"])
+    fig = fig9_doses.draw(curves, table[table["item"] == "fig9b"], table[table["item"] == "bound"])
     assert "12 images of 3 structures" in fig.get_suptitle()
 
 

@@ -153,6 +153,8 @@ rule tabulate_paper:
         manifest="results/tables/{item}.csv.manifest.json",
     params:
         paper=lambda w: as_json(paper_files.block),
+        predictions=lambda w: repeated("--prediction", paper_files.predictions(w.item)),
+        depth=lambda w: repeated("--depth", paper_files.recorded(w.item)),
         code=code_hash("tabulate-paper"),
     log:
         "logs/tabulate_paper/{item}.log",
@@ -165,7 +167,8 @@ rule tabulate_paper:
     wildcard_constraints:
         item="|".join(["paper", *PAPER_ITEMS]),
     shell:
-        "segdepth tabulate-paper {wildcards.item} --paper {params.paper:q} --out {output.csv} > {log} 2>&1"
+        "segdepth tabulate-paper {wildcards.item} --paper {params.paper:q} {params.predictions} {params.depth}"
+        " --out {output.csv} > {log} 2>&1"
 
 
 rule plot_gradients:
@@ -199,8 +202,8 @@ rule plot_gradients:
 
 rule plot_doses:
     input:
-        tables=expand("results/tables/{item}.csv", item=["fig9a", "fig9b"]),
-        manifests=manifests(["results/tables/fig9a.csv", "results/tables/fig9b.csv"]),
+        tables=expand("results/tables/{item}.csv", item=["fig9a", "fig9b", "bound"]),
+        manifests=manifests([f"results/tables/{item}.csv" for item in ("fig9a", "fig9b", "bound")]),
     output:
         png=report(
             "results/figures/fig9_doses.png",
@@ -222,7 +225,8 @@ rule plot_doses:
         mem_mb=lambda w, attempt: 1500 * attempt,
         runtime=lambda w, attempt: 15 * attempt,
     shell:
-        "segdepth plot-doses --widths {input.tables[0]} --trained {input.tables[1]} --out {output.png} > {log} 2>&1"
+        "segdepth plot-doses --widths {input.tables[0]} --trained {input.tables[1]} --bound {input.tables[2]}"
+        " --out {output.png} > {log} 2>&1"
 
 
 rule paper:

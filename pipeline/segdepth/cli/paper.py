@@ -66,9 +66,16 @@ def tabulate_paper(
     item: Annotated[str, typer.Argument(help=f"paper (all items) or one of {', '.join(PAPER_ITEMS)}")],
     paper: PaperText,
     out: Out,
-    results: Annotated[Path, typer.Option(help="folder that holds evaluation, models, denoising and gradients")] = Path(
-        "results"
-    ),
+    prediction: Annotated[
+        list[str] | None, typer.Option(help="name of a prediction of Figs. 10 and 11; repeat for more")
+    ] = None,
+    depth: Annotated[
+        list[Path] | None,
+        typer.Option(help="shard of depth maps that holds the truth of a simulated micrograph; repeat for more"),
+    ] = None,
+    results: Annotated[
+        Path, typer.Option(help="folder that holds evaluation, models, denoising, predictions and the others")
+    ] = Path("results"),
 ) -> None:
     """Tabulate our numbers beside the paper's, for one of its tables and figures or for all. Writes a CSV."""
     from segdepth.steps.tabulate_paper import tabulate_paper as step
@@ -79,7 +86,8 @@ def tabulate_paper(
         raise ConfigError(f"--paper: got {paper!r}; give the block as JSON")
     block = read_block(Paper, paper)
     items = PAPER_ITEMS if item == "paper" else (item,)
-    step(items, block, results, out, code=code_hash("tabulate-paper"))
+    shown = {"predictions": prediction or (), "depth": depth or ()}
+    step(items, block, results, out, code=code_hash("tabulate-paper"), **shown)
 
 
 @app.command("plot-gradients")
@@ -97,12 +105,13 @@ def plot_gradients(
 def plot_doses(
     widths: Annotated[Path, typer.Option(help="CSV of the table fig9a")],
     trained: Annotated[Path, typer.Option(help="CSV of the table fig9b")],
+    bound: Annotated[Path, typer.Option(help="CSV of the table bound")],
     out: Out,
 ) -> None:
     """Plot metrics against the dose of the test images (the paper's Fig. 9). Writes the PNG and a PDF beside it."""
     from segdepth.steps.plot_paper import plot_doses as step
 
-    step(widths, trained, out, code=code_hash("plot-doses"))
+    step(widths, trained, bound, out, code=code_hash("plot-doses"))
 
 
 @app.command("measure-boundary")

@@ -11,7 +11,7 @@ from segdepth.config.fields import Count, Name, Number
 
 Dose = Annotated[Number, Field(gt=0, le=10_000)]
 
-PAPER_ITEMS = ("table1_widths", "table2", "fig6", "fig7", "fig8", "fig9a", "fig9b")
+PAPER_ITEMS = ("table1_widths", "table2", "fig6", "fig7", "fig8", "fig9a", "fig9b", "bound", "fig10", "fig11", "fig12")
 """What ``results/tables/paper.csv`` sets beside the paper's numbers; each is a table of its own, too."""
 
 
@@ -47,6 +47,11 @@ class Paper(Block):
     )
     dose_trained: Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
         description="networks of Fig. 9b: one width trained at several doses"
+    )
+    bound: Name | None = Field(
+        None,
+        description="dataset whose ideal observer of single columns stands beside Fig. 9: like `dataset`, but for the "
+        "dose and the number of test structures",
     )
     film: Name | None = Field(
         None, description="film of Fig. 12, seen by the network of every dose, or without one by that of `segmentation`"
@@ -95,6 +100,8 @@ class Paper(Block):
         if item in at_doses:
             models = dict.fromkeys((*at_doses[item], *extra))
             return [(model, dataset) for model in models for dataset in self.dose_datasets]
+        if item == "bound":
+            return [(self.dose_widths[0], dataset) for dataset in self.dose_datasets] if self.bound else []
         if item == "fig6":
             return [(self.shown or self.segmentation, self.confusion_dataset or self.dataset)]
         models = {

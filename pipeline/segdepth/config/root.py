@@ -26,7 +26,7 @@ from segdepth.config.micrograph import Comparison, Micrograph, Prediction
 from segdepth.config.model import Export, Model, beginnings
 from segdepth.config.paper import PAPER_ITEMS, Paper
 from segdepth.config.specimen import Specimen
-from segdepth.config.tables import Table, check_ideal_observer, check_row
+from segdepth.config.tables import Table, check_ideal_observer, check_observed, check_row
 from segdepth.config.trainable import DatasetBlocks, check_trainable
 from segdepth.config.yardsticks import Yardstick
 
@@ -228,6 +228,8 @@ class Config(Block):
         for role, found in (("denoised", self.models.get(paper.denoised)), ("joint", self.models.get(paper.joint))):
             if found is None or not (found.denoiser or found.task == "denoise_and_depth"):
                 raise ValueError(f"paper.{role}: got {getattr(paper, role)!r}, a network that denoises is needed")
+        if paper.bound is not None:
+            self._check_bound("paper.bound", paper.bound, paper.dataset)
         if paper.film is not None:
             need("paper.film", paper.film, self.films)
             self._check_unseen("paper.film", paper.film_model, self.films[paper.film].dataset)
@@ -239,6 +241,19 @@ class Config(Block):
                         f"figures.{key}: got {got!r}; allowed: {needed!r}, of which the block paper makes the "
                         "tables of Figs. 6 and 7"
                     )
+
+    def _check_bound(self, here: str, name: str, measured: str) -> None:
+        """An ideal observer of what ``measured`` shows."""
+        need(here, name, self.datasets)
+        self._check_test_part(here, name)
+        mine, other = (self.datasets[each].model_dump(exclude={"dose_lambda", "splits"}) for each in (name, measured))
+        if differs := [key for key in mine if mine[key] != other[key]]:
+            raise ValueError(
+                f"{here}: got {name!r}, whose {differs[0]} is not that of {measured!r}; it may differ in dose_lambda "
+                "and splits only"
+            )
+        dataset = self.datasets[name]
+        check_observed(here, name, dataset, self.specimens[dataset.specimen], self.beams[dataset.beam])
 
     def _check_prediction(self, here: str, prediction: Prediction) -> None:
         self._need_model(f"{here}.model", prediction.model)

@@ -188,15 +188,15 @@ def _without_seed(model: dict) -> dict:
     return model | {"training": model["training"] | {"seed": None}}
 
 
-def check_ideal_observer(here: str, row: TableRow, dataset: Dataset, specimen: Specimen, beam: Beam) -> None:
-    """The ideal observer of a row must be possible for the data set, and have what the row shows.
+def check_observed(key: str, name: str, dataset: Dataset, specimen: Specimen, beam: Beam) -> None:
+    """An ideal observer must be possible for the data set ``name``.
 
     Raises
     ------
     ValueError
-        One line that begins with ``here``.
+        One line that begins with ``key``.
     """
-    for key, values in (
+    for block, values in (
         (f"specimens.{dataset.specimen}.tilt_deg", specimen.tilt_deg),
         (f"beams.{dataset.beam}.tilt_mrad", beam.tilt_mrad),
         (f"beams.{dataset.beam}.random_tilt_mrad", beam.random_tilt_mrad),
@@ -205,10 +205,21 @@ def check_ideal_observer(here: str, row: TableRow, dataset: Dataset, specimen: S
     ):
         if any(values):
             raise ValueError(
-                f"{here}.ideal_observer: got {row.ideal_observer!r}, whose {key} is "
+                f"{key}: got {name!r}, whose {block} is "
                 f"{', '.join(f'{value:g}' for value in values)}; an ideal observer is estimated without tilt and "
                 "without snapshots only (0)"
             )
+
+
+def check_ideal_observer(here: str, row: TableRow, dataset: Dataset, specimen: Specimen, beam: Beam) -> None:
+    """The ideal observer of a row must be possible for the data set, and have what the row shows.
+
+    Raises
+    ------
+    ValueError
+        One line that begins with ``here``.
+    """
+    check_observed(f"{here}.ideal_observer", row.ideal_observer, dataset, specimen, beam)
     if row.shows == "image_and_prior" and specimen.count_shift_atoms == 0:
         raise ValueError(
             f"{here}.shows: got 'image_and_prior', which needs counts that are shifted about the wedge's; "

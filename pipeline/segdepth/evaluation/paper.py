@@ -9,10 +9,11 @@
 | ``paper``, ``reference``, ``note`` | the paper's number, where it stands, and what to know of it; or empty |
 | ``value``, ``low``, ``high`` | ours, with its 95 % bootstrap interval over structures; of a difference, structures
   drawn for both alike, or none where an earlier version made an evaluation that does not hold the metric by structure |
-| ``dataset``, ``model``, ``base_channels``, ``variant`` | data set and network |
+| ``dataset``, ``model``, ``base_channels``, ``variant`` | data set (of ``fig10`` and ``fig11`` the prediction, of
+  ``fig12`` the film) and network |
 | ``trained_lambda`` | lowest and highest λ of the network's training |
 | ``training_seconds`` | of the network, that of its denoiser included |
-| ``structures``, ``images`` | how many were measured |
+| ``structures``, ``images`` | how many were measured; of a film the frames |
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from segdepth.evaluation.calibration import POPULATIONS
 from segdepth.evaluation.gradient_reach import mean_radii
 from segdepth.evaluation.metrics import bootstrap_intervals, share_within_one
 from segdepth.evaluation.paired import difference_interval, structure_sums
-from segdepth.evaluation.results import Evaluation
+from segdepth.evaluation.paper_bound import bound_rows
+from segdepth.evaluation.paper_recordings import Boundary, RecordedColumns, boundary_rows, column_rows, event_rows
+from segdepth.evaluation.results import Evaluation, IdealObserver
 from segdepth.networks.card import NetworkCard
 from segdepth.seeds import hash64
 
@@ -62,19 +65,25 @@ class Network:
 @dataclass(frozen=True)
 class PaperResults:
     """``networks`` by model, ``evaluations`` and ``denoising`` (see ``segdepth.evaluation.denoising``) by model and
-    data set, ``radii`` (see ``segdepth.evaluation.gradient_reach``) by model."""
+    data set, ``radii`` (see ``segdepth.evaluation.gradient_reach``) by model; ``recorded`` and ``boundaries`` by
+    prediction, ``film``: the scores of ``measure-film``; ``bound``: with its ``columns``."""
 
     networks: Mapping[str, Network]
     evaluations: Mapping[tuple[str, str], Evaluation]
     denoising: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     radii: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    recorded: Mapping[str, RecordedColumns] = field(default_factory=dict)
+    boundaries: Mapping[str, Boundary] = field(default_factory=dict)
+    film: pd.DataFrame | None = None
+    bound: IdealObserver | None = None
 
 
 @cache
 def paper_numbers() -> pd.DataFrame:
     """The numbers that the paper prints: ``item``, ``row``, ``lambda``, ``metric``, ``printed``, ``unit``,
-    ``reference``, ``note`` and ``value``, which is printed times unit."""
-    table = pd.read_csv(str(files("segdepth.evaluation") / "data" / "paper.csv"), keep_default_na=False)
+    ``reference``, ``note`` and ``value``, which is printed times unit; λ is missing where the paper gives none."""
+    path = str(files("segdepth.evaluation") / "data" / "paper.csv")
+    table = pd.read_csv(path, keep_default_na=False, na_values={"lambda": [""]})
     return table.assign(value=(table["printed"] * table["unit"]).round(6))
 
 
@@ -87,8 +96,8 @@ def paper_table(items: Sequence[str], paper: Paper, results: PaperResults) -> pd
 
 
 def _rows_of(item: str, paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]]:
-    if item == "fig8":
-        yield from _radius_rows(paper, results)
+    if item in OTHER_ROWS:
+        yield from OTHER_ROWS[item](paper, results)
         return
     roles = dict(zip((paper.segmentation, paper.denoised, paper.joint), TABLE2_ROWS))
     for model, dataset in paper.measured(item):
@@ -163,7 +172,8 @@ def _with_paper(row: dict[str, Any]) -> dict[str, Any]:
     table = paper_numbers()
     item = row["item"].removesuffix("_widths")
     same = (table["item"] == item) & (table["row"] == row["row"]) & (table["metric"] == row["metric"])
-    found = table[same & np.isclose(table["lambda"], row["lambda"])] if row["element"] == ALL else table[:0]
+    at_dose = table["lambda"].isna() | np.isclose(table["lambda"], row["lambda"])
+    found = table[same & at_dose] if row["element"] == ALL else table[:0]
     if found.empty:
         return row
     its = found.iloc[0]
@@ -283,3 +293,51 @@ def _radius_rows(paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]
         by_count = mean_radii(radii[radii["place"] == "column"], by_count=True).drop(columns="place")
         for row in by_count.to_dict("records"):
             yield facts | {"row": f"{name}, columns of {row.pop('atoms')}", "images": row["structures"]} | row
+
+
+def _recorded_rows(paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]]:
+    """Fig. 10, where the truth of a predicted micrograph is known."""
+    for name, found in results.recorded.items():
+        facts = _facts_of_image("fig10", name, found, results)
+        for row in column_rows(found):
+            yield facts | {"row": "columns"} | row
+
+
+def _boundary_rows(paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]]:
+    for name, found in results.boundaries.items():
+        facts = _facts_of_image("fig11", name, found, results)
+        for row in boundary_rows(found):
+            yield _with_paper(facts | row)
+
+
+def _facts_of_image(item: str, name: str, found: RecordedColumns | Boundary, results: PaperResults) -> dict[str, Any]:
+    measured = {"dataset": name, "lambda": found.dose_lambda, "element": ALL, "structures": 1, "images": 1}
+    return {"item": item} | measured | _facts_of_network(found.model, results.networks[found.model])
+
+
+def _event_rows(paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]]:
+    if results.film is None:
+        return
+    facts = _facts_of_network(paper.film_model, results.networks[paper.film_model])
+    for row in event_rows(results.film):
+        yield {"item": "fig12", "dataset": paper.film, "structures": 1} | facts | row
+
+
+def _bound_rows(paper: Paper, results: PaperResults) -> Iterator[dict[str, Any]]:
+    """At the doses of the data sets of Fig. 9."""
+    if results.bound is None:
+        return
+    measured = [results.evaluations[pair].facts for pair in paper.measured("bound")]
+    doses = sorted({float(facts["dose_lambda"]) for facts in measured})
+    for row in bound_rows(results.bound, doses):
+        yield {"item": "bound", "dataset": results.bound.facts["dataset"]} | row
+
+
+OTHER_ROWS = {
+    "fig8": _radius_rows,
+    "bound": _bound_rows,
+    "fig10": _recorded_rows,
+    "fig11": _boundary_rows,
+    "fig12": _event_rows,
+}
+"""Items that are not made of evaluations."""

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from scipy.spatial import cKDTree
 
 from segdepth.config import ALL
+from segdepth.crystals.elements import SYMBOLS
 from segdepth.evaluation.calibration import expected_calibration_error, reliability_sums
 from segdepth.evaluation.ground_truth import AWAY_PM
 from segdepth.evaluation.metrics import THICK_ATOMS, VACUUM_NM2, bootstrap_weights, percentile_interval, ratio
+from segdepth.labels.depth import read_columns
 
 NEAR_PM = 60.0
 """A listed column no further from a true one is that one: less than half the distance of neighbours."""
@@ -25,6 +28,25 @@ DRAWS = 1000
 
 MATCHED = ("true_element", "true_atoms", "depth", "confidence", "depth_low", "depth_high", "at_least", "reliable")
 """Columns of ``matched_columns``."""
+
+
+def true_columns(labels: xr.Dataset, index: int, pixel_pm: float, shape: tuple[int, int]) -> pd.DataFrame:
+    """``x_pm``, ``y_pm``, ``element`` (its symbol) and ``atoms`` of the true columns that lie in a recording, which
+    shows the middle of the field.
+
+    Parameters
+    ----------
+    labels : a store of depth maps. index : of the structure in the plan. pixel_pm, shape : of the recording, (y, x).
+    """
+    true = read_columns(labels, index)
+    height, width = (side * pixel_pm for side in shape)
+    inset_x, inset_y = (np.broadcast_to(labels.attrs["field_pm"], 2) - (width, height)) / 2
+    true = true.assign(
+        element=[SYMBOLS[number] for number in true["element"]],
+        x_pm=true["x_pm"] - inset_x,
+        y_pm=true["y_pm"] - inset_y,
+    )
+    return true[true["x_pm"].between(0, width) & true["y_pm"].between(0, height) & (true["atoms"] > 0)]
 
 
 def turned(columns: pd.DataFrame, size_pm: tuple[float, float], quarter_turns: int) -> pd.DataFrame:

@@ -18,14 +18,17 @@ SHOWN = {
 }
 """Metrics, and what they are called."""
 
+BOUND_COLOURS = ("crimson", "darkorange", "deeppink", "sienna")
+
 SHARPEST = 0.85
 """Of the colour scale of curves: brighter ones cannot be seen on white."""
 
 
 @style.styled
-def draw(widths: pd.DataFrame, trained: pd.DataFrame) -> Figure:
+def draw(widths: pd.DataFrame, trained: pd.DataFrame, bound: pd.DataFrame) -> Figure:
     """The tables ``fig9a`` (several widths) and ``fig9b`` (several doses of training) of ``tabulate-paper``; bars are
-    95 % bootstrap intervals over structures. A network that was trained over a range of doses is drawn in black."""
+    95 % bootstrap intervals over structures. A network that was trained over a range of doses is drawn in black.
+    Dashed: the ideal observer of single columns of each element, from the table ``bound`` (it may be empty)."""
     fig = style.new_figure(14.2, 5.8, maps=False)
     axes = fig.subplots(2, len(SHOWN) + 1, width_ratios=[*[1] * len(SHOWN), 0.8], sharey="col")
     for row, (letter, table) in enumerate(zip("ab", (widths, trained))):
@@ -41,9 +44,14 @@ def draw(widths: pd.DataFrame, trained: pd.DataFrame) -> Figure:
                 ends = [(one["value"] - one["low"]).fillna(0).clip(0), (one["high"] - one["value"]).fillna(0).clip(0)]
                 colour, line = (style.NEUTRAL, "s--") if name in wide else (colours[name], "o-")
                 ax.errorbar(one["lambda"], one["value"], ends, fmt=line, ms=3, lw=1.1, color=colour, label=name)
+            of_metric = bound[bound["metric"] == metric]
+            for (element, one), colour in zip(of_metric.groupby("element"), BOUND_COLOURS):
+                one = one.sort_values("lambda")
+                label = f"limit of a single column, {element}"
+                ax.plot(one["lambda"], one["value"], "--", lw=1.4, color=colour, label=label)
             style.dose_axis(ax, table["lambda"].unique())
             ax.set_title(f"({letter}) {title}")
-        axes[row, -1].legend(*axes[row, 0].get_legend_handles_labels(), frameon=False, loc="center left")
+        axes[row, -1].legend(*axes[row, len(SHOWN) - 1].get_legend_handles_labels(), frameon=False, loc="center left")
         axes[row, -1].set_axis_off()
     for ax in axes[1, :-1]:
         ax.set_xlabel("λ of the test images")

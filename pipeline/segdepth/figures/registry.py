@@ -113,9 +113,9 @@ ENTRIES = (
         "the vacuum, (c) against λ and (d) against the true count (vacuum: 0), also for the network that serves every "
         "dose (SegDepth, Fig. 8, eq. 7): means over one column of each element and count in each image, with 95 % "
         "bootstrap intervals over structures where there are at least five. Colours of maps go with the square root "
-        "and end where a thousandth of the pixels is brighter (white); maps of a row of (a) have one scale, those of (b) each "
-        "their own. All maps show the field of the estimated depth. λ, data set, network and number of images are in "
-        "the figure.",
+        "and end where a thousandth of the pixels is brighter (white); maps of a row of (a) have one scale, those of "
+        "(b) each their own. All maps show the field of the estimated depth. λ, data set, network and number of images "
+        "are in the figure.",
     ),
     FigureEntry(
         "fig11_boundary",

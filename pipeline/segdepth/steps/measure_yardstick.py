@@ -25,14 +25,12 @@ from tqdm import tqdm
 
 from segdepth.config import Dataset, Imaging, LensFitOptions, PredictionOptions, Specimen, Yardstick
 from segdepth.crystals import Crystal
-from segdepth.crystals.elements import SYMBOLS
 from segdepth.devices import one_thread, shared_cores, torch_device
 from segdepth.errors import SegDepthError, StoreError
-from segdepth.evaluation.recorded_columns import MATCHED, frame_counts, matched_columns, measured, turned
+from segdepth.evaluation.recorded_columns import MATCHED, frame_counts, matched_columns, measured, true_columns, turned
 from segdepth.evaluation.recordings import DrawnRecording, draw_recording
 from segdepth.fitting.film_fit import fit_film
 from segdepth.fitting.known_thickness import known_thickness
-from segdepth.labels.depth import read_columns
 from segdepth.micrograph.familiarity.judgement import Familiarity, read_familiarity
 from segdepth.micrograph.files.recording import recording_of
 from segdepth.micrograph.film import Film
@@ -157,15 +155,10 @@ def _recorded(
     wave = store.sel(structure=index)["wave"].values
     image = form_at_pixel(imaging, store.attrs, wave, drawn.lens, pixel, stored_weights(store))[0]
     counts = drawn.noise.poisson(np.maximum(image, 0) * drawn.electrons)
-    true = read_columns(labels, index)
-    true["element"] = [SYMBOLS[number] for number in true["element"]]
-    field = np.broadcast_to(labels.attrs["field_pm"], 2)
-    inset = (field - pixel * np.array(image.shape[::-1])) / 2  # of the recording in the field, along x and y
-    true = true.assign(x_pm=true["x_pm"] - inset[0], y_pm=true["y_pm"] - inset[1])
+    true = true_columns(labels, index, pixel, image.shape)
     size = image.shape[0] * pixel, image.shape[1] * pixel
-    inside = true["x_pm"].between(0, size[1]) & true["y_pm"].between(0, size[0]) & (true["atoms"] > 0)
     energy_kev = float(store.attrs["energy_kev"])
-    return drawn.facts, np.rot90(counts, turns).copy(), drawn.tag_pm, energy_kev, turned(true[inside], size, turns)
+    return drawn.facts, np.rot90(counts, turns).copy(), drawn.tag_pm, energy_kev, turned(true, size, turns)
 
 
 def _fitted(

@@ -21,6 +21,16 @@ def gradients_of(model: str, dataset: str) -> str:
     return f"results/gradients/{model}/{dataset}"
 
 
+def film_of(paper: Paper) -> str:
+    """What was measured of the film of Fig. 12."""
+    return f"results/films/{paper.film_model}/{paper.film}"
+
+
+def bound_of(paper: Paper) -> str:
+    """The ideal observer beside Fig. 9."""
+    return f"results/ideal_observer/{paper.bound}"
+
+
 class PaperFiles:
     """The files of one configuration's ``paper`` block."""
 
@@ -52,17 +62,55 @@ class PaperFiles:
             return []
         return [gradients_of(model, self.block.dataset_of(model)) for model in self.block.gradient_models]
 
+    def bounds(self, table: str) -> list[str]:
+        """The ideal observer beside Fig. 9."""
+        there = "bound" in self.items(table) and self.block.bound is not None
+        return [bound_of(self.block)] if there else []
+
+    def predictions(self, table: str = "fig11") -> list[str]:
+        """Names of the predictions that a table shows."""
+        return list(self.layout.config.predictions) if {"fig10", "fig11"} & {*self.items(table)} else []
+
+    def recorded(self, table: str = "fig10") -> list[str]:
+        """Shards of depth maps that hold the truth of the predictions of simulated micrographs."""
+        if "fig10" not in self.items(table):
+            return []
+        blocks = [self.layout.config.micrographs[name] for name in self._micrographs()]
+        shards = self.layout.depth_shards
+        return distinct(self.layout.shard_of(shards(one.dataset), one.dataset, one.structure) for one in blocks)
+
+    def _micrographs(self) -> list[str]:
+        named = [block.micrograph for block in self.layout.config.predictions.values()]
+        return [name for name in named if name is not None]
+
+    def recordings(self, table: str) -> list[str]:
+        """What Figs. 10, 11 and 12 show in numbers."""
+        items, names = self.items(table), self.predictions(table)
+        found = [f"results/boundaries/{name}" for name in names if "fig11" in items]
+        if "fig10" in items:
+            found += [f"results/predictions/{name}" for name in names]
+            found += [
+                *(f"data/micrographs/{name}.npz" for name in distinct(self._micrographs())),
+                *self.recorded(table),
+            ]
+        if "fig12" in items and self.block.film is not None:
+            found.append(film_of(self.block))
+        return found
+
     def models(self, table: str) -> list[str]:
         """Trained networks whose cards and training times a table shows."""
         names = [model for item in self.items(table) for model, _ in self.block.measured(item)]
         names += self.block.gradient_models if "fig8" in self.items(table) else ()
+        names += [self.layout.config.predictions[name].model for name in self.predictions(table)]
+        names += [self.block.film_model] if "fig12" in self.items(table) and self.block.film is not None else ()
         trained = [name for name in names if name not in RESERVED]
         earlier = [path for name in trained for path in self.layout.init_weights_of(name)]
         return distinct([*map(self.layout.network_of, names), *earlier])
 
     def tabulated(self, table: str) -> list[str]:
         """Everything that a table reads."""
-        return [*self.evaluations(table), *self.denoisings(table), *self.gradients(table), *self.models(table)]
+        measured = [*self.evaluations(table), *self.denoisings(table), *self.gradients(table), *self.recordings(table)]
+        return [*measured, *self.bounds(table), *self.models(table)]
 
     def structures(self, dataset: str) -> list[int]:
         """Indices in the plan of the structures of the gradients, that of the maps first."""

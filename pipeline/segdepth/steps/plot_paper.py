@@ -44,15 +44,15 @@ def plot_boundary(gradients: Path, out: Path, *, code: str) -> None:
     save_figure(fig, out, command="plot-boundary", code=code, inputs=[gradients])
 
 
-def plot_doses(widths: Path, trained: Path, out: Path, *, code: str) -> None:
-    """Draw the tables of Figs. 9a and 9b to ``out`` (.png) and its .pdf.
+def plot_doses(widths: Path, trained: Path, bound: Path, out: Path, *, code: str) -> None:
+    """Draw the tables of Figs. 9a and 9b, and of the bound, to ``out`` (.png) and its .pdf.
 
     Raises
     ------
     StoreError
         A table is missing, unfinished or damaged, or something else is in the figure's place.
     """
-    tables = [widths, trained]
+    tables = [widths, trained, bound]
     for path in tables:
         check_whole(path, "tabulate-paper")
     fig = fig9_doses.draw(*map(read_table, tables))
