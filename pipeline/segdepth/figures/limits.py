@@ -51,7 +51,7 @@ def draw(table: pd.DataFrame, dataset: str, dose_lambda: float, structures: Mapp
             if by == "dose_lambda":
                 ax.set_xscale("log")
             elif by != "place":
-                ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+                ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
     for ax, label in zip(axes[-1], BY.values()):
         ax.set_xlabel(label)
     handles, names = axes[0, 0].get_legend_handles_labels()
