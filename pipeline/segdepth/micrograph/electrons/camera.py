@@ -12,7 +12,8 @@ What tells them, in this order (``find_camera``):
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +30,9 @@ once has 0.9, uneven light or a rare double count 1.1."""
 MOST_RATIO = 2.0
 """Variance over mean, with a given offset, from which on steps are not electrons'."""
 
-SURE = 0.1
-"""Error of the dose above which the user is asked for gain and offset."""
+SURE_DOSE, SURE_CONTRAST = 0.5, 0.1
+"""Errors of the dose and of the contrast above which the user is asked for gain and offset. Doses span decades, and an
+image over its vacuum hardly depends on the gain; an offset that is not subtracted takes its share of the contrast."""
 
 LEAST_SURE = 0.25
 """Error of the gain, from the third moment, up to which integers with an offset can be electrons."""
@@ -48,7 +50,8 @@ class Camera:
 
     whole : values become whole electrons. variance_over_mean : in the vacuum, after conversion (NaN without vacuum).
     correlation : of largest size between neighbours in the vacuum; correlated : it is beyond sampling error and harm.
-    dose_error : relative error of the dose that comes from gain and offset (NaN: not known). lines : for the user.
+    dose_error, contrast_error : relative errors of the dose and of the vacuum's mean above the offset (NaN: not known).
+    lines : for the user.
     """
 
     gain: float = 1.0
@@ -58,12 +61,24 @@ class Camera:
     correlation: float = 0.0
     correlated: bool = False
     dose_error: float = 0.0
+    contrast_error: float = 0.0
     lines: tuple[str, ...] = ()
 
     @property
     def sure(self) -> bool:
         """Whether gain and offset are known well enough to be relied on."""
-        return bool(self.dose_error <= SURE)  # false with a NaN
+        return bool(self.dose_error <= SURE_DOSE and self.contrast_error <= SURE_CONTRAST)  # false with a NaN
+
+
+class _Told(NamedTuple):
+    """Gain, offset, whether values are then whole, the two errors, and the line that says so."""
+
+    gain: float
+    offset: float
+    whole: bool
+    dose_error: float
+    contrast_error: float
+    line: str
 
     @property
     def poisson(self) -> bool:
@@ -100,9 +115,8 @@ def find_camera(
         found = _given(values, gain, offset, known_from)
     else:
         found = _found(values, steps, moments, correlated, offset, bool(seen))
-    gain, offset, whole, error, line = found
-    ratio = _ratio(moments, gain, offset) if moments is not None and seen else np.nan
-    lines = [line] if line else []
+    ratio = _ratio(moments, found.gain, found.offset) if moments is not None and seen else np.nan
+    lines = [found.line] if found.line else []
     if correlated:
         lines.append(
             f"neighbouring pixels share noise (correlation {correlation:+.2f} in the vacuum): the input was "
@@ -114,12 +128,13 @@ def find_camera(
             f"({'averaged or denoised' if ratio < 1 else 'readout noise or uneven light adds to it'}); "
             "confidences are not calibrated"
         )
-    if not error <= SURE:
+    camera = Camera(*found[:3], ratio, correlation, correlated, *found[3:5], ())
+    if not camera.sure:
         lines.append(
             "gain and offset of the camera cannot be told well from these values "
-            f"({_doubt(bool(seen), error)}); give --gain and --offset, or --dose"
+            f"({_doubt(bool(seen), camera)}); give --gain and --offset, or --dose"
         )
-    return Camera(gain, offset, whole, ratio, correlation, correlated, error, tuple(lines))
+    return replace(camera, lines=tuple(lines))
 
 
 def _cut_out(frame: Masked, area: np.ndarray) -> tuple[Masked, np.ndarray]:
@@ -129,10 +144,14 @@ def _cut_out(frame: Masked, area: np.ndarray) -> tuple[Masked, np.ndarray]:
     return Masked(frame.values[part], frame.usable[part]), area[part]
 
 
-def _doubt(vacuum: bool, error: float) -> str:
+def _doubt(vacuum: bool, camera: Camera) -> str:
     if not vacuum:
         return "there is no vacuum"
-    return "they are unlike a camera's" if np.isnan(error) else f"the dose may be off by {100 * min(error, 10):.0f} %"
+    if np.isnan(camera.dose_error + camera.contrast_error):
+        return "they are unlike a camera's"
+    one, off = ("contrast", camera.contrast_error), ("dose", camera.dose_error)
+    name, error = one if camera.contrast_error > SURE_CONTRAST else off
+    return f"the {name} may be off by {100 * min(error, 10):.0f} %"
 
 
 def _ratio(moments: Moments, gain: float, offset: float) -> float:
@@ -147,9 +166,9 @@ def _is_comb(values: np.ndarray, gain: float, offset: float) -> bool:
     return bool(np.sqrt(np.mean((electrons - np.rint(electrons)) ** 2)) < 0.1) and bool(electrons.min() > -0.5)
 
 
-def _given(values: np.ndarray, gain: float, offset: float, how: str) -> tuple[float, float, bool, float, str]:
+def _given(values: np.ndarray, gain: float, offset: float, how: str) -> _Told:
     whole = _is_comb(values, gain, offset)
-    return gain, offset, whole, 0.0, f"gain {gain:.4g} and offset {offset:.4g} of the camera are {how}"
+    return _Told(gain, offset, whole, 0.0, 0.0, f"gain {gain:.4g} and offset {offset:.4g} of the camera are {how}")
 
 
 def _found(
@@ -159,30 +178,27 @@ def _found(
     correlated: bool,
     offset: float | None,
     vacuum: bool,
-) -> tuple[float, float, bool, float, str]:
-    """Gain, offset, whether values are then whole, relative error of the dose, and the line that says so."""
+) -> _Told:
     if steps is not None and not correlated:
         taken = _from_steps(values, steps, moments, offset)
         if taken is not None:
             return taken
     if moments is None:
-        return 1.0, offset or 0.0, False, np.nan, ""
+        return _Told(1.0, offset or 0.0, False, np.nan, np.nan, "")
     if correlated:
         return _from_ratio(moments, offset)
     model = fit_noise(moments.values, offset) if vacuum else None
     if model is None:
-        return *_from_ratio(moments, offset)[:3], np.nan, ""
+        return _Told(*_from_ratio(moments, offset)[:3], np.nan, np.nan, "")
     line = f"gain {model.gain:.4g} and offset {model.offset:.4g} of the camera from the noise of the vacuum"
     if "o" in model.free:
-        return model.gain, model.offset, False, model.offset_error, line
-    if offset is None and model.offset_error > SURE:
+        return _Told(model.gain, model.offset, False, model.offset_error, model.contrast_error, line)
+    if offset is None and model.contrast_error > SURE_CONTRAST:
         line += " (an offset of 0 is assumed: the noise does not tell it; --offset sets it)"
-    return model.gain, model.offset, False, model.error, line
+    return _Told(model.gain, model.offset, False, model.error, 0.0, line)
 
 
-def _from_steps(
-    values: np.ndarray, steps: Steps, moments: Moments | None, offset: float | None
-) -> tuple[float, float, bool, float, str] | None:
+def _from_steps(values: np.ndarray, steps: Steps, moments: Moments | None, offset: float | None) -> _Told | None:
     """As ``_found``, if the steps are electrons."""
     gain, start = steps.step, 0.0 if abs(steps.start) < 0.02 * steps.step else steps.start
     unit = gain == 1.0 and start == 0.0
@@ -199,11 +215,11 @@ def _from_steps(
             return None
         start += gain * shift
     if unit and start == 0:
-        return 1.0, 0.0, True, 0.0, ""
+        return _Told(1.0, 0.0, True, 0.0, 0.0, "")
     error = 0.0 if moments is None else _shift_error(moments, gain, start)
     what = "whole electrons" if steps.whole else f"electrons with readout noise of {steps.readout:.2f} electrons"
     line = f"the values are {what} times a gain of {gain:.4g} plus an offset of {start:.4g} (from their steps)"
-    return gain, start, steps.whole, error, line
+    return _Told(gain, start, steps.whole, error, error, line)
 
 
 def _steps_up(values: np.ndarray, gain: float, start: float, moments: Moments) -> int | None:
@@ -241,15 +257,15 @@ def _shift_error(moments: Moments, gain: float, offset: float) -> float:
     return float(np.sqrt((2 + 1 / electrons) / moments.values.size))
 
 
-def _from_ratio(moments: Moments, offset: float | None) -> tuple[float, float, bool, float, str]:
+def _from_ratio(moments: Moments, offset: float | None) -> _Told:
     """As ``_found``: variance, with what neighbours share, over mean."""
     offset = 0.0 if offset is None else offset
     mean = moments.mean - offset
     gain = moments.shared_variance / mean if mean > 0 else 0.0
     if not gain > NOISE_FREE * max(mean, 0.0):
-        return 1.0, offset, False, np.nan, ""
+        return _Told(1.0, offset, False, np.nan, np.nan, "")
     line = f"gain {gain:.4g} of the camera from variance/mean in the vacuum, with an offset of {offset:.4g} assumed"
-    return gain, offset, False, moments.shared_error, line
+    return _Told(gain, offset, False, moments.shared_error, 0.0, line)
 
 
 def to_electrons(

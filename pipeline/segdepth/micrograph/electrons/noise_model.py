@@ -28,8 +28,8 @@ MOST_MISFIT = 50.0
 @dataclass(frozen=True)
 class NoiseModel:
     """gain, offset : of the values. electrons : mean a pixel. error : relative, of the electrons, readout noise not
-    known. free : parameters that the data ask for, letters of ``MODELS``. offset_error : relative, of the electrons, if
-    neither the offset nor the readout noise are taken for known."""
+    known. free : parameters that the data ask for, letters of ``MODELS``. offset_error, contrast_error : relative,
+    of the electrons and of the mean above the offset, if neither offset nor readout noise is taken for known."""
 
     gain: float
     offset: float
@@ -37,6 +37,7 @@ class NoiseModel:
     error: float
     free: str
     offset_error: float
+    contrast_error: float
 
 
 def fit_noise(values: np.ndarray, offset: float | None = None) -> NoiseModel | None:
@@ -73,10 +74,15 @@ def fit_noise(values: np.ndarray, offset: float | None = None) -> NoiseModel | N
     electrons, gain, readout, _, shift = _unpack(parameters, free)
     if free in ("", "r"):
         error = max(error, _error(task, np.array([*parameters[:2], max(readout, 0.1 * gain)]), "r"))
-    unknown = error
-    if offset is None and free in ("", "r", "o", "ra"):
-        unknown = _error(task, np.array([*parameters[:2], max(readout, 0.1 * gain), shift]), "ro")
-    return NoiseModel(gain * width, shift * width + (offset or 0.0), electrons, error, free, unknown)
+    unknown, contrast = error, 0.0
+    if offset is None:
+        if free in ("", "r", "o", "ra"):
+            parameters, free_then = np.array([*parameters[:2], max(readout, 0.1 * gain), shift]), "ro"
+            unknown = _error(task, parameters, free_then)
+        else:
+            free_then = free
+        contrast = _error(task, parameters, free_then, above=True)
+    return NoiseModel(gain * width, shift * width + (offset or 0.0), electrons, error, free, unknown, contrast)
 
 
 @dataclass(frozen=True)
@@ -134,12 +140,12 @@ def _fit(task: _Task, free: str) -> tuple[float, np.ndarray, float] | None:
     return None if best is None else (2 * float(best.cost), best.x, _error(task, best.x, free))
 
 
-def _error(task: _Task, parameters: np.ndarray, free: str) -> float:
-    """Standard error of log λ at these parameters."""
+def _error(task: _Task, parameters: np.ndarray, free: str, *, above: bool = False) -> float:
+    """Standard error of log λ at these parameters; ``above``: of log (g λ), the mean above the offset."""
     here, slopes = task.misfit(parameters, free), []
     for i in range(parameters.size):
         step = np.zeros(parameters.size)
         step[i] = 1e-5
         slopes.append((task.misfit(parameters + step, free) - here) / 1e-5)
     _, width, axes = np.linalg.svd(np.array(slopes).T, full_matrices=False)
-    return float(np.sqrt(np.sum((axes[:, 0] / np.maximum(width, 1e-12)) ** 2)))
+    return float(np.sqrt(np.sum(((axes[:, 0] + above * axes[:, 1]) / np.maximum(width, 1e-12)) ** 2)))
