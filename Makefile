@@ -110,9 +110,9 @@ docs: install    ## build the documentation into site/; a broken link is an erro
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 docs-results: install  ## copy the tables and figures that docs/ shows from results/, with their manifests, where they were made
-	for name in table1 study_convergence benchmarks benchmarks_particles yardsticks_bundled yardsticks_bundled_particles yardsticks_joined $(ABLATION) $(FILM_TABLES); do for kind in csv md; do \
+	for name in table1 table1_widths generalization_vibration study_convergence benchmarks benchmarks_particles yardsticks_bundled yardsticks_bundled_particles yardsticks_joined $(ABLATION) $(FILM_TABLES); do for kind in csv md; do \
 	  if [ -f results/tables/$$name.$$kind ]; then cp results/tables/$$name.$$kind* docs/results/tables/; fi; done; done
-	for name in fig1_depth montage study_convergence benchmark_bundled training_gpu training_particles fig12_film_bundled_surface film_scores_bundled_surface limits_bundled_benchmark_smooth limit_map_thin; do \
+	for name in fig1_depth fig6_confusion fig7_calibration fig9_doses generalization_vibration montage study_convergence benchmark_bundled training_gpu training_particles fig12_film_bundled_surface film_scores_bundled_surface limits_bundled_benchmark_smooth limit_map_thin; do \
 	  if [ -f results/figures/$$name.png ]; then cp results/figures/$$name.png* docs/images/; fi; done
 
 test: install    ## run all tests
