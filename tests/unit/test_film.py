@@ -144,13 +144,33 @@ def test_gain_and_offset_are_found_or_given():
 def test_a_dose_that_is_given_tells_the_gain_where_the_values_do_not(offset):
     counts = vacuum_film(3, shape=(220, 260), level=0.8)
     grey = np.rint(37 * counts + np.random.default_rng(1).normal(0, 150, counts.shape) + (offset or 0)).astype("i4")
-    assert not known(grey).camera.sure
+    assert not known(grey).camera.dose_error <= 0.1
     film = known(grey, dose_e_per_a2=0.8 / 0.063**2, offset=offset)
     electrons, _ = film.electrons_of(grey[0])
     assert film.camera.sure and film.camera.gain == pytest.approx(37, rel=0.05)
     assert electrons.mean() / film.level == pytest.approx(1, abs=0.05)
     assert any("are those of the dose that was given" in line for line in film.lines)
     assert not any("--dose" in line for line in film.lines)
+
+
+def test_a_dose_alone_does_not_tell_an_offset():
+    counts = vacuum_film(3, shape=(220, 260), level=10.0)
+    grey = np.rint(37 * counts + np.random.default_rng(1).normal(0, 20, counts.shape) + 400).astype("i4")
+    film = known(counts.max() - counts, dose_e_per_a2=10 / 0.063**2)
+    assert film.camera.variance_over_mean < 0.8 and not film.camera.sure
+    film = known(grey, dose_e_per_a2=10 / 0.063**2)
+    assert film.camera.sure == (abs(film.camera.offset - 400) < 40)
+
+
+def test_a_given_dose_is_that_of_the_vacuum_where_the_light_is_uneven():
+    light = 1 + 0.3 * np.linspace(-1, 1, 260)
+    counts = np.random.default_rng(0).poisson(4.0 * light, (3, 220, 260)).astype("u2")
+    dose = 4.0 / 0.063**2
+    film = known(counts, dose_e_per_a2=dose)
+    electrons, _ = film.electrons_of(counts[0])
+    assert film.light is not None and film.camera.whole
+    assert film.dose == pytest.approx(dose) and electrons.mean() / film.level == pytest.approx(1, abs=0.03)
+    assert not any("the vacuum has" in line for line in film.lines)
 
 
 def test_a_dose_that_the_vacuum_does_not_have_is_said():

@@ -17,7 +17,7 @@ from segdepth.errors import MicrographError
 from segdepth.micrograph.calibration.calibrate import TAG_FACTOR, Calibration, calibrate
 from segdepth.micrograph.drift import moved
 from segdepth.micrograph.electrons.bad_pixels import find_bad_pixels
-from segdepth.micrograph.electrons.camera import Camera, dose_e_per_a2, find_camera, to_electrons
+from segdepth.micrograph.electrons.camera import SINGLE_ELECTRONS, Camera, dose_e_per_a2, find_camera, to_electrons
 from segdepth.micrograph.electrons.flat_patches import find_flat_patches
 from segdepth.micrograph.electrons.light import describe_light, find_light
 from segdepth.micrograph.electrons.masks import Masked, mask_frame
@@ -38,6 +38,9 @@ of 3 to 10 atoms at C1 = 1 … 9 nm; what an energy filter or an objective apert
 
 DOSE_AGREES = 1.1
 """Factor between the vacuum's dose and one that is given from which on it is said."""
+
+DOSE_FOUND = 0.1
+"""Error of the dose that the values tell, up to which a given dose does not tell the gain."""
 
 
 @dataclass(frozen=True)
@@ -268,7 +271,7 @@ def _camera(
     areas : of each frame, (y, x) bool, its vacuum. crystal : (y, x) bool, or None.
     """
     camera = find_camera(frames, areas, options.gain, options.offset)
-    if camera.sure or options.dose_e_per_a2 is None:
+    if options.dose_e_per_a2 is None or (camera.sure and camera.dose_error <= DOSE_FOUND):
         return camera
     offset = options.offset or 0.0
     inside = [f.values[area & f.usable] for f, area in zip(frames, areas) if area.any()]
@@ -279,7 +282,10 @@ def _camera(
     if not above > 0:
         return camera
     gain = above / (options.dose_e_per_a2 * (pixel_pm / 100) ** 2)
-    return find_camera(frames, areas, gain, offset, known_from="those of the dose that was given")
+    found = find_camera(frames, areas, gain, offset, known_from="those of the dose that was given")
+    if options.offset is None and found.variance_over_mean < SINGLE_ELECTRONS[0]:
+        return replace(found, contrast_error=np.nan)  # an offset that is not 0, or an inverted image
+    return found
 
 
 def _vacuum_areas(
@@ -310,7 +316,7 @@ def _level(
     """Electrons a pixel in vacuum, in words where they come from, and the level if it is given."""
     given = None
     if options.dose_e_per_a2 is not None:
-        given = options.dose_e_per_a2 * (film.transform.pixel_pm / 100) ** 2
+        given = options.dose_e_per_a2 / film.dose_of(1.0)  # of the electrons that are kept where the light is uneven
     if given is not None and film.vacuum is None:
         return given, "what was given", given
     levels = []
