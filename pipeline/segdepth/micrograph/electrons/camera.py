@@ -69,6 +69,12 @@ class Camera:
         """Whether gain and offset are known well enough to be relied on."""
         return bool(self.dose_error <= SURE_DOSE and self.contrast_error <= SURE_CONTRAST)  # false with a NaN
 
+    @property
+    def poisson(self) -> bool:
+        """Whether the noise is that of single electrons, each in one pixel, as far as the vacuum tells."""
+        low, high = SINGLE_ELECTRONS
+        return not self.correlated and not (self.variance_over_mean < low or self.variance_over_mean > high)
+
 
 class _Told(NamedTuple):
     """Gain, offset, whether values are then whole, the two errors, and the line that says so."""
@@ -79,12 +85,6 @@ class _Told(NamedTuple):
     dose_error: float
     contrast_error: float
     line: str
-
-    @property
-    def poisson(self) -> bool:
-        """Whether the noise is that of single electrons, each in one pixel, as far as the vacuum tells."""
-        low, high = SINGLE_ELECTRONS
-        return not self.correlated and not (self.variance_over_mean < low or self.variance_over_mean > high)
 
 
 def find_camera(
