@@ -85,7 +85,7 @@ def test_the_documentation_has_the_floors():
     told = [f"{name} {FLOORS[key]:g} nm" for name, key in named.items()]
     told += [f"focal spread {FLOORS['focal_spread_nm']:g} nm", f"vibration {FLOORS['image_spread_pm']:g} pm"]
     told += [f"contrast factor {FLOORS['contrast_factor']:g}", f"background {FLOORS['background']:g}"]
-    told += [f"azimuths {AZIMUTH_FLOOR_DEG:g}°", f"{TILT_FLOOR_DEG:g}° at least", f"{SIDE_ATOMS} atoms to either side"]
+    told += [f"azimuths {AZIMUTH_FLOOR_DEG:g}°", f"at least {TILT_FLOOR_DEG:g}°", f"± {SIDE_ATOMS} atoms"]
     assert [each for each in told if each not in " ".join(page.split())] == []
 
 
